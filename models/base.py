@@ -1,0 +1,24 @@
+"""What every table has in common."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import peewee
+
+from .database import db
+
+
+class Base(peewee.Model):
+    """A table of Slowpost, bound to the one database."""
+
+    class Meta:
+        """Bind to the proxy; `created_at` and the like are set by the code that writes the row."""
+
+        database = db
+        legacy_table_names = False
+
+
+def one_of(enum: Any) -> str:
+    """Return an SQL list of the members of `enum` (a StrEnum or an iterable of its members), for an index's WHERE."""
+    return ", ".join(f"'{member}'" for member in enum)

@@ -1,0 +1,50 @@
+"""Websites and contacts: whom one may write to."""
+
+from __future__ import annotations
+
+import peewee
+from peewee import SQL
+
+from .base import Base
+from .database import UTCDateTimeField
+
+
+class Website(Base):
+    """The site a person belongs to; it can have several contacts, and is mailed through one of them at a time."""
+
+    domain = peewee.TextField(unique=True)
+    title = peewee.TextField(default="")
+    meets_requirements = peewee.BooleanField(default=True)
+    extra = peewee.JSONField(default=dict)
+    last_contacted_at = UTCDateTimeField(null=True)
+    created_at = UTCDateTimeField()
+    updated_at = UTCDateTimeField()
+
+
+class Contact(Base):
+    """A person with an address. `email` is mailed as written; `address` is its normalised form, by which people are told apart."""
+
+    email = peewee.TextField()
+    address = peewee.TextField(index=True)
+    address_valid = peewee.BooleanField(default=True)
+    name = peewee.TextField(default="")
+    website = peewee.ForeignKeyField(Website, null=True, backref="contacts", on_delete="RESTRICT")
+    priority = peewee.SmallIntegerField(default=0)
+    timezone = peewee.TextField(null=True)
+    validated = peewee.BooleanField(default=True)
+    extra = peewee.JSONField(default=dict)
+    last_contacted_at = UTCDateTimeField(null=True)
+    forgotten_at = UTCDateTimeField(null=True)
+    created_at = UTCDateTimeField()
+    updated_at = UTCDateTimeField()
+
+
+# An address that is imported again is updated, not doubled.
+Contact.add_index(SQL("CREATE UNIQUE INDEX contact_email_key ON contact (lower(email))"))
+# The batch publisher reads the best contacts first and stops when it has enough.
+Contact.add_index(
+    SQL(
+        "CREATE INDEX contact_eligible ON contact (priority DESC, id) "
+        "WHERE validated AND address_valid AND forgotten_at IS NULL"
+    )
+)

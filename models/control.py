@@ -1,0 +1,48 @@
+"""The one row that is about the whole program: the general pause and the next moment that matters to the throttle."""
+
+from __future__ import annotations
+
+import datetime as dt
+from typing import cast
+
+import peewee
+
+from .base import Base
+from .database import UTCDateTimeField
+
+ONLY = 1
+
+
+class Control(Base):
+    """One row, made by the first migration.
+
+    `wake_at` is the next moment at which something deferred can go on; `replanned_at` the last time slots were brought forward.
+    """
+
+    paused_at = UTCDateTimeField(null=True)
+    wake_at = UTCDateTimeField(null=True)
+    replanned_at = UTCDateTimeField(null=True)
+
+
+def control() -> Control:
+    """Return the row as it stands."""
+    return cast(Control, Control.get_by_id(ONLY))
+
+
+def wake_by(at: dt.datetime) -> bool:
+    """Bring `wake_at` forward to `at` (UTC); tell whether that moved it nearer."""
+    return bool(
+        Control.update(wake_at=at)
+        .where((Control.id == ONLY) & (Control.wake_at.is_null() | (Control.wake_at > at)))
+        .execute()
+    )
+
+
+class Action(Base):
+    """What a person did by hand to a delivery, a dead letter, an account …: who, when, and why."""
+
+    at = UTCDateTimeField(index=True)
+    who = peewee.TextField()
+    verb = peewee.TextField()
+    subject = peewee.TextField()
+    reason = peewee.TextField(default="")

@@ -1,0 +1,146 @@
+"""The one place that knows PostgreSQL from SQLite.
+
+Reads: a database URL. Writes: nothing of its own.
+Everything that differs between the two databases is here: connecting, transactions that will write, row locks,
+the lock of the throttle, the clock, and how a point in time is stored.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, cast
+from urllib.parse import urlsplit
+
+import peewee
+from playhouse.db_url import parse as parse_url
+from playhouse.pool import PooledPostgresqlDatabase
+
+#: Every model is bound to this; `connect` fills it.
+db = peewee.DatabaseProxy()
+
+#: PostgreSQL connections of one process: more than any sensible number of worker threads.
+POOL_SIZE = 64
+#: Seconds SQLite waits for another writer before it gives up (PRAGMA busy_timeout).
+SQLITE_BUSY_TIMEOUT = 60
+#: Key of the PostgreSQL advisory lock under which slots are given and taken back.
+THROTTLE_LOCK = 7_516_192_768
+
+#: What SQLite says when the trouble is outside the statement (sqlite.org/rescode.html); the rest is our mistake.
+_SQLITE_TROUBLE = ("locked", "busy", "unable to open", "disk", "readonly", "full")
+
+
+class DatabaseUrlError(ValueError):
+    """The database URL can't be used; the message says what is allowed."""
+
+
+class UTCDateTimeField(peewee.Field):
+    """A point in time, always an aware UTC datetime in Python.
+
+    PostgreSQL keeps it as `timestamptz`; SQLite as text of fixed width, so that its order is the order of time.
+    """
+
+    field_type = "TIMESTAMPTZ"
+
+    def db_value(self, value: dt.datetime | None) -> dt.datetime | str | None:
+        """Return what the driver is given. Raises ValueError for a time without a zone."""
+        if value is None:
+            return None
+        if value.tzinfo is None:
+            raise ValueError(f"a time without a zone can't be stored: {value!r}")
+        value = value.astimezone(dt.UTC)
+        return value if is_postgres() else value.strftime("%Y-%m-%d %H:%M:%S.%f")
+
+    def python_value(self, value: dt.datetime | str | None) -> dt.datetime | None:
+        """Return an aware UTC datetime for what the driver gave."""
+        if value is None:
+            return None
+        if isinstance(value, str):
+            return dt.datetime.strptime(value, "%Y-%m-%d %H:%M:%S.%f").replace(tzinfo=dt.UTC)
+        return value.astimezone(dt.UTC)
+
+
+def connect(url: str) -> peewee.Database:
+    """Bind the models to the database at `url` and return it; nothing is opened yet.
+
+    Args:
+        url: `sqlite:///relative.db`, `sqlite:////absolute.db` or `postgresql://user:password@host:port/name`.
+
+    Raises:
+        DatabaseUrlError: another scheme, or no database name.
+    """
+    scheme = urlsplit(url).scheme
+    options = parse_url(url, unquote_password=True, unquote_user=True)
+    if not options.get("database") or options["database"] == ":memory:":
+        raise DatabaseUrlError("it names no database (sqlite:///FILE or postgresql://USER@HOST/NAME)")
+    if scheme == "sqlite":
+        database: peewee.Database = peewee.SqliteDatabase(
+            options["database"],
+            # FULL: with NORMAL a committed claim can be lost at a power failure (sqlite.org/pragma.html#pragma_synchronous).
+            pragmas={"journal_mode": "wal", "synchronous": "full", "foreign_keys": 1},
+            lock_type="IMMEDIATE",
+            timeout=SQLITE_BUSY_TIMEOUT,
+        )
+    elif scheme in ("postgresql", "postgres"):
+        options.setdefault("connect_timeout", 10)
+        database = PooledPostgresqlDatabase(max_connections=POOL_SIZE, stale_timeout=300, timeout=30, **options)
+    else:
+        raise DatabaseUrlError("its scheme is neither sqlite nor postgresql")
+    db.initialize(database)
+    return database
+
+
+def is_postgres() -> bool:
+    """Tell whether the bound database is PostgreSQL (else it is SQLite)."""
+    return isinstance(db.obj, peewee.PostgresqlDatabase)
+
+
+def sqlite_file() -> Path | None:
+    """Return the path of the SQLite file, or None with PostgreSQL."""
+    return None if is_postgres() else Path(cast(str, db.obj.database)).absolute()
+
+
+@contextmanager
+def connection() -> Iterator[None]:
+    """Hold this thread's connection for the block and give it back afterwards, also after an exception."""
+    opened = db.connect(reuse_if_open=True)
+    try:
+        yield
+    finally:
+        if opened:
+            db.close()
+
+
+def transaction() -> Any:
+    """Return a context manager: one transaction that will write (SQLite: BEGIN IMMEDIATE, so it never has to upgrade)."""
+    return db.atomic()
+
+
+def now() -> dt.datetime:
+    """Return the database's clock: the instant by which all limits are measured, not the transaction's start."""
+    if not is_postgres():
+        return dt.datetime.now(dt.UTC)
+    row = db.execute_sql("SELECT clock_timestamp()").fetchone()
+    return cast(dt.datetime, row[0]).astimezone(dt.UTC)
+
+
+def for_update(query: Any) -> Any:
+    """Lock the rows that `query` selects until the transaction ends (SQLite: the transaction has locked all of them)."""
+    return query.for_update() if is_postgres() else query
+
+
+def lock_throttle() -> None:
+    """Wait for the lock under which slots are given and taken back; it goes with the transaction."""
+    if is_postgres():
+        db.execute_sql("SELECT pg_advisory_xact_lock(%s)", (THROTTLE_LOCK,))
+
+
+def is_trouble_outside(error: BaseException) -> bool:
+    """Tell whether `error` is the database's state (away, restarting, deadlock, full) and not the statement's fault."""
+    if isinstance(error, peewee.InterfaceError):
+        return True
+    if not isinstance(error, peewee.OperationalError):
+        return False
+    return is_postgres() or any(word in str(error) for word in _SQLITE_TROUBLE)

@@ -1,0 +1,97 @@
+"""What was given up, and what a person did about it. Rows never expire."""
+
+from __future__ import annotations
+
+import datetime as dt
+from enum import StrEnum
+from typing import cast
+
+import peewee
+
+from .base import Base
+from .database import UTCDateTimeField
+from .delivery import Delivery
+
+
+class DeadLetterKind(StrEnum):
+    """What was given up."""
+
+    MESSAGE = "message"
+    DELIVERY = "delivery"
+
+
+class Resolution(StrEnum):
+    """What a person decided."""
+
+    REPLAYED = "replayed"
+    DISCARDED = "discarded"
+
+
+class DeadLetter(Base):
+    """A message nobody could process (`body`, from `queue`), or a delivery given up. Open until `resolved_at`."""
+
+    kind = peewee.TextField()
+    queue = peewee.TextField(null=True)
+    body = peewee.BlobField(null=True)
+    message_id = peewee.TextField(null=True)
+    delivery = peewee.ForeignKeyField(Delivery, null=True, backref="dead_letters")
+    reason = peewee.TextField()
+    detail = peewee.TextField(default="")
+    created_at = UTCDateTimeField()
+    resolved_at = UTCDateTimeField(null=True)
+    resolution = peewee.TextField(null=True)
+
+
+# One open dead letter for a delivery, and one for a message that comes again because its acknowledgement was lost.
+DeadLetter.add_index(
+    peewee.SQL(
+        "CREATE UNIQUE INDEX dead_letter_open_delivery ON dead_letter (delivery_id) "
+        "WHERE delivery_id IS NOT NULL AND resolved_at IS NULL"
+    )
+)
+DeadLetter.add_index(
+    peewee.SQL(
+        "CREATE UNIQUE INDEX dead_letter_open_message ON dead_letter (queue, message_id, reason, detail) "
+        "WHERE message_id IS NOT NULL AND resolved_at IS NULL"
+    )
+)
+
+
+def file_message(
+    queue: str, body: bytes, reason: str, at: dt.datetime, *, detail: str = "", message_id: str | None = None
+) -> int | None:
+    """Keep a message that can't be processed. Return its row's id, or None where the same message is there already.
+
+    Args:
+        queue: where it was; a replay puts it back there.
+        body: its bytes as they came.
+        reason: what is wrong with it, for a person.
+        at: UTC time.
+        detail: which part of it, where only a part is bad.
+        message_id: the AMQP message id, by which a redelivery is told from a second message.
+    """
+    query = (
+        DeadLetter.insert(
+            kind=DeadLetterKind.MESSAGE,
+            queue=queue,
+            body=body,
+            reason=reason,
+            detail=detail,
+            message_id=message_id,
+            created_at=at,
+        )
+        .on_conflict(action="nothing")
+        .returning(DeadLetter.id)
+    )
+    return next((cast(int, row.id) for row in query.execute()), None)
+
+
+def file_deliveries(reasons: dict[int, tuple[str, str]], at: dt.datetime) -> None:
+    """Keep deliveries that were given up: id → (reason, detail). To be called in the transaction that gives up."""
+    if not reasons:
+        return
+    rows = [
+        {"kind": DeadLetterKind.DELIVERY, "delivery": i, "reason": reason, "detail": detail, "created_at": at}
+        for i, (reason, detail) in reasons.items()
+    ]
+    DeadLetter.insert_many(rows).on_conflict(action="nothing").execute()

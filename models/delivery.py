@@ -1,0 +1,199 @@
+"""Deliveries: the intent to send one template to one contact. One row, one state machine, one table of legal transitions.
+
+Every change of state goes through `move`: one guarded UPDATE for a set. Rows that did not match are never assumed.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Iterable
+from enum import StrEnum
+from typing import Any, cast
+
+import peewee
+
+from .account import SmtpAccount
+from .base import Base, one_of
+from .contact import Contact, Website
+from . import database
+from .database import UTCDateTimeField
+from .template import EmailTemplate
+
+
+class State(StrEnum):
+    """Where a delivery stands."""
+
+    SELECTED = "selected"
+    CLEARED = "cleared"
+    READY = "ready"
+    RESERVED = "reserved"
+    SENDING = "sending"
+    IN_DOUBT = "in_doubt"
+    SENT = "sent"
+    SKIPPED = "skipped"
+    BOUNCED = "bounced"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+
+class Reason(StrEnum):
+    """Why a delivery ended as it did, or waits for a person. A skip can have several, joined by a comma."""
+
+    # skipped by select contacts
+    NOT_VALIDATED = "not_validated"
+    INVALID_ADDRESS = "invalid_address"
+    WEBSITE_REQUIREMENTS = "website_requirements"
+    # skipped by select contacts or check duplicates
+    IN_FLIGHT = "in_flight"
+    SUPPRESSED_ADDRESS = "suppressed_address"
+    SUPPRESSED_DOMAIN = "suppressed_domain"
+    CONTACTED_RECENTLY = "contacted_recently"
+    WEBSITE_CONTACTED_RECENTLY = "website_contacted_recently"
+    NO_COMMON_WINDOW = "no_common_window"
+    # failed
+    TEMPLATE_ERROR = "template_error"
+    MESSAGE_REFUSED = "message_refused"
+    CONTENT_REFUSED = "content_refused"
+    ATTEMPTS_USED_UP = "attempts_used_up"
+    NO_ACCOUNT_ACCEPTS = "no_account_accepts"
+    FAULT = "fault"
+    # bounced
+    RECIPIENT_REFUSED = "recipient_refused"
+    # sent
+    ACCEPTED = "accepted"
+    RESOLVED_SENT = "resolved_sent"
+    # in doubt
+    NO_OUTCOME = "no_outcome"
+    # cancelled
+    CANCELLED = "cancelled"
+    FORGOTTEN = "forgotten"
+
+
+#: Every legal transition, once. `sent` from a waiting state is a 250 that came late to an attempt a person had resent.
+TRANSITIONS: dict[State, frozenset[State]] = {
+    State.SELECTED: frozenset({State.CLEARED, State.SKIPPED, State.FAILED, State.CANCELLED}),
+    State.CLEARED: frozenset({State.READY, State.FAILED, State.CANCELLED}),
+    State.READY: frozenset({State.RESERVED, State.SKIPPED, State.FAILED, State.CANCELLED, State.SENT}),
+    State.RESERVED: frozenset(
+        {State.SENDING, State.READY, State.SKIPPED, State.BOUNCED, State.FAILED, State.CANCELLED, State.SENT}
+    ),
+    State.SENDING: frozenset({State.SENT, State.READY, State.BOUNCED, State.FAILED, State.IN_DOUBT}),
+    State.IN_DOUBT: frozenset({State.SENT, State.BOUNCED, State.FAILED, State.READY}),
+    State.FAILED: frozenset({State.READY}),
+    State.SENT: frozenset(),
+    State.SKIPPED: frozenset(),
+    State.BOUNCED: frozenset(),
+    State.CANCELLED: frozenset(),
+}
+
+#: A contact or an address has at most one delivery in these.
+UNFINISHED = (State.SELECTED, State.CLEARED, State.READY, State.RESERVED, State.SENDING, State.IN_DOUBT)
+#: *Check duplicates* looks at others that have come at least this far.
+ON_ITS_WAY = (State.CLEARED, State.READY, State.RESERVED, State.SENDING, State.IN_DOUBT)
+#: A template that came to one of these for a contact is never picked for it again by the batch publisher.
+TEMPLATE_DONE = (State.SENT, State.BOUNCED, State.FAILED, State.IN_DOUBT, State.CANCELLED)
+
+
+class IllegalTransitionError(Exception):
+    """The program asked for a transition that the table does not have."""
+
+
+class Delivery(Base):
+    """The intent to send one template to one contact.
+
+    While `reserved`: `account`, `send_at` and `token` are its slot. While `sending`: `token` is its claim.
+    `source` is the message it came from. `attempts` counts those charged to recipient or content since `attempts_since`.
+    `nudged_at` is when the sweep last put it back on the route, `recorded_at` when its outcome went into the counters people see.
+    """
+
+    contact = peewee.ForeignKeyField(Contact, backref="deliveries")
+    website = peewee.ForeignKeyField(Website, null=True)
+    template = peewee.ForeignKeyField(EmailTemplate, backref="deliveries")
+    recipient = peewee.TextField()
+    address = peewee.TextField()
+    priority = peewee.SmallIntegerField(default=0)
+    state = peewee.TextField()
+    reason = peewee.TextField(null=True)
+    detail = peewee.TextField(null=True)
+    subject = peewee.TextField(null=True)
+    text = peewee.TextField(null=True)
+    html = peewee.TextField(null=True)
+    preheader = peewee.TextField(null=True)
+    message_id = peewee.TextField(null=True)
+    account = peewee.ForeignKeyField(SmtpAccount, null=True)
+    send_at = UTCDateTimeField(null=True)
+    token = peewee.TextField(null=True, index=True)
+    not_before = UTCDateTimeField(null=True)
+    attempts = peewee.IntegerField(default=0)
+    attempts_since = UTCDateTimeField()
+    nudged_at = UTCDateTimeField(null=True)
+    source = peewee.TextField()
+    created_at = UTCDateTimeField()
+    updated_at = UTCDateTimeField()
+    sent_at = UTCDateTimeField(null=True)
+    recorded_at = UTCDateTimeField(null=True)
+
+    class Meta:
+        """A redelivered message makes nothing new."""
+
+        indexes = ((("source", "contact"), True),)
+
+
+def _index(name: str, columns: str, where: Iterable[str], *, unique: bool = False) -> None:
+    kind = "UNIQUE INDEX" if unique else "INDEX"
+    Delivery.add_index(
+        peewee.SQL(f"CREATE {kind} {name} ON delivery ({columns}) WHERE state IN ({one_of(where)})")
+    )
+
+
+_index("delivery_one_unfinished_contact", "contact_id", UNFINISHED, unique=True)
+_index("delivery_one_unfinished_address", "address", UNFINISHED, unique=True)
+_index("delivery_backlog", "priority DESC, id", [State.READY])
+_index("delivery_not_before", "not_before", [State.READY])
+_index("delivery_slot", "account_id, send_at", [State.RESERVED, State.SENDING])
+_index("delivery_website_unfinished", "website_id", ON_ITS_WAY)
+_index("delivery_on_route", "state, updated_at", [State.SELECTED, State.CLEARED, State.RESERVED, State.SENDING])
+Delivery.add_index(peewee.SQL("CREATE INDEX delivery_address_sent ON delivery (address, sent_at) WHERE state = 'sent'"))
+Delivery.add_index(peewee.SQL("CREATE INDEX delivery_website_sent ON delivery (website_id, sent_at) WHERE state = 'sent'"))
+Delivery.add_index(
+    peewee.SQL(
+        "CREATE INDEX delivery_not_recorded ON delivery (updated_at) "
+        "WHERE state IN ('sent', 'bounced', 'failed', 'in_doubt') AND recorded_at IS NULL"
+    )
+)
+
+
+def move(origin: State, to: State, which: Any, **changes: Any) -> list[int]:
+    """Move deliveries from `origin` to `to`, if they still are in `origin` and match `which`.
+
+    Args:
+        origin: the state they must be in.
+        to: the state they go to; the pair must stand in TRANSITIONS.
+        which: a peewee condition: which of them.
+        changes: other columns to set. A delivery that leaves `reserved` or `sending` gives its slot up by itself.
+
+    Returns:
+        The ids that were moved, in their order.
+
+    Raises:
+        IllegalTransitionError: the table does not have this transition.
+    """
+    if to not in TRANSITIONS[origin]:
+        raise IllegalTransitionError(f"{origin} → {to}")
+    values: dict[str, Any] = {"state": to, "updated_at": database.now()}
+    if to not in (State.RESERVED, State.SENDING, State.IN_DOUBT):
+        values |= {"account": None, "send_at": None, "token": None}
+    if to is State.READY:
+        values |= {"reason": None, "detail": None}
+    query = Delivery.update(**(values | changes)).where((Delivery.state == origin) & which).returning(Delivery.id)
+    return sorted(cast(int, row.id) for row in query.execute())
+
+
+def of_ids(ids: Iterable[int]) -> Any:
+    """Return the condition that a delivery is one of `ids`."""
+    return Delivery.id.in_(list(ids))
+
+
+def recent_cutoff(at: dt.datetime, days: int) -> dt.datetime:
+    """Return the instant since which a `sent` counts as recent."""
+    return at - dt.timedelta(days=days)

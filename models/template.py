@@ -1,0 +1,23 @@
+"""Templates: what is written. A campaign is a template."""
+
+from __future__ import annotations
+
+import peewee
+
+from .base import Base
+from .database import UTCDateTimeField
+
+
+class EmailTemplate(Base):
+    """Subject, text body and optional HTML body and preheader, all of them Jinja2."""
+
+    name = peewee.TextField(unique=True)
+    subject = peewee.TextField()
+    text = peewee.TextField()
+    html = peewee.TextField(null=True)
+    preheader = peewee.TextField(null=True)
+    active = peewee.BooleanField(default=True)
+    paused_at = UTCDateTimeField(null=True)
+    times_used = peewee.IntegerField(default=0)
+    created_at = UTCDateTimeField()
+    updated_at = UTCDateTimeField()

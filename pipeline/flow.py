@@ -1,0 +1,58 @@
+"""Stages and handoffs: the words in which one stage says what comes next. Knows no broker."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from itertools import islice
+
+#: Ids that travel in one message.
+MAX_IDS = 100
+
+
+class Stage(StrEnum):
+    """The six stages in route order; the value is the name of the stage's queue."""
+
+    INTAKE = "intake"
+    DEDUPE = "dedupe"
+    RENDER = "render"
+    RESERVE = "reserve"
+    DELIVER = "deliver"
+    RECORD = "record"
+
+
+@dataclass(frozen=True)
+class Handoff:
+    """What comes next: `stage` is to take `ids`.
+
+    Attributes:
+        stage: who takes them.
+        ids: delivery ids; none for a trigger of *reserve slot*.
+        not_before: UTC time before which it need not arrive; None: at once.
+        slot_token: for *deliver*: the slot these ids hold.
+        backoff: seconds in the retry queue of that length, instead of `not_before`.
+    """
+
+    stage: Stage
+    ids: Sequence[int] = ()
+    not_before: dt.datetime | None = None
+    slot_token: str | None = None
+    backoff: int | None = None
+
+
+#: Asks *reserve slot* to look at the backlog.
+TRIGGER = Handoff(Stage.RESERVE)
+
+
+def hand_on(stage: Stage, ids: Sequence[int]) -> list[Handoff]:
+    """Return handoffs of `ids` to `stage`, at most MAX_IDS in each; none for no ids."""
+    return [Handoff(stage, chunk) for chunk in chunks(ids)]
+
+
+def chunks(ids: Sequence[int], size: int = MAX_IDS) -> Iterator[list[int]]:
+    """Yield `ids` in lists of at most `size`."""
+    rest = iter(ids)
+    while chunk := list(islice(rest, size)):
+        yield chunk

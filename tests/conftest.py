@@ -1,0 +1,105 @@
+"""Fixtures: settings, a clock that tests move by hand, and a database of their own on both kinds of server."""
+
+from __future__ import annotations
+
+import datetime as dt
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit, urlunsplit
+
+import psycopg2
+import pytest
+
+from models import TABLES, database, schema
+from models.database import db
+from pipeline import settings as settings_module
+
+#: Where the servers are; `script/test` makes sure that they are there. Absent means failed, never skipped.
+POSTGRES_URL = os.environ.get("SLOWPOST_TEST_POSTGRES", "postgresql://postgres@127.0.0.1:5432/postgres")
+
+
+@pytest.fixture(autouse=True)
+def configure(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Callable[..., None]]:
+    """Give each test the default settings and an empty working directory; `configure(mail_jitter=0)` changes settings."""
+    for name in settings_module.Settings.model_fields:
+        monkeypatch.delenv(name.upper(), raising=False)
+    monkeypatch.chdir(tmp_path)
+
+    def change(**values: Any) -> None:
+        for name, value in values.items():
+            monkeypatch.setenv(name.upper(), str(value))
+        settings_module.settings.cache_clear()
+
+    settings_module.settings.cache_clear()
+    yield change
+    settings_module.settings.cache_clear()
+
+
+class Clock:
+    """The database's clock, moved by hand."""
+
+    def __init__(self, at: dt.datetime) -> None:
+        self.at = at
+
+    def set(self, *args: int) -> dt.datetime:
+        """Set the time (UTC): year, month, day, hour …"""
+        self.at = dt.datetime(*args, tzinfo=dt.UTC)  # type: ignore[arg-type]
+        return self.at
+
+    def tick(self, seconds: float) -> dt.datetime:
+        """Let `seconds` pass."""
+        self.at += dt.timedelta(seconds=seconds)
+        return self.at
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    """Stop the database's clock on a Tuesday, 10:00 in New York (14:00 UTC), inside the default window."""
+    clock = Clock(dt.datetime(2026, 6, 2, 14, 0, tzinfo=dt.UTC))
+    monkeypatch.setattr(database, "now", lambda: clock.at)
+    return clock
+
+
+@pytest.fixture(scope="session")
+def postgres_url() -> Iterator[str]:
+    """Make a PostgreSQL database for this run and drop it at the end."""
+    name = f"slowpost_test_{os.getpid()}"
+    admin = psycopg2.connect(POSTGRES_URL)
+    admin.autocommit = True
+    with admin.cursor() as cursor:
+        cursor.execute(f'CREATE DATABASE "{name}"')
+    yield urlunsplit(urlsplit(POSTGRES_URL)._replace(path=f"/{name}"))
+    with admin.cursor() as cursor:
+        cursor.execute(f'DROP DATABASE "{name}" WITH (FORCE)')
+    admin.close()
+
+
+@pytest.fixture
+def postgres(postgres_url: str, configure: Callable[..., None]) -> Iterator[str]:
+    """Empty tables in PostgreSQL."""
+    configure(database_url=postgres_url)
+    database.connect(postgres_url)
+    with database.connection():
+        db.drop_tables(TABLES, cascade=True)
+        schema.migrate()
+        yield postgres_url
+    db.obj.close_all()
+
+
+@pytest.fixture
+def sqlite(tmp_path: Path, configure: Callable[..., None]) -> Iterator[str]:
+    """Empty tables in a SQLite file."""
+    url = f"sqlite:///{tmp_path}/slowpost.db"
+    configure(database_url=url)
+    database.connect(url)
+    with database.connection():
+        schema.migrate()
+        yield url
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def any_database(request: pytest.FixtureRequest) -> str:
+    """Run the test on both kinds of database."""
+    return str(request.getfixturevalue(request.param))
