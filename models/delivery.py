@@ -5,8 +5,7 @@ Every change of state goes through `move`: one guarded UPDATE for a set. Rows th
 
 from __future__ import annotations
 
-import datetime as dt
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from enum import StrEnum
 from typing import Any, cast
 
@@ -49,7 +48,6 @@ class Reason(StrEnum):
     SUPPRESSED_DOMAIN = "suppressed_domain"
     CONTACTED_RECENTLY = "contacted_recently"
     WEBSITE_CONTACTED_RECENTLY = "website_contacted_recently"
-    NO_COMMON_WINDOW = "no_common_window"
     # failed
     TEMPLATE_ERROR = "template_error"
     MESSAGE_REFUSED = "message_refused"
@@ -194,6 +192,6 @@ def of_ids(ids: Iterable[int]) -> Any:
     return Delivery.id.in_(list(ids))
 
 
-def recent_cutoff(at: dt.datetime, days: int) -> dt.datetime:
-    """Return the instant since which a `sent` counts as recent."""
-    return at - dt.timedelta(days=days)
+def by_id(values: Mapping[int, Any]) -> Any:
+    """Return the expression that gives each delivery its own value, so that one UPDATE serves a set."""
+    return peewee.Case(Delivery.id, tuple(values.items()))

@@ -1,0 +1,48 @@
+"""Logging: one event per stage and delivery. Ids only: no address, no subject, no body, no password."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import structlog
+
+log = structlog.stdlib.get_logger("slowpost")
+
+
+def configure(*, json: bool = not sys.stderr.isatty(), level: int = logging.INFO) -> None:
+    """Send events to stderr: JSON for programs, readable lines on a terminal. Other libraries' warnings go the same way."""
+    shared: list[Any] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.stdlib.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+    ]
+    renderer: Any = structlog.processors.JSONRenderer() if json else structlog.dev.ConsoleRenderer()
+    structlog.configure(
+        processors=[structlog.stdlib.filter_by_level, *shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        cache_logger_on_first_use=True,
+    )
+    handler = logging.StreamHandler()
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=shared,
+            processors=[
+                structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+                structlog.processors.format_exc_info,
+                renderer,
+            ],
+        )
+    )
+    logging.basicConfig(handlers=[handler], level=logging.WARNING, force=True)
+    logging.getLogger("slowpost").setLevel(level)
+
+
+def moved(stage: str, ids: Iterable[int], result: str, reasons: Mapping[int, Any] | None = None) -> None:
+    """Log that `stage` brought deliveries to `result`, each with its reason where it has one."""
+    for delivery_id in ids:
+        reason = reasons.get(delivery_id) if reasons else None
+        more = {"reason": reason} if reason else {}
+        log.info("delivery", delivery_id=delivery_id, stage=str(stage), result=str(result), **more)

@@ -1,0 +1,82 @@
+"""Stage 3: a cleared delivery gets its words.
+
+Reads: `cleared` deliveries with contact, website and template. Writes: the rendered parts (they are what is sent) and
+`ready`, or `failed` with the template's line and a dead letter. Hands on: a trigger to *reserve slot*.
+Trouble: an error in a template fails that delivery alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from models import Contact, Delivery, EmailTemplate, Reason, State, Website, database
+from models.dead_letter import file_deliveries
+from models.delivery import by_id, move, of_ids
+
+from . import logs
+from .flow import TRIGGER, Handoff, Stage
+from .template import Compiled, Parts, TemplateError, compile_template, render
+
+
+def run(delivery_ids: Sequence[int]) -> list[Handoff]:
+    """Render those of `delivery_ids` that are `cleared`; return a trigger if any is `ready` then."""
+    with database.transaction():
+        rendered, errors = render_all(_with_what_it_needs(of_ids(delivery_ids) & (Delivery.state == State.CLEARED)))
+        if rendered:
+            move(State.CLEARED, State.READY, of_ids(rendered), **columns(rendered))
+        _fail(errors)
+        ready = list(Delivery.select(Delivery.id).where(of_ids(delivery_ids) & (Delivery.state == State.READY)))
+    logs.moved(Stage.RENDER, errors, State.FAILED, errors)
+    logs.moved(Stage.RENDER, rendered, State.READY)
+    return [TRIGGER] if ready else []
+
+
+def render_all(deliveries: Sequence[Delivery]) -> tuple[dict[int, Parts], dict[int, str]]:
+    """Render deliveries; return what they became, and what is wrong with the others, by id."""
+    compiled: dict[int, Compiled | str] = {}
+    rendered: dict[int, Parts] = {}
+    errors: dict[int, str] = {}
+    for d in deliveries:
+        if d.template_id not in compiled:
+            try:
+                compiled[d.template_id] = compile_template(d.template)
+            except TemplateError as error:
+                compiled[d.template_id] = str(error)
+        template = compiled[d.template_id]
+        if isinstance(template, str):
+            errors[d.id] = template
+            continue
+        try:
+            rendered[d.id] = render(template, d.contact, d.website)
+        except TemplateError as error:
+            errors[d.id] = str(error)
+    return rendered, errors
+
+
+def columns(rendered: dict[int, Parts]) -> dict[str, Any]:
+    """Return the values of the columns in which rendered parts are stored, each delivery its own."""
+    names = ("subject", "text", "html", "preheader")
+    return {name: by_id({i: getattr(parts, name) for i, parts in rendered.items()}) for name in names}
+
+
+def _with_what_it_needs(which: Any) -> list[Delivery]:
+    query = (
+        Delivery.select(Delivery, Contact, EmailTemplate, Website)
+        .join(Contact)
+        .switch(Delivery)
+        .join(EmailTemplate)
+        .switch(Delivery)
+        .left_outer_join(Website, on=(Delivery.website == Website.id))
+        .where(which)
+    )
+    return list(query)
+
+
+def _fail(errors: dict[int, str]) -> None:
+    if not errors:
+        return
+    failed = move(
+        State.CLEARED, State.FAILED, of_ids(errors), reason=Reason.TEMPLATE_ERROR, detail=by_id(errors)
+    )
+    file_deliveries({i: (Reason.TEMPLATE_ERROR, errors[i]) for i in failed}, database.now())

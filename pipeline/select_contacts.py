@@ -1,0 +1,127 @@
+"""Stage 1: contact ids become deliveries.
+
+Reads: contacts, their websites, the template. Writes: one delivery for each contact, `selected` or `skipped` with the
+reason; a dead letter for an unknown id or a missing template. Hands on: what is `selected`, to *check duplicates*.
+Trouble: a message that comes twice makes nothing new (unique: source and contact); two messages for one contact or one
+address at the same instant are told apart by the unique indexes, and the second is `skipped` as in flight.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+from collections.abc import Sequence
+from typing import Any
+
+from models import Contact, Delivery, EmailTemplate, Reason, State, Website, database
+from models.dead_letter import file_message
+
+from . import logs
+from .flow import MAX_IDS, Handoff, Stage, chunks, hand_on
+
+
+def run(
+    contact_ids: Sequence[int], *, source: str, template_id: int | None = None, priority: int | None = None
+) -> list[Handoff]:
+    """Make deliveries of `contact_ids`.
+
+    Args:
+        contact_ids: whom to write to; an id twice in one message counts once.
+        source: the message they came in, by which a redelivery is known.
+        template_id: what to write; None: the active template with the lowest id.
+        priority: 0 to 9, higher first; None: each contact's own.
+
+    Returns:
+        Handoffs to *check duplicates*.
+    """
+    handoffs = []
+    for chunk in chunks(list(dict.fromkeys(contact_ids)), MAX_IDS):
+        with database.transaction():
+            selected = _select(chunk, source, template_id, priority)
+        logs.moved(Stage.INTAKE, selected, State.SELECTED)
+        handoffs += hand_on(Stage.DEDUPE, selected)
+    return handoffs
+
+
+def _select(ids: list[int], source: str, template_id: int | None, priority: int | None) -> list[int]:
+    now = database.now()
+    template = _template(template_id)
+    if template is None:
+        missing = "no active template" if template_id is None else f"template {template_id} does not exist"
+        _dead_letter(ids, missing, source, template_id, priority, now)
+        return []
+    contacts = list(
+        Contact.select(Contact, Website)
+        .left_outer_join(Website)
+        .where(Contact.id.in_(ids) & Contact.forgotten_at.is_null())
+    )
+    for unknown in sorted(set(ids) - {c.id for c in contacts}):
+        _dead_letter([unknown], f"contact {unknown} does not exist", source, template_id, priority, now)
+
+    rows = [_row(c, template, source, priority, now) for c in sorted(contacts, key=lambda c: c.address)]
+    _insert(rows)
+    # What is missing now met a unique index: its contact or address has an unfinished delivery.
+    there = {d.contact_id: d for d in _of_source(ids, source)}
+    _insert([row | _skip(Reason.IN_FLIGHT) for row in rows if row["contact"] not in there])
+    return sorted(d.id for d in there.values() if d.state == State.SELECTED)
+
+
+def _template(template_id: int | None) -> EmailTemplate | None:
+    if template_id is not None:
+        return EmailTemplate.get_or_none(EmailTemplate.id == template_id)
+    return EmailTemplate.select().where(EmailTemplate.active).order_by(EmailTemplate.id).first()
+
+
+def _row(
+    contact: Contact, template: EmailTemplate, source: str, priority: int | None, now: dt.datetime
+) -> dict[str, Any]:
+    reasons = _reasons_against(contact)
+    return {
+        "contact": contact.id,
+        "website": contact.website_id,
+        "template": template.id,
+        "recipient": contact.email,
+        "address": contact.address,
+        "priority": contact.priority if priority is None else priority,
+        "source": source,
+        "state": State.SELECTED,
+        "reason": None,
+        "attempts_since": now,
+        "created_at": now,
+        "updated_at": now,
+    } | (_skip(*reasons) if reasons else {})
+
+
+def _reasons_against(contact: Contact) -> list[Reason]:
+    reasons = []
+    if not contact.validated:
+        reasons.append(Reason.NOT_VALIDATED)
+    if not contact.address_valid:
+        reasons.append(Reason.INVALID_ADDRESS)
+    if contact.website is not None and not contact.website.meets_requirements:
+        reasons.append(Reason.WEBSITE_REQUIREMENTS)
+    return reasons
+
+
+def _skip(*reasons: Reason) -> dict[str, str]:
+    return {"state": State.SKIPPED, "reason": ",".join(reasons)}
+
+
+def _insert(rows: list[dict[str, Any]]) -> None:
+    if rows:
+        Delivery.insert_many(rows).on_conflict(action="nothing").execute()
+
+
+def _of_source(contact_ids: list[int], source: str) -> Any:
+    return Delivery.select(Delivery.id, Delivery.contact, Delivery.state).where(
+        (Delivery.source == source) & Delivery.contact.in_(contact_ids)
+    )
+
+
+def _dead_letter(
+    ids: list[int], reason: str, source: str, template_id: int | None, priority: int | None, now: dt.datetime
+) -> None:
+    """Keep a message that, put on `intake` again, asks for these ids as the first one did."""
+    asked = {"contact_ids": ids, "template_id": template_id, "priority": priority}
+    body = json.dumps({k: v for k, v in asked.items() if v is not None}).encode()
+    file_message(Stage.INTAKE, body, reason, now, message_id=source)
