@@ -1,0 +1,29 @@
+"""How the stages run on the broker: the broker first, then the actors. `dramatiq actors` starts here."""
+
+import dramatiq
+
+from models import database
+from pipeline.settings import settings
+
+from .broker import MemoryBroker, QuorumBroker
+from .running import Stopping
+
+EMBEDDED = "memory://"
+
+
+def make_broker() -> MemoryBroker | QuorumBroker:
+    """Return the broker that the settings name, not yet connected."""
+    url = settings().broker_url
+    # None of Dramatiq's own middleware: TimeLimit and ShutdownNotifications raise between the dot and its outcome,
+    # Retries loses a message whose retry can't be published, AgeLimit drops.
+    middleware = [Stopping()]
+    return MemoryBroker(middleware) if url == EMBEDDED else QuorumBroker(url, middleware=middleware)
+
+
+database.connect(settings().database_url)
+broker = make_broker()
+dramatiq.set_broker(broker)
+
+from . import stages  # noqa: E402  (an actor is registered with the broker that is set when it is made)
+
+__all__ = ["EMBEDDED", "broker", "stages"]

@@ -144,3 +144,11 @@ def is_trouble_outside(error: BaseException) -> bool:
     if not isinstance(error, peewee.OperationalError):
         return False
     return is_postgres() or any(word in str(error) for word in _SQLITE_TROUBLE)
+
+
+def discard_connection() -> None:
+    """Throw this thread's connection away, where the server behind it may have gone."""
+    if not db.is_closed():
+        (db.obj.manual_close if is_postgres() else db.close)()
+    if is_postgres():
+        db.obj.close_idle()

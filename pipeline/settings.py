@@ -1,7 +1,8 @@
-"""Settings: one frozen, validated object, read once from the environment or `.env`. No `os.environ` elsewhere.
+"""Settings: one frozen, validated object, read once from the environment or `.env`.
 
-A bad value stops the program before it does anything: `SettingsError` carries one line with the variable, the value
-and what is allowed.
+No `os.environ` elsewhere. A bad value stops the program before it does anything: `SettingsError` carries one
+line with the variable, the value (without its secrets) and what is allowed. `.env.example` says the same of
+every setting, and a test holds it to this file.
 """
 
 from __future__ import annotations
@@ -10,12 +11,21 @@ import datetime as dt
 import functools
 import re
 from typing import Annotated, Any
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 from zoneinfo import ZoneInfo, available_timezones
 
 from cryptography.fernet import Fernet
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from pipeline import address
+
+#: A whole number above this is a slip of the finger, and more than a database counts to.
+MAX_COUNT = 1_000_000
+#: A hundred years: further back there is no mail, and soon no calendar.
+MAX_DAYS = 36_500
+#: A year.
+MAX_SECONDS = 31_536_000
 
 DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 
@@ -77,23 +87,59 @@ def _fernet_keys(value: SecretStr | None) -> SecretStr | None:
         for key in value.get_secret_value().split(",") if value else ():
             Fernet(key.strip())
     except ValueError:
-        raise ValueError("allowed: Fernet keys (32 bytes, URL-safe base64), comma separated, newest first") from None
+        raise ValueError(
+            "allowed: Fernet keys (32 bytes, URL-safe base64), comma separated, newest first"
+        ) from None
     return value
 
 
+def _split(url: str) -> SplitResult | None:
+    """Return the parts of a URL, None for one that has no such parts."""
+    try:
+        parts = urlsplit(url)
+        _ = parts.port  # looked at here, since it is only then that a port which is no number is found out
+    except ValueError:
+        return None
+    return parts
+
+
 def _database_url(value: str) -> str:
-    parts = urlsplit(value)
-    if parts.scheme not in ("sqlite", "postgresql", "postgres") or len(parts.path) < 2:
+    parts = _split(value)
+    in_file = parts and parts.scheme == "sqlite" and not parts.netloc and parts.path != "/:memory:"
+    on_server = parts and parts.scheme in ("postgresql", "postgres")
+    if not parts or not (in_file or on_server) or len(parts.path) < 2:
         raise ValueError("allowed: sqlite:///FILE or postgresql://USER:PASSWORD@HOST:PORT/NAME")
     return value
 
 
 def _broker_url(value: str) -> str:
-    urls = value.split(";")
-    amqp = all(urlsplit(u).scheme in ("amqp", "amqps") and urlsplit(u).hostname for u in urls)
+    parts = [_split(url) for url in value.split(";")]
+    amqp = all(p and p.scheme in ("amqp", "amqps") and p.hostname for p in parts)
     if value != "memory://" and not amqp:
         raise ValueError("allowed: memory:// or amqp(s)://USER:PASSWORD@HOST:PORT/VHOST, several joined by ;")
     return value
+
+
+def _web_address(value: str | None, schemes: tuple[str, ...] = ("https",)) -> str | None:
+    parts = _split(value) if value and _fits_a_header(value) else None
+    if value is not None and not (parts and parts.scheme in schemes and parts.hostname):
+        raise ValueError(f"allowed: {' or '.join(schemes)}://HOST/PATH, in ASCII")
+    return value
+
+
+def _mailto(value: str | None) -> str | None:
+    if value is not None and not (_fits_a_header(value) and address.is_valid(value.partition("?")[0])):
+        raise ValueError("allowed: an address, perhaps with ?subject=TEXT, in ASCII")
+    return value
+
+
+def _fits_a_header(value: str) -> bool:
+    # RFC 2369 2: the URL stands in angle brackets.
+    return re.fullmatch(r"[!-;=?-~]+", value) is not None
+
+
+#: User and password; what follows a host and is no port; options, which can hold a password.
+_SECRET_PARTS = ((r".*@", "***@"), (r":(?!//|\d+([/;?]|$)).*", ":***"), (r"\?.*", "?***"))
 
 
 def _empty_is_none(value: Any) -> Any:
@@ -104,16 +150,32 @@ TimeOfDay = Annotated[dt.time, NoDecode, BeforeValidator(_time_of_day)]
 Zone = Annotated[ZoneInfo, NoDecode, BeforeValidator(_zone)]
 Switch = Annotated[bool, BeforeValidator(_on_off)]
 OptionalText = Annotated[str | None, BeforeValidator(_empty_is_none)]
+UnsubscribeMailto = Annotated[str | None, BeforeValidator(_empty_is_none), AfterValidator(_mailto)]
+UnsubscribeUrl = Annotated[str | None, BeforeValidator(_empty_is_none), AfterValidator(_web_address)]
+Webhook = Annotated[
+    str | None,
+    BeforeValidator(_empty_is_none),
+    AfterValidator(functools.partial(_web_address, schemes=("https", "http"))),
+]
 Secret = Annotated[SecretStr | None, BeforeValidator(_empty_is_none), AfterValidator(_fernet_keys)]
 Days = Annotated[frozenset[int], NoDecode, BeforeValidator(_days)]
 Backoff = Annotated[tuple[int, ...], NoDecode, BeforeValidator(_backoff)]
+Count = Annotated[int, Field(ge=0, le=MAX_COUNT)]
+PositiveCount = Annotated[int, Field(ge=1, le=MAX_COUNT)]
+DayCount = Annotated[int, Field(ge=0, le=MAX_DAYS)]
+Seconds = Annotated[float, Field(ge=0, le=MAX_SECONDS)]
+Timeout = Annotated[float, Field(gt=0, le=MAX_SECONDS)]
 
 
 class Settings(BaseSettings):
-    """Every setting, by the name of its environment variable in lower case. Times in seconds unless the name says otherwise."""
+    """Every setting, by the name of its environment variable in lower case; times are in seconds."""
 
     model_config = SettingsConfigDict(
-        env_file=".env", env_file_encoding="utf-8", extra="ignore", frozen=True, arbitrary_types_allowed=True
+        env_file=".env",
+        env_file_encoding="utf-8",
+        extra="ignore",
+        frozen=True,
+        arbitrary_types_allowed=True,
     )
 
     database_url: Annotated[str, AfterValidator(_database_url)] = "sqlite:///slowpost.db"
@@ -125,34 +187,34 @@ class Settings(BaseSettings):
     mail_window_timezone: Zone = ZoneInfo("America/New_York")
     mail_window_days: Days = frozenset(range(7))
 
-    mail_daily_limit: int = Field(10, ge=0)
-    mail_min_interval: float = Field(60, ge=0)
+    mail_daily_limit: Count = 10
+    mail_min_interval: Seconds = 60
     mail_spread: Switch = True
-    mail_jitter: float = Field(0.2, ge=0, le=0.5)
+    mail_jitter: Annotated[float, Field(ge=0, le=0.5)] = 0.2
 
-    mail_max_attempts: int = Field(3, ge=1)
+    mail_max_attempts: PositiveCount = 3
     mail_retry_backoff: Backoff = (60, 300, 900)
 
-    mail_dedupe_contact_days: int = Field(90, ge=0)
-    mail_dedupe_website_days: int = Field(7, ge=0)
-    mail_publish_min_priority: int = Field(0, ge=0, le=9)
+    mail_dedupe_contact_days: DayCount = 90
+    mail_dedupe_website_days: DayCount = 7
+    mail_publish_min_priority: Annotated[int, Field(ge=0, le=9)] = 0
 
-    mail_health_threshold: float = Field(0.70, ge=0, le=1)
-    mail_health_min_attempts: int = Field(10, ge=1)
-    mail_health_window: int = Field(50, ge=1)
+    mail_health_threshold: Annotated[float, Field(ge=0, le=1)] = 0.70
+    mail_health_min_attempts: PositiveCount = 10
+    mail_health_window: PositiveCount = 50
 
-    mail_smtp_timeout: float = Field(60, gt=0)
-    mail_data_timeout: float = Field(600, gt=0)
-    mail_max_lateness: float = Field(300, ge=0)
+    mail_smtp_timeout: Timeout = 60
+    mail_data_timeout: Timeout = 600
+    mail_max_lateness: Seconds = 300
 
-    mail_unsubscribe_mailto: OptionalText = None
-    mail_unsubscribe_url: OptionalText = None
+    mail_unsubscribe_mailto: UnsubscribeMailto = None
+    mail_unsubscribe_url: UnsubscribeUrl = None
     mail_postal_address: OptionalText = None
     mail_alert_command: OptionalText = None
-    mail_alert_webhook: OptionalText = None
+    mail_alert_webhook: Webhook = None
 
     def backoff_after(self, attempt: int) -> int:
-        """Return the seconds to wait after the `attempt`-th failure (1 is the first; the last backoff repeats)."""
+        """Return the seconds to wait after failure number `attempt` (from 1; the last backoff repeats)."""
         return self.mail_retry_backoff[min(attempt, len(self.mail_retry_backoff)) - 1]
 
 
@@ -167,16 +229,40 @@ def settings() -> Settings:
         return Settings()
     except ValidationError as error:
         raise SettingsError(_one_line(error)) from None
+    except (OSError, UnicodeError) as error:
+        raise SettingsError(f".env can't be read: {error}") from None
 
 
 def _one_line(error: ValidationError) -> str:
     first = error.errors(include_url=False)[0]
-    name = str(first["loc"][0]).upper()
-    shown = "(hidden)" if name in ("SECRET_KEY",) else repr(_without_password(str(first["input"])))
-    message = re.sub(r"^Value error, ", "", first["msg"])
-    message = re.sub(r"^Input should be", "allowed: it should be", message)
-    return f"{name}={shown}: {message}"
+    name = str(first["loc"][0])
+    message = (
+        first["msg"].removeprefix("Value error, ")
+        if first["type"] == "value_error"
+        else _allowed_number(name)
+    )
+    return f"{name.upper()}={_shown(name, str(first['input']))}: {message}"
+
+
+def _allowed_number(name: str) -> str:
+    field = Settings.model_fields[name]
+    limits = {
+        key: getattr(rule, key) for rule in field.metadata for key in ("ge", "gt", "le") if hasattr(rule, key)
+    }
+    low = f"from {limits['ge']}" if "ge" in limits else f"above {limits['gt']}, up"
+    return f"allowed: a {'whole ' if field.annotation is int else ''}number {low} to {limits['le']}"
+
+
+def _shown(name: str, value: str) -> str:
+    if name in ("secret_key", "mail_alert_webhook"):
+        return "(hidden)"
+    return repr(_without_password(value) if name in ("database_url", "broker_url") else value)
 
 
 def _without_password(url: str) -> str:
-    return re.sub(r"(://[^:/@;]*):[^@;]*@", r"\1:***@", url)
+    """Return `url` with *** for what could be a password, also where the URL is wrongly written."""
+    scheme = re.match(r"(?:[a-z]*:?/+)?", url, flags=re.IGNORECASE)[0]  # type: ignore[index]  # it always matches
+    rest = url[len(scheme) :]
+    for pattern, replacement in _SECRET_PARTS:
+        rest = re.sub(pattern, replacement, rest, flags=re.DOTALL)
+    return scheme + rest

@@ -1,7 +1,8 @@
-"""Fixtures: settings, a clock that tests move by hand, and a database of their own on both kinds of server."""
+"""Fixtures: settings, a clock that tests move by hand, a database of either kind, a vhost; all their own."""
 
 from __future__ import annotations
 
+import contextlib
 import datetime as dt
 import os
 from collections.abc import Callable, Iterator
@@ -15,14 +16,12 @@ import pytest
 from models import TABLES, database, schema
 from models.database import db
 from pipeline import settings as settings_module
-
-#: Where the servers are; `script/test` makes sure that they are there. Absent means failed, never skipped.
-POSTGRES_URL = os.environ.get("SLOWPOST_TEST_POSTGRES", "postgresql://postgres@127.0.0.1:5432/postgres")
+from tests import servers
 
 
 @pytest.fixture(autouse=True)
 def configure(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Callable[..., None]]:
-    """Give each test the default settings and an empty working directory; `configure(mail_jitter=0)` changes settings."""
+    """Give a test default settings and an empty directory; `configure(mail_jitter=0)` changes settings."""
     for name in settings_module.Settings.model_fields:
         monkeypatch.delenv(name.upper(), raising=False)
     monkeypatch.chdir(tmp_path)
@@ -66,14 +65,20 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
 def postgres_url() -> Iterator[str]:
     """Make a PostgreSQL database for this run and drop it at the end."""
     name = f"slowpost_test_{os.getpid()}"
-    admin = psycopg2.connect(POSTGRES_URL)
-    admin.autocommit = True
-    with admin.cursor() as cursor:
-        cursor.execute(f'CREATE DATABASE "{name}"')
-    yield urlunsplit(urlsplit(POSTGRES_URL)._replace(path=f"/{name}"))
-    with admin.cursor() as cursor:
-        cursor.execute(f'DROP DATABASE "{name}" WITH (FORCE)')
-    admin.close()
+    with servers.postgres() as url, contextlib.closing(psycopg2.connect(url)) as admin:
+        admin.autocommit = True
+        with admin.cursor() as cursor:
+            cursor.execute(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')
+            cursor.execute(f'CREATE DATABASE "{name}"')
+            yield urlunsplit(urlsplit(url)._replace(path=f"/{name}"))
+            cursor.execute(f'DROP DATABASE "{name}" WITH (FORCE)')
+
+
+@pytest.fixture(scope="session")
+def rabbitmq_url() -> Iterator[str]:
+    """Make a RabbitMQ vhost for this run and delete it at the end."""
+    with servers.rabbitmq() as url:
+        yield url
 
 
 @pytest.fixture

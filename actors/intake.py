@@ -1,0 +1,177 @@
+"""What comes off a queue: plain JSON on `intake`, and Dramatiq envelopes on every queue. All of it is untrusted.
+
+Reads: a body and its AMQP properties. Returns: a Dramatiq message for the stage of that queue, or raises
+`UnacceptableError` with a reason that a person understands. Nothing of an envelope is believed: not its queue, not its
+actor, not the types of its arguments.
+"""
+
+from __future__ import annotations
+
+import json
+import uuid
+from dataclasses import dataclass
+from typing import Any
+
+from dramatiq import Message
+
+from pipeline.flow import Stage
+
+#: Bytes of a body, and ids in it.
+MAX_BODY = 1024 * 1024
+MAX_IDS_IN_MESSAGE = 10_000
+#: What an id's column (PostgreSQL `integer`) can hold.
+MAX_ID = 2**31 - 1
+
+#: The actor of each stage's queue; held to `stages.py` by a test.
+ACTOR_OF = {
+    Stage.INTAKE: "select_contacts",
+    Stage.DEDUPE: "check_duplicates",
+    Stage.RENDER: "render_message",
+    Stage.RESERVE: "reserve_slot",
+    Stage.DELIVER: "deliver_message",
+    Stage.RECORD: "record_outcome",
+}
+
+
+class UnacceptableError(ValueError):
+    """A message that can't be processed; the text is the reason."""
+
+
+class UnknownActorError(Exception):
+    """A well-formed envelope of an inner queue names an actor that this version does not have: a newer one may."""
+
+
+@dataclass(frozen=True)
+class Decoded:
+    """What a body asks for: a message (None if nothing of it is good), and the ids of a list that are none."""
+
+    message: Message[Any] | None
+    refused: tuple[Refused, ...] = ()
+
+
+@dataclass(frozen=True)
+class Refused:
+    """One bad id of a list: the body that asks for it alone, and why it is refused."""
+
+    body: bytes
+    reason: str
+
+
+def decode(queue: str, body: bytes, message_id: str | None) -> Decoded:
+    """Return what a body from `queue` asks for.
+
+    Args:
+        queue: the queue it came from.
+        body: JSON, as the README's section on `intake` lists, or an envelope.
+        message_id: the AMQP message id: the source id by which a repeat is known; without one, each message is a new one.
+
+    Raises:
+        UnacceptableError: anything else.
+        UnknownActorError: an envelope on an inner queue, well-formed, for an actor unknown here.
+    """
+    if len(body) > MAX_BODY:
+        raise UnacceptableError(f"the body has {len(body)} bytes, allowed are {MAX_BODY}")
+    try:
+        content = json.loads(body)
+    except (ValueError, RecursionError):
+        raise UnacceptableError("the body is not JSON") from None
+    stage = Stage(queue)
+    if isinstance(content, dict) and "actor_name" in content:
+        return _envelope(stage, content, message_id)
+    if stage is not Stage.INTAKE:
+        raise UnacceptableError("the body is no envelope of a stage's message")
+    return _plain(content, message_id or str(uuid.uuid4()))
+
+
+def encode(stage: Stage, ids: list[int], message_id: str | None = None, **options: Any) -> Message[Any]:
+    """Return the message that asks `stage` to take `ids`."""
+    return _message(stage, ids, options, message_id or str(uuid.uuid4()))
+
+
+def _message(stage: Stage, ids: list[int], options: dict[str, Any], message_id: str) -> Message[Any]:
+    if stage is Stage.INTAKE:
+        options = options | {"source": message_id}
+    return Message(
+        queue_name=stage.value, actor_name=ACTOR_OF[stage], args=(ids,), kwargs=options, options={}, message_id=message_id
+    )
+
+
+def _envelope(stage: Stage, content: dict[str, Any], message_id: str | None) -> Decoded:
+    args, kwargs, own_id = content.get("args"), content.get("kwargs"), content.get("message_id")
+    if content.get("queue_name") != stage:
+        raise UnacceptableError(f"the envelope is for queue {_shown(content.get('queue_name'))}, it came from '{stage}'")
+    if not isinstance(args, list) or not isinstance(kwargs, dict) or not isinstance(own_id, str) or not own_id:
+        raise UnacceptableError("the envelope's args, kwargs or message_id is missing or of a wrong type")
+    if content["actor_name"] != ACTOR_OF[stage]:
+        if stage is Stage.INTAKE or not isinstance(content["actor_name"], str):
+            raise UnacceptableError(f"unknown actor {_shown(content['actor_name'])}")
+        raise UnknownActorError(content["actor_name"])
+    if len(args) != 1 or not isinstance(args[0], list):
+        raise UnacceptableError("the envelope's args must be one list of ids")
+    if stage is Stage.INTAKE:
+        asked = {k: v for k, v in kwargs.items() if k != "source"}
+        return _plain({"contact_ids": args[0]} | asked, message_id or own_id)
+    return Decoded(_message(stage, _ids_of_envelope(stage, args[0]), _options_of_envelope(stage, kwargs), own_id))
+
+
+def _options_of_envelope(stage: Stage, kwargs: dict[str, Any]) -> dict[str, Any]:
+    allowed = {"slot_token"} if stage is Stage.DELIVER else set()
+    if set(kwargs) != allowed or not all(isinstance(v, str) for v in kwargs.values()):
+        raise UnacceptableError(f"the envelope's kwargs must be {', '.join(allowed) or 'empty'}")
+    return kwargs
+
+
+def _ids_of_envelope(stage: Stage, values: list[Any]) -> list[int]:
+    if not values and stage is not Stage.RESERVE:
+        raise UnacceptableError("the list of ids is empty")
+    bad = next((v for v in values if not _is_id(v)), None)
+    if bad is not None:
+        raise UnacceptableError(_no_id(bad))
+    return values
+
+
+def _plain(content: Any, message_id: str) -> Decoded:
+    if not isinstance(content, dict):
+        content = {"contact_ids": content} if isinstance(content, list) else {"contact_id": content}
+    unknown = set(content) - {"contact_id", "contact_ids", "template_id", "priority"}
+    if unknown:
+        raise UnacceptableError(f"unknown key {_shown(min(unknown))}")
+    if ("contact_id" in content) == ("contact_ids" in content):
+        raise UnacceptableError("either contact_id or contact_ids is needed")
+    values = content["contact_ids"] if "contact_ids" in content else [content["contact_id"]]
+    if not isinstance(values, list) or not 0 < len(values) <= MAX_IDS_IN_MESSAGE:
+        raise UnacceptableError(f"contact_ids must be a list of 1 to {MAX_IDS_IN_MESSAGE} ids")
+    options = _options(content)
+    if len(values) == 1 and not _is_id(values[0]):
+        raise UnacceptableError(_no_id(values[0]))
+    good = [v for v in values if _is_id(v)]
+    bad = [v for v in values if not _is_id(v)]
+    refused = tuple(Refused(json.dumps({"contact_ids": [v]} | options).encode(), _no_id(v)) for v in bad)
+    return Decoded(_message(Stage.INTAKE, good, options, message_id) if good else None, refused)
+
+
+def _options(content: dict[str, Any]) -> dict[str, Any]:
+    options = {k: content[k] for k in ("template_id", "priority") if content.get(k) is not None}
+    if "template_id" in options and not _is_id(options["template_id"]):
+        raise UnacceptableError(f"template_id: {_no_id(options['template_id'])}")
+    priority = options.get("priority", 0)
+    if isinstance(priority, bool) or not isinstance(priority, int) or not 0 <= priority <= 9:
+        raise UnacceptableError(f"priority {_shown(priority)} is no whole number from 0 to 9")
+    return options
+
+
+def _is_id(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= MAX_ID
+
+
+def _no_id(value: Any) -> str:
+    return f"{_shown(value)} is no id (a whole number from 1 to {MAX_ID})"
+
+
+def _shown(value: Any) -> str:
+    """Return a value as it may stand in a reason: short, and without what a database or a terminal chokes on."""
+    try:
+        text = json.dumps(value)
+    except (ValueError, RecursionError):
+        text = type(value).__name__
+    return text if len(text) <= 80 else text[:77] + "..."

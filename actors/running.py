@@ -1,0 +1,109 @@
+"""How a stage runs in a worker: commit → publish with confirm → acknowledge, and patience when something is away.
+
+`stage_actor` makes an actor of a function from ids to handoffs. Around it: a database connection for the message, faults
+isolated by `pipeline.faults`, and the handoffs published. Database or broker away: the message stays unacknowledged while
+the worker waits and says what for. A worker that is told to stop meanwhile puts the message back.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
+from typing import Any, TypeVar
+
+import dramatiq
+from dramatiq import Middleware
+from dramatiq.errors import BrokerConnectionError
+
+from models import database
+from pipeline import faults
+from pipeline.flow import Handoff, Stage
+from pipeline.logs import log
+
+from .intake import encode
+
+#: Seconds between two looks at what is away: doubling up to the last.
+FIRST_WAIT, LONGEST_WAIT = 1.0, 30.0
+
+T = TypeVar("T")
+
+_stopping = threading.Event()
+
+
+class PutBackError(Exception):
+    """The worker stops while it waits; the message is to be given to another."""
+
+
+class Stopping(Middleware):
+    """Tells those who wait that the worker stops, and keeps a message that was put back from being acknowledged."""
+
+    def before_worker_boot(self, *_: Any) -> None:
+        """Dramatiq's hook: a worker begins."""
+        _stopping.clear()
+
+    def before_worker_shutdown(self, *_: Any) -> None:
+        """Dramatiq's hook: the worker begins to stop."""
+        _stopping.set()
+
+    def after_process_message(
+        self, _broker: dramatiq.Broker, message: Any, *, result: Any = None, exception: BaseException | None = None
+    ) -> None:
+        """Dramatiq's hook: a message is done with, or has raised."""
+        if exception is not None:
+            message.put_back = True
+
+
+def stage_actor(stage: Stage, give_up: Callable[[int, Exception], None]) -> Callable[[Any], Any]:
+    """Make a function from ids (and options) to handoffs the actor of `stage`.
+
+    Args:
+        stage: whose queue it listens on.
+        give_up: what becomes of a single id that can't be processed.
+    """
+
+    def decorate(run: Callable[..., list[Handoff]]) -> Any:
+        def act(ids: Sequence[int], **options: Any) -> None:
+            handoffs = patiently(lambda: faults.isolated(partial(run, **options), ids, give_up))
+            for handoff in handoffs:
+                patiently(partial(publish, [handoff]))
+
+        return dramatiq.actor(act, actor_name=run.__name__, queue_name=stage.value)
+
+    return decorate
+
+
+def publish(handoffs: Iterable[Handoff]) -> None:
+    """Publish handoffs, each with its confirm.
+
+    Raises:
+        ConnectionClosed: one is not known to be safe; publish it again.
+    """
+    broker: Any = dramatiq.get_broker()
+    for handoff in handoffs:
+        options = {} if handoff.slot_token is None else {"slot_token": handoff.slot_token}
+        delay = 0.0
+        if handoff.not_before is not None:
+            delay = (handoff.not_before - database.now()).total_seconds()
+        broker.send(encode(handoff.stage, list(handoff.ids), **options), delay=max(0.0, delay), backoff=handoff.backoff)
+
+
+def patiently(do: Callable[[], T]) -> T:
+    """Do something with a database connection; where database or broker are away, wait and do it again.
+
+    Raises:
+        PutBackError: the worker was told to stop meanwhile.
+    """
+    wait = FIRST_WAIT
+    while True:
+        try:
+            with database.connection():
+                return do()
+        except Exception as error:
+            if not (isinstance(error, BrokerConnectionError) or faults.is_trouble_outside(error)):
+                raise
+            log.warning("waiting", seconds=wait, reason=f"{type(error).__name__}: {str(error).strip()}"[:300])
+            database.discard_connection()
+        if _stopping.wait(wait):
+            raise PutBackError
+        wait = min(wait * 2, LONGEST_WAIT)

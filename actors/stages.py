@@ -1,0 +1,56 @@
+"""The six actors in route order. Each takes ids from its queue and publishes what its stage hands on."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from pipeline import (
+    check_duplicates as stage_2,
+    deliver_message as stage_5,
+    record_outcome as stage_6,
+    render_message as stage_3,
+    reserve_slot as stage_4,
+    select_contacts as stage_1,
+)
+from pipeline.faults import give_up_contact, give_up_delivery
+from pipeline.flow import Handoff, Stage
+
+from .running import stage_actor
+
+
+@stage_actor(Stage.INTAKE, give_up_contact)
+def select_contacts(
+    contact_ids: Sequence[int], *, source: str, template_id: int | None = None, priority: int | None = None
+) -> list[Handoff]:
+    """Contact ids become deliveries."""
+    return stage_1.run(contact_ids, source=source, template_id=template_id, priority=priority)
+
+
+@stage_actor(Stage.DEDUPE, give_up_delivery)
+def check_duplicates(delivery_ids: Sequence[int]) -> list[Handoff]:
+    """Nobody is written twice."""
+    return stage_2.run(delivery_ids)
+
+
+@stage_actor(Stage.RENDER, give_up_delivery)
+def render_message(delivery_ids: Sequence[int]) -> list[Handoff]:
+    """A delivery gets its words."""
+    return stage_3.run(delivery_ids)
+
+
+@stage_actor(Stage.RESERVE, give_up_delivery)
+def reserve_slot(_ids: Sequence[int]) -> list[Handoff]:
+    """The head of the backlog gets an account and a minute, whoever sent the trigger."""
+    return stage_4.run()
+
+
+@stage_actor(Stage.DELIVER, give_up_delivery)
+def deliver_message(delivery_ids: Sequence[int], *, slot_token: str) -> list[Handoff]:
+    """The mail is sent, by the right of a claim."""
+    return stage_5.run(delivery_ids, slot_token)
+
+
+@stage_actor(Stage.RECORD, give_up_delivery)
+def record_outcome(delivery_ids: Sequence[int]) -> list[Handoff]:
+    """What came of it is counted, and the next reservation triggered."""
+    return stage_6.run(delivery_ids)

@@ -1,0 +1,138 @@
+"""Every queue and exchange by name, once: stages, retries, the delay ladder, dead letters. Declared idempotently.
+
+The delay ladder is a binary one (NServiceBus's RabbitMQ transport and Celery's native delayed delivery use the same):
+level n holds a message for 2ⁿ units or passes it on at once, as the n-th bit of its delay says. The routing key is the
+delay's bits, highest first, and the stage: `0.0.….1.0.1.deliver` waits 5 units. So no message waits behind another, and
+nothing is held by a worker.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from pika.adapters.blocking_connection import BlockingChannel
+
+from pipeline.flow import Stage
+from pipeline.settings import settings
+
+#: Exchange to which every queue dead-letters, and the queue that shows dead letters on the management page.
+DEAD_EXCHANGE = "dead"
+DEAD_LETTER_QUEUE = "dead-letter"
+#: Exchange that routes what has waited to its stage.
+DUE_EXCHANGE = "due"
+#: Levels of the ladder; with a unit of 1 s the longest delay is 2¹⁸ − 1 s = 72.8 h.
+LEVELS = 18
+#: Milliseconds of one step of the ladder.
+UNIT_MS = 1000
+
+_WORDS = ".".join("*" * LEVELS)
+
+
+def retry_queue(backoff: int) -> str:
+    """Return the queue in which a retry waits `backoff` seconds."""
+    return f"retry-{backoff}s"
+
+
+def ladder(level: int) -> str:
+    """Return the name of a level's exchange, and of its queue."""
+    return f"delay-{level:02}"
+
+
+def delayed(stage: str, seconds: float, unit_ms: int = UNIT_MS) -> tuple[str, str]:
+    """Return exchange and routing key for a delay of `seconds`, rounded up to the ladder's unit and cut to its length."""
+    units = min(math.ceil(seconds * 1000 / unit_ms), 2**LEVELS - 1)
+    bits = ".".join(format(units, f"0{LEVELS}b"))
+    # Levels above the highest set bit would only pass it on.
+    return (ladder(units.bit_length() - 1) if units else DUE_EXCHANGE), f"{bits}.{stage}"
+
+
+@dataclass(frozen=True)
+class Queue:
+    """A queue, its arguments, and what is bound to it as (exchange, routing key)."""
+
+    name: str
+    arguments: Mapping[str, Any]
+    bindings: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True)
+class Topology:
+    """All that is declared: exchanges with their types, queues, and bindings between exchanges (source, destination, key)."""
+
+    exchanges: Mapping[str, str]
+    queues: tuple[Queue, ...]
+    exchange_bindings: tuple[tuple[str, str, str], ...] = field(default=())
+
+
+def topology(server_version: tuple[int, ...], unit_ms: int = UNIT_MS) -> Topology:
+    """Return what Slowpost declares on a server of this version, in an order in which it can be declared."""
+    levels = range(LEVELS)
+    exchanges = {DEAD_EXCHANGE: "fanout", DUE_EXCHANGE: "topic"} | {ladder(n): "topic" for n in levels}
+    return Topology(
+        exchanges,
+        tuple(_queues(server_version, unit_ms)),
+        tuple((ladder(n), _below(n), _key(n, "0")) for n in levels),
+    )
+
+
+def _queues(version: tuple[int, ...], unit_ms: int) -> Iterator[Queue]:
+    yield Queue(DEAD_LETTER_QUEUE, _unlimited(version), ((DEAD_EXCHANGE, ""),))
+    for stage in Stage:
+        # The exact number of words: `#.deliver` would also match names that end in `.deliver`.
+        bindings = ((DUE_EXCHANGE, stage.value), (DUE_EXCHANGE, f"{_WORDS}.{stage}"))
+        yield Queue(stage.value, _dead_lettering_to(DEAD_EXCHANGE), bindings)
+    for backoff in sorted(set(settings().mail_retry_backoff)):
+        waits = {"x-message-ttl": backoff * 1000, "x-dead-letter-routing-key": Stage.RESERVE.value}
+        yield Queue(retry_queue(backoff), _dead_lettering_to(DUE_EXCHANGE) | waits)
+    for n in range(LEVELS):
+        waits = {"x-message-ttl": 2**n * unit_ms}
+        yield Queue(ladder(n), _dead_lettering_to(_below(n)) | waits, ((ladder(n), _key(n, "1")),))
+
+
+def _dead_lettering_to(exchange: str) -> dict[str, Any]:
+    # Without reject-publish RabbitMQ falls back silently to at-most-once (rabbitmq.com/docs/quorum-queues#activating-at-least-once-dead-lettering).
+    return {
+        "x-queue-type": "quorum",
+        "x-overflow": "reject-publish",
+        "x-dead-letter-strategy": "at-least-once",
+        "x-dead-letter-exchange": exchange,
+    }
+
+
+def _unlimited(version: tuple[int, ...]) -> dict[str, Any]:
+    """Looking at a queue in the management page returns its messages: from 4.0 on, 20 looks would delete them."""
+    limit = {"x-delivery-limit": -1} if version >= (4,) else {}
+    return {"x-queue-type": "quorum"} | limit
+
+
+def _below(level: int) -> str:
+    return ladder(level - 1) if level else DUE_EXCHANGE
+
+
+def _key(level: int, bit: str) -> str:
+    """Match routing keys whose bit of this level is `bit`; the highest level's comes first."""
+    words = ["*"] * LEVELS
+    words[LEVELS - 1 - level] = bit
+    return ".".join(words) + ".*"
+
+
+def declare(channel: BlockingChannel, unit_ms: int = UNIT_MS) -> None:
+    """Declare everything; what is there already stays as it is."""
+    wanted = topology(version_of(channel), unit_ms)
+    for name, kind in wanted.exchanges.items():
+        channel.exchange_declare(name, kind, durable=True)
+    for queue in wanted.queues:
+        channel.queue_declare(queue.name, durable=True, arguments=dict(queue.arguments))
+        for exchange, key in queue.bindings:
+            channel.queue_bind(queue.name, exchange, key)
+    for source, destination, key in wanted.exchange_bindings:
+        channel.exchange_bind(destination, source, key)
+
+
+def version_of(channel: BlockingChannel) -> tuple[int, ...]:
+    """Return the server's version as it says at connection (AMQP 0-9-1 connection.start, server-properties)."""
+    properties = channel.connection._impl.server_properties
+    return tuple(int(part) for part in properties["version"].split("-")[0].split(".")[:2])

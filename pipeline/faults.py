@@ -1,0 +1,77 @@
+"""Faults: what an exception in a stage means, and to whom it is charged.
+
+A fault of the surroundings (database or broker away) counts for nothing: the worker waits. A fault of a list is looked for
+id by id, so that it never holds up its neighbours; a single id that still raises after MAX_TRIES is given up: `failed`
+(`fault`) with its dead letter.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+
+from models import Delivery, Reason, State, database
+from models.dead_letter import file_deliveries, file_message
+from models.delivery import move
+
+from .flow import Handoff, Stage
+from .logs import log
+
+#: Times a single id may raise.
+MAX_TRIES = 3
+
+Run = Callable[[Sequence[int]], list[Handoff]]
+
+
+class TroubleOutsideError(Exception):
+    """Something a stage needs is not as it should be and a person must mend it; the worker waits and says so."""
+
+
+def is_trouble_outside(error: BaseException) -> bool:
+    """Tell whether `error` is the state of the surroundings, which uses up nobody's tries."""
+    return isinstance(error, TroubleOutsideError) or database.is_trouble_outside(error)
+
+
+def isolated(run: Run, ids: Sequence[int], give_up: Callable[[int, Exception], None]) -> list[Handoff]:
+    """Run a stage over `ids`; give up those that can't be processed, and go on with their neighbours.
+
+    Raises:
+        Exception: only trouble outside.
+    """
+    tries = 1 if len(ids) > 1 else MAX_TRIES
+    for attempt in range(1, tries + 1):
+        try:
+            return run(ids)
+        except Exception as error:
+            if is_trouble_outside(error):
+                raise
+            log.exception("fault", ids=list(ids)[:10], of=len(ids), attempt=attempt)
+            last = error
+    if len(ids) > 1:
+        return [handoff for i in ids for handoff in isolated(run, [i], give_up)]
+    for i in ids:
+        give_up(i, last)
+    return []
+
+
+def give_up_contact(contact_id: int, error: Exception) -> None:
+    """Keep a contact id that no delivery could be made of."""
+    body = json.dumps({"contact_ids": [contact_id]}).encode()
+    file_message(Stage.INTAKE, body, f"fault: {_short(error)}", database.now())
+
+
+def give_up_delivery(delivery_id: int, error: Exception) -> None:
+    """Fail a delivery that a stage can't process, with its dead letter; one that has been claimed is left to the sweep."""
+    with database.transaction():
+        delivery = Delivery.get_by_id(delivery_id)
+        if delivery.state not in (State.SELECTED, State.CLEARED, State.READY, State.RESERVED):
+            return
+        detail = _short(error)
+        given_up = move(
+            State(delivery.state), State.FAILED, Delivery.id == delivery_id, reason=Reason.FAULT, detail=detail
+        )
+        file_deliveries({i: (Reason.FAULT, detail) for i in given_up}, database.now())
+
+
+def _short(error: Exception) -> str:
+    return f"{type(error).__name__}: {error}"[:500]

@@ -1,0 +1,386 @@
+"""PostgreSQL and RabbitMQ for the tests: what answers already, or servers of the tests' own.
+
+Reads: `SLOWPOST_TEST_POSTGRES` (a superuser's URL) and `SLOWPOST_TEST_RABBITMQ` (the URL of a vhost that is
+only for tests). Where they are not set, the servers at the usual ports of this machine are used if they give
+the rights the tests need; otherwise private ones are started, on free ports of the loopback interface, with
+their data in temporary directories, and stopped at the end by their process ids.
+Trouble: a server that can't be had raises; a test that needs one fails, it is never skipped.
+
+`python -m tests.servers` prints the Debian packages whose programs are missing; `script/test` installs them.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import pwd
+import secrets
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Self
+
+import pika
+import psycopg2
+from pika.exceptions import AMQPError
+
+POSTGRES = "postgresql://postgres@127.0.0.1:5432/postgres"
+RABBITMQ = "amqp://guest:guest@127.0.0.1:5672"
+
+#: Seconds in which a server has to be ready, or gone.
+PATIENCE = 60
+#: A server that ends while it starts is launched so often: its port was taken, or its predecessor lingers.
+LAUNCHES = 5
+
+
+class ServerError(Exception):
+    """A server can't be had; the message says which and why."""
+
+
+@contextlib.contextmanager
+def postgres() -> Iterator[str]:
+    """Yield the URL of a PostgreSQL superuser."""
+    if url := os.environ.get("SLOWPOST_TEST_POSTGRES"):
+        yield url
+    elif _is_superuser(POSTGRES):
+        yield POSTGRES
+    else:
+        with PrivatePostgres() as server:
+            yield server.url
+
+
+@contextlib.contextmanager
+def rabbitmq() -> Iterator[str]:
+    """Yield the AMQP URL of a vhost for this run."""
+    if url := os.environ.get("SLOWPOST_TEST_RABBITMQ"):
+        yield url
+        return
+    vhost = f"slowpost_test_{os.getpid()}"
+    if not (_accepts_amqp(RABBITMQ) and _add_vhost(vhost)):
+        with PrivateRabbitmq() as server:
+            yield server.url
+        return
+    try:
+        yield f"{RABBITMQ}/{vhost}"
+    finally:
+        _rabbitmqctl("delete_vhost", vhost)
+
+
+class PrivateServer(ABC):
+    """A server that belongs to a test: stopped, killed and started again, it keeps its data.
+
+    As a context manager it is started, and at the end stopped and its data thrown away.
+
+    Attributes:
+        url: where clients connect; the same over restarts.
+        port: its TCP port on 127.0.0.1.
+        pid: its process, while it runs.
+    """
+
+    #: The account that runs it when the tests are root's.
+    user = "nobody"
+    #: Asks for an orderly end that doesn't wait for clients.
+    stop_signal = signal.SIGTERM
+    url: str
+
+    def __init__(self) -> None:
+        # As root in /tmp itself: root's TMPDIR may be closed to the account that runs the server.
+        parent = "/tmp" if os.geteuid() == 0 else None  # noqa: S108  (a directory of its own is made there)
+        self._directory = tempfile.TemporaryDirectory(
+            prefix=f"slowpost-{self.user}-", dir=parent, ignore_cleanup_errors=True
+        )
+        self.home = Path(self._directory.name)
+        self.port = _free_port()
+        self._process: subprocess.Popen[bytes] | None = None
+        self._log = self.home / "log"
+        if os.geteuid() == 0:
+            os.chown(self.home, *_ids(self.user))
+
+    def __enter__(self) -> Self:
+        try:
+            self._prepare()
+            self.start()
+        except BaseException:
+            self.__exit__()
+            raise
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+        self._directory.cleanup()
+
+    @property
+    def pid(self) -> int:
+        """The id of the server's process."""
+        assert self._process is not None, "the server is not running"
+        return self._process.pid
+
+    def start(self) -> None:
+        """Start it and wait until it takes connections.
+
+        Raises:
+            ServerError: it doesn't; with the end of its log.
+        """
+        deadline = time.monotonic() + PATIENCE
+        for _ in range(LAUNCHES):
+            self._process = self._launch(self._command())
+            while self._process.poll() is None and time.monotonic() < deadline:
+                if self._is_ready():
+                    return
+                time.sleep(0.05)
+        self.kill()
+        log = self._log.read_text(errors="replace")
+        raise ServerError(f"{type(self).__name__} did not start: {log[-2000:]}")
+
+    def stop(self) -> None:
+        """End it in good order; nothing to do if it has ended."""
+        self._end(self.stop_signal)
+
+    def kill(self) -> None:
+        """End it with SIGKILL, as the kernel does when memory runs out."""
+        self._end(signal.SIGKILL)
+
+    def restart(self) -> None:
+        """Stop it and start it again, with the same data and port."""
+        self.stop()
+        self.start()
+
+    def _end(self, with_signal: signal.Signals) -> None:
+        process, self._process = self._process, None
+        if process is None:
+            return
+        process.send_signal(with_signal)
+        try:
+            process.wait(PATIENCE)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+    def _launch(self, command: list[str]) -> subprocess.Popen[bytes]:
+        # setpriv also sees to it that the server ends when the tests are killed and can't end it.
+        with self._log.open("ab") as log:
+            return subprocess.Popen(
+                [*self._as_user(), "--pdeathsig", self.stop_signal.name, *command],
+                cwd=self.home,
+                env=self._environment(),
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+            )
+
+    def _run(self, *command: str) -> None:
+        done = subprocess.run(
+            [*self._as_user(), *command],
+            cwd=self.home,
+            env=self._environment(),
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=PATIENCE,
+        )
+        if done.returncode:
+            raise ServerError(f"{' '.join(command)} failed: {done.stdout}{done.stderr}")
+
+    def _as_user(self) -> list[str]:
+        if os.geteuid() != 0:
+            return ["setpriv"]
+        uid, gid = _ids(self.user)
+        return ["setpriv", f"--reuid={uid}", f"--regid={gid}", "--clear-groups"]
+
+    def _environment(self) -> dict[str, str]:
+        return os.environ | {"HOME": str(self.home)}
+
+    @abstractmethod
+    def _prepare(self) -> None:
+        """Write what it needs before its first start."""
+
+    @abstractmethod
+    def _command(self) -> list[str]:
+        """Return the command that is the server, in the foreground."""
+
+    @abstractmethod
+    def _is_ready(self) -> bool:
+        """Tell whether it takes connections."""
+
+
+class PrivatePostgres(PrivateServer):
+    """A PostgreSQL cluster; anyone on the loopback interface is its superuser `postgres`."""
+
+    user = "postgres"
+    stop_signal = signal.SIGINT
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._programs = _postgres_programs()
+        self.url = f"postgresql://postgres@127.0.0.1:{self.port}/postgres"
+
+    def _prepare(self) -> None:
+        options = ["--auth=trust", "--username=postgres", "--encoding=UTF8", "--no-locale", "--no-sync"]
+        self._run(str(self._programs / "initdb"), f"--pgdata={self.home}/data", *options)
+
+    def _command(self) -> list[str]:
+        settings = {
+            "port": self.port,
+            "listen_addresses": "127.0.0.1",
+            "unix_socket_directories": "",
+            "max_connections": 200,
+            # What a dead process has written stays written; only a dead machine would need fsync.
+            "fsync": "off",
+        }
+        arguments = [word for name, value in settings.items() for word in ("-c", f"{name}={value}")]
+        return [str(self._programs / "postgres"), "-D", f"{self.home}/data", *arguments]
+
+    def _is_ready(self) -> bool:
+        return _is_superuser(self.url)
+
+
+class PrivateRabbitmq(PrivateServer):
+    """A RabbitMQ node with an Erlang port mapper of its own; guest/guest, and one vhost."""
+
+    user = "rabbitmq"
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._programs = _rabbitmq_programs()
+        self._epmd_port, self._dist_port = _free_port(), _free_port()
+        self._epmd: subprocess.Popen[bytes] | None = None
+        self.url = f"amqp://guest:guest@127.0.0.1:{self.port}/slowpost_test"
+
+    def ctl(self, *arguments: str) -> None:
+        """Run rabbitmqctl on this node.
+
+        Raises:
+            ServerError: it failed; with what it said.
+        """
+        self._run(str(self._programs / "rabbitmqctl"), *arguments)
+
+    def start(self) -> None:
+        """Start it and wait until it takes connections. Raises ServerError if it doesn't."""
+        if self._epmd is None:
+            self._epmd = self._launch(["epmd", "-port", str(self._epmd_port), "-address", "127.0.0.1"])
+        super().start()
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+        self._process, self._epmd = self._epmd, None
+        super().__exit__()
+
+    def _prepare(self) -> None:
+        (self.home / "rabbitmq.conf").write_text(
+            f"listeners.tcp.local = 127.0.0.1:{self.port}\ndefault_vhost = slowpost_test\n"
+        )
+        (self.home / "enabled_plugins").write_text("[].\n")
+        cookie = self.home / ".erlang.cookie"
+        cookie.write_text(secrets.token_hex(16))
+        cookie.chmod(0o400)
+        if os.geteuid() == 0:
+            os.chown(cookie, *_ids(self.user))
+
+    def _command(self) -> list[str]:
+        return [str(self._programs / "rabbitmq-server")]
+
+    def _is_ready(self) -> bool:
+        return _accepts_amqp(self.url)
+
+    def _environment(self) -> dict[str, str]:
+        return super()._environment() | {
+            # An IP address for a host name: a machine may have none that resolves.
+            "RABBITMQ_NODENAME": "slowpost_test@127.0.0.1",
+            "RABBITMQ_USE_LONGNAME": "true",
+            "RABBITMQ_DIST_PORT": str(self._dist_port),
+            "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": "-kernel inet_dist_use_interface {127,0,0,1}",
+            "ERL_EPMD_PORT": str(self._epmd_port),
+            "ERL_EPMD_ADDRESS": "127.0.0.1",
+            # Nothing of the machine's own node: not its settings, not its data.
+            "RABBITMQ_CONF_ENV_FILE": "/dev/null",
+            "RABBITMQ_CONFIG_FILE": f"{self.home}/rabbitmq.conf",
+            "RABBITMQ_ENABLED_PLUGINS_FILE": f"{self.home}/enabled_plugins",
+            "RABBITMQ_MNESIA_BASE": f"{self.home}/data",
+            "RABBITMQ_LOG_BASE": f"{self.home}/logs",
+            "RABBITMQ_GENERATED_CONFIG_DIR": f"{self.home}/config",
+            "RABBITMQ_PID_FILE": f"{self.home}/pid",
+            # As under systemd, the script becomes the node, so that its process id is the node's.
+            "RUNNING_UNDER_SYSTEMD": "true",
+        }
+
+
+def _postgres_programs() -> Path:
+    return _directory_of("initdb", "usr/lib/postgresql/*/bin", "postgresql")
+
+
+def _rabbitmq_programs() -> Path:
+    # Debian's /usr/sbin/rabbitmq-server insists on root and on the machine's own directories.
+    return _directory_of("rabbitmq-server", "usr/lib/rabbitmq/bin", "rabbitmq-server")
+
+
+def _directory_of(program: str, pattern: str, package: str) -> Path:
+    found = [str(path) for path in Path("/").glob(f"{pattern}/{program}")] or [shutil.which(program) or ""]
+    if not any(found):
+        raise ServerError(f"{program} is missing; script/test installs it, or: apt-get install {package}")
+    return Path(max(found)).parent
+
+
+def _is_superuser(url: str) -> bool:
+    try:
+        connection = psycopg2.connect(url, connect_timeout=5)
+    except psycopg2.OperationalError:
+        return False
+    try:
+        return connection.info.parameter_status("is_superuser") == "on"
+    finally:
+        connection.close()
+
+
+def _accepts_amqp(url: str) -> bool:
+    try:
+        pika.BlockingConnection(pika.URLParameters(url)).close()
+    except (AMQPError, OSError):
+        return False
+    return True
+
+
+def _add_vhost(vhost: str) -> bool:
+    if not _rabbitmqctl("add_vhost", vhost):
+        return False
+    # The node that rabbitmqctl speaks to need not be the one at the port.
+    permitted = _rabbitmqctl("set_permissions", "-p", vhost, "guest", ".*", ".*", ".*")
+    if permitted and _accepts_amqp(f"{RABBITMQ}/{vhost}"):
+        return True
+    _rabbitmqctl("delete_vhost", vhost)
+    return False
+
+
+def _rabbitmqctl(*arguments: str) -> bool:
+    if not shutil.which("rabbitmqctl"):
+        return False
+    command = ["rabbitmqctl", "--quiet", *arguments]
+    return subprocess.run(command, capture_output=True, stdin=subprocess.DEVNULL).returncode == 0
+
+
+def _free_port() -> int:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return int(listener.getsockname()[1])
+
+
+def _ids(user: str) -> tuple[int, int]:
+    entry = pwd.getpwnam(user)
+    return entry.pw_uid, entry.pw_gid
+
+
+def _missing_packages() -> Iterator[str]:
+    for package, find in (("postgresql", _postgres_programs), ("rabbitmq-server", _rabbitmq_programs)):
+        try:
+            find()
+        except ServerError:
+            yield package
+
+
+if __name__ == "__main__":
+    print(*_missing_packages())  # noqa: T201

@@ -1,0 +1,167 @@
+"""A bad setting is told in one line, without its secrets; `.env.example` says what the code says."""
+
+from __future__ import annotations
+
+import datetime as dt
+import re
+from collections.abc import Callable
+from pathlib import Path
+from zoneinfo import ZoneInfo
+
+import pytest
+
+from pipeline.settings import Settings, SettingsError, settings
+
+Configure = Callable[..., None]
+
+EXAMPLE = (Path(__file__).parents[2] / ".env.example").read_text()
+
+#: Of every setting that is not free text, values that are not allowed.
+BAD = {
+    "database_url": [
+        "mysql://host/name",
+        "postgresql://host",
+        "sqlite://",
+        "sqlite://file/name",
+        "postgresql://[/",
+        "",
+    ],
+    "broker_url": ["http://x", "amqp://", "memory", "amqp://host;http://x", ""],
+    "secret_key": ["short", "k" * 44 + ",short"],
+    "mail_window_start": ["24", "8:60", "8.5", "eight", ""],
+    "mail_window_end": ["-1", "17:5"],
+    "mail_window_timezone": ["Europe/Entenhausen", "EST5", ""],
+    "mail_window_days": ["mo-fr", "mon-", "mon,,fri", ""],
+    "mail_daily_limit": ["abc", "-1", "1.5", "1000001", "inf", ""],
+    "mail_min_interval": ["-0.1", "soon", "nan", "inf"],
+    "mail_spread": ["maybe", "true", ""],
+    "mail_jitter": ["0.51", "-0.1", "lots"],
+    "mail_max_attempts": ["0", "many"],
+    "mail_retry_backoff": ["60,,300", "0", "1m", "-60", ""],
+    "mail_dedupe_contact_days": ["-1", "36501", "1.5"],
+    "mail_dedupe_website_days": ["-1", "week"],
+    "mail_publish_min_priority": ["-1", "10", "high"],
+    "mail_health_threshold": ["70", "70%", "-0.1"],
+    "mail_health_min_attempts": ["0", "few"],
+    "mail_health_window": ["0", "wide"],
+    "mail_smtp_timeout": ["0", "inf", "never"],
+    "mail_data_timeout": ["0", "nan", "never"],
+    "mail_max_lateness": ["-1", "never"],
+    "mail_unsubscribe_mailto": ["nobody", "a@b.test\nBcc: c@d.test", "<a@b.test>", "ä@b.test"],
+    "mail_unsubscribe_url": [
+        "http://host/",
+        "host/path",
+        "https://",
+        "https://host/\nX: y",
+        "https://host/>",
+    ],
+    "mail_alert_webhook": ["ftp://host/", "host"],
+}
+FREE_TEXT = {"mail_postal_address", "mail_alert_command"}
+
+
+def allowed_in_the_example(name: str) -> str:
+    """Return the `allowed: …` that stands right above a setting."""
+    found = re.search(rf"^# (allowed: .+)\n#?{name.upper()}=", EXAMPLE, flags=re.MULTILINE)
+    assert found, f".env.example does not say what is allowed for {name.upper()}"
+    return found[1]
+
+
+@pytest.mark.parametrize(("name", "value"), [(name, value) for name in BAD for value in BAD[name]])
+def test_a_bad_value_stops_with_one_line_that_names_variable_value_and_what_is_allowed(
+    name: str, value: str, configure: Configure
+) -> None:
+    configure(**{name: value})
+    with pytest.raises(SettingsError) as error:
+        settings()
+    shown = "(hidden)" if name in ("secret_key", "mail_alert_webhook") else repr(value)
+    assert str(error.value) == f"{name.upper()}={shown}: {allowed_in_the_example(name)}"
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "shown"),
+    [
+        ("database_url", "mysql://user:secret@host:3306/name", "mysql://***@host:3306/name"),
+        ("database_url", "mysql://user:sec@re/t@host:x", "mysql://***@host:***"),
+        ("database_url", "postgresql://user:secret/name", "postgresql://user:***"),
+        ("database_url", "postgresql//user:secret@host/name", "postgresql//***@host/name"),
+        ("database_url", "user:secret@host/name", "***@host/name"),
+        ("database_url", "mysql://host/name?password=secret", "mysql://host/name?***"),
+        ("database_url", "sqlite:///:memory:", "sqlite:///:***"),
+        ("broker_url", "amqp://user:secret@a;http://user:secret@b", "amqp://***@b"),
+    ],
+)
+def test_what_could_be_a_password_is_not_shown(
+    name: str, value: str, shown: str, configure: Configure
+) -> None:
+    configure(**{name: value})
+    with pytest.raises(SettingsError) as error:
+        settings()
+    assert str(error.value).startswith(f"{name.upper()}='{shown}': allowed: ")
+
+
+def test_the_secret_key_is_not_in_what_the_settings_print(configure: Configure) -> None:
+    key = "k" * 43 + "="
+    configure(secret_key=key)
+    assert key not in repr(settings())
+
+
+def test_every_setting_has_its_bad_values_here() -> None:
+    assert set(BAD) | FREE_TEXT == set(Settings.model_fields)
+
+
+def test_the_example_names_every_setting_once() -> None:
+    named = re.findall(r"^#?([A-Z_]+)=", EXAMPLE, flags=re.MULTILINE)
+    assert sorted(named) == sorted(name.upper() for name in Settings.model_fields)
+
+
+def test_the_example_holds_the_defaults(configure: Configure) -> None:
+    Path(".env").write_text(EXAMPLE)
+    assigned = re.findall(r"^([A-Z_]+)=", EXAMPLE, flags=re.MULTILINE)
+    with_default = [
+        name.upper() for name, field in Settings.model_fields.items() if field.default is not None
+    ]
+    assert sorted(assigned) == sorted(with_default)
+    assert settings() == Settings(_env_file=None)
+
+
+def test_the_environment_goes_before_the_file(configure: Configure) -> None:
+    Path(".env").write_text("MAIL_DAILY_LIMIT=20\nMAIL_MAX_ATTEMPTS=5\n")
+    configure(mail_daily_limit=30)
+    assert (settings().mail_daily_limit, settings().mail_max_attempts) == (30, 5)
+
+
+def test_a_file_that_is_no_text_stops_with_one_line(configure: Configure) -> None:
+    Path(".env").write_bytes(b"MAIL_DAILY_LIMIT=\xff\n")
+    with pytest.raises(SettingsError, match=r"^\.env can't be read: .*$"):
+        settings()
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "expected"),
+    [
+        ("mail_window_start", "08:30", dt.time(8, 30)),
+        ("mail_window_days", "Fri-Mon", {4, 5, 6, 0}),
+        ("mail_window_days", "mon, wed", {0, 2}),
+        ("mail_window_timezone", "Europe/Berlin", ZoneInfo("Europe/Berlin")),
+        ("mail_spread", "OFF", False),
+        ("mail_retry_backoff", "30, 60", (30, 60)),
+        ("mail_jitter", "0", 0),
+        ("mail_daily_limit", "0", 0),
+        ("secret_key", "", None),
+        ("database_url", "postgresql:///name", "postgresql:///name"),
+        ("broker_url", "amqp://a:5672/v;amqps://b/v", "amqp://a:5672/v;amqps://b/v"),
+        ("mail_unsubscribe_mailto", "out@a.test?subject=unsubscribe", "out@a.test?subject=unsubscribe"),
+        ("mail_unsubscribe_url", "https://a.test/out?id=1", "https://a.test/out?id=1"),
+        ("mail_alert_webhook", "http://127.0.0.1:8080/", "http://127.0.0.1:8080/"),
+    ],
+)
+def test_a_good_value_is_taken(name: str, value: str, expected: object, configure: Configure) -> None:
+    configure(**{name: value})
+    assert getattr(settings(), name) == expected
+
+
+def test_the_last_backoff_repeats(configure: Configure) -> None:
+    configure(mail_retry_backoff="30,60")
+    assert [settings().backoff_after(attempt) for attempt in (1, 2, 3)] == [30, 60, 60]
