@@ -38,7 +38,7 @@ class Attempt(Base):
     """One SMTP transaction. `token`, `claimed_at` and `local_on` (the date in the window's zone) are set if it came to a claim."""
 
     delivery = peewee.ForeignKeyField(Delivery, backref="attempt_rows")
-    account = peewee.ForeignKeyField(SmtpAccount, backref="attempt_rows")
+    account = peewee.ForeignKeyField(SmtpAccount, backref="attempt_rows", index=False)
     token = peewee.TextField(null=True, unique=True)
     local_on = peewee.DateField(null=True)
     claimed_at = UTCDateTimeField(null=True)
@@ -67,3 +67,4 @@ Attempt.add_index(
     )
 )
 Attempt.add_index(peewee.SQL("CREATE INDEX attempt_latest ON attempt (account_id, id)"))
+Attempt.add_index(peewee.SQL(f"CREATE INDEX attempt_open ON attempt (claimed_at) WHERE outcome = '{Outcome.OPEN}'"))

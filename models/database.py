@@ -27,6 +27,8 @@ POOL_SIZE = 64
 SQLITE_BUSY_TIMEOUT = 60
 #: Key of the PostgreSQL advisory lock under which slots are given and taken back.
 THROTTLE_LOCK = 7_516_192_768
+#: The same, for migrations.
+SCHEMA_LOCK = THROTTLE_LOCK + 1
 
 #: What SQLite says when the trouble is outside the statement (sqlite.org/rescode.html); the rest is our mistake.
 _SQLITE_TROUBLE = ("locked", "busy", "unable to open", "disk", "readonly", "full")
@@ -135,6 +137,19 @@ def lock_throttle() -> None:
     """Wait for the lock under which slots are given and taken back; it goes with the transaction."""
     if is_postgres():
         db.execute_sql("SELECT pg_advisory_xact_lock(%s)", (THROTTLE_LOCK,))
+
+
+@contextmanager
+def lock_schema() -> Iterator[None]:
+    """Let one process at a time migrate (SQLite: its file has one writer anyway)."""
+    if not is_postgres():
+        yield
+        return
+    db.execute_sql("SELECT pg_advisory_lock(%s)", (SCHEMA_LOCK,))
+    try:
+        yield
+    finally:
+        db.execute_sql("SELECT pg_advisory_unlock(%s)", (SCHEMA_LOCK,))
 
 
 def is_trouble_outside(error: BaseException) -> bool:

@@ -88,6 +88,8 @@ TRANSITIONS: dict[State, frozenset[State]] = {
 UNFINISHED = (State.SELECTED, State.CLEARED, State.READY, State.RESERVED, State.SENDING, State.IN_DOUBT)
 #: *Check duplicates* looks at others that have come at least this far.
 ON_ITS_WAY = (State.CLEARED, State.READY, State.RESERVED, State.SENDING, State.IN_DOUBT)
+#: What *record outcome* counts.
+RECORDED = (State.SENT, State.BOUNCED, State.FAILED, State.IN_DOUBT)
 #: A template that came to one of these for a contact is never picked for it again by the batch publisher.
 TEMPLATE_DONE = (State.SENT, State.BOUNCED, State.FAILED, State.IN_DOUBT, State.CANCELLED)
 
@@ -156,7 +158,7 @@ Delivery.add_index(peewee.SQL("CREATE INDEX delivery_website_sent ON delivery (w
 Delivery.add_index(
     peewee.SQL(
         "CREATE INDEX delivery_not_recorded ON delivery (updated_at) "
-        "WHERE state IN ('sent', 'bounced', 'failed', 'in_doubt') AND recorded_at IS NULL"
+        f"WHERE state IN ({one_of(RECORDED)}) AND recorded_at IS NULL"
     )
 )
 

@@ -2,15 +2,35 @@
 
 from __future__ import annotations
 
-from .control import ONLY, Control
-from .database import db, transaction
+import logging
+from pathlib import Path
+
+import peewee
+from peewee_migrate import Router
+
+from .database import db, lock_schema
+
+MIGRATIONS = Path(__file__).parent / "migrations"
+
+
+class NotMigratedError(Exception):
+    """The tables are not of this version; the message says what to run."""
 
 
 def migrate() -> list[str]:
     """Bring the tables to this version and return the names of the migrations that were run; none if nothing was to do."""
-    from . import TABLES
+    with lock_schema():
+        return list(_router().run())
 
-    with transaction():
-        db.create_tables(TABLES)
-        Control.insert(id=ONLY).on_conflict(action="nothing").execute()
-    return []
+
+def check_migrated() -> None:
+    """Raise NotMigratedError unless the tables are of this version."""
+    if not db.table_exists("migratehistory") or _router().diff:
+        raise NotMigratedError("the database is not at this version: run `slowpost init`")
+
+
+def _router() -> Router:
+    logger = logging.getLogger("peewee_migrate")
+    logger.setLevel(logging.ERROR)
+    database: peewee.Database = db.obj
+    return Router(database, migrate_dir=MIGRATIONS, logger=logger)

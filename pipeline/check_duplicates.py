@@ -21,7 +21,8 @@ from . import logs
 from .flow import Handoff, Stage, hand_on
 from .settings import settings
 
-_SUPPRESSED = {
+#: The word for each kind of suppression.
+REASON_OF = {
     SuppressionKind.ADDRESS: Reason.SUPPRESSED_ADDRESS,
     SuppressionKind.DOMAIN: Reason.SUPPRESSED_DOMAIN,
 }
@@ -64,7 +65,7 @@ def reasons_against(candidates: Sequence[Delivery]) -> dict[int, list[Reason]]:
     against: dict[int, list[Reason]] = defaultdict(list)
     for d in candidates:
         if d.address in suppressed:
-            against[d.id].append(_SUPPRESSED[suppressed[d.address]])
+            against[d.id].append(REASON_OF[suppressed[d.address]])
         if d.address in contacted:
             against[d.id].append(Reason.CONTACTED_RECENTLY)
         if d.website_id in website_contacted:

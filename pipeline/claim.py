@@ -16,12 +16,13 @@ from enum import StrEnum
 
 import peewee
 
-from models import Attempt, Control, Delivery, EmailTemplate, Outcome, Reason, SmtpAccount, State, SuppressionKind, database
+from models import Attempt, Delivery, EmailTemplate, Outcome, SmtpAccount, State, database
 from models.control import control
 from models.delivery import move
 from models.suppression import suppressed_among
 
 from . import standing
+from .check_duplicates import REASON_OF
 from .settings import settings
 from .window import SendingWindow
 
@@ -54,50 +55,128 @@ class Refusal(StrEnum):
     WINDOW_CLOSED = "window_closed"
     LIMIT_REACHED = "limit_reached"
     TOO_SOON = "too_soon"
-    TOO_LATE = "too_late"
 
 
 def claim(delivery_id: int, slot_token: str, account_id: int) -> Claim | Refusal:
-    """Claim the dot for a delivery, or say why not; a refused delivery has given its slot back when this returns."""
+    """Claim the dot for a delivery, or say why not.
+
+    A refused delivery has given its slot back when this returns (only the interval missing: its slot has moved on).
+    The instant by which all limits are measured is the database's clock, read with the account's lock held.
+    """
     token = secrets.token_hex(16)
-    locked_at = 0.0
+    given: Claim | Refusal = Refusal.SLOT_LOST
     try:
         with database.transaction():
-            account = _locked(account_id)
+            account = locked(account_id)
             now, locked_at = database.now(), time.monotonic()
             delivery = _holder_of(delivery_id, slot_token)
             if delivery is None:
                 return Refusal.SLOT_LOST
-            refusal = refusal_of_account(account, now) or _refusal_of_delivery(delivery)
-            if refusal is None and account.sending_elsewhere:
-                refusal = Refusal.ACCOUNT_UNUSABLE
-            if refusal is None:
-                _take(delivery, account, token, now)
+            given = _refusal(account, delivery, now) or Claim(delivery_id, account_id, token, locked_at)
+            if isinstance(given, Claim):
+                _take(delivery, account, slot_token, token, now)
             else:
-                give_way(delivery, slot_token, refusal, now)
+                _give_way(delivery, account, slot_token, given)
     except peewee.OperationalError:
-        if not _read_back(token):
+        # The answer to COMMIT may have been lost on its way.
+        if not isinstance(given, Claim) or not _read_back(token):
             raise
-    else:
-        if refusal is not None:
-            return refusal
-    return Claim(delivery_id, account_id, token, locked_at)
+    return given
 
 
 def refusal_of_account(account: SmtpAccount, now: dt.datetime) -> Refusal | None:
-    """Return why `account` may not send at `now`, or None."""
+    """Return why `account` may not send at `now`, or None; asked before the dialogue, and under the lock for the claim."""
     window = SendingWindow.from_settings(settings())
+    today = window.local_date(now)
     last_claim = standing.last_claim_of(account.id)
     checks: tuple[tuple[Refusal, Callable[[], bool]], ...] = (
         (Refusal.PAUSED, lambda: control().paused_at is not None or account.paused_at is not None),
-        (Refusal.ACCOUNT_UNUSABLE, lambda: not standing.is_usable(account, now)),
+        (Refusal.ACCOUNT_UNUSABLE, lambda: not account.enabled or account.removed_at is not None),
+        (Refusal.ACCOUNT_UNUSABLE, lambda: account.cooling_until is not None and now < account.cooling_until),
         (Refusal.WINDOW_CLOSED, lambda: not window.contains(now)),
-        (Refusal.LIMIT_REACHED, lambda: standing.left_on(account, window.local_date(now)) <= 0),
-        (Refusal.TOO_SOON, lambda: last_claim is not None and now < last_claim + interval()),
+        (Refusal.LIMIT_REACHED, lambda: standing.used_on(account.id, today) >= standing.limit_of(account, today)),
+        (Refusal.TOO_SOON, lambda: last_claim is not None and now < last_claim + _interval()),
     )
     return next((refusal for refusal, holds in checks if holds()), None)
 
 
-def interval() -> dt.timedelta:
-    """Return the least time between two sends of one account."""
+def is_template_paused(delivery: Delivery) -> bool:
+    """Tell whether the template of `delivery` is paused."""
+    return bool(
+        EmailTemplate.select()
+        .where((EmailTemplate.id == delivery.template_id) & EmailTemplate.paused_at.is_null(False))
+        .exists()
+    )
+
+
+def locked(account_id: int) -> SmtpAccount:
+    """Return an account, its row locked until the transaction ends."""
+    query = database.for_update(SmtpAccount.select().where(SmtpAccount.id == account_id))
+    return query.get()  # type: ignore[no-any-return]
+
+
+def _refusal(account: SmtpAccount, delivery: Delivery, now: dt.datetime) -> Refusal | None:
+    if delivery.address in suppressed_among([delivery.address]):
+        return Refusal.SUPPRESSED
+    if is_template_paused(delivery):
+        return Refusal.PAUSED
+    open_claim = (Delivery.account == account.id) & (Delivery.state == State.SENDING)
+    if Delivery.select().where(open_claim).exists():
+        return Refusal.ACCOUNT_UNUSABLE
+    return refusal_of_account(account, now)
+
+
+def _holder_of(delivery_id: int, slot_token: str) -> Delivery | None:
+    holds = (Delivery.id == delivery_id) & (Delivery.state == State.RESERVED) & (Delivery.token == slot_token)
+    return Delivery.get_or_none(holds)
+
+
+def _take(delivery: Delivery, account: SmtpAccount, slot_token: str, token: str, now: dt.datetime) -> None:
+    moved = move(
+        State.RESERVED, State.SENDING, (Delivery.id == delivery.id) & (Delivery.token == slot_token), token=token
+    )
+    if not moved:
+        raise RuntimeError(f"delivery {delivery.id} lost its slot although the account is locked")
+    Attempt.insert(
+        delivery=delivery.id,
+        account=account.id,
+        token=token,
+        local_on=SendingWindow.from_settings(settings()).local_date(now),
+        claimed_at=now,
+        outcome=Outcome.OPEN,
+    ).execute()
+
+
+def _give_way(delivery: Delivery, account: SmtpAccount, slot_token: str, refusal: Refusal) -> None:
+    mine = (Delivery.id == delivery.id) & (Delivery.token == slot_token)
+    if refusal is Refusal.SUPPRESSED:
+        skip_suppressed({delivery.id: delivery.address}, slot_token)
+    elif refusal is Refusal.TOO_SOON:
+        last_claim = standing.last_claim_of(account.id)
+        if last_claim is not None:
+            Delivery.update(send_at=last_claim + _interval()).where(mine & (Delivery.state == State.RESERVED)).execute()
+    else:
+        move(State.RESERVED, State.READY, mine)
+
+
+def skip_suppressed(addresses: dict[int, str], slot_token: str) -> list[int]:
+    """Skip those reserved deliveries (id → address) whose address has been suppressed meanwhile; return their ids."""
+    found = suppressed_among(addresses.values())
+    skipped = []
+    for kind, reason in REASON_OF.items():
+        ids = [i for i, address in addresses.items() if found.get(address) is kind]
+        if ids:
+            which = Delivery.id.in_(ids) & (Delivery.token == slot_token)
+            skipped += move(State.RESERVED, State.SKIPPED, which, reason=reason)
+    return skipped
+
+
+def _read_back(token: str) -> bool:
+    """Ask, on a new connection, whether the claim with this token was committed."""
+    database.discard_connection()
+    with database.connection():
+        return bool(Attempt.select().where((Attempt.token == token) & (Attempt.outcome == Outcome.OPEN)).exists())
+
+
+def _interval() -> dt.timedelta:
     return dt.timedelta(seconds=settings().mail_min_interval)

@@ -17,7 +17,7 @@ from models.delivery import move
 from models.suppression import suppress
 
 from . import logs, standing
-from .claim import Claim
+from .claim import Claim, locked
 from .flow import Handoff, Stage
 from .settings import settings
 from .smtp_reply import Reply, Verdict
@@ -56,7 +56,7 @@ class _Next:
 def settle_unclaimed(delivery: Delivery, slot_token: str, result: Result) -> list[Handoff]:
     """Record a refusal before the claim, if the delivery still holds this slot."""
     with database.transaction():
-        account = _locked(delivery.account_id)
+        account = locked(delivery.account_id)
         now = database.now()
         following = _following(delivery, result, now)
         moved = _apply(delivery, State.RESERVED, slot_token, following, now)
@@ -72,7 +72,7 @@ def settle_unclaimed(delivery: Delivery, slot_token: str, result: Result) -> lis
 def settle(claim: Claim, result: Result) -> list[Handoff]:
     """Record what came of a claim, by its token."""
     with database.transaction():
-        account = _locked(claim.account_id)
+        account = locked(claim.account_id)
         now = database.now()
         delivery = Delivery.get_by_id(claim.delivery_id)
         following = _following(delivery, result, now)
@@ -183,11 +183,6 @@ def _said(result: Result) -> dict[str, Any]:
         "enhanced_code": result.reply.enhanced,
         "text": result.reply.text[:_TEXT],
     }
-
-
-def _locked(account_id: int) -> SmtpAccount:
-    query = database.for_update(SmtpAccount.select().where(SmtpAccount.id == account_id))
-    return query.get()  # type: ignore[no-any-return]
 
 
 def _charge(account: SmtpAccount, result: Result, now: dt.datetime) -> None:

@@ -13,7 +13,7 @@ from urllib.parse import urlsplit, urlunsplit
 import psycopg2
 import pytest
 
-from models import TABLES, database, schema
+from models import database, schema
 from models.database import db
 from pipeline import settings as settings_module
 from tests import servers
@@ -87,7 +87,7 @@ def postgres(postgres_url: str, configure: Callable[..., None]) -> Iterator[str]
     configure(database_url=postgres_url)
     database.connect(postgres_url)
     with database.connection():
-        db.drop_tables(TABLES, cascade=True)
+        db.execute_sql("DROP SCHEMA public CASCADE; CREATE SCHEMA public")
         schema.migrate()
         yield postgres_url
     db.obj.close_all()

@@ -1,0 +1,153 @@
+"""Stage 5: the mail is sent, by the right of a claim at the dot.
+
+Reads: `reserved` deliveries that hold the slot of the message's token, and their account. Writes: through `claim` and
+`outcome`. Hands on: each that was tried, to *record outcome*; what came early, to itself; a trigger for what gave its slot
+back.
+Trouble: before the claim a process that dies costs nothing; after it the delivery is in doubt. A refusal that is charged
+to the account ends a list, and the untried rest goes back to `ready`, charged to nobody.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from models import Contact, Delivery, Reason, SmtpAccount, State, database
+from models.delivery import move, of_ids
+
+from . import claim as claims
+from . import logs, outcome
+from .claim import Claim, Refusal
+from .endpoint import endpoint_of, sender_of, unsubscribe_of
+from .flow import TRIGGER, Handoff, Stage
+from .message import Envelope, MessageRefusedError, Rendered, build
+from .settings import settings
+from .smtp_client import Connections, Refused, Transaction
+from .smtp_reply import Phase, Verdict
+
+#: The connections of this process.
+connections = Connections()
+
+#: After these the account won't take the next message either.
+_ENDS_LIST = (
+    Verdict.ACCOUNT_FOR_NOW,
+    Verdict.ACCOUNT_QUOTA,
+    Verdict.ACCOUNT_FOR_GOOD,
+    Verdict.UNKNOWN,
+)
+
+
+def run(delivery_ids: Sequence[int], slot_token: str) -> list[Handoff]:
+    """Send those of `delivery_ids` that hold the slot `slot_token`.
+
+    Returns:
+        Handoffs to *record outcome* and the retry queue; to this stage, what came too early; a trigger for what went back.
+    """
+    deliveries = _holders(delivery_ids, slot_token)
+    if not deliveries:
+        return []
+    now = database.now()
+    early = [d for d in deliveries if d.send_at > now]
+    if early:
+        return [_wait(early, slot_token)]
+    account = deliveries[0].account
+    refusal = _refusal_of_slot(deliveries, account, now)
+    if refusal is not None:
+        return _give_back(deliveries, slot_token, refusal)
+    handoffs = []
+    skipped = claims.skip_suppressed({d.id: d.address for d in deliveries}, slot_token)
+    if skipped:
+        logs.moved(Stage.DELIVER, skipped, State.SKIPPED)
+        handoffs.append(TRIGGER)
+    rest = [d for d in deliveries if d.id not in skipped]
+    while rest:
+        delivery = rest.pop(0)
+        done, ends = _deliver(delivery, account, slot_token)
+        handoffs += done
+        if rest and (ends or _too_late(rest[0], database.now())):
+            handoffs += _give_back(rest, slot_token, None)
+            break
+    return handoffs
+
+
+def _holders(delivery_ids: Sequence[int], slot_token: str) -> list[Delivery]:
+    holds = of_ids(delivery_ids) & (Delivery.state == State.RESERVED) & (Delivery.token == slot_token)
+    query = Delivery.select(Delivery, SmtpAccount, Contact).join(SmtpAccount).switch(Delivery).join(Contact)
+    return list(query.where(holds).order_by(Delivery.priority.desc(), Delivery.id))
+
+
+def _refusal_of_slot(deliveries: list[Delivery], account: SmtpAccount, now: dt.datetime) -> Refusal | str | None:
+    """Return why this slot can't be used now, or None; the interval alone is left to the claim, which moves the slot."""
+    if _too_late(deliveries[0], now):
+        return "slot_missed"
+    if any(claims.is_template_paused(d) for d in deliveries):
+        return Refusal.PAUSED
+    refusal = claims.refusal_of_account(account, now)
+    return None if refusal is Refusal.TOO_SOON else refusal
+
+
+def _too_late(delivery: Delivery, now: dt.datetime) -> bool:
+    return (now - delivery.send_at).total_seconds() > settings().mail_max_lateness
+
+
+def _wait(deliveries: list[Delivery], slot_token: str) -> Handoff:
+    not_before = max(d.send_at for d in deliveries)
+    return Handoff(Stage.DELIVER, [d.id for d in deliveries], not_before=not_before, slot_token=slot_token)
+
+
+def _give_back(deliveries: list[Delivery], slot_token: str, why: str | None) -> list[Handoff]:
+    with database.transaction():
+        moved = move(
+            State.RESERVED, State.READY, of_ids(d.id for d in deliveries) & (Delivery.token == slot_token)
+        )
+    logs.moved(Stage.DELIVER, moved, State.READY, dict.fromkeys(moved, why) if why else None)
+    return [TRIGGER]
+
+
+def _deliver(delivery: Delivery, account: SmtpAccount, slot_token: str) -> tuple[list[Handoff], bool]:
+    """Send one; return what comes next, and whether the account is to be left alone now."""
+    try:
+        envelope = _envelope(delivery, account)
+    except MessageRefusedError as error:
+        return outcome.give_up(delivery, slot_token, Reason.MESSAGE_REFUSED, str(error)), False
+    with connections.transaction(endpoint_of(account)) as transaction:
+        refused = transaction.offer(envelope)
+        if refused is not None:
+            handoffs = outcome.settle_unclaimed(delivery, slot_token, refused)
+            return handoffs, refused.verdict in _ENDS_LIST
+        given = claims.claim(delivery.id, slot_token, account.id)
+        if isinstance(given, Refusal):
+            transaction.abandon()
+            return _after_refused_claim(delivery, slot_token, given), given is not Refusal.SUPPRESSED
+        return _send_dot(transaction, given)
+
+
+def _send_dot(transaction: Transaction, claim: Claim) -> tuple[list[Handoff], bool]:
+    if claim.expired:
+        transaction.abandon()
+        return outcome.settle_unsent(claim, f"the dot was not sent within {claims.DOT_WITHIN:g} s of its claim"), True
+    result = transaction.finish()
+    return outcome.settle(claim, result), result.verdict in _ENDS_LIST
+
+
+def _after_refused_claim(delivery: Delivery, slot_token: str, refusal: Refusal) -> list[Handoff]:
+    logs.moved(Stage.DELIVER, [delivery.id], State.READY, {delivery.id: refusal})
+    if refusal is Refusal.SLOT_LOST:
+        return []
+    if refusal is Refusal.TOO_SOON:
+        return [_wait(holders, slot_token)] if (holders := _holders([delivery.id], slot_token)) else []
+    return [TRIGGER]
+
+
+def _envelope(delivery: Delivery, account: SmtpAccount) -> Envelope:
+    rendered = Rendered(
+        recipient=delivery.recipient,
+        recipient_name=delivery.contact.name,
+        subject=delivery.subject,
+        text=delivery.text,
+        html=delivery.html,
+        preheader=delivery.preheader,
+        message_id=delivery.message_id,
+    )
+    return build(rendered, sender_of(account), database.now(), unsubscribe_of(settings()))

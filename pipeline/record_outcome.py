@@ -1,0 +1,44 @@
+"""Stage 6: what came of it is counted, and the next reservation triggered.
+
+Reads: deliveries that have ended or are in doubt and are not recorded, and the accounts that failed. Writes: what people
+are shown (template use, when contact and website were last contacted), and `recorded_at`. Hands on: a trigger to
+*reserve slot*.
+Trouble: a delivery is counted once, since counting and `recorded_at` are one transaction.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+
+from models import Attempt, ChargedTo, Contact, Delivery, EmailTemplate, State, Website, database
+from models.delivery import RECORDED, of_ids
+
+from . import health
+from .flow import TRIGGER, Handoff
+
+
+def run(delivery_ids: Sequence[int]) -> list[Handoff]:
+    """Count those of `delivery_ids` that are not recorded; check the health of accounts that failed; return a trigger."""
+    with database.transaction():
+        now = database.now()
+        due = of_ids(delivery_ids) & Delivery.state.in_(RECORDED) & Delivery.recorded_at.is_null()
+        recorded = list(Delivery.update(recorded_at=now).where(due).returning(Delivery).execute())
+        sent = [d for d in recorded if d.state == State.SENT]
+        for template_id, times in sorted(Counter(d.template_id for d in sent).items()):
+            EmailTemplate.update(times_used=EmailTemplate.times_used + times).where(
+                EmailTemplate.id == template_id
+            ).execute()
+        if sent:
+            at = max(d.sent_at for d in sent)
+            Contact.update(last_contacted_at=at).where(Contact.id.in_([d.contact_id for d in sent])).execute()
+            Website.update(last_contacted_at=at).where(
+                Website.id.in_(sorted({d.website_id for d in sent if d.website_id}))
+            ).execute()
+    health.check(_accounts_that_failed(delivery_ids))
+    return [TRIGGER]
+
+
+def _accounts_that_failed(delivery_ids: Sequence[int]) -> set[int]:
+    failed = Attempt.delivery.in_(list(delivery_ids)) & Attempt.charged_to.in_([ChargedTo.ACCOUNT, ChargedTo.CONTENT])
+    return {row[0] for row in Attempt.select(Attempt.account).where(failed).distinct().tuples()}

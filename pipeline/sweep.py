@@ -1,0 +1,107 @@
+"""The sweep: what the broker lost is put back on the route, and what nobody can know is marked.
+
+Reads: deliveries that have stood still, and claims without an outcome. Writes: `nudged_at`; `in_doubt`. Hands on: each row
+to the stage that takes it, at most once in NUDGE_EVERY, for ever: the sweep fails nobody.
+Trouble: two sweeps at once nudge a row once, since the nudge is a guarded UPDATE.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Iterable
+from typing import Any
+
+from models import Attempt, Delivery, Outcome, Reason, State, database
+from models.delivery import RECORDED, move
+
+from . import logs, standing
+from .flow import TRIGGER, Handoff, Stage, hand_on
+from .settings import settings
+
+#: Seconds a row may stand still before it is put back: a message is normally there at once.
+STANDS_STILL = dt.timedelta(minutes=2)
+#: A row is put back at most once in this time.
+NUDGE_EVERY = dt.timedelta(minutes=10)
+#: Seconds beyond MAIL_MAX_LATENESS after which a slot's message counts as lost.
+SLOT_GRACE = dt.timedelta(seconds=60)
+#: A claim without an outcome is in doubt after this: longer than any timeout of the dialogue (20 min with the defaults).
+IN_DOUBT_GRACE = dt.timedelta(minutes=9)
+
+
+def run() -> list[Handoff]:
+    """Put back what stands still and mark what is in doubt; return the handoffs."""
+    now = database.now()
+    doubtful = mark_in_doubt(now - in_doubt_after())
+    late = now - dt.timedelta(seconds=settings().mail_max_lateness) - SLOT_GRACE
+    still = Delivery.updated_at < now - STANDS_STILL
+    handoffs = hand_on(Stage.RECORD, doubtful)
+    handoffs += hand_on(Stage.DEDUPE, _nudge((Delivery.state == State.SELECTED) & still, now))
+    handoffs += hand_on(Stage.RENDER, _nudge((Delivery.state == State.CLEARED) & still, now))
+    handoffs += _slots(_nudge((Delivery.state == State.RESERVED) & (Delivery.send_at < late), now))
+    unrecorded = Delivery.state.in_(RECORDED) & Delivery.recorded_at.is_null() & still
+    handoffs += hand_on(Stage.RECORD, _nudge(unrecorded, now))
+    if standing.something_could_go():
+        handoffs.append(TRIGGER)
+    return handoffs
+
+
+def refill() -> list[Handoff]:
+    """Return handoffs for everything unfinished: what a process starts with whose queues died with the one before it.
+
+    Only for the embedded default, where an operating-system lock says that no other process is at work: whatever is
+    `sending` was claimed by one that is dead.
+    """
+    mark_in_doubt(database.now())
+    unrecorded = Delivery.state.in_(RECORDED) & Delivery.recorded_at.is_null()
+    return [
+        *hand_on(Stage.DEDUPE, _ids(Delivery.state == State.SELECTED)),
+        *hand_on(Stage.RENDER, _ids(Delivery.state == State.CLEARED)),
+        *_slots(_ids(Delivery.state == State.RESERVED)),
+        *hand_on(Stage.RECORD, _ids(unrecorded)),
+        TRIGGER,
+    ]
+
+
+def in_doubt_after() -> dt.timedelta:
+    """Return the time after which no outcome of a claim can come any more: all timeouts of the dialogue, and a grace."""
+    return dt.timedelta(seconds=settings().mail_smtp_timeout + settings().mail_data_timeout) + IN_DOUBT_GRACE
+
+
+def mark_in_doubt(claimed_before: dt.datetime) -> list[int]:
+    """Mark deliveries whose claim is older and has no outcome; return their ids. Their attempts keep counting for their day."""
+    with database.transaction():
+        open_claims = Attempt.select(Attempt.token).where(
+            (Attempt.outcome == Outcome.OPEN) & (Attempt.claimed_at <= claimed_before)
+        )
+        tokens = [row.token for row in open_claims]
+        if not tokens:
+            return []
+        doubtful = move(State.SENDING, State.IN_DOUBT, Delivery.token.in_(tokens), reason=Reason.NO_OUTCOME)
+        Attempt.update(outcome=Outcome.IN_DOUBT).where(
+            Attempt.token.in_(tokens) & (Attempt.outcome == Outcome.OPEN)
+        ).execute()
+    logs.moved("sweep", doubtful, State.IN_DOUBT)
+    return doubtful
+
+
+def _nudge(which: Any, now: dt.datetime) -> list[int]:
+    due = Delivery.nudged_at.is_null() | (Delivery.nudged_at < now - NUDGE_EVERY)
+    nudged = Delivery.update(nudged_at=now).where(which & due).returning(Delivery.id).execute()
+    return sorted(row.id for row in nudged)
+
+
+def _ids(which: Any) -> list[int]:
+    return [row[0] for row in Delivery.select(Delivery.id).where(which).order_by(Delivery.id).tuples()]
+
+
+def _slots(ids: Iterable[int]) -> list[Handoff]:
+    """Return one handoff for each slot that these deliveries hold."""
+    query = Delivery.select(Delivery.id, Delivery.token, Delivery.send_at).where(
+        Delivery.id.in_(list(ids)) & (Delivery.state == State.RESERVED)
+    )
+    slots: dict[tuple[str, dt.datetime], list[int]] = {}
+    for row in query:
+        slots.setdefault((row.token, row.send_at), []).append(row.id)
+    return [
+        Handoff(Stage.DELIVER, ids, not_before=send_at, slot_token=token) for (token, send_at), ids in slots.items()
+    ]

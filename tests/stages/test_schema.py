@@ -1,0 +1,55 @@
+"""The migrations and the models say the same, on both databases; and running them again changes nothing."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from models import TABLES, schema
+from models.database import db, is_postgres
+
+
+def shape() -> dict[str, Any]:
+    """Return columns and indexes as the database has them."""
+    return {
+        table: (
+            sorted((c.name, c.data_type.upper(), c.null, c.primary_key) for c in db.get_columns(table)),
+            sorted((i.name, sorted(i.columns), i.unique, normal(i.sql)) for i in db.get_indexes(table)),
+            sorted((f.column, f.dest_table, f.dest_column) for f in db.get_foreign_keys(table)),
+        )
+        for table in (t._meta.table_name for t in TABLES)
+    }
+
+
+def normal(sql: str) -> str:
+    """Return an index's definition without what only the writer chose."""
+    return " ".join(sql.replace('"', "").replace("IF NOT EXISTS ", "").split())
+
+
+def test_the_migrations_make_what_the_models_describe(any_database: str) -> None:
+    migrated = shape()
+    db.drop_tables(TABLES)
+    db.create_tables(TABLES, safe=False)
+    described = shape()
+    if not is_postgres():
+        migrated, described = without_types(migrated), without_types(described)
+    assert migrated == described
+
+
+def without_types(found: dict[str, Any]) -> dict[str, Any]:
+    """SQLite keeps what was written; BOOLEAN, SMALLINT and INTEGER are one to it."""
+    return {t: ([(c[0], c[2], c[3]) for c in columns], *rest) for t, (columns, *rest) in found.items()}
+
+
+def test_migrating_again_changes_nothing(any_database: str) -> None:
+    before = shape()
+    assert schema.migrate() == []
+    schema.check_migrated()
+    assert shape() == before
+
+
+def test_a_database_without_tables_is_told_from_one_that_is_ready(any_database: str) -> None:
+    db.execute_sql("DROP TABLE migratehistory")
+    with pytest.raises(schema.NotMigratedError, match="slowpost init"):
+        schema.check_migrated()
