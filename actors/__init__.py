@@ -1,4 +1,8 @@
-"""How the stages run on the broker: the broker first, then the actors. `dramatiq actors` starts here."""
+"""How the stages run on the broker: the broker first, then the actors. `dramatiq actors` starts here.
+
+`entry` puts contacts and handoffs onto the route, `stages` are the six actors, `running` is how each of them runs,
+`broker` and `topology` are RabbitMQ, `intake` is what may be put on a queue.
+"""
 
 import dramatiq
 
@@ -6,7 +10,7 @@ from models import database
 from pipeline.settings import settings
 
 from .broker import MemoryBroker, QuorumBroker
-from .running import Stopping
+from .running import WorkerState
 
 EMBEDDED = "memory://"
 
@@ -16,7 +20,7 @@ def make_broker() -> MemoryBroker | QuorumBroker:
     url = settings().broker_url
     # None of Dramatiq's own middleware: TimeLimit and ShutdownNotifications raise between the dot and its outcome,
     # Retries loses a message whose retry can't be published, AgeLimit drops.
-    middleware = [Stopping()]
+    middleware = [WorkerState()]
     return MemoryBroker(middleware) if url == EMBEDDED else QuorumBroker(url, middleware=middleware)
 
 

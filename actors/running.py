@@ -28,6 +28,7 @@ FIRST_WAIT, LONGEST_WAIT = 1.0, 30.0
 
 T = TypeVar("T")
 
+_working = threading.Event()
 _stopping = threading.Event()
 
 
@@ -35,15 +36,17 @@ class PutBackError(Exception):
     """The worker stops while it waits; the message is to be given to another."""
 
 
-class Stopping(Middleware):
-    """Tells those who wait that the worker stops, and keeps a message that was put back from being acknowledged."""
+class WorkerState(Middleware):
+    """Knows whether this process works or stops, and keeps a message that was put back from being acknowledged."""
 
     def before_worker_boot(self, *_: Any) -> None:
         """Dramatiq's hook: a worker begins."""
+        _working.set()
         _stopping.clear()
 
     def before_worker_shutdown(self, *_: Any) -> None:
         """Dramatiq's hook: the worker begins to stop."""
+        _working.clear()
         _stopping.set()
 
     def after_process_message(
@@ -52,6 +55,11 @@ class Stopping(Middleware):
         """Dramatiq's hook: a message is done with, or has raised."""
         if exception is not None:
             message.put_back = True
+
+
+def works_here() -> bool:
+    """Tell whether a worker runs in this process."""
+    return _working.is_set()
 
 
 def stage_actor(stage: Stage, give_up: Callable[[int, Exception], None]) -> Callable[[Any], Any]:

@@ -1,0 +1,63 @@
+"""How contacts, triggers and handoffs get onto the route from outside a stage.
+
+With RabbitMQ, and in the process that works, they are published. Another process beside an embedded `slowpost run` has no
+way to its queues: it does stage 1 itself and commits, and sets `wake_at`, at which `run` looks every second.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterable, Sequence
+from functools import partial
+
+import dramatiq
+
+from models import database
+from models.control import wake_by
+from pipeline import select_contacts
+from pipeline.flow import MAX_IDS, TRIGGER, Handoff, Stage, chunks
+
+from . import running
+from .broker import MemoryBroker
+from .intake import encode
+
+
+def enter(contact_ids: Sequence[int], *, template_id: int | None = None, priority: int | None = None) -> list[str]:
+    """Put contacts onto the route; return the source ids of the messages.
+
+    Args:
+        contact_ids: whom to write to.
+        template_id: what to write; None: the active template with the lowest id.
+        priority: 0 to 9; None: each contact's own.
+    """
+    options = {k: v for k, v in {"template_id": template_id, "priority": priority}.items() if v is not None}
+    sources = []
+    for chunk in chunks(contact_ids, MAX_IDS):
+        source = str(uuid.uuid4())
+        if _beside_embedded():
+            with database.connection():
+                select_contacts.run(chunk, source=source, template_id=template_id, priority=priority)
+        else:
+            message = encode(Stage.INTAKE, chunk, source, **options)
+            running.patiently(partial(dramatiq.get_broker().send, message))
+        sources.append(source)
+    if sources and _beside_embedded():
+        hand_over([TRIGGER])
+    return sources
+
+
+def hand_over(handoffs: Iterable[Handoff]) -> None:
+    """Publish handoffs; beside an embedded `run`, wake it: it finds in the database what they say."""
+    handoffs = list(handoffs)
+    if not handoffs:
+        return
+    if _beside_embedded():
+        with database.connection():
+            wake_by(database.now())
+    else:
+        for handoff in handoffs:
+            running.patiently(partial(running.publish, [handoff]))
+
+
+def _beside_embedded() -> bool:
+    return isinstance(dramatiq.get_broker(), MemoryBroker) and not running.works_here()

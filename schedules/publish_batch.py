@@ -1,0 +1,75 @@
+"""The batch publisher: puts as many eligible contacts onto the route as there is capacity for.
+
+Reads: accounts' capacity today, what is on its way, eligible contacts. Hands on: contact ids to *select contacts*.
+Trouble: no capacity, no template, a closed window: it says so and ends well. Two at once: the stages skip what both picked.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from actors import entry
+from models import Delivery, EmailTemplate, State, database
+from pipeline import standing
+from pipeline.eligible import eligible
+from pipeline.settings import settings
+from pipeline.window import SendingWindow
+
+#: What will take up capacity and is not counted as used yet.
+_ON_ITS_WAY = (State.SELECTED, State.CLEARED, State.READY, State.RESERVED)
+
+
+@dataclass(frozen=True)
+class Batch:
+    """What a run did: the contacts it picked, or why there are none."""
+
+    contact_ids: tuple[int, ...] = ()
+    template_id: int | None = None
+    capacity: int = 0
+    on_its_way: int = 0
+    reason: str | None = None
+
+
+def run(
+    *, limit: int | None = None, min_priority: int | None = None, template_id: int | None = None, dry_run: bool = False
+) -> Batch:
+    """Publish one batch and return what was picked.
+
+    Args:
+        limit: contacts at most; None: as many as there is capacity for today.
+        min_priority: 0 to 9; None: MAIL_PUBLISH_MIN_PRIORITY.
+        template_id: what to write; None: the active template with the lowest id.
+        dry_run: only say what would be picked.
+    """
+    batch = pick(limit=limit, min_priority=min_priority, template_id=template_id)
+    if batch.contact_ids and not dry_run:
+        entry.enter(batch.contact_ids, template_id=batch.template_id)
+    return batch
+
+
+def pick(*, limit: int | None = None, min_priority: int | None = None, template_id: int | None = None) -> Batch:
+    """Return what a batch would hold now."""
+    now = database.now()
+    window = SendingWindow.from_settings(settings())
+    if not window.contains(now):
+        return Batch(reason=f"the window is closed until {window.next_opening(now).isoformat()}")
+    template = _template(template_id)
+    if template is None:
+        return Batch(reason="no active template" if template_id is None else f"template {template_id} does not exist")
+    capacity = standing.capacity(now)
+    on_its_way = Delivery.select().where(Delivery.state.in_(_ON_ITS_WAY)).count()
+    room = max(0, capacity - on_its_way)
+    wanted = room if limit is None else min(limit, room)
+    if wanted == 0:
+        reason = f"no capacity: {capacity} left today, {on_its_way} on their way"
+        return Batch(template_id=template.id, capacity=capacity, on_its_way=on_its_way, reason=reason)
+    priority = settings().mail_publish_min_priority if min_priority is None else min_priority
+    ids = tuple(eligible(template, wanted, priority))
+    return Batch(ids, template.id, capacity, on_its_way, None if ids else "no eligible contact")
+
+
+def _template(template_id: int | None) -> EmailTemplate | None:
+    usable = EmailTemplate.select().where(EmailTemplate.active & EmailTemplate.paused_at.is_null())
+    if template_id is not None:
+        usable = EmailTemplate.select().where(EmailTemplate.id == template_id)
+    return usable.order_by(EmailTemplate.id).first()

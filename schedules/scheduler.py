@@ -1,0 +1,52 @@
+"""The schedule in a process, for where there is no cron: the jobs of `crontab`, in the window's zone.
+
+Trouble: a job that finds database or broker away waits for them; while it does, no second one of its kind is started.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from apscheduler.schedulers.background import BackgroundScheduler
+from apscheduler.triggers.cron import CronTrigger
+
+from actors.running import PutBackError, patiently
+from pipeline.logs import log
+from pipeline.settings import settings
+
+from . import check_health, publish_batch, sweep
+
+
+def make_scheduler() -> BackgroundScheduler:
+    """Return the schedule, not yet started; `shutdown()` ends it."""
+    zone = settings().mail_window_timezone
+    scheduler = BackgroundScheduler(
+        timezone=zone, job_defaults={"coalesce": True, "max_instances": 1, "misfire_grace_time": 60}
+    )
+    jobs: dict[Callable[[], Any], CronTrigger] = {
+        publish: CronTrigger(minute="*/30", timezone=zone),
+        sweep.run: CronTrigger(timezone=zone, second=0),
+        check_health.run: CronTrigger(hour=23, minute=0, timezone=zone),
+    }
+    for job, trigger in jobs.items():
+        scheduler.add_job(_job(job), trigger, name=f"{job.__module__}.{job.__name__}")
+    return scheduler
+
+
+def publish() -> None:
+    """Publish a batch, and say what came of it."""
+    batch = publish_batch.run()
+    log.info("batch", picked=len(batch.contact_ids), template_id=batch.template_id, reason=batch.reason)
+
+
+def _job(run: Callable[[], Any]) -> Callable[[], None]:
+    def job() -> None:
+        try:
+            patiently(run)
+        except PutBackError:
+            log.info("stopped before it could run", job=run.__module__)
+        except Exception:
+            log.exception("job failed", job=run.__module__)
+
+    return job

@@ -1,0 +1,147 @@
+"""Long-running processes: `run` (workers and schedule in one), `worker` and `scheduler`.
+
+Reads: the settings. Trouble: SIGTERM and SIGINT end a process after the SMTP dialogues it is in; database or broker away
+at the start: it waits and says so.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import signal
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+
+import dramatiq
+
+from actors import EMBEDDED, running
+from models import Delivery, State, database
+from models.control import control
+from pipeline import sweep
+from pipeline.deliver_message import connections
+from pipeline.flow import TRIGGER, Handoff, Stage, hand_on
+from pipeline.logs import log
+from pipeline.settings import settings
+from schedules.scheduler import make_scheduler
+
+#: Threads of an embedded worker.
+THREADS = 8
+#: Seconds between two looks at the database for what other commands have put there.
+LOOK_EVERY = 1.0
+#: Milliseconds a worker thread waits before it looks whether a delayed message is due.
+WORKER_TIMEOUT_MS = 100
+
+
+class AlreadyRunningError(Exception):
+    """Another `slowpost run` works on the same SQLite file."""
+
+
+def run(threads: int = THREADS, stop: threading.Event | None = None) -> None:
+    """Run workers and schedule in this process until SIGTERM, SIGINT or `stop`.
+
+    Raises:
+        AlreadyRunningError: another one runs on the same SQLite file.
+    """
+    stop = stop or stop_at_signals()
+    with _alone(database.sqlite_file()), working(threads) as seen:
+        scheduler = make_scheduler()
+        scheduler.start()
+        log.info("running", database=_kind(settings().database_url), broker=_kind(settings().broker_url))
+        try:
+            while not stop.wait(LOOK_EVERY):
+                if settings().broker_url == EMBEDDED:
+                    seen = running.patiently(lambda after=seen: _look(after))
+        finally:
+            scheduler.shutdown()
+    log.info("stopped")
+
+
+@contextmanager
+def working(threads: int = THREADS) -> Iterator[int]:
+    """Run a worker in this process for the block; yield the id of the last delivery it has been handed.
+
+    With the embedded broker everything unfinished is put on its queues first: they died with the process before.
+    """
+    broker = dramatiq.get_broker()
+    worker = dramatiq.Worker(broker, worker_threads=threads, worker_timeout=WORKER_TIMEOUT_MS)
+    last = running.patiently(_last_delivery)
+    handoffs = running.patiently(sweep.refill) if settings().broker_url == EMBEDDED else [TRIGGER]
+    worker.start()
+    try:
+        for handoff in handoffs:
+            running.patiently(lambda handoff=handoff: running.publish([handoff]))
+        yield last
+    finally:
+        worker.stop()
+        connections.close()
+        broker.close()
+
+
+def schedule(stop: threading.Event | None = None) -> None:
+    """Run the schedule alone until SIGTERM, SIGINT or `stop`."""
+    stop = stop or stop_at_signals()
+    scheduler = make_scheduler()
+    scheduler.start()
+    log.info("scheduling", jobs=[job.name for job in scheduler.get_jobs()])
+    stop.wait()
+    scheduler.shutdown()
+
+
+def become_worker(processes: int, threads: int, queues: list[str]) -> None:
+    """Replace this process by Dramatiq's own command, which starts and watches worker processes."""
+    command = [sys.executable, "-m", "dramatiq", "actors", "--processes", str(processes), "--threads", str(threads)]
+    if queues:
+        command += ["--queues", *queues]
+    os.execv(sys.executable, command)  # noqa: S606  (our own command line, no shell)
+
+
+def stop_at_signals() -> threading.Event:
+    """Return an event that SIGTERM and SIGINT set."""
+    stop = threading.Event()
+
+    def ask(_number: int, _frame: FrameType | None) -> None:
+        stop.set()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, ask)
+    return stop
+
+
+@contextmanager
+def _alone(file: Path | None) -> Iterator[None]:
+    """Hold an operating-system lock beside the SQLite file: it goes with the process, however that ends."""
+    if file is None:
+        yield
+        return
+    with file.with_suffix(file.suffix + ".lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise AlreadyRunningError(f"another `slowpost run` works on {file}") from None
+        yield
+
+
+def _look(after: int) -> int:
+    """Hand on what other commands have selected, and trigger when the next moment has come; return the last id seen."""
+    handoffs: list[Handoff] = []
+    last = _last_delivery()
+    new = Delivery.id.between(after + 1, last) & (Delivery.state == State.SELECTED)
+    handoffs += hand_on(Stage.DEDUPE, [row.id for row in Delivery.select(Delivery.id).where(new).order_by(Delivery.id)])
+    wake_at = control().wake_at
+    if wake_at is not None and wake_at <= database.now():
+        handoffs.append(TRIGGER)
+    running.publish(handoffs)
+    return last
+
+
+def _last_delivery() -> int:
+    newest = Delivery.select(Delivery.id).order_by(Delivery.id.desc()).first()
+    return newest.id if newest else 0
+
+
+def _kind(url: str) -> str:
+    return url.partition(":")[0]
