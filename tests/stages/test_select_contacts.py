@@ -1,0 +1,96 @@
+"""Stage 1: an id becomes one delivery, once, or a reason."""
+
+from __future__ import annotations
+
+import json
+import threading
+
+from models import DeadLetter, Delivery, State, database
+from pipeline import select_contacts
+from pipeline.flow import Stage
+from tests.builders import a_contact, a_delivery, a_template, a_website
+
+
+def states() -> dict[int, tuple[str, str | None]]:
+    """Return state and reason of the newest delivery of each contact."""
+    return {d.contact_id: (d.state, d.reason) for d in Delivery.select().order_by(Delivery.id)}
+
+
+def test_contacts_become_deliveries_of_the_active_template_with_the_lowest_id(any_database: str) -> None:
+    a_template(active=False)
+    template = a_template()
+    a_template()
+    first, second = a_contact(priority=4, email="Ann@Example.test"), a_contact()
+
+    handoffs = select_contacts.run([first.id, second.id, first.id], source="m1")
+
+    deliveries = list(Delivery.select().order_by(Delivery.contact))
+    assert [(h.stage, sorted(h.ids)) for h in handoffs] == [(Stage.DEDUPE, sorted(d.id for d in deliveries))]
+    assert [d.template_id for d in deliveries] == [template.id, template.id]
+    assert [d.priority for d in deliveries] == [4, 0]
+    assert (deliveries[0].recipient, deliveries[0].address) == ("Ann@Example.test", "ann@example.test")
+
+
+def test_a_redelivered_message_makes_nothing_new_and_is_handed_on_again(any_database: str) -> None:
+    a_template()
+    contact = a_contact()
+    first = select_contacts.run([contact.id], source="m1")
+    assert select_contacts.run([contact.id], source="m1") == first
+    assert Delivery.select().count() == 1
+
+
+def test_every_reason_against_a_contact_is_stored(any_database: str) -> None:
+    a_template()
+    unfit = a_website(meets_requirements=False)
+    bad = a_contact(validated=False, address_valid=False, website=unfit)
+    assert select_contacts.run([bad.id], source="m1") == []
+    assert states() == {bad.id: (State.SKIPPED, "not_validated,invalid_address,website_requirements")}
+
+
+def test_an_unfinished_delivery_of_the_contact_or_its_address_is_in_flight(any_database: str) -> None:
+    a_template()
+    doubtful = a_delivery(State.IN_DOUBT).contact
+    one, same_person = a_contact(email="j.doe@gmail.com"), a_contact(email="JDoe+x@googlemail.com")
+
+    select_contacts.run([doubtful.id, one.id, same_person.id], source="m1")
+
+    reasons = states()
+    assert reasons[doubtful.id] == (State.SKIPPED, "in_flight")
+    assert sorted([reasons[one.id], reasons[same_person.id]]) == [("selected", None), ("skipped", "in_flight")]
+
+
+def test_what_can_not_be_selected_is_a_dead_letter_that_can_be_put_back(any_database: str) -> None:
+    template = a_template()
+    contact = a_contact()
+    for _ in range(2):  # a redelivery files nothing twice
+        select_contacts.run([contact.id, 999_999], source="m1", template_id=template.id, priority=5)
+    select_contacts.run([contact.id], source="m2", template_id=888_888)
+
+    letters = [(d.reason, json.loads(bytes(d.body))) for d in DeadLetter.select().order_by(DeadLetter.id)]
+    assert letters == [
+        (
+            "contact 999999 does not exist",
+            {"contact_ids": [999_999], "template_id": template.id, "priority": 5},
+        ),
+        ("template 888888 does not exist", {"contact_ids": [contact.id], "template_id": 888_888}),
+    ]
+    assert Delivery.select().count() == 1
+
+
+def test_two_processes_that_select_one_address_at_the_same_instant_make_one_delivery(postgres: str) -> None:
+    a_template()
+    contacts = [a_contact(email=f"j.d{'.' * (i % 2)}oe+{i}@gmail.com") for i in range(8)]
+    start = threading.Barrier(len(contacts))
+
+    def select(contact_id: int, source: str) -> None:
+        with database.connection():
+            start.wait()
+            select_contacts.run([contact_id], source=source)
+
+    threads = [threading.Thread(target=select, args=(c.id, f"m{c.id}")) for c in contacts]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    assert sorted(states().values()) == [("selected", None), *[("skipped", "in_flight")] * 7]
