@@ -194,6 +194,12 @@ def of_ids(ids: Iterable[int]) -> Any:
     return Delivery.id.in_(list(ids))
 
 
-def by_id(values: Mapping[int, Any]) -> Any:
-    """Return the expression that gives each delivery its own value, so that one UPDATE serves a set."""
-    return peewee.Case(Delivery.id, tuple(values.items()))
+def by_id(values: Mapping[int, Any], field: peewee.Field | None = None) -> Any:
+    """Return the expression that gives each delivery its own value, so that one UPDATE serves a set.
+
+    Args:
+        values: by delivery id.
+        field: whose conversion the values need, where the driver does not know their type.
+    """
+    convert = field.db_value if field is not None else None
+    return peewee.Case(Delivery.id, tuple((i, peewee.Value(v, converter=convert)) for i, v in values.items()))

@@ -1,0 +1,323 @@
+"""The throttle: who is sent next, when, and from which account. Pure: accounts, backlog, now, window, rules → slots.
+
+The live stage, the plan and the simulation call the same `decide`. A slot that is not claimed is only a plan: it can be
+brought forward, or handed to a more urgent delivery.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import hashlib
+import heapq
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+
+from .settings import Settings
+from .window import SendingWindow
+
+#: Deliveries in one slot where neither spread nor interval keeps an account's sends apart.
+MAX_LIST = 100
+#: A slot is brought forward only if that saves this share of its wait …
+WORTH_MOVING = 0.1
+#: … at most once in this time …
+MOVE_EVERY = dt.timedelta(seconds=10)
+#: … and not when it is this near.
+TOO_NEAR = dt.timedelta(seconds=5)
+
+_LONG_AGO = dt.datetime.min.replace(tzinfo=dt.UTC)
+
+
+@dataclass(frozen=True)
+class Waiting:
+    """A delivery that may go now. `failed_by`: accounts that have failed it. `share`: −1 to 1, the jitter's direction and size."""
+
+    id: int
+    priority: int = 0
+    failed_by: frozenset[int] = frozenset()
+    share: float = 0.0
+
+
+@dataclass(frozen=True)
+class Slot:
+    """An account and a time (UTC), for one delivery, or for a list that is due at once."""
+
+    account_id: int
+    send_at: dt.datetime
+    deliveries: tuple[Waiting, ...]
+
+
+@dataclass(frozen=True)
+class Account:
+    """An account that is switched on and not paused, as it stands: today's limit, what of it is used, its slot, its last sends."""
+
+    id: int
+    limit: int
+    used: int = 0
+    last_attempt_at: dt.datetime | None = None
+    last_claim_at: dt.datetime | None = None
+    cooling_until: dt.datetime | None = None
+    sending: bool = False
+    slot: Slot | None = None
+
+    @property
+    def left(self) -> int:
+        """How many more it may send today."""
+        return max(0, self.limit - self.used)
+
+    def is_cooling(self, now: dt.datetime) -> bool:
+        """Tell whether it rests after failures."""
+        return self.cooling_until is not None and now < self.cooling_until
+
+
+@dataclass(frozen=True)
+class Backlog:
+    """What waits: the head in order of priority and age, and how many may go before today's end (counted up to the capacity)."""
+
+    head: tuple[Waiting, ...] = ()
+    count: int = 0
+    next_not_before: dt.datetime | None = None
+
+
+@dataclass(frozen=True)
+class Rules:
+    """The settings that matter here; `interval` is the least time between two sends of one account."""
+
+    interval: dt.timedelta = dt.timedelta(seconds=60)
+    spread: bool = True
+    jitter: float = 0.2
+
+    @classmethod
+    def from_settings(cls, settings: Settings) -> Rules:
+        """Return the rules of the settings."""
+        interval = dt.timedelta(seconds=settings.mail_min_interval)
+        return cls(interval, settings.mail_spread, settings.mail_jitter)
+
+    @property
+    def list_size(self) -> int:
+        """How many deliveries one slot holds."""
+        return 1 if self.spread or self.interval else MAX_LIST
+
+
+@dataclass(frozen=True)
+class Decision:
+    """What is to change: new slots, slots brought forward, slots handed over (their deliveries are the new ones), and the next moment that matters."""
+
+    reserved: tuple[Slot, ...] = ()
+    moved: tuple[Slot, ...] = ()
+    handed_over: tuple[Slot, ...] = ()
+    wake_at: dt.datetime | None = None
+
+    @property
+    def changes_slots(self) -> bool:
+        """Tell whether any slot is new or different."""
+        return bool(self.reserved or self.moved or self.handed_over)
+
+
+def limit_on(
+    day: dt.date,
+    limit: int,
+    *,
+    warmup: tuple[int, int, dt.date] | None = None,
+    quota: tuple[int, dt.date] | None = None,
+) -> int:
+    """Return an account's limit on a local date.
+
+    Args:
+        day: the date.
+        limit: the account's own limit, or the default.
+        warmup: start, step a day, and first day of a ramp up to the limit.
+        quota: what the provider allowed, and on which date; a fifth of the limit is given back on each following day.
+    """
+    if warmup is not None:
+        start, step, since = warmup
+        limit = min(limit, start + step * max(0, (day - since).days))
+    if quota is not None:
+        allowed, on = quota
+        limit = min(limit, allowed + max(1, limit // 5) * max(0, (day - on).days))
+    return max(0, limit)
+
+
+def jitter_share(contact_id: int, template_id: int) -> float:
+    """Return the share, −1 to 1, by which a slot of this pair is moved: same pair, same jitter."""
+    digest = hashlib.sha256(f"{contact_id}:{template_id}".encode()).digest()
+    return int.from_bytes(digest[:8], "big") / 2**63 - 1
+
+
+def decide(
+    accounts: Sequence[Account],
+    backlog: Backlog,
+    now: dt.datetime,
+    window: SendingWindow,
+    rules: Rules,
+    *,
+    last_claim_today: dt.datetime | None = None,
+    moved_at: dt.datetime | None = None,
+) -> Decision:
+    """Return what is to change now.
+
+    Args:
+        accounts: those that are switched on and not paused, with their unclaimed slots.
+        backlog: what waits.
+        now: UTC.
+        window: when sending is allowed.
+        rules: interval, spread, jitter.
+        last_claim_today: of any account, on the local date of `now`.
+        moved_at: when slots were last brought forward.
+    """
+    if not window.contains(now):
+        return Decision(wake_at=_wake_when_closed(backlog, now, window))
+    pace = _pace(accounts, backlog, now, window, rules, last_claim_today)
+    slots = sorted((a.slot for a in accounts if a.slot), key=lambda s: (s.send_at, s.account_id))
+    handed_over, waiting = _hand_over(slots, backlog.head)
+    standing = [handed_over.get(slot.account_id, slot) for slot in slots]
+    earlier = list(_bring_forward(standing, {a.id: a for a in accounts}, pace))
+    may_move = moved_at is None or now >= moved_at + MOVE_EVERY
+    moved = {slot.account_id: slot for slot in earlier} if may_move else {}
+    reserved, rest = _reserve(accounts, waiting, pace, taken=sum(len(s.deliveries) for s in slots))
+
+    wake_at = None
+    left_over = rest or backlog.count > len(backlog.head)
+    moments = list(_moments(accounts, backlog, now, window, bool(left_over)))
+    if earlier and not may_move and moved_at is not None:
+        moments.append(moved_at + MOVE_EVERY)
+    if moments:
+        wake_at = min(moments)
+    return Decision(
+        tuple(reserved),
+        tuple(s for s in moved.values() if s.account_id not in handed_over),
+        tuple(moved.get(account_id, slot) for account_id, slot in handed_over.items()),
+        wake_at,
+    )
+
+
+@dataclass(frozen=True)
+class _Pace:
+    """How today's sends follow each other: position i is at first + i × gap."""
+
+    now: dt.datetime
+    first: dt.datetime
+    gap: dt.timedelta
+    end: dt.datetime
+    rules: Rules
+
+    def at(self, position: int, account: Account, delivery: Waiting) -> dt.datetime | None:
+        """Return the time of a position for an account, or None if that is not today."""
+        time = self.first + position * self.gap
+        if time > self.now:
+            time = max(self.now, time + self.gap * (delivery.share * self.rules.jitter))
+        if account.last_claim_at is not None:
+            time = max(time, account.last_claim_at + self.rules.interval)
+        return time if time < self.end else None
+
+
+def _pace(
+    accounts: Sequence[Account],
+    backlog: Backlog,
+    now: dt.datetime,
+    window: SendingWindow,
+    rules: Rules,
+    last: dt.datetime | None,
+) -> _Pace:
+    end = window.day_end(now)
+    capacity = sum(a.left for a in accounts if not a.is_cooling(now))
+    unclaimed = sum(len(a.slot.deliveries) for a in accounts if a.slot)
+    n = min(unclaimed + backlog.count, capacity)
+    if not rules.spread or n == 0:
+        return _Pace(now, now, dt.timedelta(0), end, rules)
+    first = now if last is None else max(now, last + (end - last) / (n + 1))
+    return _Pace(now, first, (end - first) / n, end, rules)
+
+
+def _hand_over(slots: Sequence[Slot], head: Iterable[Waiting]) -> tuple[dict[int, Slot], list[Waiting]]:
+    """Give the soonest slots to deliveries of higher priority; return the changed slots by account, and what waits then."""
+    waiting = [(-w.priority, w.id, w) for w in head]
+    heapq.heapify(waiting)
+    changed: dict[int, Slot] = {}
+    for slot in slots:
+        if not waiting or len(slot.deliveries) > 1:
+            continue
+        holder, urgent = slot.deliveries[0], waiting[0][2]
+        if urgent.priority > holder.priority and slot.account_id not in urgent.failed_by:
+            heapq.heapreplace(waiting, (-holder.priority, holder.id, holder))
+            changed[slot.account_id] = replace(slot, deliveries=(urgent,))
+    return changed, [w for _, _, w in sorted(waiting, key=lambda item: item[:2])]
+
+
+def _bring_forward(slots: Sequence[Slot], accounts: dict[int, Account], pace: _Pace) -> Iterator[Slot]:
+    """Yield slots with a time that is enough earlier to be worth a move."""
+    for position, slot in enumerate(slots):
+        wait = slot.send_at - pace.now
+        if wait <= TOO_NEAR:
+            continue
+        target = pace.at(position, accounts[slot.account_id], slot.deliveries[0])
+        if target is not None and slot.send_at - target >= wait * WORTH_MOVING:
+            yield replace(slot, send_at=target)
+
+
+def _reserve(
+    accounts: Sequence[Account], waiting: Sequence[Waiting], pace: _Pace, *, taken: int
+) -> tuple[list[Slot], list[Waiting]]:
+    """Deal what waits to the free accounts: fewest used, then longest idle, then lowest id. Return slots and the rest."""
+    usable = {a.id for a in accounts if a.left and not a.is_cooling(pace.now)}
+    by_id = {a.id: a for a in accounts}
+    free = [_turn(a, 0) for a in accounts if a.id in usable and a.slot is None and not a.sending]
+    heapq.heapify(free)
+    dealt: dict[int, tuple[dt.datetime, list[Waiting]]] = {}
+    rest: list[Waiting] = []
+    for delivery in waiting:
+        account_id = _next_account(free, usable, delivery)
+        if account_id is None:
+            rest.append(delivery)
+            continue
+        account = by_id[account_id]
+        send_at = pace.at(taken, account, delivery)
+        if send_at is None:
+            rest.append(delivery)
+            continue
+        held = dealt.setdefault(account_id, (send_at, []))[1]
+        held.append(delivery)
+        taken += 1
+        if len(held) < min(pace.rules.list_size, account.left):
+            heapq.heappush(free, _turn(account, len(held)))
+    return [Slot(account_id, at, tuple(held)) for account_id, (at, held) in dealt.items()], rest
+
+
+_Turn = tuple[int, dt.datetime, int]
+
+
+def _turn(account: Account, dealt: int) -> _Turn:
+    return account.used + dealt, account.last_attempt_at or _LONG_AGO, account.id
+
+
+def _next_account(free: list[_Turn], usable: set[int], delivery: Waiting) -> int | None:
+    """Take the account whose turn it is; one that has failed this delivery only where no other is usable at all."""
+    avoid = delivery.failed_by if usable - delivery.failed_by else frozenset()
+    passed_over = []
+    found = None
+    while free:
+        turn = heapq.heappop(free)
+        if turn[2] not in avoid:
+            found = turn[2]
+            break
+        passed_over.append(turn)
+    for turn in passed_over:
+        heapq.heappush(free, turn)
+    return found
+
+
+def _moments(
+    accounts: Sequence[Account], backlog: Backlog, now: dt.datetime, window: SendingWindow, left_over: bool
+) -> Iterator[dt.datetime]:
+    """Yield the moments at which something deferred can go on."""
+    if backlog.next_not_before is not None:
+        yield backlog.next_not_before
+    if left_over:
+        yield window.next_chance(now)
+        yield from (a.cooling_until for a in accounts if a.cooling_until is not None and a.is_cooling(now))
+
+
+def _wake_when_closed(backlog: Backlog, now: dt.datetime, window: SendingWindow) -> dt.datetime | None:
+    opening = window.next_opening(now)
+    if backlog.head or backlog.count:
+        return opening
+    return None if backlog.next_not_before is None else max(opening, backlog.next_not_before)

@@ -1,0 +1,283 @@
+"""Stage 4, the throttle, on both databases: who gets which account and minute, and what waits for what."""
+
+from __future__ import annotations
+
+import datetime as dt
+import threading
+from collections.abc import Callable
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import pytest
+
+from models import Control, Delivery, EmailTemplate, SmtpAccount, State, database
+from pipeline import reserve_slot, standing
+from pipeline.flow import Handoff, Stage
+from tests.builders import a_delivery, a_template, an_account
+from tests.conftest import Clock
+
+ZONE = ZoneInfo("America/New_York")
+
+
+@pytest.fixture(autouse=True)
+def no_jitter(configure: Callable[..., None]) -> None:
+    """The worked examples are exact."""
+    configure(mail_jitter=0)
+
+
+def local(hour: int, minute: int = 0, second: int = 0, day: int = 2) -> dt.datetime:
+    """Return a time in New York, in June 2026, as UTC."""
+    return dt.datetime(2026, 6, day, hour, minute, second, tzinfo=ZONE).astimezone(dt.UTC)
+
+
+def slots() -> list[tuple[int, int, str]]:
+    """Return delivery, account and local time of each slot, soonest first."""
+    rows = Delivery.select().where(Delivery.state == State.RESERVED).order_by(Delivery.send_at, Delivery.id)
+    return [(d.id, d.account_id, f"{d.send_at.astimezone(ZONE):%H:%M:%S}") for d in rows]
+
+
+def claimed(delivery_id: int, at: dt.datetime) -> None:
+    """Record that a reserved delivery was accepted at `at`."""
+    from models import Attempt, Outcome
+
+    delivery = Delivery.get_by_id(delivery_id)
+    Attempt.create(
+        delivery=delivery,
+        account=delivery.account_id,
+        token=f"claim {delivery_id}",
+        local_on=at.astimezone(ZONE).date(),
+        claimed_at=at,
+        finished_at=at,
+        outcome=Outcome.ACCEPTED,
+        charged_to="nobody",
+    )
+    Delivery.update(state=State.SENT, sent_at=at, account=None, token=None).where(Delivery.id == delivery_id).execute()
+
+
+def test_the_head_of_the_backlog_goes_first_by_priority_and_then_by_age(any_database: str, clock: Clock) -> None:
+    clock.at = local(10)
+    account = an_account()
+    old, urgent, other_urgent = (a_delivery(priority=p) for p in (0, 5, 5))
+
+    handoffs = reserve_slot.run()
+
+    assert slots() == [(urgent.id, account.id, "10:00:00")]
+    row = Delivery.get_by_id(urgent.id)
+    assert handoffs[0] == Handoff(Stage.DELIVER, [urgent.id], not_before=clock.at, slot_token=row.token)
+    assert row.message_id.endswith("@example.test>")
+
+
+def test_an_account_holds_one_slot_and_a_further_trigger_changes_nothing(any_database: str, clock: Clock) -> None:
+    clock.at = local(10)
+    an_account()
+    for _ in range(3):
+        a_delivery()
+    reserve_slot.run()
+    before = slots()
+    assert reserve_slot.run() == []
+    assert slots() == before
+    assert len(before) == 1
+
+
+def test_three_contacts_and_two_accounts_go_out_at_8_11_and_14(any_database: str, clock: Clock) -> None:
+    clock.at = local(8)
+    first, second = an_account(), an_account()
+    one, two, three = (a_delivery() for _ in range(3))
+    reserve_slot.run()
+    assert slots() == [(one.id, first.id, "08:00:00"), (two.id, second.id, "11:00:00")]
+    claimed(one.id, clock.at)
+    reserve_slot.run()
+    assert slots() == [(two.id, second.id, "11:00:00"), (three.id, first.id, "14:00:00")]
+
+
+def test_a_grown_backlog_brings_the_next_slot_forward_and_ten_go_out_by_the_end(any_database: str, clock: Clock) -> None:
+    clock.at = local(8)
+    an_account()
+    first, second = a_delivery(), a_delivery()
+    reserve_slot.run()
+    claimed(first.id, clock.at)
+    reserve_slot.run()
+    assert slots()[0][2] == "12:30:00"
+
+    clock.at = local(8, 5)
+    for _ in range(100):
+        a_delivery()
+    old_token = Delivery.get_by_id(second.id).token
+    handoffs = reserve_slot.run()
+
+    assert slots()[0][2] == "08:54:00"
+    assert handoffs[0].slot_token == Delivery.get_by_id(second.id).token != old_token
+    sent = 1
+    while slots():
+        delivery_id = slots()[0][0]
+        clock.at = Delivery.get_by_id(delivery_id).send_at
+        claimed(delivery_id, clock.at)
+        sent += 1
+        reserve_slot.run()
+    assert sent == 10
+    assert clock.at == local(16, 6)
+
+
+def test_a_slot_is_not_brought_forward_twice_within_10_seconds_but_then(any_database: str, clock: Clock) -> None:
+    clock.at = local(8)
+    an_account()
+    claimed_first = a_delivery()
+    reserve_slot.run()
+    claimed(claimed_first.id, clock.at)
+    a_delivery()
+    reserve_slot.run()
+    for _ in range(2):
+        a_delivery()
+    clock.tick(60)
+    reserve_slot.run()
+    moved_at, before = clock.at, slots()
+
+    clock.tick(4)
+    for _ in range(6):
+        a_delivery()
+    assert reserve_slot.run() == [Handoff(Stage.RESERVE, not_before=moved_at + dt.timedelta(seconds=10))]
+    assert slots() == before
+    clock.tick(6)
+    assert [h.stage for h in reserve_slot.run()] == [Stage.DELIVER, Stage.RESERVE]
+    assert slots()[0][2] < before[0][2]
+
+
+def test_an_urgent_delivery_takes_the_next_slot_from_the_one_that_holds_it(any_database: str, clock: Clock) -> None:
+    clock.at = local(8)
+    account = an_account()
+    claimed_first, holder = a_delivery(), a_delivery()
+    reserve_slot.run()
+    claimed(claimed_first.id, clock.at)
+    reserve_slot.run()
+    urgent = a_delivery(priority=9)
+
+    reserve_slot.run()
+
+    assert [s[:2] for s in slots()] == [(urgent.id, account.id)]
+    assert Delivery.get_by_id(holder.id).state == State.READY
+
+
+def test_in_a_closed_window_nothing_is_used_up_and_one_wake_up_is_sent(any_database: str, clock: Clock) -> None:
+    clock.at = local(20)
+    an_account()
+    a_delivery()
+    wake_up = Handoff(Stage.RESERVE, not_before=local(8, day=3))
+    assert reserve_slot.run() == [wake_up]
+    a_delivery()
+    assert reserve_slot.run() == []
+    assert slots() == []
+    assert Control.get().wake_at == wake_up.not_before
+
+    clock.at = local(8, day=3)
+    reserve_slot.run()
+    assert slots()[0][2] == "08:00:00"
+
+
+def test_a_full_day_waits_for_the_next_one(any_database: str, clock: Clock) -> None:
+    clock.at = local(10)
+    an_account(daily_limit=1)
+    first, second = a_delivery(), a_delivery()
+    reserve_slot.run()
+    claimed(first.id, clock.at)
+    assert reserve_slot.run() == [] and Control.get().wake_at == local(8, day=3)
+    assert Delivery.get_by_id(second.id).state == State.READY
+    clock.at = local(8, day=3)
+    reserve_slot.run()
+    assert [s[0] for s in slots()] == [second.id]
+
+
+def test_rotation_is_fewest_used_then_longest_idle_then_lowest_id(any_database: str, clock: Clock) -> None:
+    clock.at = local(9)
+    busy, idle_long, idle_short = an_account(), an_account(), an_account()
+    for account, hour in ((busy, 8), (busy, 8), (idle_long, 8), (idle_short, 9)):
+        delivery = a_delivery(State.RESERVED, account=account, send_at=clock.at)
+        claimed(delivery.id, local(hour, 0, delivery.id % 60))
+    clock.at = local(12)
+    one, two, three = (a_delivery() for _ in range(3))
+    reserve_slot.run()
+    assert {d: a for d, a, _ in slots()} == {one.id: idle_long.id, two.id: idle_short.id, three.id: busy.id}
+
+
+def test_an_account_that_failed_a_delivery_is_not_tried_again_while_another_is_usable(
+    any_database: str, clock: Clock
+) -> None:
+    from models import Attempt
+
+    clock.at = local(9)
+    failed, other = an_account(), an_account()
+    delivery = a_delivery()
+    Attempt.create(delivery=delivery, account=failed, outcome="failed", charged_to="account", finished_at=clock.at)
+    SmtpAccount.update(daily_limit=0).where(SmtpAccount.id == other.id).execute()
+    reserve_slot.run()
+    assert [s[:2] for s in slots()] == [(delivery.id, failed.id)]
+    with database.transaction():
+        standing.give_back()
+    SmtpAccount.update(daily_limit=5).where(SmtpAccount.id == other.id).execute()
+    reserve_slot.run()
+    assert [s[:2] for s in slots()] == [(delivery.id, other.id)]
+
+
+@pytest.mark.parametrize("pause", ["general", "account", "template"])
+def test_what_is_paused_is_unseen(any_database: str, clock: Clock, pause: str) -> None:
+    clock.at = local(9)
+    account, template = an_account(), a_template()
+    a_delivery(template=template)
+    model: Any = {"general": Control, "account": SmtpAccount, "template": EmailTemplate}[pause]
+    model.update(paused_at=clock.at).execute()
+    reserve_slot.run()
+    assert slots() == []
+    model.update(paused_at=None).execute()
+    reserve_slot.run()
+    assert [s[1] for s in slots()] == [account.id]
+
+
+def test_a_retry_waits_for_its_own_time_and_holds_up_nobody(any_database: str, clock: Clock) -> None:
+    clock.at = local(9)
+    an_account()
+    retry = a_delivery(priority=9, not_before=local(9, 5))
+    assert reserve_slot.run() == [Handoff(Stage.RESERVE, not_before=local(9, 5))]
+    other = a_delivery()
+    reserve_slot.run()
+    assert [s[0] for s in slots()] == [other.id]
+    clock.at = local(9, 5)
+    Delivery.update(send_at=local(12)).where(Delivery.id == other.id).execute()
+    reserve_slot.run()
+    assert [s[0] for s in slots()] == [retry.id]
+
+
+def test_without_interval_and_spread_an_account_takes_a_list_up_to_its_limit(
+    any_database: str, clock: Clock, configure: Callable[..., None]
+) -> None:
+    configure(mail_spread="off", mail_min_interval=0)
+    clock.at = local(9)
+    accounts = [an_account(), an_account()]
+    for _ in range(25):
+        a_delivery()
+    handoffs = [h for h in reserve_slot.run() if h.stage is Stage.DELIVER]
+    assert [len(h.ids) for h in handoffs] == [10, 10]
+    assert sorted(a for _, a, _ in slots()) == [accounts[0].id] * 10 + [accounts[1].id] * 10
+
+
+def test_eight_triggers_at_once_give_no_slot_twice(postgres: str, clock: Clock) -> None:
+    clock.at = local(9)
+    for _ in range(20):
+        an_account()
+    for _ in range(100):
+        a_delivery(template=EmailTemplate.get_or_none() or a_template())
+    start = threading.Barrier(8)
+    handed_on: list[Handoff] = []
+
+    def trigger() -> None:
+        with database.connection():
+            start.wait()
+            handed_on.extend(reserve_slot.run())
+
+    threads = [threading.Thread(target=trigger) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    assert sorted(a for _, a, _ in slots()) == sorted(a.id for a in SmtpAccount.select())
+    delivered = [i for h in handed_on if h.stage is Stage.DELIVER for i in h.ids]
+    assert sorted(delivered) == sorted(d for d, _, _ in slots())
