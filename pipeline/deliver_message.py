@@ -10,8 +10,7 @@ to the account ends a list, and the untried rest goes back to `ready`, charged t
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterator, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 from models import Contact, Delivery, Reason, SmtpAccount, State, database
 from models.delivery import move, of_ids
@@ -19,12 +18,12 @@ from models.delivery import move, of_ids
 from . import claim as claims
 from . import logs, outcome
 from .claim import Claim, Refusal
-from .endpoint import endpoint_of, sender_of, unsubscribe_of
 from .flow import TRIGGER, Handoff, Stage
+from .identity import endpoint_of, sender_of, unsubscribe
 from .message import Envelope, MessageRefusedError, Rendered, build
 from .settings import settings
-from .smtp_client import Connections, Refused, Transaction
-from .smtp_reply import Phase, Verdict
+from .smtp_client import Connections, Transaction
+from .smtp_reply import Verdict
 
 #: The connections of this process.
 connections = Connections()
@@ -150,4 +149,4 @@ def _envelope(delivery: Delivery, account: SmtpAccount) -> Envelope:
         preheader=delivery.preheader,
         message_id=delivery.message_id,
     )
-    return build(rendered, sender_of(account), database.now(), unsubscribe_of(settings()))
+    return build(rendered, sender_of(account), database.now(), unsubscribe())

@@ -20,7 +20,7 @@ from . import logs, standing
 from .claim import Claim, locked
 from .flow import Handoff, Stage
 from .settings import settings
-from .smtp_reply import Reply, Verdict
+from .smtp_reply import Result, Verdict
 from .window import SendingWindow
 
 #: An account rests after this many failures in a row; the rest doubles with each further one.
@@ -30,15 +30,6 @@ FIRST_REST, LONGEST_REST = dt.timedelta(minutes=15), dt.timedelta(hours=24)
 MAX_ACCOUNT_FAILURES = 10
 MIN_ACCOUNT_FAILURES_SPAN = dt.timedelta(hours=24)
 _TEXT = 500
-
-
-@dataclass(frozen=True)
-class Result:
-    """What the server, or the way to it, said: in which phase of the dialogue, and what it means."""
-
-    verdict: Verdict
-    phase: str
-    reply: Reply
 
 
 @dataclass(frozen=True)

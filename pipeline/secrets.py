@@ -1,0 +1,63 @@
+"""SMTP passwords at rest: encrypted with Fernet, by the keys of SECRET_KEY or of a key file that only its owner can read."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from cryptography.fernet import Fernet, InvalidToken, MultiFernet
+
+from models import database
+
+from .faults import TroubleOutsideError
+from .settings import settings
+
+KEY_FILE = "slowpost.key"
+
+
+class PasswordUnreadableError(TroubleOutsideError):
+    """No key at hand decrypts a password; the message says which settings decide."""
+
+
+def key_file() -> Path:
+    """Return where the key is, or would be made: beside the SQLite file, else in the working directory."""
+    file = database.sqlite_file()
+    return (file.parent if file else Path.cwd()) / KEY_FILE
+
+
+def encrypt(password: str) -> str:
+    """Return the encrypted form, with the newest key."""
+    return _keys().encrypt(password.encode()).decode()
+
+
+def decrypt(token: str) -> str:
+    """Return the password. Raises PasswordUnreadableError where no key fits."""
+    try:
+        return _keys().decrypt(token.encode()).decode()
+    except InvalidToken:
+        raise PasswordUnreadableError("SECRET_KEY (or the key file) does not decrypt an SMTP password") from None
+
+
+def make_key_if_none() -> Path | None:
+    """Make a key file where there is no key at all; return its path if it was made now."""
+    path = key_file()
+    if settings().secret_key is not None or path.exists():
+        return None
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(Fernet.generate_key() + b"\n")
+    return path
+
+
+def _keys() -> MultiFernet:
+    secret = settings().secret_key
+    if secret is not None:
+        text = secret.get_secret_value()
+    elif key_file().exists():
+        text = key_file().read_text()
+    else:
+        raise PasswordUnreadableError(f"there is no SECRET_KEY and no {key_file()}")
+    try:
+        return MultiFernet([Fernet(key.strip()) for key in text.split(",")])
+    except ValueError:
+        raise PasswordUnreadableError(f"{key_file()} holds no Fernet key") from None

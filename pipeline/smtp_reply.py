@@ -1,0 +1,214 @@
+"""Whose fault a reply is: the one table. Everyone else passes the verdict on as a value. Pure.
+
+A row matches by the phase of the dialogue, the reply code, the enhanced status code (RFC 3463) and the text; the first that
+matches decides. What no row knows is decided by the class of the code and the phase: see `_DEFAULTS`.
+"""
+
+from __future__ import annotations
+
+import re
+import smtplib
+import ssl
+from collections.abc import Iterable
+from dataclasses import dataclass
+from enum import StrEnum
+
+from models import ChargedTo
+
+
+class Phase(StrEnum):
+    """How far the dialogue had come."""
+
+    CONNECT = "connect"
+    GREETING = "greeting"
+    TLS = "tls"
+    AUTH = "auth"
+    MAIL = "mail"
+    RCPT = "rcpt"
+    DATA = "data"
+    BODY = "body"
+    DOT = "dot"
+
+
+class Verdict(StrEnum):
+    """What a reply, or its absence, means."""
+
+    ACCEPTED = "accepted"
+    RECIPIENT_FOR_GOOD = "recipient_for_good"
+    RECIPIENT_FOR_NOW = "recipient_for_now"
+    CONTENT = "content"
+    ACCOUNT_FOR_NOW = "account_for_now"
+    ACCOUNT_QUOTA = "account_quota"
+    ACCOUNT_FOR_GOOD = "account_for_good"
+    UNKNOWN = "unknown"
+
+    @property
+    def charged_to(self) -> ChargedTo:
+        """Whose fault it is."""
+        return _CHARGED_TO[self]
+
+
+_CHARGED_TO = {
+    Verdict.ACCEPTED: ChargedTo.NOBODY,
+    Verdict.RECIPIENT_FOR_GOOD: ChargedTo.RECIPIENT,
+    Verdict.RECIPIENT_FOR_NOW: ChargedTo.RECIPIENT,
+    Verdict.CONTENT: ChargedTo.CONTENT,
+    Verdict.ACCOUNT_FOR_NOW: ChargedTo.ACCOUNT,
+    Verdict.ACCOUNT_QUOTA: ChargedTo.ACCOUNT,
+    Verdict.ACCOUNT_FOR_GOOD: ChargedTo.ACCOUNT,
+    Verdict.UNKNOWN: ChargedTo.NOBODY,
+}
+
+
+@dataclass(frozen=True)
+class Reply:
+    """A server's reply; `code` None: there was none, and `text` says what happened instead."""
+
+    code: int | None
+    text: str = ""
+
+    @property
+    def enhanced(self) -> str | None:
+        """The enhanced status code at the start of the text (RFC 2034), such as `5.1.1`."""
+        match = re.match(r"\s*([245]\.\d{1,3}\.\d{1,3})\b", self.text)
+        return match[1] if match else None
+
+
+@dataclass(frozen=True)
+class Result:
+    """What came of a dialogue: in which phase, what was said there, and what it means."""
+
+    verdict: Verdict
+    phase: Phase
+    reply: Reply
+
+
+@dataclass(frozen=True)
+class _Row:
+    verdict: Verdict
+    phases: frozenset[Phase] = frozenset(Phase)
+    codes: str = r"[45]\d\d"
+    enhanced: str = ""
+    text: str = ""
+
+    def matches(self, phase: Phase, reply: Reply) -> bool:
+        return (
+            phase in self.phases
+            and re.fullmatch(self.codes, str(reply.code)) is not None
+            and (not self.enhanced or re.fullmatch(self.enhanced, reply.enhanced or "") is not None)
+            and (not self.text or re.search(self.text, reply.text, re.IGNORECASE) is not None)
+        )
+
+
+def _in(*phases: Phase) -> frozenset[Phase]:
+    return frozenset(phases)
+
+
+_LOGIN = _in(Phase.CONNECT, Phase.GREETING, Phase.TLS, Phase.AUTH)
+_SENDER = _in(Phase.MAIL)
+_ENVELOPE = _in(Phase.RCPT, Phase.DATA)
+_CONTENT = _in(Phase.BODY, Phase.DOT)
+
+#: The first row that matches decides.
+TABLE = (
+    # --- quotas: the provider says "enough for today" -------------------------------------------------------------
+    # Google: 550 5.4.5 Daily user sending limit exceeded (support.google.com/a/answer/3726730)
+    _Row(Verdict.ACCOUNT_QUOTA, enhanced=r"[45]\.4\.5"),
+    # Google Workspace trial and relay limits: 421 4.7.0 / 550 5.7.1 … sending limit; Exchange Online 5.1.90, 5.2.2 submission quota
+    _Row(
+        Verdict.ACCOUNT_QUOTA,
+        text=r"(daily|hourly|user|message|sending|submission|recipient|rate).{0,30}(limit|quota).{0,30}(exceeded|reached)"
+        r"|exceed\w*.{0,40}(sending|daily|hourly|submission|message rate|recipient rate).{0,20}(limit|quota)"
+        r"|can't send any more messages today|SubmissionQuotaExceeded",
+    ),
+    _Row(Verdict.ACCOUNT_QUOTA, codes="550", enhanced=r"5\.1\.90"),
+    # Amazon SES: 454 Throttling failure: Daily message quota exceeded; Maximum sending rate exceeded (docs.aws.amazon.com/ses, SMTP errors)
+    _Row(Verdict.ACCOUNT_QUOTA, codes="454", text=r"daily message quota"),
+    _Row(Verdict.ACCOUNT_FOR_NOW, codes="454", text=r"throttling|sending rate"),
+    # --- the login --------------------------------------------------------------------------------------------------
+    # RFC 4954 section 6: 535 5.7.8 credentials invalid; 534 5.7.9 mechanism too weak / application password needed
+    _Row(Verdict.ACCOUNT_FOR_GOOD, _in(Phase.AUTH), codes=r"53[458]"),
+    _Row(Verdict.ACCOUNT_FOR_GOOD, _in(Phase.AUTH), codes=r"5\d\d", text=r"disabled|suspended|locked|blocked|denied"),
+    # SMTP AUTH required, or switched off for the tenant: 530 5.7.0, 530 5.7.57, 535 5.7.139
+    _Row(Verdict.ACCOUNT_FOR_GOOD, codes="530"),
+    _Row(Verdict.ACCOUNT_FOR_NOW, _LOGIN),
+    # --- the sender --------------------------------------------------------------------------------------------------
+    # Exchange: 5.7.60 client does not have permissions to send as this sender; SES: 554 … Email address is not verified
+    _Row(Verdict.ACCOUNT_FOR_GOOD, enhanced=r"5\.7\.(60|57|708)"),
+    _Row(
+        Verdict.ACCOUNT_FOR_GOOD,
+        codes=r"5\d\d",
+        text=r"send as this sender|SendAsDenied|sender address rejected|not owned by user|email address is not verified"
+        r"|account.{0,20}(disabled|suspended|paused)|sending paused",
+    ),
+    _Row(Verdict.ACCOUNT_FOR_GOOD, _SENDER, codes=r"55\d"),
+    _Row(Verdict.CONTENT, _SENDER, codes="552"),
+    _Row(Verdict.ACCOUNT_FOR_NOW, _SENDER),
+    # --- the account's reputation: not the recipient's doing ---------------------------------------------------------
+    # Google 421 4.7.0, 421 4.7.28 unusual rate; Exchange Online 451 4.7.500 server busy; Postfix 421 too many connections
+    _Row(Verdict.ACCOUNT_FOR_NOW, codes="421"),
+    _Row(Verdict.ACCOUNT_FOR_NOW, codes=r"4\d\d", enhanced=r"4\.7\.(0|28|5\d\d|650)", text=r"rate|busy|unusual|reputation"),
+    _Row(Verdict.ACCOUNT_FOR_NOW, codes=r"5\d\d", text=r"(client host|ip).{0,80}(blocked|blacklist|block list|spamhaus|reputation)"),
+    # --- the recipient, for now --------------------------------------------------------------------------------------
+    # greylisting (RFC 6647), and mailbox full (RFC 3463 X.2.2): 552 5.2.2 is for now too: it will be emptied
+    _Row(Verdict.RECIPIENT_FOR_NOW, text=r"gr[ea]y-?list"),
+    _Row(Verdict.RECIPIENT_FOR_NOW, enhanced=r"[45]\.2\.2"),
+    _Row(Verdict.RECIPIENT_FOR_NOW, codes=r"[45]52", text=r"mailbox (is )?full|over ?quota|quota exceeded|insufficient.{0,20}storage"),
+    # --- the content ---------------------------------------------------------------------------------------------------
+    # RFC 3463 X.3.4 message too big, X.6.x, X.7.1 policy after DATA; Google 5.7.1 unsolicited, 5.7.26 unauthenticated
+    _Row(Verdict.CONTENT, enhanced=r"5\.(3\.4|2\.3|6\.\d+)"),
+    _Row(Verdict.CONTENT, codes=r"5\d\d", text=r"spam|unsolicited|junk|virus|malware|phish|content (rejected|blocked)|policy violation"),
+    _Row(Verdict.CONTENT, _CONTENT, codes=r"5\d\d", enhanced=r"5\.7\.\d+"),
+    _Row(Verdict.CONTENT, codes="552"),
+    # --- the recipient, for good -----------------------------------------------------------------------------------------
+    # RFC 3463 X.1.x bad address, X.2.1 mailbox disabled, X.4.x no route, 5.0.0; Exchange 550 5.4.1 access denied, 5.7.1 rejected by the recipient's rules
+    _Row(Verdict.RECIPIENT_FOR_GOOD, codes=r"5\d\d", enhanced=r"5\.(1\.\d+|2\.1|4\.\d+)"),
+    _Row(Verdict.RECIPIENT_FOR_GOOD, _ENVELOPE, codes=r"55[0134]"),
+    _Row(
+        Verdict.RECIPIENT_FOR_GOOD,
+        codes=r"5\d\d",
+        text=r"(no such|unknown|invalid|unrouteable|does not exist|doesn't exist|disabled|not found).{0,40}(user|recipient|mailbox|address|account)"
+        r"|(user|recipient|mailbox|address|account).{0,60}(unknown|not found|does not exist|doesn't exist|rejected|unavailable|disabled|inactive)",
+    ),
+)
+
+#: What no row knows, by phase and the class of the code: the one who is asked about in that phase.
+_DEFAULTS = (
+    _Row(Verdict.RECIPIENT_FOR_NOW, _in(Phase.RCPT), codes=r"4\d\d"),
+    _Row(Verdict.RECIPIENT_FOR_GOOD, _in(Phase.RCPT), codes=r"5\d\d"),
+    _Row(Verdict.RECIPIENT_FOR_NOW, _in(Phase.DATA) | _CONTENT, codes=r"4\d\d"),
+    _Row(Verdict.CONTENT, _in(Phase.DATA) | _CONTENT, codes=r"5\d\d"),
+)
+
+
+def judge(phase: Phase, reply: Reply) -> Verdict:
+    """Return what a reply to a command of `phase` means.
+
+    A reply that no server may give there (a 3yz, garbage) is the account's trouble before the dot; after the dot nobody can
+    know what has become of the mail (RFC 1047).
+    """
+    if phase is Phase.DOT and reply.code is not None and 200 <= reply.code < 300:
+        return Verdict.ACCEPTED
+    for row in (*TABLE, *_DEFAULTS):
+        if reply.code is not None and row.matches(phase, reply):
+            return row.verdict
+    return Verdict.UNKNOWN if phase is Phase.DOT else Verdict.ACCOUNT_FOR_NOW
+
+
+def judge_failure(phase: Phase, error: Exception) -> Result:
+    """Return what a failure without a reply means, in words that describe it.
+
+    A connection that can't be made, TLS that can't be trusted or a timeout before the dot is the account's trouble; after
+    the dot nobody can know.
+    """
+    kinds: Iterable[tuple[type[Exception] | tuple[type[Exception], ...], str]] = (
+        (ssl.SSLCertVerificationError, "the server's certificate is not trusted"),
+        (ssl.SSLError, "TLS failed"),
+        (TimeoutError, "no answer in time"),
+        (ConnectionRefusedError, "the connection was refused"),
+        ((ConnectionError, smtplib.SMTPServerDisconnected, EOFError), "the connection was lost"),
+        (OSError, "the server can't be reached"),
+    )
+    what = next((text for kind, text in kinds if isinstance(error, kind)), "the server's answer makes no sense")
+    verdict = Verdict.UNKNOWN if phase is Phase.DOT else Verdict.ACCOUNT_FOR_NOW
+    return Result(verdict, phase, Reply(None, f"{what}: {error}"[:300]))
