@@ -24,7 +24,8 @@ def make_broker() -> MemoryBroker | QuorumBroker:
     return MemoryBroker(middleware) if url == EMBEDDED else QuorumBroker(url, middleware=middleware)
 
 
-database.connect(settings().database_url)
+if database.db.obj is None:
+    database.connect(settings().database_url)
 broker = make_broker()
 dramatiq.set_broker(broker)
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Iterable, Sequence
-from functools import partial
+from typing import Any
 
 import dramatiq
 
@@ -39,7 +39,8 @@ def enter(contact_ids: Sequence[int], *, template_id: int | None = None, priorit
                 select_contacts.run(chunk, source=source, template_id=template_id, priority=priority)
         else:
             message = encode(Stage.INTAKE, chunk, source, **options)
-            running.patiently(partial(dramatiq.get_broker().send, message))
+            broker: Any = dramatiq.get_broker()
+            broker.send(message)
         sources.append(source)
     if sources and _beside_embedded():
         hand_over([TRIGGER])
@@ -55,8 +56,7 @@ def hand_over(handoffs: Iterable[Handoff]) -> None:
         with database.connection():
             wake_by(database.now())
     else:
-        for handoff in handoffs:
-            running.patiently(partial(running.publish, [handoff]))
+        running.publish(handoffs)
 
 
 def _beside_embedded() -> bool:

@@ -46,3 +46,8 @@ class Action(Base):
     verb = peewee.TextField()
     subject = peewee.TextField()
     reason = peewee.TextField(default="")
+
+
+def record_action(who: str, verb: str, subject: str, at: dt.datetime, reason: str = "") -> None:
+    """Keep what a person did by hand; to be called in the transaction that does it."""
+    Action.insert(at=at, who=who, verb=verb, subject=subject, reason=reason).execute()

@@ -1,0 +1,138 @@
+"""What a person holds up: pause, resume, cancel; accounts switched on, off, or removed. Paused is not failed.
+
+Writes: the pause or the state, slots given back in the same transaction, and the action with its reason. Returns handoffs:
+whatever frees capacity triggers the next reservation; a pause doesn't.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from models import Control, Delivery, EmailTemplate, Reason, SmtpAccount, State, database
+from models.control import ONLY, record_action
+from models.delivery import move
+
+from . import logs, standing
+from .flow import TRIGGER, Handoff
+
+#: What can still be cancelled; a claimed one can't.
+CANCELLABLE = (State.SELECTED, State.CLEARED, State.READY, State.RESERVED)
+
+
+class NotThereError(LookupError):
+    """There is no such row; the message says which."""
+
+
+@dataclass(frozen=True)
+class Target:
+    """What is paused or resumed: everything, an account, or a template."""
+
+    account_id: int | None = None
+    template_id: int | None = None
+
+    def __str__(self) -> str:
+        """Return it in words."""
+        if self.account_id is not None:
+            return f"account {self.account_id}"
+        return f"template {self.template_id}" if self.template_id is not None else "everything"
+
+
+def pause(target: Target, who: str, reason: str = "") -> bool:
+    """Pause `target` and give its slots back; tell whether it was not paused before."""
+    with database.transaction():
+        changed = _set_paused(target, paused=True)
+        if changed:
+            standing.give_back(
+                account_ids=None if target.account_id is None else [target.account_id],
+                template_ids=None if target.template_id is None else [target.template_id],
+            )
+            record_action(who, "pause", str(target), database.now(), reason)
+    return changed
+
+
+def resume(target: Target, who: str, reason: str = "") -> list[Handoff]:
+    """Resume `target`; return a trigger, or nothing if it was not paused."""
+    with database.transaction():
+        if not _set_paused(target, paused=False):
+            return []
+        record_action(who, "resume", str(target), database.now(), reason)
+    return [TRIGGER]
+
+
+def cancel(who: str, *, contact_id: int | None = None, template_id: int | None = None, reason: str = "") -> list[int]:
+    """Cancel what waits for a contact or of a template; return the ids of the deliveries. What is claimed goes on."""
+    which = Delivery.contact == contact_id if contact_id is not None else Delivery.template == template_id
+    subject = f"contact {contact_id}" if contact_id is not None else f"template {template_id}"
+    with database.transaction():
+        cancelled = cancel_where(which, Reason.CANCELLED)
+        record_action(who, "cancel", subject, database.now(), reason)
+    logs.moved("cancel", cancelled, State.CANCELLED)
+    return cancelled
+
+
+def cancel_where(which: Any, reason: Reason) -> list[int]:
+    """Cancel what can be cancelled; in the caller's transaction."""
+    database.lock_throttle()
+    return [i for origin in CANCELLABLE for i in move(origin, State.CANCELLED, which, reason=reason)]
+
+
+def disable(account_id: int, who: str, reason: str = "") -> None:
+    """Switch an account off and give its slot back. Raises NotThereError."""
+    with database.transaction():
+        _update_account(account_id, enabled=False, disabled_reason=reason or f"switched off by {who}")
+        standing.give_back(account_ids=[account_id])
+        record_action(who, "disable", f"account {account_id}", database.now(), reason)
+
+
+def enable(account_id: int, who: str, reason: str = "") -> None:
+    """Switch an account on; its record starts anew. Raises NotThereError."""
+    with database.transaction():
+        _update_account(
+            account_id,
+            enabled=True,
+            disabled_reason=None,
+            enabled_at=database.now(),
+            failures_in_row=0,
+            cooling_until=None,
+        )
+        record_action(who, "enable", f"account {account_id}", database.now(), reason)
+
+
+def remove(account_id: int, who: str, reason: str = "") -> None:
+    """Take an account out of use for good, with its password; its attempts stay. Raises NotThereError."""
+    with database.transaction():
+        account = _account(account_id)
+        now = database.now()
+        _update_account(
+            account_id, removed_at=now, enabled=False, password=None, name=f"{account.name} (removed {account_id})"
+        )
+        standing.give_back(account_ids=[account_id])
+        record_action(who, "remove", f"account {account_id}", now, reason)
+
+
+def _account(account_id: int) -> SmtpAccount:
+    account = SmtpAccount.get_or_none((SmtpAccount.id == account_id) & SmtpAccount.removed_at.is_null())
+    if account is None:
+        raise NotThereError(f"there is no account {account_id}")
+    return account  # type: ignore[no-any-return]
+
+
+def _update_account(account_id: int, **changes: Any) -> None:
+    _account(account_id)
+    SmtpAccount.update(updated_at=database.now(), **changes).where(SmtpAccount.id == account_id).execute()
+
+
+def _set_paused(target: Target, *, paused: bool) -> bool:
+    model: Any
+    if target.account_id is not None:
+        model, row = SmtpAccount, _account(target.account_id).id
+    elif target.template_id is not None:
+        model, row = EmailTemplate, target.template_id
+        if EmailTemplate.get_or_none(EmailTemplate.id == row) is None:
+            raise NotThereError(f"there is no template {row}")
+    else:
+        model, row = Control, ONLY
+    now = database.now()
+    query = model.update(paused_at=now if paused else None)
+    return bool(query.where((model.id == row) & model.paused_at.is_null(paused)).execute())

@@ -1,0 +1,311 @@
+"""Imports: CSV files become contacts, websites, accounts, suppressions. Streamed, and safe to run again.
+
+Reads: lines of text. Writes: a batch of rows in one transaction, set by set; what is there already is updated, not doubled.
+Trouble: a refused line is reported with its number and reason, and the rest goes on; a file that can't be an import at all
+raises `ImportRefusedError` before anything is written.
+"""
+
+from __future__ import annotations
+
+import csv
+import datetime as dt
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from itertools import islice
+from typing import Any
+
+from peewee import EXCLUDED, fn
+
+from models import Contact, SmtpAccount, Suppression, SuppressionKind, Website, database
+from models.suppression import hashed, suppress
+
+from . import address, fields, secrets, standing
+from .fields import FieldError
+
+#: Rows committed at a time.
+BATCH = 500
+
+Parse = Callable[[str], Any]
+Row = dict[str, Any]
+
+
+class ImportRefusedError(Exception):
+    """The file can't be imported; the message says why."""
+
+
+@dataclass
+class Summary:
+    """What an import did, in rows."""
+
+    added: int = 0
+    updated: int = 0
+    unchanged: int = 0
+    refused: int = 0
+
+    @property
+    def lines(self) -> int:
+        """Lines read, without the header."""
+        return self.added + self.updated + self.unchanged + self.refused
+
+
+@dataclass(frozen=True)
+class Listener:
+    """Who is told of refused lines (number, reason) and, after each batch, of the state of things."""
+
+    refused: Callable[[int, str], None] = field(default=lambda _line, _reason: None)
+    progress: Callable[[Summary], None] = field(default=lambda _summary: None)
+
+
+CONTACT_COLUMNS: Mapping[str, Parse] = {
+    "email": fields.email,
+    "name": fields.one_line,
+    "website": fields.domain,
+    "priority": fields.priority,
+    "timezone": fields.timezone,
+    "validated": fields.yes_no,
+}
+WEBSITE_COLUMNS: Mapping[str, Parse] = {
+    "domain": fields.domain,
+    "title": fields.one_line,
+    "meets_requirements": fields.yes_no,
+}
+ACCOUNT_COLUMNS: Mapping[str, Parse] = {
+    "name": fields.one_line,
+    "host": fields.host,
+    "port": fields.port,
+    "security": fields.security,
+    "username": str.strip,
+    "password": str,
+    "from_address": fields.email,
+    "from_name": fields.one_line,
+    "reply_to": fields.email,
+    "signature": str,
+    "daily_limit": fields.daily_limit,
+}
+
+
+def contacts(lines: Iterable[str], listener: Listener) -> Summary:
+    """Import contacts; a column that Slowpost does not know is kept, and reaches the template as `contact.<column>`."""
+    rows = _rows(lines, CONTACT_COLUMNS, required=("email",), listener=listener, keep_others=True)
+    return _in_batches(rows, lambda row: row["email"].lower(), _contacts, listener)
+
+
+def websites(lines: Iterable[str], listener: Listener) -> Summary:
+    """Import websites; other columns are kept, and reach the template as `website.<column>`."""
+    rows = _rows(lines, WEBSITE_COLUMNS, required=("domain",), listener=listener, keep_others=True)
+    return _in_batches(rows, lambda row: row["domain"], _websites, listener)
+
+
+def accounts(lines: Iterable[str], listener: Listener) -> Summary:
+    """Import accounts, by their name (else their From address); passwords are encrypted before they are stored."""
+    rows = _rows(lines, ACCOUNT_COLUMNS, required=("host", "from_address"), listener=listener)
+    return _in_batches(rows, account_name, _accounts, listener)
+
+
+def suppressions(lines: Iterable[str], listener: Listener) -> Summary:
+    """Import addresses and domains that must never be mailed, from the column `value`; `reason` is optional."""
+    columns = {"value": suppression_value, "reason": fields.one_line}
+    rows = _rows(lines, columns, required=("value",), listener=listener)
+    return _in_batches(rows, lambda row: row["value"], _suppressions, listener)
+
+
+def suppression_value(text: str) -> tuple[SuppressionKind, str]:
+    """Return kind and normalised value of an address or a domain."""
+    if "@" in text:
+        return SuppressionKind.ADDRESS, address.normalise(fields.email(text))
+    return SuppressionKind.DOMAIN, fields.domain(text)
+
+
+def account_name(row: Row) -> str:
+    """Return the name by which an account is known."""
+    return str(row.get("name") or row["from_address"])
+
+
+def _rows(
+    lines: Iterable[str],
+    columns: Mapping[str, Parse],
+    *,
+    required: tuple[str, ...],
+    listener: Listener,
+    keep_others: bool = False,
+) -> Iterator[tuple[int, Row | None]]:
+    """Yield line number and values of each line, None for a refused one. An empty cell counts as not given."""
+    reader = csv.reader(lines, strict=True)
+    header = _header(reader, columns, required, keep_others=keep_others)
+    while True:
+        try:
+            cells = next(reader)
+        except StopIteration:
+            return
+        except csv.Error as error:
+            listener.refused(reader.line_num, f"not CSV: {error}")
+            yield reader.line_num, None
+            continue
+        if not any(cell.strip() for cell in cells):
+            continue
+        try:
+            yield reader.line_num, _values(header, cells, columns, required)
+        except FieldError as error:
+            listener.refused(reader.line_num, str(error))
+            yield reader.line_num, None
+
+
+def _header(reader: Any, columns: Mapping[str, Parse], required: tuple[str, ...], *, keep_others: bool) -> list[str]:
+    try:
+        header = [cell.strip().lower() for cell in next(reader)]
+    except StopIteration:
+        raise ImportRefusedError("it is empty; its first line must name the columns") from None
+    except csv.Error as error:
+        raise ImportRefusedError(f"it is not CSV: {error}") from None
+    missing = [name for name in required if name not in header]
+    if missing:
+        raise ImportRefusedError(f"its first line has no column {missing[0]!r} (it has {', '.join(header)[:200]})")
+    if len(set(header)) < len(header):
+        raise ImportRefusedError("its first line names a column twice")
+    unknown = [name for name in header if name not in columns]
+    if unknown and not keep_others:
+        raise ImportRefusedError(f"unknown column {unknown[0]!r}; allowed: {', '.join(columns)}")
+    return header
+
+
+def _values(header: list[str], cells: list[str], columns: Mapping[str, Parse], required: tuple[str, ...]) -> Row:
+    if len(cells) > len(header):
+        raise FieldError(f"it has {len(cells)} fields, the first line has {len(header)}")
+    given = {name: cell for name, cell in zip(header, cells, strict=False) if cell.strip()}
+    if any("\x00" in cell for cell in given.values()):
+        raise FieldError("it has a NUL character")
+    for name in required:
+        if name not in given:
+            raise FieldError(f"{name} is empty")
+    row: Row = {"extra": {}}
+    for name, cell in given.items():
+        if name not in columns:
+            row["extra"][name] = cell.strip()
+            continue
+        try:
+            row[name] = columns[name](cell)
+        except FieldError as error:
+            raise FieldError(f"{name}: {error}") from None
+    return row
+
+
+def _in_batches(
+    rows: Iterator[tuple[int, Row | None]],
+    key: Callable[[Row], Any],
+    store: Callable[[dict[Any, Row], dict[Any, int], Summary, Listener], None],
+    listener: Listener,
+) -> Summary:
+    """Store rows batch by batch; of two lines for one thing in a batch the later counts, and the other as unchanged."""
+    summary = Summary()
+    while batch := list(islice(rows, BATCH)):
+        good = [(line, row) for line, row in batch if row is not None]
+        summary.refused += len(batch) - len(good)
+        by_key = {key(row): row for _, row in good}
+        summary.unchanged += len(good) - len(by_key)
+        with database.transaction():
+            store(by_key, {key(row): line for line, row in good}, summary, listener)
+        listener.progress(summary)
+    return summary
+
+
+def _upsert(model: Any, rows: list[Row], there: Mapping[Any, Row], summary: Summary, now: dt.datetime) -> None:
+    """Insert rows that have no id, and update those that have one and differ from what is there (by id)."""
+    new = [row | {"created_at": now, "updated_at": now} for row in rows if "id" not in row]
+    changed = [row | {"updated_at": now} for row in rows if "id" in row and row != there[row["id"]]]
+    if new:
+        model.insert_many(new).execute()
+    if changed:
+        columns = [model._meta.fields[name] for name in changed[0] if name != "id"]
+        update = {column: EXCLUDED[column.column_name] for column in columns}
+        model.insert_many(changed).on_conflict(conflict_target=[model.id], update=update).execute()
+    summary.added += len(new)
+    summary.updated += len(changed)
+    summary.unchanged += len(rows) - len(new) - len(changed)
+
+
+def _there(model: Any, which: Any) -> list[Row]:
+    """Return rows as plain values, by column names of the model."""
+    return list(model.select().where(which).dicts())
+
+
+def _merged(row: Row, old: Row | None, defaults: Row) -> Row:
+    """Lay what a line says over what is there, or over the defaults of a new row."""
+    base = defaults if old is None else old
+    extra = {"extra": base["extra"] | row["extra"]} if "extra" in base else {}
+    return base | {k: v for k, v in row.items() if k != "extra"} | extra
+
+
+def _contacts(rows: dict[Any, Row], lines: dict[Any, int], summary: Summary, listener: Listener) -> None:
+    now = database.now()
+    forgotten = _forgotten({address.normalise(row["email"]) for row in rows.values()})
+    website_ids = _website_ids({row["website"] for row in rows.values() if "website" in row}, now)
+    there = _there(Contact, fn.LOWER(Contact.email).in_(list(rows)))
+    old = {row["email"].lower(): row for row in there}
+    defaults = {"name": "", "website": None, "priority": 0, "timezone": None, "validated": True, "extra": {}}
+    merged = []
+    for key, row in rows.items():
+        normalised = address.normalise(row["email"])
+        if normalised in forgotten:
+            listener.refused(lines[key], "email: this person has asked to be forgotten")
+            summary.refused += 1
+            continue
+        given = row | {"website": website_ids[row["website"]]} if "website" in row else row
+        merged.append(_merged(given, old.get(key), defaults) | {"address": normalised, "address_valid": True})
+    _upsert(Contact, merged, {row["id"]: row for row in there}, summary, now)
+
+
+def _forgotten(normalised: set[str]) -> set[str]:
+    by_hash = {hashed(a): a for a in normalised}
+    found = Suppression.select(Suppression.value).where(Suppression.value.in_(list(by_hash)))
+    return {by_hash[row.value] for row in found}
+
+
+def _website_ids(domains: set[str], now: dt.datetime) -> dict[str, int]:
+    if not domains:
+        return {}
+    new = [{"domain": d, "created_at": now, "updated_at": now} for d in sorted(domains)]
+    Website.insert_many(new).on_conflict(action="nothing").execute()
+    query = Website.select(Website.domain, Website.id).where(Website.domain.in_(list(domains)))
+    return dict(query.tuples())
+
+
+def _websites(rows: dict[Any, Row], _lines: dict[Any, int], summary: Summary, _listener: Listener) -> None:
+    there = _there(Website, Website.domain.in_(list(rows)))
+    old = {row["domain"]: row for row in there}
+    defaults = {"title": "", "meets_requirements": True, "extra": {}}
+    merged = [_merged(row, old.get(key), defaults) for key, row in rows.items()]
+    _upsert(Website, merged, {row["id"]: row for row in there}, summary, database.now())
+
+
+def _accounts(rows: dict[Any, Row], _lines: dict[Any, int], summary: Summary, _listener: Listener) -> None:
+    now = database.now()
+    there = _there(SmtpAccount, SmtpAccount.name.in_(list(rows)) & SmtpAccount.removed_at.is_null())
+    old = {row["name"]: row for row in there}
+    merged = []
+    for name, row in rows.items():
+        given = {k: v for k, v in row.items() if k != "extra"} | {"name": name}
+        was = old.get(name)
+        if "password" in given and was and was["password"] and secrets.decrypt(was["password"]) == given["password"]:
+            del given["password"]
+        elif "password" in given:
+            given["password"] = secrets.encrypt(given["password"])
+        merged.append(_merged(given, was, account_defaults(now)))
+    _upsert(SmtpAccount, merged, {row["id"]: row for row in there}, summary, now)
+    # A lower limit or another server: what was planned for these accounts is planned anew.
+    standing.give_back(account_ids=[row["id"] for row in there])
+
+
+def account_defaults(now: dt.datetime) -> Row:
+    """Return what an account has that nothing is said about: submission with STARTTLS (RFC 6409, RFC 8314)."""
+    nothing = dict.fromkeys(("username", "password", "reply_to", "daily_limit"))
+    return {"port": 587, "security": "starttls", "from_name": "", "signature": "", "enabled_at": now} | nothing
+
+
+def _suppressions(rows: dict[Any, Row], _lines: dict[Any, int], summary: Summary, _listener: Listener) -> None:
+    now = database.now()
+    by_reason: dict[tuple[SuppressionKind, str], list[str]] = {}
+    for (kind, value), row in rows.items():
+        by_reason.setdefault((kind, row.get("reason", "imported")), []).append(value)
+    added = sum(suppress(kind, values, reason, now) for (kind, reason), values in by_reason.items())
+    summary.added += added
+    summary.unchanged += len(rows) - added
