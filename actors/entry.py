@@ -19,7 +19,7 @@ from pipeline.flow import MAX_IDS, TRIGGER, Handoff, Stage, chunks
 
 from . import running
 from .broker import MemoryBroker
-from .intake import encode
+from .intake import UnacceptableError, decode, encode
 
 
 def enter(contact_ids: Sequence[int], *, template_id: int | None = None, priority: int | None = None) -> list[str]:
@@ -45,6 +45,24 @@ def enter(contact_ids: Sequence[int], *, template_id: int | None = None, priorit
     if sources and _beside_embedded():
         hand_over([TRIGGER])
     return sources
+
+
+def put_back(queue: str, body: bytes) -> None:
+    """Put a dead letter's message back on its queue, as a new message.
+
+    Raises:
+        UnacceptableError: it is as bad as it was.
+    """
+    decoded = decode(queue, body, None)
+    if decoded.message is None:
+        raise UnacceptableError(decoded.refused[0].reason)
+    if not _beside_embedded():
+        broker: Any = dramatiq.get_broker()
+        broker.send(decoded.message)
+        return
+    with database.connection():
+        select_contacts.run(decoded.message.args[0], **decoded.message.kwargs)
+    hand_over([TRIGGER])
 
 
 def hand_over(handoffs: Iterable[Handoff]) -> None:

@@ -132,6 +132,19 @@ def declare(channel: BlockingChannel, unit_ms: int = UNIT_MS) -> None:
         channel.exchange_bind(destination, source, key)
 
 
+def counts(channel: BlockingChannel) -> dict[str, int]:
+    """Return how many messages are ready in each queue; the levels of the ladder as one, `delay`.
+
+    Raises:
+        ChannelClosedByBroker: a queue is not there: `slowpost init` declares it.
+    """
+    found: dict[str, int] = {}
+    for queue in topology(version_of(channel)).queues:
+        name = "delay" if queue.name.startswith("delay-") else queue.name
+        found[name] = found.get(name, 0) + channel.queue_declare(queue.name, passive=True).method.message_count
+    return found
+
+
 def version_of(channel: BlockingChannel) -> tuple[int, ...]:
     """Return the server's version as it says at connection (AMQP 0-9-1 connection.start, server-properties)."""
     properties = channel.connection._impl.server_properties

@@ -14,8 +14,8 @@ from models import Contact, Delivery, EmailTemplate, Reason, State, Website, dat
 from models.dead_letter import file_deliveries
 from models.delivery import by_id, move, of_ids
 
-from . import logs
-from .flow import TRIGGER, Handoff, Stage
+from . import logs, standing
+from .flow import TRIGGER, Handoff, Stage, chunks
 from .template import Compiled, Parts, TemplateError, compile_template, render
 
 
@@ -23,13 +23,30 @@ def run(delivery_ids: Sequence[int]) -> list[Handoff]:
     """Render those of `delivery_ids` that are `cleared`; return a trigger if any is `ready` then."""
     with database.transaction():
         rendered, errors = render_all(_with_what_it_needs(of_ids(delivery_ids) & (Delivery.state == State.CLEARED)))
-        if rendered:
-            move(State.CLEARED, State.READY, of_ids(rendered), **columns(rendered))
+        done = move(State.CLEARED, State.READY, of_ids(rendered), **columns(rendered)) if rendered else []
         _fail(errors)
         ready = list(Delivery.select(Delivery.id).where(of_ids(delivery_ids) & (Delivery.state == State.READY)))
     logs.moved(Stage.RENDER, errors, State.FAILED, errors)
-    logs.moved(Stage.RENDER, rendered, State.READY)
+    logs.moved(Stage.RENDER, done, State.READY)
     return [TRIGGER] if ready else []
+
+
+def rerender(template_id: int) -> tuple[list[int], dict[int, str]]:
+    """Render what is `ready` or `reserved` with a template anew; slots go back first. What can't be rendered keeps its words.
+
+    Returns:
+        The ids that have new words, and the problems of the others by id.
+    """
+    with database.transaction():
+        standing.give_back(template_ids=[template_id])
+        waiting = _with_what_it_needs((Delivery.template == template_id) & (Delivery.state == State.READY))
+        rendered, errors = render_all(waiting)
+        for chunk in chunks(sorted(rendered)):
+            part = {i: rendered[i] for i in chunk}
+            Delivery.update(**columns(part), updated_at=database.now()).where(
+                of_ids(part) & (Delivery.state == State.READY)
+            ).execute()
+    return sorted(rendered), errors
 
 
 def render_all(deliveries: Sequence[Delivery]) -> tuple[dict[int, Parts], dict[int, str]]:

@@ -1,0 +1,43 @@
+"""`slowpost`, also `python -m slowpost`. Exit code 0: done; 1: refused or failed, one line on stderr; 2: usage."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+import click
+
+
+def main() -> None:
+    """Run the command line; whatever a person can have caused becomes one line and an exit code."""
+    from slowpost.cli import cli, problem_of
+
+    try:
+        code = cli.main(prog_name="slowpost", standalone_mode=False)
+    except click.exceptions.NoArgsIsHelpError as error:
+        click.echo(error.format_message(), err=True)
+        sys.exit(2)
+    except click.UsageError as error:
+        path = error.ctx.command_path if error.ctx else "slowpost"
+        _fail(f"{path}: {error.format_message()} (see {path} --help)", 2)
+    except (click.Abort, KeyboardInterrupt):
+        _fail("stopped", 130)
+    except BrokenPipeError:
+        # Whoever read us has enough; keep the interpreter from complaining about it at its end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
+    except Exception as error:
+        problem = problem_of(error)
+        if problem is None:
+            raise
+        _fail(f"slowpost: {problem}", 1)
+    sys.exit(code if isinstance(code, int) else 0)
+
+
+def _fail(message: str, code: int) -> None:
+    click.echo(" ".join(message.split()), err=True)
+    sys.exit(code)
+
+
+if __name__ == "__main__":
+    main()

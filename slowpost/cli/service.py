@@ -1,0 +1,97 @@
+"""`init`, `demo`, `run`, `worker`, `scheduler`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from models import database, schema
+from pipeline import logs
+from pipeline.settings import settings
+
+from .shared import Refused, as_json, emit, open_database, with_database
+
+EMBEDDED = "memory://"
+
+
+@click.command()
+@as_json
+def init(as_json: bool) -> None:
+    """Create or migrate the tables and declare the queues. Run again, it changes nothing."""
+    open_database()
+    with database.connection():
+        migrations = schema.migrate()
+    queues = settings().broker_url != EMBEDDED
+    if queues:
+        import actors
+
+        actors.broker.declare_queue("intake", ensure=True)
+        actors.broker.close()
+
+    def show() -> None:
+        click.echo(f"tables: {', '.join(migrations) or 'nothing to do'}")
+        click.echo(f"queues: {'declared' if queues else 'in the process itself (memory://)'}")
+
+    emit({"migrations": migrations, "queues_declared": queues}, as_json, show)
+
+
+@click.command()
+@click.option("--contacts", default=30, show_default=True, type=click.IntRange(10, 10_000), help="Sample contacts.")
+@click.option("--folder", default="demo", show_default=True, type=click.Path(path_type=Path), help="Where it all goes.")
+def demo(contacts: int, folder: Path) -> None:
+    """See the whole route: sample data, a mail catcher on loopback, a summary; the mails as .eml files.
+
+    Needs no services and sends nothing out of this machine. A folder of an earlier demo is made anew.
+    """
+    from slowpost.demo import run_demo
+
+    run_demo(contacts, folder)
+
+
+@click.command()
+@click.option("--threads", default=8, show_default=True, type=click.IntRange(1, 64), help="Worker threads.")
+@with_database
+def run(threads: int) -> None:
+    """Run workers and schedule in one process, until SIGTERM or Ctrl-C.
+
+    The embedded default needs nothing else; with RabbitMQ it is one worker among others.
+    """
+    from slowpost import service
+
+    logs.configure()
+    database.db.close()
+    try:
+        service.run(threads)
+    except service.AlreadyRunningError as error:
+        raise Refused(str(error)) from None
+
+
+@click.command()
+@click.option("--processes", default=1, show_default=True, type=click.IntRange(1, 64), help="Worker processes.")
+@click.option("--threads", default=8, show_default=True, type=click.IntRange(1, 64), help="Threads of each.")
+@click.option("--queues", default="", help="Only these queues, comma separated (default: all six).")
+def worker(processes: int, threads: int, queues: str) -> None:
+    """Run workers, until SIGTERM or Ctrl-C: Dramatiq's own command with Slowpost's actors."""
+    from pipeline.flow import Stage
+
+    wanted = [name for name in queues.replace(" ", "").split(",") if name]
+    unknown = [name for name in wanted if name not in tuple(Stage)]
+    if unknown:
+        raise click.BadParameter(f"{unknown[0]!r} is none of {', '.join(Stage)}", param_hint="--queues")
+    if settings().broker_url == EMBEDDED:
+        raise Refused("with BROKER_URL=memory:// the queues are inside one process: use `slowpost run`")
+    from slowpost import service
+
+    service.become_worker(processes, threads, wanted)
+
+
+@click.command()
+@with_database
+def scheduler() -> None:
+    """Run the schedule (batch publisher, sweep, health check), where there is no cron."""
+    from slowpost import service
+
+    logs.configure()
+    database.db.close()
+    service.schedule()

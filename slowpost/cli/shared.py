@@ -1,0 +1,220 @@
+"""What the commands have in common: the database, errors in one line, `--json`, tables, progress, files."""
+
+from __future__ import annotations
+
+import datetime as dt
+import functools
+import getpass
+import json
+import sys
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, TextIO
+
+import click
+import peewee
+from rich.console import Console
+from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn
+from rich.table import Table
+
+from models import database, schema
+from pipeline import logs
+from pipeline.fields import FieldError
+from pipeline.settings import SettingsError, settings
+
+#: Ids as people write them.
+ID = click.IntRange(1, 2**31 - 1)
+PRIORITY = click.IntRange(0, 9)
+
+as_json = click.option("--json", "as_json", is_flag=True, help="For programs: JSON on stdout.")
+reason = click.option("--reason", default="", help="Why; kept with the action.")
+
+
+class Refused(click.ClickException):
+    """What was asked for can't be done; the message says why. Exit code 1."""
+
+
+def problem_of(error: Exception) -> str | None:
+    """Return one line for what a person, or the surroundings, can have caused; None for a mistake of ours."""
+    from pipeline.decisions import DecisionRefusedError
+    from pipeline.faults import TroubleOutsideError
+    from pipeline.hold import NotThereError
+    from pipeline.imports import ImportRefusedError
+    from pipeline.people import BeingSentError
+    from pipeline.template import TemplateError
+
+    expected = (
+        SettingsError, schema.NotMigratedError, database.DatabaseUrlError, FieldError, NotThereError, DecisionRefusedError,
+        BeingSentError, ImportRefusedError, TemplateError, TroubleOutsideError,
+    )  # fmt: skip
+    if isinstance(error, click.ClickException):
+        return error.format_message()
+    if isinstance(error, expected):
+        return str(error)
+    if isinstance(error, peewee.DatabaseError):
+        return f"the database: {str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__}"
+    if type(error).__module__.split(".")[0] in ("pika", "dramatiq"):
+        return f"the broker: {_shown(error)}"
+    return f"{error.strerror}: {error.filename}" if isinstance(error, OSError) and error.filename else None
+
+
+def _shown(error: Exception) -> str:
+    return (str(error) or repr(error)).strip().splitlines()[0][:300] or type(error).__name__
+
+
+def with_database(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Give a command its settings and a connection to a database that is at this version."""
+
+    @functools.wraps(command)
+    def run(*args: Any, **kwargs: Any) -> Any:
+        open_database()
+        with database.connection():
+            schema.check_migrated()
+            return command(*args, **kwargs)
+
+    return run
+
+
+def open_database() -> None:
+    """Read the settings and bind the models; an SQLite file that is not there is not made by looking at it."""
+    logs.configure(level=30)
+    database.connect(settings().database_url)
+    file = database.sqlite_file()
+    if file is not None and not file.exists() and "init" not in sys.argv:
+        raise Refused(f"there is no database {file}: run `slowpost init`")
+
+
+def hand_over(handoffs: Sequence[Any]) -> None:
+    """Put handoffs onto the route, or wake an embedded `run`."""
+    if handoffs:
+        from actors import entry
+
+        entry.hand_over(handoffs)
+
+
+def who() -> str:
+    """Return who acts, as the operating system knows them."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return "unknown"
+
+
+def emit(data: Any, as_json: bool, show: Callable[[], None]) -> None:
+    """Print `data` as JSON, or let `show` print it for a person."""
+    if as_json:
+        click.echo(json.dumps(data, default=_plain, indent=2, ensure_ascii=False))
+    else:
+        show()
+
+
+def show_table(rows: Iterable[Mapping[str, Any]], columns: Mapping[str, str], empty: str) -> None:
+    """Print a table: key of the row → heading; `empty` where there are no rows."""
+    rows = list(rows)
+    if not rows:
+        click.echo(empty)
+        return
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for heading in columns.values():
+        table.add_column(heading, overflow="fold")
+    for row in rows:
+        table.add_row(*(_cell(row[key]) for key in columns))
+    console().print(table)
+
+
+def console() -> Console:
+    """Return where tables go; as wide as they need where nobody looks at a terminal."""
+    return Console(width=None if sys.stdout.isatty() else 200, highlight=False, markup=False)
+
+
+def utc(at: dt.datetime | None) -> str | None:
+    """Return a time as it stands in JSON."""
+    return None if at is None else at.astimezone(dt.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def _cell(value: Any) -> str:
+    if value is None:
+        return "–"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, dt.datetime):
+        return f"{value.astimezone(settings().mail_window_timezone):%Y-%m-%d %H:%M:%S}"
+    return str(value)
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, dt.datetime):
+        return utc(value)
+    if isinstance(value, dt.date):
+        return value.isoformat()
+    if isinstance(value, bytes | memoryview):
+        return bytes(value).decode("utf-8", "replace")
+    raise TypeError(type(value).__name__)
+
+
+@contextmanager
+def open_text(path: str) -> Iterator[TextIO]:
+    """Open a file, or stdin for `-`, as UTF-8 (a byte order mark is passed over); refuse what can't be read."""
+    if path == "-":
+        yield click.get_text_stream("stdin", encoding="utf-8-sig")
+        return
+    file = Path(path)
+    if not file.is_file():
+        raise Refused(f"{path}: {'it is a directory' if file.is_dir() else 'there is no such file'}")
+    try:
+        with file.open(encoding="utf-8-sig", newline="") as opened:
+            yield opened
+    except UnicodeDecodeError as error:
+        raise Refused(f"{path}: it is not UTF-8 (byte {error.start})") from None
+    except PermissionError:
+        raise Refused(f"{path}: it may not be read") from None
+
+
+def read_text(path: str) -> str:
+    """Return what a file holds; see `open_text`."""
+    with open_text(path) as file:
+        return file.read()
+
+
+def run_import(path: str, run: Callable[..., Any], as_json: bool, *, strict: bool) -> None:
+    """Import a file with progress and each refused line on stderr; exit 1 if nothing was taken, or, strict, if any was refused."""
+    from pipeline.imports import ImportRefusedError, Listener
+
+    refused: list[dict[str, Any]] = []
+    with _progress() as show, open_text(path) as file:
+
+        def on_refused(line: int, why: str) -> None:
+            refused.append({"line": line, "reason": why})
+            click.echo(f"line {line}: {why}", err=True)
+
+        try:
+            summary = run(file, Listener(on_refused, show))
+        except ImportRefusedError as error:
+            raise Refused(f"{path}: {error}") from None
+    counts = {k: getattr(summary, k) for k in ("added", "updated", "unchanged", "refused")}
+    emit(
+        counts | {"refused_lines": refused},
+        as_json,
+        lambda: click.echo(", ".join(f"{number} {word}" for word, number in counts.items())),
+    )
+    taken = summary.lines - summary.refused
+    if summary.refused and (strict or not taken):
+        raise Refused(f"{path}: {summary.refused} lines were refused")
+
+
+@contextmanager
+def _progress() -> Iterator[Callable[[Any], None]]:
+    if not sys.stderr.isatty():
+        yield lambda summary: None if summary.lines % 10_000 else click.echo(f"{summary.lines} lines", err=True)
+        return
+    columns = (SpinnerColumn(), TextColumn("{task.completed} lines"), BarColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+        task = progress.add_task("import", total=None)
+        yield lambda summary: progress.update(task, completed=summary.lines)
+
+
+def import_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add what every import takes."""
+    command = click.option("--strict", is_flag=True, help="Exit 1 if any line was refused.")(as_json(command))
+    return click.argument("file")(command)

@@ -1,0 +1,196 @@
+"""`templates add|list|preview|check|rerender|send-test`."""
+
+from __future__ import annotations
+
+import secrets
+from typing import Any
+
+import click
+import peewee
+
+from models import Contact, EmailTemplate, SmtpAccount, Website, database
+from pipeline import fields, message
+from pipeline.eligible import eligible
+from pipeline.flow import TRIGGER
+from pipeline.template import Parts, TemplateError, compile_template, render
+
+from .shared import ID, Refused, as_json, emit, hand_over, read_text, show_table, with_database
+
+
+@click.group()
+def templates() -> None:
+    """What is written: subject, text, and HTML and preheader if you like, all of them Jinja2."""
+
+
+@templates.command()
+@click.argument("name")
+@click.option("--subject", required=True, help="One line of Jinja2.")
+@click.option("--text-file", required=True, help="The text body (- for stdin).")
+@click.option("--html-file", help="The HTML body.")
+@click.option("--preheader", help="One line that mail programs show after the subject.")
+@click.option("--inactive", is_flag=True, help="Not to be picked by default.")
+@as_json
+@with_database
+def add(
+    name: str,
+    subject: str,
+    text_file: str,
+    html_file: str | None,
+    preheader: str | None,
+    inactive: bool,
+    as_json: bool,
+) -> None:
+    """Add a template, or replace the words of one with this name; mistakes in its syntax are refused.
+
+    What is rendered already keeps its words: see `templates rerender`.
+    """
+    values = {
+        "subject": fields.one_line(subject),
+        "text": read_text(text_file),
+        "html": read_text(html_file) if html_file else None,
+        "preheader": preheader,
+        "active": not inactive,
+    }
+    if not fields.one_line(name):
+        raise Refused("the name is empty")
+    if not values["text"].strip():
+        raise Refused(f"{text_file}: it is empty")
+    compile_template(EmailTemplate(**values))
+    with database.transaction():
+        now = database.now()
+        insert = EmailTemplate.insert(name=name, created_at=now, updated_at=now, **values)
+        changes = {getattr(EmailTemplate, k): v for k, v in values.items()} | {EmailTemplate.updated_at: now}
+        query = insert.on_conflict(conflict_target=[EmailTemplate.name], update=changes).returning(EmailTemplate.id)
+        template_id = next(iter(query.execute())).id
+    emit({"id": template_id, "name": name}, as_json, lambda: click.echo(f"template {template_id}: {name}"))
+
+
+@templates.command("list")
+@as_json
+@with_database
+def list_(as_json: bool) -> None:
+    """List the templates."""
+    query = EmailTemplate.select().order_by(EmailTemplate.id)
+    shown = ("id", "name", "subject", "active", "times_used", "updated_at")
+    rows = [{k: getattr(t, k) for k in shown} | {"paused": t.paused_at is not None} for t in query]
+    columns = {"id": "ID", "name": "NAME", "subject": "SUBJECT", "active": "ACTIVE", "paused": "PAUSED", "times_used": "SENT"}
+    emit(rows, as_json, lambda: show_table(rows, columns, "no templates: add one with `slowpost templates add`"))
+
+
+@templates.command()
+@click.argument("template_id", type=ID)
+@click.option("--contact", "contact_id", type=ID, required=True)
+@as_json
+@with_database
+def preview(template_id: int, contact_id: int, as_json: bool) -> None:
+    """Show what a template becomes for a contact; the sender's fields stand in brackets."""
+    parts = _with_names(_rendered(_template(template_id), contact_id))
+    data = {"subject": parts.subject, "preheader": parts.preheader, "text": parts.text, "html": parts.html}
+
+    def show() -> None:
+        for name, value in data.items():
+            if value is not None:
+                click.echo(f"{name.upper()}\n{value}\n")
+
+    emit(data, as_json, show)
+
+
+@templates.command()
+@click.argument("template_id", type=ID)
+@click.option("--limit", default=1000, show_default=True, type=click.IntRange(1), help="Eligible contacts to try.")
+@as_json
+@with_database
+def check(template_id: int, limit: int, as_json: bool) -> None:
+    """Render a template for eligible contacts and say for whom it fails. Exit 1 if it fails for any."""
+    template = _template(template_id)
+    ids = eligible(template, limit, 0)
+    compiled = compile_template(template)
+    failures = []
+    for contact in Contact.select(Contact, Website).left_outer_join(Website).where(Contact.id.in_(ids)):
+        try:
+            render(compiled, contact, contact.website if contact.website_id else None)
+        except TemplateError as error:
+            failures.append({"contact_id": contact.id, "problem": str(error)})
+
+    def show() -> None:
+        click.echo(f"tried with {len(ids)} eligible contacts, {len(failures)} fail")
+        if failures:
+            show_table(failures, {"contact_id": "CONTACT", "problem": "PROBLEM"}, "")
+
+    emit({"tried": len(ids), "failures": failures}, as_json, show)
+    if failures:
+        raise Refused(f"template {template_id} fails for {len(failures)} of {len(ids)} contacts")
+
+
+@templates.command()
+@click.argument("template_id", type=ID)
+@as_json
+@with_database
+def rerender(template_id: int, as_json: bool) -> None:
+    """Render what waits with this template anew; slots that were planned for it are planned anew, too."""
+    from pipeline.render_message import rerender as run
+
+    _template(template_id)
+    done, errors = run(template_id)
+    hand_over([TRIGGER])
+    data = {"rerendered": done, "errors": [{"delivery_id": i, "problem": e} for i, e in errors.items()]}
+    emit(data, as_json, lambda: click.echo(f"{len(done)} rendered anew, {len(errors)} keep their words"))
+    if errors:
+        first = next(iter(errors.items()))
+        raise Refused(f"{len(errors)} deliveries can't be rendered, the first is {first[0]}: {first[1]}")
+
+
+@templates.command("send-test")
+@click.argument("template_id", type=ID)
+@click.option("--to", "to", required=True, help="Your own address.")
+@click.option("--account", "account_id", type=ID, required=True)
+@click.option("--contact", "contact_id", type=ID, required=True, help="For whom it is rendered.")
+@with_database
+def send_test(template_id: int, to: str, account_id: int, contact_id: int) -> None:
+    """Send what a template becomes for a contact to yourself, now. Counts for nothing, and touches no contact."""
+    from pipeline.identity import endpoint_of, sender_of, unsubscribe
+    from pipeline.smtp_client import Connections
+    from pipeline.smtp_reply import Verdict
+
+    account = SmtpAccount.get_or_none((SmtpAccount.id == account_id) & SmtpAccount.removed_at.is_null())
+    if account is None:
+        raise Refused(f"there is no account {account_id}")
+    parts = _rendered(_template(template_id), contact_id)
+    sender = sender_of(account)
+    message_id = f"<{secrets.token_hex(16)}@{sender.address.rpartition('@')[2]}>"
+    words = message.Rendered(fields.email(to), "", parts.subject, parts.text, parts.html, parts.preheader, message_id)
+    try:
+        envelope = message.build(words, sender, database.now(), unsubscribe())
+    except message.MessageRefusedError as error:
+        raise Refused(str(error)) from None
+    connections = Connections()
+    with connections.transaction(endpoint_of(account)) as transaction:
+        result = transaction.offer(envelope) or transaction.finish()
+    connections.close()
+    if result.verdict is not Verdict.ACCEPTED:
+        raise Refused(f"{result.phase}: {result.reply.code or ''} {result.reply.text}")
+    click.echo(f"accepted by {account.host}: {result.reply.text}")
+
+
+def _template(template_id: int) -> EmailTemplate:
+    template = EmailTemplate.get_or_none(EmailTemplate.id == template_id)
+    if template is None:
+        raise Refused(f"there is no template {template_id}")
+    return template  # type: ignore[no-any-return]
+
+
+def _rendered(template: EmailTemplate, contact_id: int) -> Parts:
+    query = Contact.select(Contact, Website).join(Website, peewee.JOIN.LEFT_OUTER)
+    contact: Any = query.where((Contact.id == contact_id) & Contact.forgotten_at.is_null()).first()
+    if contact is None:
+        raise Refused(f"there is no contact {contact_id}")
+    return render(compile_template(template), contact, contact.website if contact.website_id else None)
+
+
+def _with_names(parts: Parts) -> Parts:
+    sender = message.Sender(address="[sender.email]", name="[sender.name]", signature="[sender.signature]")
+
+    def fill(text: str | None, as_html: bool = False) -> str | None:
+        return None if text is None else message.fill_sender(text, sender, as_html=as_html)
+
+    return Parts(fill(parts.subject) or "", fill(parts.text) or "", fill(parts.html, True), fill(parts.preheader))

@@ -1,0 +1,89 @@
+"""What `status` shows: plain values, for a table or for JSON."""
+
+from __future__ import annotations
+
+import datetime as dt
+from typing import Any
+
+from peewee import fn
+
+from models import Delivery, SmtpAccount, State, database
+from models.control import control
+from pipeline import standing
+from pipeline.health import health_of
+from pipeline.settings import settings
+from pipeline.window import SendingWindow
+
+EMBEDDED = "memory://"
+
+
+def status() -> dict[str, Any]:
+    """Return accounts, deliveries by state and reason, queues, and the window."""
+    now = database.now()
+    window = SendingWindow.from_settings(settings())
+    is_open = window.contains(now)
+    paused = control().paused_at is not None
+    change = window.closes_at(now) if is_open else window.next_opening(now)
+    word = "closes" if is_open else "opens"
+    shown = f"{change.astimezone(window.zone):%a %Y-%m-%d %H:%M %Z}"
+    summary = f"window {'open' if is_open else 'closed'}, {word} {shown}{'; everything is paused' if paused else ''}"
+    return {
+        "summary": summary,
+        "paused": paused,
+        "window": {"open": is_open, word: change},
+        "accounts": _accounts(now, window),
+        "deliveries": _deliveries(),
+        "put_back_by_the_sweep": Delivery.select().where(Delivery.nudged_at.is_null(False)).count(),
+        "queues": _queues(),
+    }
+
+
+def _accounts(now: dt.datetime, window: SendingWindow) -> list[dict[str, Any]]:
+    day = window.local_date(now)
+    slots = standing.held_slots()
+    rows = []
+    for account in SmtpAccount.select().where(SmtpAccount.removed_at.is_null()).order_by(SmtpAccount.id):
+        health = health_of(account)
+        slot = slots.get(account.id)
+        rows.append(
+            {
+                "id": account.id,
+                "name": account.name,
+                "state": _state(account, now),
+                "used": standing.used_on(account.id, day),
+                "limit": standing.limit_of(account, day),
+                "health": None if health.rate is None else f"{health.rate:.0%} of {health.attempts}",
+                "next_slot": slot.slot.send_at if slot else None,
+                "note": account.disabled_reason,
+            }
+        )
+    return rows
+
+
+def _state(account: SmtpAccount, now: dt.datetime) -> str:
+    if not account.enabled:
+        return "off"
+    if account.paused_at is not None:
+        return "paused"
+    return "cooling down" if account.cooling_until is not None and now < account.cooling_until else "on"
+
+
+def _deliveries() -> list[dict[str, Any]]:
+    query = Delivery.select(Delivery.state, Delivery.reason, fn.COUNT(Delivery.id)).group_by(
+        Delivery.state, Delivery.reason
+    )
+    order = {state: number for number, state in enumerate(State)}
+    rows = sorted(query.tuples(), key=lambda row: (order[State(row[0])], row[1] or ""))
+    return [{"state": state, "reason": reason, "count": count} for state, reason, count in rows]
+
+
+def _queues() -> list[dict[str, Any]]:
+    if settings().broker_url == EMBEDDED:
+        return []
+    from actors import broker
+    from actors.topology import counts
+
+    try:
+        return [{"queue": name, "messages": number} for name, number in counts(broker.channel).items()]
+    finally:
+        broker.close()
