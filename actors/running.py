@@ -17,7 +17,7 @@ from dramatiq import Middleware
 from dramatiq.errors import BrokerConnectionError
 
 from models import database
-from pipeline import faults
+from pipeline import faults, logs
 from pipeline.flow import Handoff, Stage
 from pipeline.logs import log
 
@@ -38,6 +38,10 @@ class PutBackError(Exception):
 
 class WorkerState(Middleware):
     """Knows whether this process works or stops, and keeps a message that was put back from being acknowledged."""
+
+    def after_process_boot(self, *_: Any) -> None:
+        """Dramatiq's hook: a process of its command line begins."""
+        logs.configure()
 
     def before_worker_boot(self, *_: Any) -> None:
         """Dramatiq's hook: a worker begins."""

@@ -44,5 +44,5 @@ def moved(stage: str, ids: Iterable[int], result: str, reasons: Mapping[int, Any
     """Log that `stage` brought deliveries to `result`, each with its reason where it has one."""
     for delivery_id in ids:
         reason = reasons.get(delivery_id) if reasons else None
-        more = {"reason": reason} if reason else {}
+        more = {"reason": str(reason) if isinstance(reason, str) else ",".join(reason)} if reason else {}
         log.info("delivery", delivery_id=delivery_id, stage=str(stage), result=str(result), **more)

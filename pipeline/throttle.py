@@ -176,8 +176,9 @@ def decide(
     reserved, rest = _reserve(accounts, waiting, pace, taken=sum(len(s.deliveries) for s in slots))
 
     wake_at = None
-    left_over = rest or backlog.count > len(backlog.head)
-    moments = list(_moments(accounts, backlog, now, window, bool(left_over)))
+    left_over = bool(rest) or backlog.count > len(backlog.head)
+    busy = bool(reserved) or any(a.slot or a.sending for a in accounts)
+    moments = list(_moments(accounts, backlog, now, window, left_over=left_over, busy=busy))
     if earlier and not may_move and moved_at is not None:
         moments.append(moved_at + MOVE_EVERY)
     if moments:
@@ -306,14 +307,15 @@ def _next_account(free: list[_Turn], usable: set[int], delivery: Waiting) -> int
 
 
 def _moments(
-    accounts: Sequence[Account], backlog: Backlog, now: dt.datetime, window: SendingWindow, left_over: bool
+    accounts: Sequence[Account], backlog: Backlog, now: dt.datetime, window: SendingWindow, *, left_over: bool, busy: bool
 ) -> Iterator[dt.datetime]:
-    """Yield the moments at which something deferred can go on."""
+    """Yield the moments at which something deferred can go on; an account that is busy triggers when it has sent."""
     if backlog.next_not_before is not None:
         yield backlog.next_not_before
     if left_over:
-        yield window.next_chance(now)
         yield from (a.cooling_until for a in accounts if a.cooling_until is not None and a.is_cooling(now))
+        if not busy:
+            yield window.next_chance(now)
 
 
 def _wake_when_closed(backlog: Backlog, now: dt.datetime, window: SendingWindow) -> dt.datetime | None:
