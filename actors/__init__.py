@@ -20,7 +20,7 @@ def make_broker() -> MemoryBroker | QuorumBroker:
     url = settings().broker_url
     # None of Dramatiq's own middleware: TimeLimit and ShutdownNotifications raise between the dot and its outcome,
     # Retries loses a message whose retry can't be published, AgeLimit drops.
-    middleware = [WorkerState()]
+    middleware: list[dramatiq.Middleware] = [WorkerState()]
     return MemoryBroker(middleware) if url == EMBEDDED else QuorumBroker(url, middleware=middleware)
 
 

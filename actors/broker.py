@@ -14,6 +14,7 @@ from dramatiq import Message, MessageProxy, Middleware
 from dramatiq.brokers.rabbitmq import MAX_ENQUEUE_ATTEMPTS, RabbitmqBroker, _RabbitmqConsumer, _RabbitmqMessage
 from dramatiq.brokers.stub import StubBroker
 from dramatiq.errors import ConnectionClosed
+from pika.adapters.blocking_connection import BlockingChannel
 
 from models import database
 from models.dead_letter import file_message
@@ -32,6 +33,13 @@ _AWAY = (pika.exceptions.AMQPConnectionError, pika.exceptions.AMQPChannelError)
 
 class MemoryBroker(StubBroker):
     """The embedded default: queues of this process, which hold delays themselves and are refilled from the database."""
+
+    def declare_topology(self) -> None:
+        """Nothing is to be declared outside this process."""
+
+    def counts(self) -> dict[str, int]:
+        """Nothing is to be seen of another process's queues."""
+        return {}
 
     def send(self, message: Message[Any], *, delay: float = 0, backoff: int | None = None) -> None:
         """Put a message on its queue, to arrive after `delay` or `backoff` seconds."""
@@ -56,18 +64,28 @@ class QuorumBroker(RabbitmqBroker):
         return QuorumConsumer
 
     def declare_queue(self, queue_name: str, *, ensure: bool = False) -> None:
-        """Make a queue known to the workers, without a delay queue beside it; `ensure`: declare the topology on the server."""
+        """Make a queue known to the workers, without a delay queue beside it; `ensure`: declare the server's
+        topology.
+        """
         if queue_name not in self.queues:
             self.emit_before("declare_queue", queue_name)
             self.queues.add(queue_name)
             self.emit_after("declare_queue", queue_name)
         if ensure and not self.declared:
-            try:
-                topology.declare(self.channel, self.unit_ms)
-            except _AWAY as error:
-                del self.connection
-                raise ConnectionClosed(error) from None
-            self.declared = True
+            self.declare_topology()
+
+    def declare_topology(self) -> None:
+        """Declare all queues and exchanges on the server; what is there stays as it is. Raises ConnectionClosed."""
+        try:
+            topology.declare(self.channel, self.unit_ms)
+        except _AWAY as error:
+            del self.connection
+            raise ConnectionClosed(error) from None
+        self.declared = True
+
+    def counts(self) -> dict[str, int]:
+        """Return how many messages are ready in each queue."""
+        return topology.counts(self.channel)
 
     def enqueue(self, message: Message[Any], *, delay: int | None = None) -> Message[Any]:
         """Publish a message (Dramatiq's entry); `delay` in milliseconds goes through the ladder."""
@@ -99,7 +117,8 @@ class QuorumBroker(RabbitmqBroker):
         """Publish bytes and wait for the confirm; raises ConnectionClosed if it does not come."""
         for attempt in range(1, MAX_ENQUEUE_ATTEMPTS + 1):
             try:
-                self.declare_queue(next(iter(self.queues), ""), ensure=True)
+                if not self.declared:
+                    self.declare_topology()
                 self.channel.basic_publish(
                     exchange,
                     routing_key,
@@ -115,6 +134,15 @@ class QuorumBroker(RabbitmqBroker):
                 self.declared = False
                 if attempt == MAX_ENQUEUE_ATTEMPTS or isinstance(error, pika.exceptions.ConnectionBlockedTimeout):
                     raise ConnectionClosed(error) from None
+
+
+class _ChannelMessage(_RabbitmqMessage):
+    """A message that knows the channel it came from, and whether it is to be left unacknowledged."""
+
+    def __init__(self, redelivered: bool, tag: int, message: Message[Any], channel: BlockingChannel) -> None:
+        super().__init__(redelivered, tag, message)
+        self.channel = channel
+        self.put_back = False
 
 
 class QuorumConsumer(_RabbitmqConsumer):
@@ -133,9 +161,7 @@ class QuorumConsumer(_RabbitmqConsumer):
         if message is None:
             self.channel.basic_ack(method.delivery_tag)
             return None
-        proxy = _RabbitmqMessage(method.redelivered, method.delivery_tag, message)
-        proxy.channel = self.channel
-        proxy.put_back = False
+        proxy = _ChannelMessage(method.redelivered, method.delivery_tag, message, self.channel)
         self.known_tags.add(method.delivery_tag)
         return proxy
 
@@ -177,4 +203,3 @@ class QuorumConsumer(_RabbitmqConsumer):
             # Unacknowledged: it comes again when the consumer restarts.
             raise ConnectionClosed(error) from None
         log.warning("dead letter", queue=self.queue_name, reason=reason)
-

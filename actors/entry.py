@@ -1,7 +1,7 @@
 """How contacts, triggers and handoffs get onto the route from outside a stage.
 
-With RabbitMQ, and in the process that works, they are published. Another process beside an embedded `slowpost run` has no
-way to its queues: it does stage 1 itself and commits, and sets `wake_at`, at which `run` looks every second.
+With RabbitMQ, and in the process that works, they are published. Another process beside an embedded `slowpost run`
+has no way to its queues: it does stage 1 itself and commits, and sets `wake_at`, at which `run` looks every second.
 """
 
 from __future__ import annotations

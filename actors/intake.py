@@ -63,7 +63,8 @@ def decode(queue: str, body: bytes, message_id: str | None) -> Decoded:
     Args:
         queue: the queue it came from.
         body: JSON, as the README's section on `intake` lists, or an envelope.
-        message_id: the AMQP message id: the source id by which a repeat is known; without one, each message is a new one.
+        message_id: the AMQP message id: the source id by which a repeat is known; without one, each message is a new
+            one.
 
     Raises:
         UnacceptableError: anything else.
@@ -92,14 +93,21 @@ def _message(stage: Stage, ids: list[int], options: dict[str, Any], message_id: 
     if stage is Stage.INTAKE:
         options = options | {"source": message_id}
     return Message(
-        queue_name=stage.value, actor_name=ACTOR_OF[stage], args=(ids,), kwargs=options, options={}, message_id=message_id
+        queue_name=stage.value,
+        actor_name=ACTOR_OF[stage],
+        args=(ids,),
+        kwargs=options,
+        options={},
+        message_id=message_id,
     )
 
 
 def _envelope(stage: Stage, content: dict[str, Any], message_id: str | None) -> Decoded:
     args, kwargs, own_id = content.get("args"), content.get("kwargs"), content.get("message_id")
     if content.get("queue_name") != stage:
-        raise UnacceptableError(f"the envelope is for queue {_shown(content.get('queue_name'))}, it came from '{stage}'")
+        raise UnacceptableError(
+            f"the envelope is for queue {_shown(content.get('queue_name'))}, it came from '{stage}'"
+        )
     if not isinstance(args, list) or not isinstance(kwargs, dict) or not isinstance(own_id, str) or not own_id:
         raise UnacceptableError("the envelope's args, kwargs or message_id is missing or of a wrong type")
     if content["actor_name"] != ACTOR_OF[stage]:

@@ -1,8 +1,9 @@
 """How a stage runs in a worker: commit → publish with confirm → acknowledge, and patience when something is away.
 
-`stage_actor` makes an actor of a function from ids to handoffs. Around it: a database connection for the message, faults
-isolated by `pipeline.faults`, and the handoffs published. Database or broker away: the message stays unacknowledged while
-the worker waits and says what for. A worker that is told to stop meanwhile puts the message back.
+`stage_actor` makes an actor of a function from ids to handoffs. Around it: a database connection for the message,
+faults isolated by `pipeline.faults`, and the handoffs published. Database or broker away: the message stays
+unacknowledged while the worker waits and says what for. A worker that is told to stop meanwhile puts the message
+back.
 """
 
 from __future__ import annotations
@@ -54,7 +55,12 @@ class WorkerState(Middleware):
         _stopping.set()
 
     def after_process_message(
-        self, _broker: dramatiq.Broker, message: Any, *, result: Any = None, exception: BaseException | None = None
+        self,
+        _broker: dramatiq.Broker,
+        message: Any,
+        *,
+        result: Any = None,  # noqa: ARG002  (Dramatiq passes it)
+        exception: BaseException | None = None,
     ) -> None:
         """Dramatiq's hook: a message is done with, or has raised."""
         if exception is not None:
@@ -80,7 +86,7 @@ def stage_actor(stage: Stage, give_up: Callable[[int, Exception], None]) -> Call
             for handoff in handoffs:
                 patiently(partial(publish, [handoff]))
 
-        return dramatiq.actor(act, actor_name=run.__name__, queue_name=stage.value)
+        return dramatiq.actor(actor_name=run.__name__, queue_name=stage.value)(act)
 
     return decorate
 

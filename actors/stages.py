@@ -6,10 +6,20 @@ from collections.abc import Sequence
 
 from pipeline import (
     check_duplicates as stage_2,
+)
+from pipeline import (
     deliver_message as stage_5,
+)
+from pipeline import (
     record_outcome as stage_6,
+)
+from pipeline import (
     render_message as stage_3,
+)
+from pipeline import (
     reserve_slot as stage_4,
+)
+from pipeline import (
     select_contacts as stage_1,
 )
 from pipeline.faults import give_up_contact, give_up_delivery

@@ -42,7 +42,9 @@ def ladder(level: int) -> str:
 
 
 def delayed(stage: str, seconds: float, unit_ms: int = UNIT_MS) -> tuple[str, str]:
-    """Return exchange and routing key for a delay of `seconds`, rounded up to the ladder's unit and cut to its length."""
+    """Return exchange and routing key for a delay of `seconds`, rounded up to the ladder's unit and cut to its
+    length.
+    """
     units = min(math.ceil(seconds * 1000 / unit_ms), 2**LEVELS - 1)
     bits = ".".join(format(units, f"0{LEVELS}b"))
     # Levels above the highest set bit would only pass it on.
@@ -60,7 +62,9 @@ class Queue:
 
 @dataclass(frozen=True)
 class Topology:
-    """All that is declared: exchanges with their types, queues, and bindings between exchanges (source, destination, key)."""
+    """All that is declared: exchanges with their types, queues, and bindings between exchanges (source,
+    destination, key).
+    """
 
     exchanges: Mapping[str, str]
     queues: tuple[Queue, ...]
@@ -93,7 +97,8 @@ def _queues(version: tuple[int, ...], unit_ms: int) -> Iterator[Queue]:
 
 
 def _dead_lettering_to(exchange: str) -> dict[str, Any]:
-    # Without reject-publish RabbitMQ falls back silently to at-most-once (rabbitmq.com/docs/quorum-queues#activating-at-least-once-dead-lettering).
+    # Without reject-publish RabbitMQ falls back silently to at-most-once
+    # (rabbitmq.com/docs/quorum-queues#activating-at-least-once-dead-lettering).
     return {
         "x-queue-type": "quorum",
         "x-overflow": "reject-publish",

@@ -1,4 +1,6 @@
-"""SMTP accounts, and what is counted about them: used today, idle since, health. Nothing here is a counter that could drift."""
+"""SMTP accounts, and what is counted about them: used today, idle since, health. Nothing here is a counter that
+could drift.
+"""
 
 from __future__ import annotations
 
@@ -19,10 +21,11 @@ class Security(StrEnum):
 
 
 class SmtpAccount(Base):
-    """One SMTP submission account. `password` is encrypted (Fernet); `removed_at` keeps the history of one that is gone.
+    """One SMTP submission account. `password` is encrypted (Fernet); `removed_at` keeps the history of one that is
+    gone.
 
-    `daily_limit` None: the default of the settings. Warm-up: `warmup_start` + `warmup_step` × days since `warmup_on`, up to the limit.
-    `quota_limit` is what the provider allowed on `quota_on`, given back step by step afterwards.
+    `daily_limit` None: the default of the settings. Warm-up: `warmup_start` + `warmup_step` × days since `warmup_on`,
+    up to the limit. `quota_limit` is what the provider allowed on `quota_on`, given back step by step afterwards.
     `failures_in_row` and `cooling_until` change in the transaction that records an attempt.
     """
 

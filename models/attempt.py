@@ -35,7 +35,9 @@ COUNTS_AS_USED = (Outcome.OPEN, Outcome.ACCEPTED, Outcome.IN_DOUBT)
 
 
 class Attempt(Base):
-    """One SMTP transaction. `token`, `claimed_at` and `local_on` (the date in the window's zone) are set if it came to a claim."""
+    """One SMTP transaction. `token`, `claimed_at` and `local_on` (the date in the window's zone) are set if it came
+    to a claim.
+    """
 
     delivery = peewee.ForeignKeyField(Delivery, backref="attempt_rows")
     account = peewee.ForeignKeyField(SmtpAccount, backref="attempt_rows", index=False)

@@ -22,7 +22,9 @@ class Website(Base):
 
 
 class Contact(Base):
-    """A person with an address. `email` is mailed as written; `address` is its normalised form, by which people are told apart."""
+    """A person with an address. `email` is mailed as written; `address` is its normalised form, by which people are
+    told apart.
+    """
 
     email = peewee.TextField()
     address = peewee.TextField(index=True)

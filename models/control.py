@@ -16,7 +16,8 @@ ONLY = 1
 class Control(Base):
     """One row, made by the first migration.
 
-    `wake_at` is the next moment at which something deferred can go on; `replanned_at` the last time slots were brought forward.
+    `wake_at` is the next moment at which something deferred can go on; `replanned_at` the last time slots were
+    brought forward.
     """
 
     paused_at = UTCDateTimeField(null=True)

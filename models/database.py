@@ -80,7 +80,8 @@ def connect(url: str) -> peewee.Database:
     if scheme == "sqlite":
         database: peewee.Database = peewee.SqliteDatabase(
             options["database"],
-            # FULL: with NORMAL a committed claim can be lost at a power failure (sqlite.org/pragma.html#pragma_synchronous).
+            # FULL: with NORMAL a committed claim can be lost at a power failure
+            # (sqlite.org/pragma.html#pragma_synchronous).
             pragmas={"journal_mode": "wal", "synchronous": "full", "foreign_keys": 1},
             lock_type="IMMEDIATE",
             timeout=SQLITE_BUSY_TIMEOUT,
@@ -116,7 +117,9 @@ def connection() -> Iterator[None]:
 
 
 def transaction() -> Any:
-    """Return a context manager: one transaction that will write (SQLite: BEGIN IMMEDIATE, so it never has to upgrade)."""
+    """Return a context manager: one transaction that will write (SQLite: BEGIN IMMEDIATE, so it never has to
+    upgrade).
+    """
     return db.atomic()
 
 
@@ -129,7 +132,9 @@ def now() -> dt.datetime:
 
 
 def for_update(query: Any) -> Any:
-    """Lock the rows that `query` selects until the transaction ends (SQLite: the transaction has locked all of them)."""
+    """Lock the rows that `query` selects until the transaction ends (SQLite: the transaction has locked all of
+    them).
+    """
     return query.for_update() if is_postgres() else query
 
 

@@ -1,4 +1,5 @@
-"""Deliveries: the intent to send one template to one contact. One row, one state machine, one table of legal transitions.
+"""Deliveries: the intent to send one template to one contact. One row, one state machine, one table of legal
+transitions.
 
 Every change of state goes through `move`: one guarded UPDATE for a set. Rows that did not match are never assumed.
 """
@@ -11,10 +12,10 @@ from typing import Any, cast
 
 import peewee
 
+from . import database
 from .account import SmtpAccount
 from .base import Base, one_of
 from .contact import Contact, Website
-from . import database
 from .database import UTCDateTimeField
 from .template import EmailTemplate
 
@@ -102,8 +103,9 @@ class Delivery(Base):
     """The intent to send one template to one contact.
 
     While `reserved`: `account`, `send_at` and `token` are its slot. While `sending`: `token` is its claim.
-    `source` is the message it came from. `attempts` counts those charged to recipient or content since `attempts_since`.
-    `nudged_at` is when the sweep last put it back on the route, `recorded_at` when its outcome went into the counters people see.
+    `source` is the message it came from. `attempts` counts those charged to recipient or content since
+    `attempts_since`. `nudged_at` is when the sweep last put it back on the route, `recorded_at` when its outcome went
+    into the counters people see.
     """
 
     contact = peewee.ForeignKeyField(Contact, backref="deliveries")
@@ -141,9 +143,7 @@ class Delivery(Base):
 
 def _index(name: str, columns: str, where: Iterable[str], *, unique: bool = False) -> None:
     kind = "UNIQUE INDEX" if unique else "INDEX"
-    Delivery.add_index(
-        peewee.SQL(f"CREATE {kind} {name} ON delivery ({columns}) WHERE state IN ({one_of(where)})")
-    )
+    Delivery.add_index(peewee.SQL(f"CREATE {kind} {name} ON delivery ({columns}) WHERE state IN ({one_of(where)})"))
 
 
 _index("delivery_one_unfinished_contact", "contact_id", UNFINISHED, unique=True)
@@ -154,7 +154,9 @@ _index("delivery_slot", "account_id, send_at", [State.RESERVED, State.SENDING])
 _index("delivery_website_unfinished", "website_id", ON_ITS_WAY)
 _index("delivery_on_route", "state, updated_at", [State.SELECTED, State.CLEARED, State.RESERVED, State.SENDING])
 Delivery.add_index(peewee.SQL("CREATE INDEX delivery_address_sent ON delivery (address, sent_at) WHERE state = 'sent'"))
-Delivery.add_index(peewee.SQL("CREATE INDEX delivery_website_sent ON delivery (website_id, sent_at) WHERE state = 'sent'"))
+Delivery.add_index(
+    peewee.SQL("CREATE INDEX delivery_website_sent ON delivery (website_id, sent_at) WHERE state = 'sent'")
+)
 Delivery.add_index(
     peewee.SQL(
         "CREATE INDEX delivery_not_recorded ON delivery (updated_at) "

@@ -18,7 +18,9 @@ class NotMigratedError(Exception):
 
 
 def migrate() -> list[str]:
-    """Bring the tables to this version and return the names of the migrations that were run; none if nothing was to do."""
+    """Bring the tables to this version and return the names of the migrations that were run; none if nothing was to
+    do.
+    """
     with lock_schema():
         return list(_router().run())
 

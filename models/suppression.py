@@ -21,7 +21,9 @@ class SuppressionKind(StrEnum):
 
 
 class Suppression(Base):
-    """One suppressed address or domain, normalised. A forgotten person is kept as a hash only (`value` starts with `sha256:`)."""
+    """One suppressed address or domain, normalised. A forgotten person is kept as a hash only (`value` starts with
+    `sha256:`).
+    """
 
     kind = peewee.TextField()
     value = peewee.TextField()
@@ -49,7 +51,9 @@ def suppress(kind: SuppressionKind, values: Iterable[str], reason: str, at: dt.d
 
 
 def suppressed_among(addresses: Iterable[str]) -> dict[str, SuppressionKind]:
-    """Return which of the normalised `addresses` are suppressed, and whether by themselves or by their domain (or one above it)."""
+    """Return which of the normalised `addresses` are suppressed, and whether by themselves or by their domain (or
+    one above it).
+    """
     wanted = set(addresses)
     if not wanted:
         return {}

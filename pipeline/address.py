@@ -41,7 +41,9 @@ def is_valid(written: str) -> bool:
 
 
 def normalise(written: str) -> str:
-    """Return the form by which two addresses are told to be one person's: lower case, IDNA domain, Google's dots and tags gone."""
+    """Return the form by which two addresses are told to be one person's: lower case, IDNA domain, Google's dots
+    and tags gone.
+    """
     local, _, domain = written.strip().lower().rpartition("@")
     domain = normalise_domain(domain)
     if domain in _GOOGLE:

@@ -34,12 +34,16 @@ def run(delivery_ids: Sequence[int]) -> list[Handoff]:
         candidates = list(_in_state(delivery_ids, State.SELECTED).order_by(Delivery.priority.desc(), Delivery.id))
         _lock_websites({d.website_id for d in candidates if d.website_id})
         against = reasons_against(candidates)
-        skipped = move(
-            State.SELECTED,
-            State.SKIPPED,
-            of_ids(against),
-            reason=by_id({i: ",".join(reasons) for i, reasons in against.items()}),
-        ) if against else []
+        skipped = (
+            move(
+                State.SELECTED,
+                State.SKIPPED,
+                of_ids(against),
+                reason=by_id({i: ",".join(reasons) for i, reasons in against.items()}),
+            )
+            if against
+            else []
+        )
         move(State.SELECTED, State.CLEARED, of_ids(d.id for d in candidates if d.id not in against))
         cleared = sorted(d.id for d in _in_state(delivery_ids, State.CLEARED))
     logs.moved(Stage.DEDUPE, skipped, State.SKIPPED, against)

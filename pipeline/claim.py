@@ -85,7 +85,9 @@ def claim(delivery_id: int, slot_token: str, account_id: int) -> Claim | Refusal
 
 
 def refusal_of_account(account: SmtpAccount, now: dt.datetime) -> Refusal | None:
-    """Return why `account` may not send at `now`, or None; asked before the dialogue, and under the lock for the claim."""
+    """Return why `account` may not send at `now`, or None; asked before the dialogue, and under the lock for the
+    claim.
+    """
     window = SendingWindow.from_settings(settings())
     today = window.local_date(now)
     last_claim = standing.last_claim_of(account.id)
@@ -112,7 +114,7 @@ def is_template_paused(delivery: Delivery) -> bool:
 def locked(account_id: int) -> SmtpAccount:
     """Return an account, its row locked until the transaction ends."""
     query = database.for_update(SmtpAccount.select().where(SmtpAccount.id == account_id))
-    return query.get()  # type: ignore[no-any-return]
+    return query.get()
 
 
 def _refusal(account: SmtpAccount, delivery: Delivery, now: dt.datetime) -> Refusal | None:

@@ -1,7 +1,7 @@
 """What a person decides about what was given up or is in doubt; each action is recorded with time and reason.
 
-Writes: dead letters resolved, deliveries put back to `ready`, doubt resolved. Trouble: refused with the reasons of *check
-duplicates*, if one holds, or with what stands in the way.
+Writes: dead letters resolved, deliveries put back to `ready`, doubt resolved. Trouble: refused with the reasons of
+*check duplicates*, if one holds, or with what stands in the way.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ def open_letter(letter_id: int) -> DeadLetter:
     letter = DeadLetter.get_or_none((DeadLetter.id == letter_id) & DeadLetter.resolved_at.is_null())
     if letter is None:
         raise NotThereError(f"there is no open dead letter {letter_id}")
-    return letter  # type: ignore[no-any-return]
+    return letter
 
 
 def replay(letter_id: int, who: str, reason: str = "") -> tuple[list[Handoff], DeadLetter]:
@@ -84,7 +84,9 @@ def resolve_resend(delivery_id: int, who: str, reason: str = "") -> list[Handoff
             .scalar()
         )
         if claimed_at is not None and now < claimed_at + RESEND_AFTER:
-            raise DecisionRefusedError(f"its claim is not 30 minutes old: not before {claimed_at + RESEND_AFTER:%H:%M} UTC")
+            raise DecisionRefusedError(
+                f"its claim is not 30 minutes old: not before {claimed_at + RESEND_AFTER:%H:%M} UTC"
+            )
         _refuse_duplicate(delivery)
         changes = {"attempts_since": now, "attempts": 0, "not_before": None, "recorded_at": None}
         _demand_moved(move(State.IN_DOUBT, State.READY, Delivery.id == delivery_id, **changes))
@@ -96,7 +98,9 @@ def _back_to_ready(delivery: Delivery) -> None:
     if delivery.state != State.FAILED:
         raise DecisionRefusedError(f"delivery {delivery.id} is {delivery.state}, not failed")
     if delivery.subject is None:
-        raise DecisionRefusedError(f"delivery {delivery.id} was never rendered: mend the template and send the contact anew")
+        raise DecisionRefusedError(
+            f"delivery {delivery.id} was never rendered: mend the template and send the contact anew"
+        )
     _refuse_duplicate(delivery)
     changes = {"attempts_since": database.now(), "attempts": 0, "not_before": None, "recorded_at": None}
     try:
@@ -116,7 +120,7 @@ def _in_doubt(delivery_id: int) -> Delivery:
     delivery = Delivery.get_or_none((Delivery.id == delivery_id) & (Delivery.state == State.IN_DOUBT))
     if delivery is None:
         raise NotThereError(f"there is no delivery {delivery_id} in doubt")
-    return delivery  # type: ignore[no-any-return]
+    return delivery
 
 
 def _resolve(letter: DeadLetter, resolution: Resolution) -> None:

@@ -1,10 +1,10 @@
 """Stage 5: the mail is sent, by the right of a claim at the dot.
 
 Reads: `reserved` deliveries that hold the slot of the message's token, and their account. Writes: through `claim` and
-`outcome`. Hands on: each that was tried, to *record outcome*; what came early, to itself; a trigger for what gave its slot
-back.
-Trouble: before the claim a process that dies costs nothing; after it the delivery is in doubt. A refusal that is charged
-to the account ends a list, and the untried rest goes back to `ready`, charged to nobody.
+`outcome`. Hands on: each that was tried, to *record outcome*; what came early, to itself; a trigger for what gave its
+slot back.
+Trouble: before the claim a process that dies costs nothing; after it the delivery is in doubt. A refusal that is
+charged to the account ends a list, and the untried rest goes back to `ready`, charged to nobody.
 """
 
 from __future__ import annotations
@@ -41,7 +41,8 @@ def run(delivery_ids: Sequence[int], slot_token: str) -> list[Handoff]:
     """Send those of `delivery_ids` that hold the slot `slot_token`.
 
     Returns:
-        Handoffs to *record outcome* and the retry queue; to this stage, what came too early; a trigger for what went back.
+        Handoffs to *record outcome* and the retry queue; to this stage, what came too early; a trigger for what went
+        back.
     """
     deliveries = _holders(delivery_ids, slot_token)
     if not deliveries:
@@ -77,7 +78,9 @@ def _holders(delivery_ids: Sequence[int], slot_token: str) -> list[Delivery]:
 
 
 def _refusal_of_slot(deliveries: list[Delivery], account: SmtpAccount, now: dt.datetime) -> Refusal | str | None:
-    """Return why this slot can't be used now, or None; the interval alone is left to the claim, which moves the slot."""
+    """Return why this slot can't be used now, or None; the interval alone is left to the claim, which moves the
+    slot.
+    """
     if _too_late(deliveries[0], now):
         return "slot_missed"
     if any(claims.is_template_paused(d) for d in deliveries):
@@ -97,9 +100,7 @@ def _wait(deliveries: list[Delivery], slot_token: str) -> Handoff:
 
 def _give_back(deliveries: list[Delivery], slot_token: str, why: str | None) -> list[Handoff]:
     with database.transaction():
-        moved = move(
-            State.RESERVED, State.READY, of_ids(d.id for d in deliveries) & (Delivery.token == slot_token)
-        )
+        moved = move(State.RESERVED, State.READY, of_ids(d.id for d in deliveries) & (Delivery.token == slot_token))
     logs.moved(Stage.DELIVER, moved, State.READY, dict.fromkeys(moved, why) if why else None)
     return [TRIGGER]
 

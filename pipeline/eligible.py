@@ -1,4 +1,5 @@
-"""Who may be written to next with a template: what the batch publisher picks, so that it never picks what the stages would only skip.
+"""Who may be written to next with a template: what the batch publisher picks, so that it never picks what the
+stages would only skip.
 
 Reads: contacts, best first, through an index, in pages, until there are enough. Writes nothing.
 """
@@ -22,7 +23,8 @@ PAGE = 500
 
 
 def eligible(template: EmailTemplate, limit: int, min_priority: int) -> list[int]:
-    """Return the ids of at most `limit` contacts for `template`, best priority first, then the oldest; of one website only its best.
+    """Return the ids of at most `limit` contacts for `template`, best priority first, then the oldest; of one
+    website only its best.
 
     Args:
         template: what is to be written.

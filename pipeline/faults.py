@@ -1,8 +1,8 @@
 """Faults: what an exception in a stage means, and to whom it is charged.
 
-A fault of the surroundings (database or broker away) counts for nothing: the worker waits. A fault of a list is looked for
-id by id, so that it never holds up its neighbours; a single id that still raises after MAX_TRIES is given up: `failed`
-(`fault`) with its dead letter.
+A fault of the surroundings (database or broker away) counts for nothing: the worker waits. A fault of a list is
+looked for id by id, so that it never holds up its neighbours; a single id that still raises after MAX_TRIES is given
+up: `failed` (`fault`) with its dead letter.
 """
 
 from __future__ import annotations
@@ -61,7 +61,9 @@ def give_up_contact(contact_id: int, error: Exception) -> None:
 
 
 def give_up_delivery(delivery_id: int, error: Exception) -> None:
-    """Fail a delivery that a stage can't process, with its dead letter; one that has been claimed is left to the sweep."""
+    """Fail a delivery that a stage can't process, with its dead letter; one that has been claimed is left to the
+    sweep.
+    """
     with database.transaction():
         delivery = Delivery.get_by_id(delivery_id)
         if delivery.state not in (State.SELECTED, State.CLEARED, State.READY, State.RESERVED):
@@ -70,7 +72,7 @@ def give_up_delivery(delivery_id: int, error: Exception) -> None:
         given_up = move(
             State(delivery.state), State.FAILED, Delivery.id == delivery_id, reason=Reason.FAULT, detail=detail
         )
-        file_deliveries({i: (Reason.FAULT, detail) for i in given_up}, database.now())
+        file_deliveries(dict.fromkeys(given_up, (Reason.FAULT, detail)), database.now())
 
 
 def _short(error: Exception) -> str:

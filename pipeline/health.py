@@ -1,7 +1,7 @@
 """Health: an account that goes bad is switched off, and somebody is told.
 
-Reads: an account's attempts since it was enabled. Writes: `enabled` and the reason. Trouble: an alert that can't be given
-is logged; it never holds up a delivery.
+Reads: an account's attempts since it was enabled. Writes: `enabled` and the reason. Trouble: an alert that can't be
+given is logged; it never holds up a delivery.
 """
 
 from __future__ import annotations
@@ -45,7 +45,9 @@ class Health:
 
 
 def health_of(account: SmtpAccount) -> Health:
-    """Count an account's last MAIL_HEALTH_WINDOW attempts, since it was enabled, that were accepted or its own or the content's fault."""
+    """Count an account's last MAIL_HEALTH_WINDOW attempts, since it was enabled, that were accepted or its own or
+    the content's fault.
+    """
     counts = (Attempt.outcome == Outcome.ACCEPTED) | Attempt.charged_to.in_([ChargedTo.ACCOUNT, ChargedTo.CONTENT])
     last = (
         Attempt.select(Attempt.outcome)
@@ -93,7 +95,9 @@ def switch_off(account: SmtpAccount, reason: str) -> bool:
 
 
 def alert(account_id: int, reason: str, at: dt.datetime) -> None:
-    """Say in the log, and through MAIL_ALERT_COMMAND and MAIL_ALERT_WEBHOOK where they are set, that an account is off."""
+    """Say in the log, and through MAIL_ALERT_COMMAND and MAIL_ALERT_WEBHOOK where they are set, that an account is
+    off.
+    """
     log.warning("account switched off", account_id=account_id, reason=reason)
     body = json.dumps({"account_id": account_id, "reason": reason, "at": at.isoformat()}).encode()
     s = settings()

@@ -1,7 +1,7 @@
 """What a person holds up: pause, resume, cancel; accounts switched on, off, or removed. Paused is not failed.
 
-Writes: the pause or the state, slots given back in the same transaction, and the action with its reason. Returns handoffs:
-whatever frees capacity triggers the next reservation; a pause doesn't.
+Writes: the pause or the state, slots given back in the same transaction, and the action with its reason. Returns
+handoffs: whatever frees capacity triggers the next reservation; a pause doesn't.
 """
 
 from __future__ import annotations
@@ -115,7 +115,7 @@ def _account(account_id: int) -> SmtpAccount:
     account = SmtpAccount.get_or_none((SmtpAccount.id == account_id) & SmtpAccount.removed_at.is_null())
     if account is None:
         raise NotThereError(f"there is no account {account_id}")
-    return account  # type: ignore[no-any-return]
+    return account
 
 
 def _update_account(account_id: int, **changes: Any) -> None:

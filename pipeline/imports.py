@@ -1,8 +1,9 @@
 """Imports: CSV files become contacts, websites, accounts, suppressions. Streamed, and safe to run again.
 
-Reads: lines of text. Writes: a batch of rows in one transaction, set by set; what is there already is updated, not doubled.
-Trouble: a refused line is reported with its number and reason, and the rest goes on; a file that can't be an import at all
-raises `ImportRefusedError` before anything is written.
+Reads: lines of text. Writes: a batch of rows in one transaction, set by set; what is there already is updated, not
+doubled.
+Trouble: a refused line is reported with its number and reason, and the rest goes on; a file that can't be an import
+at all raises `ImportRefusedError` before anything is written.
 """
 
 from __future__ import annotations
@@ -241,7 +242,7 @@ def _contacts(rows: dict[Any, Row], lines: dict[Any, int], summary: Summary, lis
     website_ids = _website_ids({row["website"] for row in rows.values() if "website" in row}, now)
     there = _there(Contact, fn.LOWER(Contact.email).in_(list(rows)))
     old = {row["email"].lower(): row for row in there}
-    defaults = {"name": "", "website": None, "priority": 0, "timezone": None, "validated": True, "extra": {}}
+    defaults: Row = {"name": "", "website": None, "priority": 0, "timezone": None, "validated": True, "extra": {}}
     merged = []
     for key, row in rows.items():
         normalised = address.normalise(row["email"])

@@ -13,7 +13,9 @@ log = structlog.stdlib.get_logger("slowpost")
 
 
 def configure(*, json: bool = not sys.stderr.isatty(), level: int = logging.INFO) -> None:
-    """Send events to stderr: JSON for programs, readable lines on a terminal. Other libraries' warnings go the same way."""
+    """Send events to stderr: JSON for programs, readable lines on a terminal. Other libraries' warnings go the same
+    way.
+    """
     shared: list[Any] = [
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_log_level,

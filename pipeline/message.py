@@ -121,7 +121,9 @@ def build(rendered: Rendered, sender: Sender, at: dt.datetime, unsubscribe: Unsu
 
 
 def fill_sender(text: str, sender: Sender, *, as_html: bool) -> str:
-    """Replace the sender's markers in a rendered text; in HTML the values are escaped, and a signature keeps its lines."""
+    """Replace the sender's markers in a rendered text; in HTML the values are escaped, and a signature keeps its
+    lines.
+    """
     values = {"name": sender.name, "email": sender.address, "signature": sender.signature}
     for field in SENDER_FIELDS:
         value = values[field]

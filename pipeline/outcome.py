@@ -1,7 +1,9 @@
-"""The outcome of an attempt: one transaction that sets the delivery, its attempt, its account, a suppression, a dead letter.
+"""The outcome of an attempt: one transaction that sets the delivery, its attempt, its account, a suppression, a
+dead letter.
 
-Reads: what the server said, judged by `smtp_reply`. Writes: all that follows from it, at once, guarded by the token: the
-slot's for what was refused before the claim, the claim's afterwards. Hands on: to *record outcome*, and to the retry queue.
+Reads: what the server said, judged by `smtp_reply`. Writes: all that follows from it, at once, guarded by the token:
+the slot's for what was refused before the claim, the claim's afterwards. Hands on: to *record outcome*, and to the
+retry queue.
 Trouble: a token that is not the row's any more changes nothing, but a 250 is always written to its own attempt.
 """
 
@@ -85,9 +87,9 @@ def settle_unsent(claim: Claim, why: str) -> list[Handoff]:
     """Give a claim back whose dot was surely not sent: charged to nobody, and not counted for its day."""
     with database.transaction():
         moved = move(State.SENDING, State.READY, (Delivery.id == claim.delivery_id) & (Delivery.token == claim.token))
-        Attempt.update(
-            outcome=Outcome.FAILED, charged_to=ChargedTo.NOBODY, text=why, finished_at=database.now()
-        ).where((Attempt.token == claim.token) & (Attempt.outcome != Outcome.ACCEPTED)).execute()
+        Attempt.update(outcome=Outcome.FAILED, charged_to=ChargedTo.NOBODY, text=why, finished_at=database.now()).where(
+            (Attempt.token == claim.token) & (Attempt.outcome != Outcome.ACCEPTED)
+        ).execute()
     logs.moved(Stage.DELIVER, moved, State.READY, dict.fromkeys(moved, why))
     return [Handoff(Stage.RECORD, [claim.delivery_id])]
 
@@ -156,7 +158,8 @@ def _sent_after_all(claim: Claim, following: _Next, now: dt.datetime) -> bool:
         return False
     changes = {"reason": following.reason, "sent_at": now, "recorded_at": None}
     return any(
-        move(origin, State.SENT, Delivery.id == claim.delivery_id, **changes) for origin in (State.READY, State.RESERVED)
+        move(origin, State.SENT, Delivery.id == claim.delivery_id, **changes)
+        for origin in (State.READY, State.RESERVED)
     )
 
 

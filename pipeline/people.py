@@ -1,4 +1,6 @@
-"""Forgetting a person: erased everywhere, and kept as a hash in the suppression list, so that nobody writes to them again."""
+"""Forgetting a person: erased everywhere, and kept as a hash in the suppression list, so that nobody writes to them
+again.
+"""
 
 from __future__ import annotations
 
@@ -42,7 +44,14 @@ def _erase(contact: Contact) -> None:
         (Suppression.kind == SuppressionKind.ADDRESS) & (Suppression.value == contact.address)
     ).execute()
     Delivery.update(
-        recipient="forgotten", address=mark, detail=None, subject=None, text=None, html=None, preheader=None, updated_at=now
+        recipient="forgotten",
+        address=mark,
+        detail=None,
+        subject=None,
+        text=None,
+        html=None,
+        preheader=None,
+        updated_at=now,
     ).where(Delivery.contact == contact.id).execute()
     Contact.update(
         email=f"forgotten-{contact.id}@forgotten.invalid",

@@ -1,8 +1,8 @@
 """Stage 6: what came of it is counted, and the next reservation triggered.
 
-Reads: deliveries that have ended or are in doubt and are not recorded, and the accounts that failed. Writes: what people
-are shown (template use, when contact and website were last contacted), and `recorded_at`. Hands on: a trigger to
-*reserve slot*.
+Reads: deliveries that have ended or are in doubt and are not recorded, and the accounts that failed. Writes: what
+people are shown (template use, when contact and website were last contacted), and `recorded_at`. Hands on: a trigger
+to *reserve slot*.
 Trouble: a delivery is counted once, since counting and `recorded_at` are one transaction.
 """
 
@@ -19,7 +19,9 @@ from .flow import TRIGGER, Handoff
 
 
 def run(delivery_ids: Sequence[int]) -> list[Handoff]:
-    """Count those of `delivery_ids` that are not recorded; check the health of accounts that failed; return a trigger."""
+    """Count those of `delivery_ids` that are not recorded; check the health of accounts that failed; return a
+    trigger.
+    """
     with database.transaction():
         now = database.now()
         due = of_ids(delivery_ids) & Delivery.state.in_(RECORDED) & Delivery.recorded_at.is_null()

@@ -32,7 +32,8 @@ def run(delivery_ids: Sequence[int]) -> list[Handoff]:
 
 
 def rerender(template_id: int) -> tuple[list[int], dict[int, str]]:
-    """Render what is `ready` or `reserved` with a template anew; slots go back first. What can't be rendered keeps its words.
+    """Render what is `ready` or `reserved` with a template anew; slots go back first. What can't be rendered keeps
+    its words.
 
     Returns:
         The ids that have new words, and the problems of the others by id.
@@ -93,7 +94,5 @@ def _with_what_it_needs(which: Any) -> list[Delivery]:
 def _fail(errors: dict[int, str]) -> None:
     if not errors:
         return
-    failed = move(
-        State.CLEARED, State.FAILED, of_ids(errors), reason=Reason.TEMPLATE_ERROR, detail=by_id(errors)
-    )
+    failed = move(State.CLEARED, State.FAILED, of_ids(errors), reason=Reason.TEMPLATE_ERROR, detail=by_id(errors))
     file_deliveries({i: (Reason.TEMPLATE_ERROR, errors[i]) for i in failed}, database.now())

@@ -1,8 +1,9 @@
 """Stage 4, the throttle: the head of the backlog gets an account and a minute.
 
-A message to this stage is a trigger, not a ticket: whatever ids it carries, the stage takes the head of the whole backlog.
-Reads: accounts, slots and backlog as they stand. Writes: slots (`ready` → `reserved`), slots brought forward or handed over,
-and `wake_at`. Hands on: each new slot to *deliver*, at its time; a wake-up to itself.
+A message to this stage is a trigger, not a ticket: whatever ids it carries, the stage takes the head of the whole
+backlog.
+Reads: accounts, slots and backlog as they stand. Writes: slots (`ready` → `reserved`), slots brought forward or
+handed over, and `wake_at`. Hands on: each new slot to *deliver*, at its time; a wake-up to itself.
 Trouble: one stage at a time decides, under one lock; what was reserved and not published is the sweep's.
 """
 
@@ -149,13 +150,13 @@ def _move(slots: Sequence[Slot], held: dict[int, Held]) -> list[Handoff]:
 
 
 def _to_deliver(slots: Iterable[tuple[Slot, list[int], str]]) -> list[Handoff]:
-    return [
-        Handoff(Stage.DELIVER, ids, not_before=slot.send_at, slot_token=token) for slot, ids, token in slots if ids
-    ]
+    return [Handoff(Stage.DELIVER, ids, not_before=slot.send_at, slot_token=token) for slot, ids, token in slots if ids]
 
 
 def _wake_moves(wake_at: dt.datetime | None, now: dt.datetime) -> bool:
-    """Tell whether the next moment that matters is nearer than the one whose wake-up is under way, or that one has passed."""
+    """Tell whether the next moment that matters is nearer than the one whose wake-up is under way, or that one has
+    passed.
+    """
     stored = control().wake_at
     if stored is not None and stored <= now:
         return True

@@ -1,4 +1,6 @@
-"""SMTP passwords at rest: encrypted with Fernet, by the keys of SECRET_KEY or of a key file that only its owner can read."""
+"""SMTP passwords at rest: encrypted with Fernet, by the keys of SECRET_KEY or of a key file that only its owner can
+read.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +28,9 @@ def key_file() -> Path:
 
 
 def encrypt(password: str) -> str:
-    """Return the encrypted form, with the newest key."""
+    """Return the encrypted form, with the newest key; where there is no key at all, one is made in `key_file()`."""
+    if settings().secret_key is None and not key_file().exists():
+        _make_key(key_file())
     return _keys().encrypt(password.encode()).decode()
 
 
@@ -38,15 +42,10 @@ def decrypt(token: str) -> str:
         raise PasswordUnreadableError("SECRET_KEY (or the key file) does not decrypt an SMTP password") from None
 
 
-def make_key_if_none() -> Path | None:
-    """Make a key file where there is no key at all; return its path if it was made now."""
-    path = key_file()
-    if settings().secret_key is not None or path.exists():
-        return None
+def _make_key(path: Path) -> None:
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     with os.fdopen(descriptor, "wb") as file:
         file.write(Fernet.generate_key() + b"\n")
-    return path
 
 
 def _keys() -> MultiFernet:

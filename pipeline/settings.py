@@ -87,9 +87,7 @@ def _fernet_keys(value: SecretStr | None) -> SecretStr | None:
         for key in value.get_secret_value().split(",") if value else ():
             Fernet(key.strip())
     except ValueError:
-        raise ValueError(
-            "allowed: Fernet keys (32 bytes, URL-safe base64), comma separated, newest first"
-        ) from None
+        raise ValueError("allowed: Fernet keys (32 bytes, URL-safe base64), comma separated, newest first") from None
     return value
 
 
@@ -236,19 +234,13 @@ def settings() -> Settings:
 def _one_line(error: ValidationError) -> str:
     first = error.errors(include_url=False)[0]
     name = str(first["loc"][0])
-    message = (
-        first["msg"].removeprefix("Value error, ")
-        if first["type"] == "value_error"
-        else _allowed_number(name)
-    )
+    message = first["msg"].removeprefix("Value error, ") if first["type"] == "value_error" else _allowed_number(name)
     return f"{name.upper()}={_shown(name, str(first['input']))}: {message}"
 
 
 def _allowed_number(name: str) -> str:
     field = Settings.model_fields[name]
-    limits = {
-        key: getattr(rule, key) for rule in field.metadata for key in ("ge", "gt", "le") if hasattr(rule, key)
-    }
+    limits = {key: getattr(rule, key) for rule in field.metadata for key in ("ge", "gt", "le") if hasattr(rule, key)}
     low = f"from {limits['ge']}" if "ge" in limits else f"above {limits['gt']}, up"
     return f"allowed: a {'whole ' if field.annotation is int else ''}number {low} to {limits['le']}"
 

@@ -1,8 +1,9 @@
 """The SMTP dialogue, up to and after the dot, over connections that are kept: one live connection for each account.
 
 Reads: an account's endpoint and an envelope. Returns: a `Result` for every trouble; nothing of a dialogue is raised.
-The steps are apart so that the caller can claim between them: `offer` sends everything but the final dot, `finish` sends the
-dot and reads the reply, `abandon` closes the connection, which makes the server throw the message away (RFC 5321 4.1.1.5).
+The steps are apart so that the caller can claim between them: `offer` sends everything but the final dot, `finish`
+sends the dot and reads the reply, `abandon` closes the connection, which makes the server throw the message away (RFC
+5321 4.1.1.5).
 """
 
 from __future__ import annotations
@@ -46,7 +47,7 @@ class Endpoint:
     data_timeout: float = 600
 
 
-class _Trouble(Exception):
+class _StepError(Exception):
     """A step of the dialogue did not go well."""
 
     def __init__(self, result: Result) -> None:
@@ -62,7 +63,7 @@ class _BoundedReplies:
     def getreply(self) -> tuple[int, bytes]:
         if self.file is None:
             self.file = self.sock.makefile("rb")  # type: ignore[attr-defined]
-        lines = []
+        lines: list[bytes] = []
         while len(lines) < MAX_REPLY_LINES:
             line = self.file.readline(MAX_REPLY_LINE + 1)
             if not line:
@@ -116,7 +117,9 @@ class _Connection:
 
 
 class Connections:
-    """The connections of this process, kept between messages. Safe for threads; a connection is used by one at a time."""
+    """The connections of this process, kept between messages. Safe for threads; a connection is used by one at a
+    time.
+    """
 
     def __init__(self) -> None:
         """Start with none."""
@@ -191,13 +194,14 @@ class Transaction:
         """Send envelope, headers and body without the final dot.
 
         Returns:
-            None: the server waits for the dot. A Result: it won't have the message, and why; nothing was sent to anybody.
+            None: the server waits for the dot. A Result: it won't have the message, and why; nothing was sent to
+            anybody.
         """
         try:
             self.connection = self._take()
             self._envelope(self.connection.smtp, envelope)
             _guarded(Phase.BODY, lambda smtp: smtp.send(_dot_stuffed(envelope.data)), self.connection.smtp)
-        except _Trouble as trouble:
+        except _StepError as trouble:
             if trouble.result.reply.code in (None, 421) or trouble.result.phase is Phase.BODY:
                 self.abandon()
             return trouble.result
@@ -215,7 +219,8 @@ class Transaction:
                 smtp.sock.settimeout(self._endpoint.data_timeout)
             smtp.send(b".\r\n")
             reply = _reply(smtp.getreply())
-            smtp.sock.settimeout(self._endpoint.timeout)
+            if smtp.sock is not None:
+                smtp.sock.settimeout(self._endpoint.timeout)
         except (OSError, smtplib.SMTPException, ValueError) as error:
             self.abandon()
             return judge_failure(Phase.DOT, error)
@@ -233,7 +238,7 @@ class Transaction:
         options = ""
         if envelope.needs_smtputf8:
             if not smtp.has_extn("smtputf8"):
-                raise _Trouble(_refused(Verdict.RECIPIENT_FOR_NOW, Phase.MAIL, "SMTPUTF8 is not offered"))
+                raise _StepError(_refused(Verdict.RECIPIENT_FOR_NOW, Phase.MAIL, "SMTPUTF8 is not offered"))
             options += " SMTPUTF8 BODY=8BITMIME"
         if smtp.has_extn("size"):
             options += f" SIZE={len(envelope.data)}"
@@ -246,18 +251,20 @@ class Transaction:
             self._in_one_write(smtp, commands)
             return
         for phase, command, wanted in commands:
-            reply = _guarded(phase, lambda s, c=command: _reply(s.docmd(c)), smtp)
+            reply = _guarded(phase, functools.partial(_command, command), smtp)
             _demand(phase, reply, wanted)
 
     def _in_one_write(self, smtp: smtplib.SMTP, commands: tuple[tuple[Phase, str, int], ...]) -> None:
         """RFC 2920: all commands, then all replies; the first that is not as wanted counts."""
         lines = "".join(f"{command}\r\n" for _, command, _ in commands).encode()
         _guarded(Phase.MAIL, lambda s: s.send(lines), smtp)
-        replies = [(phase, _guarded(phase, lambda s: _reply(s.getreply()), smtp), wanted) for phase, _, wanted in commands]
+        replies = [
+            (phase, _guarded(phase, lambda s: _reply(s.getreply()), smtp), wanted) for phase, _, wanted in commands
+        ]
         try:
             for phase, reply, wanted in replies:
                 _demand(phase, reply, wanted)
-        except _Trouble:
+        except _StepError:
             if replies[-1][1].code == 354:
                 # The server waits for a message all the same: only closing takes that back.
                 self.abandon()
@@ -268,7 +275,7 @@ def log_in_and_out(endpoint: Endpoint) -> Result | None:
     """Log in and send nothing; return None if that went well, else what came of it."""
     try:
         _Connection(endpoint, _log_in(endpoint)).close(politely=True)
-    except _Trouble as trouble:
+    except _StepError as trouble:
         return trouble.result
     return None
 
@@ -282,12 +289,12 @@ def _log_in(endpoint: Endpoint) -> smtplib.SMTP:
         _hello(smtp)
         if endpoint.security is Security.STARTTLS:
             if not smtp.has_extn("starttls"):
-                raise _Trouble(_refused(Verdict.ACCOUNT_FOR_NOW, Phase.TLS, "STARTTLS is not offered"))
+                raise _StepError(_refused(Verdict.ACCOUNT_FOR_NOW, Phase.TLS, "STARTTLS is not offered"))
             _guarded(Phase.TLS, lambda s: s.starttls(context=context), smtp)
             _hello(smtp)
         if endpoint.username is not None:
             _authenticate(smtp, endpoint.username, endpoint.password or "")
-    except _Trouble:
+    except _StepError:
         smtp.close()
         raise
     return smtp
@@ -313,25 +320,29 @@ def _hello(smtp: smtplib.SMTP) -> None:
 
 def _authenticate(smtp: smtplib.SMTP, username: str, password: str) -> None:
     if not smtp.has_extn("auth"):
-        raise _Trouble(_refused(Verdict.ACCOUNT_FOR_NOW, Phase.AUTH, "AUTH is not offered on this connection"))
+        raise _StepError(_refused(Verdict.ACCOUNT_FOR_NOW, Phase.AUTH, "AUTH is not offered on this connection"))
     _guarded(Phase.AUTH, lambda s: s.login(username, password), smtp)
 
 
 def _guarded(phase: Phase, step: Callable[[Any], Any], smtp: smtplib.SMTP | None) -> Any:
-    """Do a step; whatever goes wrong becomes a _Trouble with the phase."""
+    """Do a step; whatever goes wrong becomes a _StepError with the phase."""
     try:
         return step(smtp)
     except smtplib.SMTPResponseException as error:
         reply = _reply((error.smtp_code, error.smtp_error))
-        raise _Trouble(Result(judge(phase, reply), phase, reply)) from None
+        raise _StepError(Result(judge(phase, reply), phase, reply)) from None
     except (OSError, smtplib.SMTPException, ValueError) as error:
-        raise _Trouble(judge_failure(phase, error)) from None
+        raise _StepError(judge_failure(phase, error)) from None
 
 
 def _demand(phase: Phase, reply: Reply, wanted: int) -> None:
     good = reply.code == wanted or (wanted == 250 and reply.code in (251, 252))
     if not good:
-        raise _Trouble(Result(judge(phase, reply), phase, reply))
+        raise _StepError(Result(judge(phase, reply), phase, reply))
+
+
+def _command(command: str, smtp: smtplib.SMTP) -> Reply:
+    return _reply(smtp.docmd(command))
 
 
 def _refused(verdict: Verdict, phase: Phase, text: str) -> Result:

@@ -1,7 +1,7 @@
 """Whose fault a reply is: the one table. Everyone else passes the verdict on as a value. Pure.
 
-A row matches by the phase of the dialogue, the reply code, the enhanced status code (RFC 3463) and the text; the first that
-matches decides. What no row knows is decided by the class of the code and the phase: see `_DEFAULTS`.
+A row matches by the phase of the dialogue, the reply code, the enhanced status code (RFC 3463) and the text; the
+first that matches decides. What no row knows is decided by the class of the code and the phase: see `_DEFAULTS`.
 """
 
 from __future__ import annotations
@@ -114,7 +114,8 @@ TABLE = (
     # --- quotas: the provider says "enough for today" -------------------------------------------------------------
     # Google: 550 5.4.5 Daily user sending limit exceeded (support.google.com/a/answer/3726730)
     _Row(Verdict.ACCOUNT_QUOTA, enhanced=r"[45]\.4\.5"),
-    # Google Workspace trial and relay limits: 421 4.7.0 / 550 5.7.1 … sending limit; Exchange Online 5.1.90, 5.2.2 submission quota
+    # Google Workspace trial and relay limits: 421 4.7.0 / 550 5.7.1 … sending limit; Exchange Online 5.1.90, 5.2.2
+    # submission quota
     _Row(
         Verdict.ACCOUNT_QUOTA,
         text=r"(daily|hourly|user|message|sending|submission|recipient|rate).{0,30}(limit|quota).{0,30}(exceeded|reached)"
@@ -122,7 +123,8 @@ TABLE = (
         r"|can't send any more messages today|SubmissionQuotaExceeded",
     ),
     _Row(Verdict.ACCOUNT_QUOTA, codes="550", enhanced=r"5\.1\.90"),
-    # Amazon SES: 454 Throttling failure: Daily message quota exceeded; Maximum sending rate exceeded (docs.aws.amazon.com/ses, SMTP errors)
+    # Amazon SES: 454 Throttling failure: Daily message quota exceeded; Maximum sending rate exceeded
+    # (docs.aws.amazon.com/ses, SMTP errors)
     _Row(Verdict.ACCOUNT_QUOTA, codes="454", text=r"daily message quota"),
     _Row(Verdict.ACCOUNT_FOR_NOW, codes="454", text=r"throttling|sending rate"),
     # --- the login --------------------------------------------------------------------------------------------------
@@ -145,30 +147,50 @@ TABLE = (
     _Row(Verdict.CONTENT, _SENDER, codes="552"),
     _Row(Verdict.ACCOUNT_FOR_NOW, _SENDER),
     # --- the account's reputation: not the recipient's doing ---------------------------------------------------------
-    # Google 421 4.7.0, 421 4.7.28 unusual rate; Exchange Online 451 4.7.500 server busy; Postfix 421 too many connections
+    # Google 421 4.7.0, 421 4.7.28 unusual rate; Exchange Online 451 4.7.500 server busy; Postfix 421 too many
+    # connections
     _Row(Verdict.ACCOUNT_FOR_NOW, codes="421"),
-    _Row(Verdict.ACCOUNT_FOR_NOW, codes=r"4\d\d", enhanced=r"4\.7\.(0|28|5\d\d|650)", text=r"rate|busy|unusual|reputation"),
-    _Row(Verdict.ACCOUNT_FOR_NOW, codes=r"5\d\d", text=r"(client host|ip).{0,80}(blocked|blacklist|block list|spamhaus|reputation)"),
+    _Row(
+        Verdict.ACCOUNT_FOR_NOW,
+        codes=r"4\d\d",
+        enhanced=r"4\.7\.(0|28|5\d\d|650)",
+        text=r"rate|busy|unusual|reputation",
+    ),
+    _Row(
+        Verdict.ACCOUNT_FOR_NOW,
+        codes=r"5\d\d",
+        text=r"(client host|ip).{0,80}(blocked|blacklist|block list|spamhaus|reputation)",
+    ),
     # --- the recipient, for now --------------------------------------------------------------------------------------
     # greylisting (RFC 6647), and mailbox full (RFC 3463 X.2.2): 552 5.2.2 is for now too: it will be emptied
     _Row(Verdict.RECIPIENT_FOR_NOW, text=r"gr[ea]y-?list"),
     _Row(Verdict.RECIPIENT_FOR_NOW, enhanced=r"[45]\.2\.2"),
-    _Row(Verdict.RECIPIENT_FOR_NOW, codes=r"[45]52", text=r"mailbox (is )?full|over ?quota|quota exceeded|insufficient.{0,20}storage"),
-    # --- the content ---------------------------------------------------------------------------------------------------
+    _Row(
+        Verdict.RECIPIENT_FOR_NOW,
+        codes=r"[45]52",
+        text=r"mailbox (is )?full|over ?quota|quota exceeded|insufficient.{0,20}storage",
+    ),
+    # --- the content -------------------------------------------------------------------------------------------------
     # RFC 3463 X.3.4 message too big, X.6.x, X.7.1 policy after DATA; Google 5.7.1 unsolicited, 5.7.26 unauthenticated
     _Row(Verdict.CONTENT, enhanced=r"5\.(3\.4|2\.3|6\.\d+)"),
-    _Row(Verdict.CONTENT, codes=r"5\d\d", text=r"spam|unsolicited|junk|virus|malware|phish|content (rejected|blocked)|policy violation"),
+    _Row(
+        Verdict.CONTENT,
+        codes=r"5\d\d",
+        text=r"spam|unsolicited|junk|virus|malware|phish|content (rejected|blocked)|policy violation",
+    ),
     _Row(Verdict.CONTENT, _CONTENT, codes=r"5\d\d", enhanced=r"5\.7\.\d+"),
     _Row(Verdict.CONTENT, codes="552"),
-    # --- the recipient, for good -----------------------------------------------------------------------------------------
-    # RFC 3463 X.1.x bad address, X.2.1 mailbox disabled, X.4.x no route, 5.0.0; Exchange 550 5.4.1 access denied, 5.7.1 rejected by the recipient's rules
+    # --- the recipient, for good -------------------------------------------------------------------------------------
+    # RFC 3463 X.1.x bad address, X.2.1 mailbox disabled, X.4.x no route, 5.0.0; Exchange 550 5.4.1 access denied,
+    # 5.7.1 rejected by the recipient's rules
     _Row(Verdict.RECIPIENT_FOR_GOOD, codes=r"5\d\d", enhanced=r"5\.(1\.\d+|2\.1|4\.\d+)"),
     _Row(Verdict.RECIPIENT_FOR_GOOD, _ENVELOPE, codes=r"55[0134]"),
     _Row(
         Verdict.RECIPIENT_FOR_GOOD,
         codes=r"5\d\d",
-        text=r"(no such|unknown|invalid|unrouteable|does not exist|doesn't exist|disabled|not found).{0,40}(user|recipient|mailbox|address|account)"
-        r"|(user|recipient|mailbox|address|account).{0,60}(unknown|not found|does not exist|doesn't exist|rejected|unavailable|disabled|inactive)",
+        text=r"(no such|unknown|invalid|unrouteable|disabled).{0,40}(user|recipient|mailbox|address|account)"
+        r"|(user|recipient|mailbox|address|account).{0,60}"
+        r"(unknown|not found|does not exist|doesn't exist|rejected|unavailable|disabled|inactive)",
     ),
 )
 
@@ -184,8 +206,8 @@ _DEFAULTS = (
 def judge(phase: Phase, reply: Reply) -> Verdict:
     """Return what a reply to a command of `phase` means.
 
-    A reply that no server may give there (a 3yz, garbage) is the account's trouble before the dot; after the dot nobody can
-    know what has become of the mail (RFC 1047).
+    A reply that no server may give there (a 3yz, garbage) is the account's trouble before the dot; after the dot
+    nobody can know what has become of the mail (RFC 1047).
     """
     if phase is Phase.DOT and reply.code is not None and 200 <= reply.code < 300:
         return Verdict.ACCEPTED
@@ -198,8 +220,8 @@ def judge(phase: Phase, reply: Reply) -> Verdict:
 def judge_failure(phase: Phase, error: Exception) -> Result:
     """Return what a failure without a reply means, in words that describe it.
 
-    A connection that can't be made, TLS that can't be trusted or a timeout before the dot is the account's trouble; after
-    the dot nobody can know.
+    A connection that can't be made, TLS that can't be trusted or a timeout before the dot is the account's trouble;
+    after the dot nobody can know.
     """
     kinds: Iterable[tuple[type[Exception] | tuple[type[Exception], ...], str]] = (
         (ssl.SSLCertVerificationError, "the server's certificate is not trusted"),

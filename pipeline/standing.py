@@ -1,4 +1,5 @@
-"""How accounts and backlog stand: everything the throttle decides by, in a fixed number of statements; and slots given back.
+"""How accounts and backlog stand: everything the throttle decides by, in a fixed number of statements; and slots
+given back.
 
 Reads through indexes: attempts of today, the last of each account, the head of the backlog. Nothing is a counter.
 """
@@ -120,7 +121,9 @@ def accounts(now: dt.datetime, held: dict[int, Held]) -> list[Account]:
 
 
 def backlog(now: dt.datetime, end: dt.datetime | None, size: int, capacity: int) -> Backlog:
-    """Return the head of what waits, at most `size`, and how many may go before `end` (None: now), at most `capacity`."""
+    """Return the head of what waits, at most `size`, and how many may go before `end` (None: now), at most
+    `capacity`.
+    """
     may_go = Delivery.not_before.is_null() | (Delivery.not_before <= now)
     head = list(_waiting().where(may_go).order_by(Delivery.priority.desc(), Delivery.id).limit(size))
     by_end = Delivery.not_before.is_null() | (Delivery.not_before < (end or now))
@@ -149,7 +152,9 @@ def give_back(
     template_ids: Iterable[int] | None = None,
     delivery_ids: Iterable[int] | None = None,
 ) -> list[int]:
-    """Take unclaimed slots back, of all deliveries or of those named; return which are `ready` again. In the caller's transaction."""
+    """Take unclaimed slots back, of all deliveries or of those named; return which are `ready` again. In the
+    caller's transaction.
+    """
     database.lock_throttle()
     which = _RESERVED
     for column, ids in (

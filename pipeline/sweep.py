@@ -1,7 +1,7 @@
 """The sweep: what the broker lost is put back on the route, and what nobody can know is marked.
 
-Reads: deliveries that have stood still, and claims without an outcome. Writes: `nudged_at`; `in_doubt`. Hands on: each row
-to the stage that takes it, at most once in NUDGE_EVERY, for ever: the sweep fails nobody.
+Reads: deliveries that have stood still, and claims without an outcome. Writes: `nudged_at`; `in_doubt`. Hands on:
+each row to the stage that takes it, at most once in NUDGE_EVERY, for ever: the sweep fails nobody.
 Trouble: two sweeps at once nudge a row once, since the nudge is a guarded UPDATE.
 """
 
@@ -24,7 +24,8 @@ STANDS_STILL = dt.timedelta(minutes=2)
 NUDGE_EVERY = dt.timedelta(minutes=10)
 #: Seconds beyond MAIL_MAX_LATENESS after which a slot's message counts as lost.
 SLOT_GRACE = dt.timedelta(seconds=60)
-#: A claim without an outcome is in doubt after this: longer than any timeout of the dialogue (20 min with the defaults).
+#: A claim without an outcome is in doubt after this: longer than any timeout of the dialogue (20 min with the
+#: defaults).
 IN_DOUBT_GRACE = dt.timedelta(minutes=9)
 
 
@@ -63,12 +64,16 @@ def refill() -> list[Handoff]:
 
 
 def in_doubt_after() -> dt.timedelta:
-    """Return the time after which no outcome of a claim can come any more: all timeouts of the dialogue, and a grace."""
+    """Return the time after which no outcome of a claim can come any more: all timeouts of the dialogue, and a
+    grace.
+    """
     return dt.timedelta(seconds=settings().mail_smtp_timeout + settings().mail_data_timeout) + IN_DOUBT_GRACE
 
 
 def mark_in_doubt(claimed_before: dt.datetime) -> list[int]:
-    """Mark deliveries whose claim is older and has no outcome; return their ids. Their attempts keep counting for their day."""
+    """Mark deliveries whose claim is older and has no outcome; return their ids. Their attempts keep counting for
+    their day.
+    """
     with database.transaction():
         open_claims = Attempt.select(Attempt.token).where(
             (Attempt.outcome == Outcome.OPEN) & (Attempt.claimed_at <= claimed_before)

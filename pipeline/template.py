@@ -111,7 +111,8 @@ def render(compiled: Compiled, contact: Contact, website: Website | None) -> Par
     """Render for one contact.
 
     Raises:
-        TemplateError: an undefined variable, an error in an expression, a subject of several lines, too much or too slow.
+        TemplateError: an undefined variable, an error in an expression, a subject of several lines, too much or too
+        slow.
     """
     variables = _variables(contact, website)
     done = {name: _render_part(name, *part, variables) for name, part in compiled.parts.items()}

@@ -29,7 +29,9 @@ _LONG_AGO = dt.datetime.min.replace(tzinfo=dt.UTC)
 
 @dataclass(frozen=True)
 class Waiting:
-    """A delivery that may go now. `failed_by`: accounts that have failed it. `share`: −1 to 1, the jitter's direction and size."""
+    """A delivery that may go now. `failed_by`: accounts that have failed it. `share`: −1 to 1, the jitter's
+    direction and size.
+    """
 
     id: int
     priority: int = 0
@@ -48,7 +50,9 @@ class Slot:
 
 @dataclass(frozen=True)
 class Account:
-    """An account that is switched on and not paused, as it stands: today's limit, what of it is used, its slot, its last sends."""
+    """An account that is switched on and not paused, as it stands: today's limit, what of it is used, its slot, its
+    last sends.
+    """
 
     id: int
     limit: int
@@ -71,7 +75,9 @@ class Account:
 
 @dataclass(frozen=True)
 class Backlog:
-    """What waits: the head in order of priority and age, and how many may go before today's end (counted up to the capacity)."""
+    """What waits: the head in order of priority and age, and how many may go before today's end (counted up to the
+    capacity).
+    """
 
     head: tuple[Waiting, ...] = ()
     count: int = 0
@@ -100,7 +106,9 @@ class Rules:
 
 @dataclass(frozen=True)
 class Decision:
-    """What is to change: new slots, slots brought forward, slots handed over (their deliveries are the new ones), and the next moment that matters."""
+    """What is to change: new slots, slots brought forward, slots handed over (their deliveries are the new ones),
+    and the next moment that matters.
+    """
 
     reserved: tuple[Slot, ...] = ()
     moved: tuple[Slot, ...] = ()
@@ -230,7 +238,9 @@ def _pace(
 
 
 def _hand_over(slots: Sequence[Slot], head: Iterable[Waiting]) -> tuple[dict[int, Slot], list[Waiting]]:
-    """Give the soonest slots to deliveries of higher priority; return the changed slots by account, and what waits then."""
+    """Give the soonest slots to deliveries of higher priority; return the changed slots by account, and what waits
+    then.
+    """
     waiting = [(-w.priority, w.id, w) for w in head]
     heapq.heapify(waiting)
     changed: dict[int, Slot] = {}
@@ -258,7 +268,9 @@ def _bring_forward(slots: Sequence[Slot], accounts: dict[int, Account], pace: _P
 def _reserve(
     accounts: Sequence[Account], waiting: Sequence[Waiting], pace: _Pace, *, taken: int
 ) -> tuple[list[Slot], list[Waiting]]:
-    """Deal what waits to the free accounts: fewest used, then longest idle, then lowest id. Return slots and the rest."""
+    """Deal what waits to the free accounts: fewest used, then longest idle, then lowest id. Return slots and the
+    rest.
+    """
     usable = {a.id for a in accounts if a.left and not a.is_cooling(pace.now)}
     by_id = {a.id: a for a in accounts}
     free = [_turn(a, 0) for a in accounts if a.id in usable and a.slot is None and not a.sending]
@@ -307,7 +319,13 @@ def _next_account(free: list[_Turn], usable: set[int], delivery: Waiting) -> int
 
 
 def _moments(
-    accounts: Sequence[Account], backlog: Backlog, now: dt.datetime, window: SendingWindow, *, left_over: bool, busy: bool
+    accounts: Sequence[Account],
+    backlog: Backlog,
+    now: dt.datetime,
+    window: SendingWindow,
+    *,
+    left_over: bool,
+    busy: bool,
 ) -> Iterator[dt.datetime]:
     """Yield the moments at which something deferred can go on; an account that is busy triggers when it has sent."""
     if backlog.next_not_before is not None:

@@ -1,7 +1,7 @@
 """The window: the hours and weekdays in which sending is allowed, in a time zone. Pure.
 
-All arithmetic is on the wall clock of the zone. A start that does not exist (spring) is the first instant after the gap; of
-an ambiguous time (autumn) a start takes the first and an end the second.
+All arithmetic is on the wall clock of the zone. A start that does not exist (spring) is the first instant after the
+gap; of an ambiguous time (autumn) a start takes the first and an end the second.
 """
 
 from __future__ import annotations
@@ -22,7 +22,8 @@ class SendingWindow:
     """When sending is allowed.
 
     Attributes:
-        intervals: wall-clock start (inside) and end (outside) of each; an end not after its start is on the next day. An
+        intervals: wall-clock start (inside) and end (outside) of each; an end not after its start is on the next day.
+            An
             interval belongs to the day on which it opens.
         zone: whose wall clock, and whose dates for daily limits.
         days: weekdays on which intervals open, 0 is Monday.
@@ -69,7 +70,9 @@ class SendingWindow:
         return min(self.closes_at(at), self.next_midnight(at))
 
     def next_chance(self, at: dt.datetime) -> dt.datetime:
-        """Return the next instant after today's end at which sending is allowed: midnight in an open window, else an opening."""
+        """Return the next instant after today's end at which sending is allowed: midnight in an open window, else
+        an opening.
+        """
         midnight = self.next_midnight(at)
         opening = self.next_opening(at)
         return midnight if midnight < opening and self.contains(midnight) else opening

@@ -1,7 +1,8 @@
 """The batch publisher: puts as many eligible contacts onto the route as there is capacity for.
 
 Reads: accounts' capacity today, what is on its way, eligible contacts. Hands on: contact ids to *select contacts*.
-Trouble: no capacity, no template, a closed window: it says so and ends well. Two at once: the stages skip what both picked.
+Trouble: no capacity, no template, a closed window: it says so and ends well. Two at once: the stages skip what both
+picked.
 """
 
 from __future__ import annotations

@@ -1,4 +1,5 @@
-"""The mail catcher of the demo and the tests: an SMTP server on loopback that keeps each accepted mail as an `.eml` file.
+"""The mail catcher of the demo and the tests: an SMTP server on loopback that keeps each accepted mail as an `.eml`
+file.
 
 It sends nothing on. A mail is on disk before its 250 (RFC 5321 6.1). Recipients can be refused, so that bounces, full
 mailboxes and refused content can be seen.
@@ -32,7 +33,7 @@ class Caught:
     message_id: str
     file: Path
     at: float
-    peer: tuple[str, int]
+    peer: object
 
 
 class Catcher:
@@ -82,7 +83,7 @@ class Catcher:
             file = self.folder / f"{number:04}-{_safe(recipient)}.eml"
             _write_for_good(file, data)
             message_id = str(message_from_bytes(data)["Message-ID"])
-            caught = Caught(envelope.mail_from or "", recipient, message_id, file, time.time(), session.peer or ("", 0))
+            caught = Caught(envelope.mail_from or "", recipient, message_id, file, time.time(), session.peer)
             self.mails.append(caught)
         return "250 2.0.0 OK: kept"
 

@@ -1,7 +1,7 @@
 """The demo: the whole route on sample data, embedded, with a mail catcher on loopback. Nothing leaves the machine.
 
-Reads: nothing but a number. Writes: a folder with a database, the mails as `.eml` files, and the sample files it imports.
-It ends with what each contact became and what to do next.
+Reads: nothing but a number. Writes: a folder with a database, the mails as `.eml` files, and the sample files it
+imports. It ends with what each contact became and what to do next.
 """
 
 from __future__ import annotations
@@ -97,7 +97,12 @@ def _make_folder(folder: Path) -> None:
 def _people(number: int) -> Iterator[dict[str, str]]:
     """Yield sample contacts: ten that show what can happen, the others ordinary."""
     for i in range(1, number + 1):
-        yield {"email": f"person{i}@site{i}.example", "name": f"Person {i}", "website": f"site{i}.example", "topic": "bees"}
+        yield {
+            "email": f"person{i}@site{i}.example",
+            "name": f"Person {i}",
+            "website": f"site{i}.example",
+            "topic": "bees",
+        }
     special: list[tuple[str, str, str, str]] = [
         ("colleague@site1.example", "A colleague of Person 1", "site1.example", "bees"),
         ("j.doe@gmail.com", "Jo Doe", "jodoe.example", "tea"),
@@ -184,8 +189,7 @@ def _not_recorded() -> Any:
 def _report(folder: Path, mails: int, seconds: float) -> None:
     query = Delivery.select(Delivery, Contact).join(Contact).order_by(Delivery.id)
     rows = [
-        {"email": d.recipient, "state": d.state, "reason": d.reason, "detail": (d.detail or "")[:70]}
-        for d in query
+        {"email": d.recipient, "state": d.state, "reason": d.reason, "detail": (d.detail or "")[:70]} for d in query
     ]
     ordinary = [r for r in rows if r["reason"] == "accepted"]
     special = [r for r in rows if r["reason"] != "accepted"]

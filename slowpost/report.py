@@ -81,9 +81,8 @@ def _queues() -> list[dict[str, Any]]:
     if settings().broker_url == EMBEDDED:
         return []
     from actors import broker
-    from actors.topology import counts
 
     try:
-        return [{"queue": name, "messages": number} for name, number in counts(broker.channel).items()]
+        return [{"queue": name, "messages": number} for name, number in broker.counts().items()]
     finally:
         broker.close()

@@ -1,7 +1,7 @@
 """Long-running processes: `run` (workers and schedule in one), `worker` and `scheduler`.
 
-Reads: the settings. Trouble: SIGTERM and SIGINT end a process after the SMTP dialogues it is in; database or broker away
-at the start: it waits and says so.
+Reads: the settings. Trouble: SIGTERM and SIGINT end a process after the SMTP dialogues it is in; database or broker
+away at the start: it waits and says so.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from types import FrameType
 
@@ -54,7 +55,7 @@ def run(threads: int = THREADS, stop: threading.Event | None = None) -> None:
         try:
             while not stop.wait(LOOK_EVERY):
                 if settings().broker_url == EMBEDDED:
-                    seen = running.patiently(lambda after=seen: _look(after))
+                    seen = running.patiently(partial(_look, seen))
         finally:
             scheduler.shutdown()
     log.info("stopped")
@@ -73,7 +74,7 @@ def working(threads: int = THREADS) -> Iterator[int]:
     worker.start()
     try:
         for handoff in handoffs:
-            running.patiently(lambda handoff=handoff: running.publish([handoff]))
+            running.patiently(partial(running.publish, [handoff]))
         yield last
     finally:
         worker.stop()

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import click
@@ -13,7 +15,17 @@ from pipeline.flow import TRIGGER
 from pipeline.imports import ACCOUNT_COLUMNS, account_defaults
 
 from .shared import (
-    ID, Refused, as_json, emit, hand_over, import_options, reason, run_import, show_table, who, with_database,
+    ID,
+    Refused,
+    as_json,
+    emit,
+    hand_over,
+    import_options,
+    reason,
+    run_import,
+    show_table,
+    who,
+    with_database,
 )  # fmt: skip
 
 
@@ -44,15 +56,21 @@ def add(password_stdin: bool, as_json: bool, **given: str | None) -> None:
         raise Refused(f"there is an account {row['name']!r} already")
     if row.get("username"):
         password = _password(password_stdin)
-        made = secrets.make_key_if_none()
-        row["password"] = secrets.encrypt(password)
-        if made is not None:
-            click.echo(f"made a key that encrypts passwords: keep {made} safe, and back it up", err=True)
+        with _saying_where_the_key_is():
+            row["password"] = secrets.encrypt(password)
     with database.transaction():
         now = database.now()
         account = SmtpAccount.create(**account_defaults(now) | row | {"created_at": now, "updated_at": now})
     hand_over([TRIGGER])
     emit({"id": account.id, "name": account.name}, as_json, lambda: click.echo(f"account {account.id}: {account.name}"))
+
+
+@contextmanager
+def _saying_where_the_key_is() -> Iterator[None]:
+    was_there = secrets.key_file().exists()
+    yield
+    if secrets.key_file().exists() and not was_there:
+        click.echo(f"made a key that encrypts passwords: keep {secrets.key_file()} safe, and back it up", err=True)
 
 
 def _password(from_stdin: bool) -> str:
@@ -71,13 +89,31 @@ def _password(from_stdin: bool) -> str:
 def list_(as_json: bool) -> None:
     """List the accounts; passwords are never shown."""
     rows = [_row(a) for a in SmtpAccount.select().where(SmtpAccount.removed_at.is_null()).order_by(SmtpAccount.id)]
-    columns = {"id": "ID", "name": "NAME", "host": "HOST", "port": "PORT", "security": "SECURITY", "from_address": "FROM"}
+    columns = {
+        "id": "ID",
+        "name": "NAME",
+        "host": "HOST",
+        "port": "PORT",
+        "security": "SECURITY",
+        "from_address": "FROM",
+    }
     columns |= {"daily_limit": "LIMIT", "enabled": "ON", "paused": "PAUSED", "disabled_reason": "WHY OFF"}
     emit(rows, as_json, lambda: show_table(rows, columns, "no accounts: add one with `slowpost accounts add`"))
 
 
 def _row(account: SmtpAccount) -> dict[str, Any]:
-    shown = ("id", "name", "host", "port", "security", "username", "from_address", "from_name", "reply_to", "daily_limit")
+    shown = (
+        "id",
+        "name",
+        "host",
+        "port",
+        "security",
+        "username",
+        "from_address",
+        "from_name",
+        "reply_to",
+        "daily_limit",
+    )
     more = ("enabled", "disabled_reason", "cooling_until", "enabled_at", "created_at")
     return {k: getattr(account, k) for k in (*shown, *more)} | {"paused": account.paused_at is not None}
 
@@ -91,10 +127,8 @@ def import_(file: str, as_json: bool, strict: bool) -> None:
     Columns: host and from_address (required), name, port, security, username, password, from_name, reply_to, signature,
     daily_limit. An account whose name is there already is updated.
     """
-    made = secrets.make_key_if_none()
-    if made is not None:
-        click.echo(f"made a key that encrypts passwords: keep {made} safe, and back it up", err=True)
-    run_import(file, imports.accounts, as_json, strict=strict)
+    with _saying_where_the_key_is():
+        run_import(file, imports.accounts, as_json, strict=strict)
     hand_over([TRIGGER])
 
 

@@ -24,8 +24,9 @@ def contacts() -> None:
 def import_(file: str, as_json: bool, strict: bool) -> None:
     """Import contacts from a CSV file (- for stdin), as often as you like.
 
-    Columns: email (required), name, website (a domain or URL; made if new), priority (0 to 9), timezone, validated (yes or
-    no, default yes). Every other column reaches the template as contact.<column>. An address that is there is updated.
+    Columns: email (required), name, website (a domain or URL; made if new), priority (0 to 9), timezone, validated
+    (yes or no, default yes). Every other column reaches the template as contact.<column>. An address that is there is
+    updated.
     """
     run_import(file, imports.contacts, as_json, strict=strict)
 

@@ -14,7 +14,9 @@ from .shared import ID, Refused, as_json, emit, hand_over, reason, show_table, w
 
 @click.group()
 def dead() -> None:
-    """What was given up: messages nobody could process, and deliveries that failed. They wait for you, and never expire."""
+    """What was given up: messages nobody could process, and deliveries that failed. They wait for you, and never
+    expire.
+    """
 
 
 @dead.command("list")

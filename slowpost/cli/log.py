@@ -16,8 +16,8 @@ from models import Attempt, Delivery, SmtpAccount
 from .shared import as_json, emit, show_table, utc, with_database
 
 _COLUMNS = (
-    "id", "at", "delivery_id", "contact_id", "template_id", "account_id", "account", "local_on", "outcome", "charged_to",
-    "phase", "reply_code", "enhanced_code", "text",
+    "id", "at", "delivery_id", "contact_id", "template_id", "account_id", "account", "local_on", "outcome",
+    "charged_to", "phase", "reply_code", "enhanced_code", "text",
 )  # fmt: skip
 
 
@@ -38,7 +38,13 @@ def log(since: dt.datetime | None, as_csv: bool, as_json: bool) -> None:
         writer.writerows(row | {"at": utc(row["at"])} for row in rows)
         return
     found = list(rows)
-    columns = {"at": "AT", "contact_id": "CONTACT", "account": "ACCOUNT", "outcome": "OUTCOME", "charged_to": "CHARGED TO"}
+    columns = {
+        "at": "AT",
+        "contact_id": "CONTACT",
+        "account": "ACCOUNT",
+        "outcome": "OUTCOME",
+        "charged_to": "CHARGED TO",
+    }
     columns |= {"reply_code": "CODE", "text": "SERVER SAID"}
     emit(found, as_json, lambda: show_table(found, columns, "no attempts"))
 

@@ -30,7 +30,9 @@ def send(contact_id: int, template_id: int | None, priority: int | None, as_json
 
     source = entry.enter([contact_id], template_id=template_id, priority=priority)[0]
     emit(
-        {"contact_id": contact_id, "source": source}, as_json, lambda: click.echo(f"contact {contact_id} is on the route")
+        {"contact_id": contact_id, "source": source},
+        as_json,
+        lambda: click.echo(f"contact {contact_id} is on the route"),
     )
 
 
@@ -41,9 +43,7 @@ def send(contact_id: int, template_id: int | None, priority: int | None, as_json
 @click.option("--dry-run", is_flag=True, help="Only say who would be picked.")
 @as_json
 @with_database
-def publish(
-    limit: int | None, min_priority: int | None, template_id: int | None, dry_run: bool, as_json: bool
-) -> None:
+def publish(limit: int | None, min_priority: int | None, template_id: int | None, dry_run: bool, as_json: bool) -> None:
     """The batch publisher: put as many eligible contacts onto the route as there is capacity for today."""
     from schedules import publish_batch
 

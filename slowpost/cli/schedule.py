@@ -35,5 +35,7 @@ def check_health(as_json: bool) -> None:
 
     off = [{"id": a.id, "name": a.name} for a in job.run()]
     emit(
-        off, as_json, lambda: click.echo("\n".join(f"account {a['id']}: switched off" for a in off) or "all accounts are well")
+        off,
+        as_json,
+        lambda: click.echo("\n".join(f"account {a['id']}: switched off" for a in off) or "all accounts are well"),
     )

@@ -26,7 +26,7 @@ def init(as_json: bool) -> None:
     if queues:
         import actors
 
-        actors.broker.declare_queue("intake", ensure=True)
+        actors.broker.declare_topology()
         actors.broker.close()
 
     def show() -> None:

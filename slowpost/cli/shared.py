@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import functools
 import getpass
+import io
 import json
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -35,7 +36,7 @@ class Refused(click.ClickException):
     """What was asked for can't be done; the message says why. Exit code 1."""
 
 
-def problem_of(error: Exception) -> str | None:
+def problem_of(error: BaseException) -> str | None:
     """Return one line for what a person, or the surroundings, can have caused; None for a mistake of ours."""
     from pipeline.decisions import DecisionRefusedError
     from pipeline.faults import TroubleOutsideError
@@ -45,8 +46,8 @@ def problem_of(error: Exception) -> str | None:
     from pipeline.template import TemplateError
 
     expected = (
-        SettingsError, schema.NotMigratedError, database.DatabaseUrlError, FieldError, NotThereError, DecisionRefusedError,
-        BeingSentError, ImportRefusedError, TemplateError, TroubleOutsideError,
+        SettingsError, schema.NotMigratedError, database.DatabaseUrlError, FieldError, NotThereError,
+        DecisionRefusedError, BeingSentError, ImportRefusedError, TemplateError, TroubleOutsideError,
     )  # fmt: skip
     if isinstance(error, click.ClickException):
         return error.format_message()
@@ -59,7 +60,7 @@ def problem_of(error: Exception) -> str | None:
     return f"{error.strerror}: {error.filename}" if isinstance(error, OSError) and error.filename else None
 
 
-def _shown(error: Exception) -> str:
+def _shown(error: BaseException) -> str:
     return (str(error) or repr(error)).strip().splitlines()[0][:300] or type(error).__name__
 
 
@@ -157,7 +158,7 @@ def _plain(value: Any) -> Any:
 def open_text(path: str) -> Iterator[TextIO]:
     """Open a file, or stdin for `-`, as UTF-8 (a byte order mark is passed over); refuse what can't be read."""
     if path == "-":
-        yield click.get_text_stream("stdin", encoding="utf-8-sig")
+        yield io.TextIOWrapper(sys.stdin.buffer, encoding="utf-8-sig", newline="")
         return
     file = Path(path)
     if not file.is_file():
@@ -178,7 +179,9 @@ def read_text(path: str) -> str:
 
 
 def run_import(path: str, run: Callable[..., Any], as_json: bool, *, strict: bool) -> None:
-    """Import a file with progress and each refused line on stderr; exit 1 if nothing was taken, or, strict, if any was refused."""
+    """Import a file with progress and each refused line on stderr; exit 1 if nothing was taken, or, strict, if any
+    was refused.
+    """
     from pipeline.imports import ImportRefusedError, Listener
 
     refused: list[dict[str, Any]] = []
@@ -194,7 +197,7 @@ def run_import(path: str, run: Callable[..., Any], as_json: bool, *, strict: boo
             raise Refused(f"{path}: {error}") from None
     counts = {k: getattr(summary, k) for k in ("added", "updated", "unchanged", "refused")}
     emit(
-        counts | {"refused_lines": refused},
+        {**counts, "refused_lines": refused},
         as_json,
         lambda: click.echo(", ".join(f"{number} {word}" for word, number in counts.items())),
     )

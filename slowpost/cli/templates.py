@@ -53,7 +53,7 @@ def add(
     }
     if not fields.one_line(name):
         raise Refused("the name is empty")
-    if not values["text"].strip():
+    if not str(values["text"]).strip():
         raise Refused(f"{text_file}: it is empty")
     compile_template(EmailTemplate(**values))
     with database.transaction():
@@ -73,7 +73,14 @@ def list_(as_json: bool) -> None:
     query = EmailTemplate.select().order_by(EmailTemplate.id)
     shown = ("id", "name", "subject", "active", "times_used", "updated_at")
     rows = [{k: getattr(t, k) for k in shown} | {"paused": t.paused_at is not None} for t in query]
-    columns = {"id": "ID", "name": "NAME", "subject": "SUBJECT", "active": "ACTIVE", "paused": "PAUSED", "times_used": "SENT"}
+    columns = {
+        "id": "ID",
+        "name": "NAME",
+        "subject": "SUBJECT",
+        "active": "ACTIVE",
+        "paused": "PAUSED",
+        "times_used": "SENT",
+    }
     emit(rows, as_json, lambda: show_table(rows, columns, "no templates: add one with `slowpost templates add`"))
 
 
@@ -176,7 +183,7 @@ def _template(template_id: int) -> EmailTemplate:
     template = EmailTemplate.get_or_none(EmailTemplate.id == template_id)
     if template is None:
         raise Refused(f"there is no template {template_id}")
-    return template  # type: ignore[no-any-return]
+    return template
 
 
 def _rendered(template: EmailTemplate, contact_id: int) -> Parts:

@@ -20,7 +20,7 @@ def websites() -> None:
 def import_(file: str, as_json: bool, strict: bool) -> None:
     """Import websites from a CSV file (- for stdin), as often as you like.
 
-    Columns: domain (required), title, meets_requirements (yes or no, default yes). Every other column reaches the template
-    as website.<column>. A domain that is there is updated.
+    Columns: domain (required), title, meets_requirements (yes or no, default yes). Every other column reaches the
+    template as website.<column>. A domain that is there is updated.
     """
     run_import(file, imports.websites, as_json, strict=strict)

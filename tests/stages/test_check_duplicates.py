@@ -52,7 +52,9 @@ def test_all_reasons_that_hold_are_given(any_database: str, clock: Clock) -> Non
 
 
 @pytest.mark.parametrize(("days", "state"), [(89.99, State.SKIPPED), (90.01, State.CLEARED)])
-def test_an_address_may_be_mailed_again_after_90_days(any_database: str, clock: Clock, days: float, state: State) -> None:
+def test_an_address_may_be_mailed_again_after_90_days(
+    any_database: str, clock: Clock, days: float, state: State
+) -> None:
     contact = a_contact()
     sent_ago(clock, days, contact=contact)
     delivery = a_delivery(State.SELECTED, contact=contact)

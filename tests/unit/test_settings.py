@@ -92,9 +92,7 @@ def test_a_bad_value_stops_with_one_line_that_names_variable_value_and_what_is_a
         ("broker_url", "amqp://user:secret@a;http://user:secret@b", "amqp://***@b"),
     ],
 )
-def test_what_could_be_a_password_is_not_shown(
-    name: str, value: str, shown: str, configure: Configure
-) -> None:
+def test_what_could_be_a_password_is_not_shown(name: str, value: str, shown: str, configure: Configure) -> None:
     configure(**{name: value})
     with pytest.raises(SettingsError) as error:
         settings()
@@ -119,9 +117,7 @@ def test_the_example_names_every_setting_once() -> None:
 def test_the_example_holds_the_defaults(configure: Configure) -> None:
     Path(".env").write_text(EXAMPLE)
     assigned = re.findall(r"^([A-Z_]+)=", EXAMPLE, flags=re.MULTILINE)
-    with_default = [
-        name.upper() for name, field in Settings.model_fields.items() if field.default is not None
-    ]
+    with_default = [name.upper() for name, field in Settings.model_fields.items() if field.default is not None]
     assert sorted(assigned) == sorted(with_default)
     assert settings() == Settings(_env_file=None)
 
