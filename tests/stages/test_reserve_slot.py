@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from models import Control, Delivery, EmailTemplate, SmtpAccount, State, database
+from models import Attempt, Control, Delivery, EmailTemplate, Outcome, SmtpAccount, State, database
 from pipeline import reserve_slot, standing
 from pipeline.flow import Handoff, Stage
 from tests.builders import a_delivery, a_template, an_account
@@ -38,8 +38,6 @@ def slots() -> list[tuple[int, int, str]]:
 
 def claimed(delivery_id: int, at: dt.datetime) -> None:
     """Record that a reserved delivery was accepted at `at`."""
-    from models import Attempt, Outcome
-
     delivery = Delivery.get_by_id(delivery_id)
     Attempt.create(
         delivery=delivery,
@@ -57,7 +55,7 @@ def claimed(delivery_id: int, at: dt.datetime) -> None:
 def test_the_head_of_the_backlog_goes_first_by_priority_and_then_by_age(any_database: str, clock: Clock) -> None:
     clock.at = local(10)
     account = an_account()
-    old, urgent, other_urgent = (a_delivery(priority=p) for p in (0, 5, 5))
+    _old, urgent, _as_urgent = (a_delivery(priority=p) for p in (0, 5, 5))
 
     handoffs = reserve_slot.run()
 
@@ -181,7 +179,7 @@ def test_a_full_day_waits_for_the_next_one(any_database: str, clock: Clock) -> N
     first, second = a_delivery(), a_delivery()
     reserve_slot.run()
     claimed(first.id, clock.at)
-    assert reserve_slot.run() == [] and Control.get().wake_at == local(8, day=3)
+    assert reserve_slot.run() == [Handoff(Stage.RESERVE, not_before=local(8, day=3))]
     assert Delivery.get_by_id(second.id).state == State.READY
     clock.at = local(8, day=3)
     reserve_slot.run()
@@ -203,8 +201,6 @@ def test_rotation_is_fewest_used_then_longest_idle_then_lowest_id(any_database: 
 def test_an_account_that_failed_a_delivery_is_not_tried_again_while_another_is_usable(
     any_database: str, clock: Clock
 ) -> None:
-    from models import Attempt
-
     clock.at = local(9)
     failed, other = an_account(), an_account()
     delivery = a_delivery()
