@@ -1,0 +1,247 @@
+"""What the commands do, on the embedded default, and what programs read from them."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from pathlib import Path
+from typing import Any
+
+from models import Action, Attempt, Contact, Delivery, SmtpAccount, State, Suppression, database
+from slowpost.catcher import Catcher
+from tests.builders import a_contact, a_delivery, a_template, an_account
+from tests.cli.conftest import Result, Slowpost
+
+
+def parsed(result: Result) -> Any:
+    """Return the JSON a command printed."""
+    assert result.code == 0, result.err
+    return json.loads(result.out)
+
+
+def test_init_again_changes_nothing(ready: Slowpost) -> None:
+    assert parsed(ready("init", "--json")) == {"migrations": [], "queues_declared": False}
+
+
+def test_an_import_reports_refused_lines_and_can_be_run_again(ready: Slowpost) -> None:
+    lines = "email,name,website,priority,topic\nann@x.test,Ann,https://www.x.test/a,3,bees\nnobody,,,,\n"
+    first = ready("contacts", "import", "-", "--json", stdin=lines)
+    assert parsed(first) == {
+        "added": 1,
+        "updated": 0,
+        "unchanged": 0,
+        "refused": 1,
+        "refused_lines": [
+            {"line": 3, "reason": "email: 'nobody' is no e-mail address: An email address must have an @-sign."}
+        ],
+    }
+    assert parsed(ready("contacts", "import", "-", "--json", stdin=lines))["unchanged"] == 1
+    changed = lines.replace("ann@x.test,Ann", "ANN@x.test,Anna")
+    assert parsed(ready("contacts", "import", "-", "--json", stdin=changed))["updated"] == 1
+    (listed,) = parsed(ready("contacts", "list", "--json"))
+    assert (listed["email"], listed["name"], listed["website"]) == ("ANN@x.test", "Anna", "x.test")
+    assert (listed["priority"], listed["extra"]) == (3, {"topic": "bees"})
+
+
+def test_an_import_of_nothing_but_refused_lines_fails_and_a_strict_one_at_the_first(ready: Slowpost) -> None:
+    assert ready("contacts", "import", "-", stdin="email\nnobody\n").code == 1
+    assert ready("contacts", "import", "-", stdin="email\nnobody\nann@x.test\n").code == 0
+    assert ready("contacts", "import", "-", "--strict", stdin="email\nnobody\nann@x.test\n").code == 1
+
+
+def test_a_large_import_is_committed_as_it_goes(ready: Slowpost) -> None:
+    lines = "email\n" + "".join(f"p{i}@x.test\n" for i in range(1_200)) + '"unclosed\n'
+    assert parsed(ready("contacts", "import", "-", "--json", stdin=lines))["added"] == 1_200
+
+
+def test_a_password_is_stored_encrypted_and_never_shown(ready: Slowpost, tmp_path: Path) -> None:
+    words = ("accounts", "add", "--host", "h.test", "--from", "me@h.test", "--username", "me", "--password-stdin")
+    added = ready(*words, stdin="s3cret-w0rd\n")
+    assert added.code == 0
+    assert str(tmp_path / "slowpost.key") in added.err
+    assert (tmp_path / "slowpost.key").stat().st_mode & 0o777 == 0o600
+    everything = "".join(ready("accounts", *w).out for w in (["list"], ["list", "--json"])) + added.out + added.err
+    assert "s3cret" not in everything
+    assert b"s3cret" not in (tmp_path / "slowpost.db").read_bytes()
+    from pipeline import secrets
+
+    with database.connection():
+        assert secrets.decrypt(SmtpAccount.get().password) == "s3cret-w0rd"
+
+
+def test_forgetting_leaves_no_trace_of_the_person_and_refuses_them_for_good(ready: Slowpost, tmp_path: Path) -> None:
+    with database.connection():
+        contact = a_contact(email="Jo.Traceable@person.test", name="Jo Traceable", extra={"phone": "Traceable 1"})
+        sent = a_delivery(State.SENT, contact=contact, detail="to jo.traceable@person.test", text="Dear Traceable")
+        a_delivery(State.READY, contact=contact, text="Dear Traceable")
+        Attempt.create(
+            delivery=sent, account=an_account(), outcome="accepted", text="<jo.traceable@person.test> ok", token="t"
+        )
+    assert ready("contacts", "forget", str(contact.id), "--reason", "asked").code == 0
+    with database.connection():
+        dump = "".join(
+            repr(database.db.execute_sql(f'SELECT * FROM "{t}"').fetchall())  # noqa: S608
+            for t in database.db.get_tables()
+        )
+        assert "traceable" not in dump.lower()
+        assert sorted(d.state for d in Delivery.select()) == [State.CANCELLED, State.SENT]
+    again = ready("contacts", "import", "-", stdin="email\njo.traceable@person.test\n")
+    assert again.code == 1
+    assert "asked to be forgotten" in again.err
+
+
+def test_send_beside_an_embedded_run_does_stage_1_and_wakes_it(ready: Slowpost) -> None:
+    with database.connection():
+        contact = a_contact()
+        a_template()
+    assert ready("send", str(contact.id), "--priority", "7").code == 0
+    from models.control import control
+
+    with database.connection():
+        delivery = Delivery.get()
+        assert (delivery.state, delivery.priority) == (State.SELECTED, 7)
+        assert control().wake_at is not None
+
+
+def test_pause_and_resume_say_what_they_did_and_are_recorded(ready: Slowpost) -> None:
+    with database.connection():
+        an_account()
+    assert ready("pause", "--account", "1", "--reason", "holiday").out == "account 1: paused\n"
+    assert ready("pause", "--account", "1").out == "account 1: was paused already\n"
+    assert parsed(ready("status", "--json"))["accounts"][0]["state"] == "paused"
+    assert ready("resume", "--account", "1").out == "account 1: resumed\n"
+    with database.connection():
+        assert [(a.verb, a.subject, a.reason) for a in Action.select()] == [
+            ("pause", "account 1", "holiday"),
+            ("resume", "account 1", ""),
+        ]
+
+
+def test_cancel_cancels_what_waits_and_leaves_what_is_claimed(ready: Slowpost) -> None:
+    with database.connection():
+        contact = a_contact()
+        a_delivery(State.READY, contact=contact)
+        claimed = a_delivery(State.SENDING)
+    assert len(parsed(ready("cancel", str(contact.id), "--json"))["cancelled"]) == 1
+    assert parsed(ready("cancel", str(claimed.contact_id), "--json")) == {"cancelled": []}
+
+
+def test_what_was_given_up_can_be_replayed_unless_the_person_must_not_be_mailed(ready: Slowpost) -> None:
+    from models.dead_letter import file_deliveries
+
+    with database.connection():
+        delivery = a_delivery(State.FAILED, attempts=3)
+        file_deliveries({delivery.id: ("attempts_used_up", "452")}, database.now())
+    assert ready("suppress", "add", delivery.address).code == 0
+    refused = ready("dead", "replay", "1")
+    assert (refused.code, refused.err) == (1, f"slowpost: delivery {delivery.id}: suppressed_address\n")
+    assert ready("suppress", "remove", delivery.address).code == 0
+    assert ready("dead", "replay", "1", "--reason", "mailbox was emptied").code == 0
+    with database.connection():
+        again = Delivery.get_by_id(delivery.id)
+        assert (again.state, again.attempts) == (State.READY, 0)
+    assert parsed(ready("dead", "list", "--json")) == []
+    assert parsed(ready("dead", "list", "--all", "--json"))[0]["resolution"] == "replayed"
+
+
+def test_an_unknown_id_replayed_after_its_contact_was_imported_is_on_the_route(ready: Slowpost) -> None:
+    from pipeline import select_contacts
+
+    with database.connection():
+        a_template()
+        select_contacts.run([1], source="m1")
+    assert parsed(ready("dead", "list", "--json"))[0]["reason"] == "contact 1 does not exist"
+    ready("contacts", "import", "-", stdin="email\nann@x.test\n")
+    assert ready("dead", "replay", "1").code == 0
+    with database.connection():
+        assert [d.state for d in Delivery.select()] == [State.SELECTED]
+
+
+def test_a_person_decides_about_doubt_but_not_too_early(ready: Slowpost) -> None:
+    with database.connection():
+        doubtful = a_delivery(State.IN_DOUBT)
+        Attempt.create(
+            delivery=doubtful, account=an_account(), token="t", claimed_at=database.now(), outcome="in_doubt"
+        )
+    assert parsed(ready("in-doubt", "list", "--json"))[0]["delivery_id"] == doubtful.id
+    early = ready("in-doubt", "resolve", str(doubtful.id), "--resend")
+    assert (early.code, "30 minutes" in early.err) == (1, True)
+    assert ready("in-doubt", "resolve", str(doubtful.id), "--sent").code == 0
+    with database.connection():
+        assert Delivery.get().reason == "resolved_sent"
+
+
+def test_a_template_can_be_previewed_checked_and_sent_to_oneself(ready: Slowpost, tmp_path: Path) -> None:
+    (tmp_path / "t.txt").write_text("Dear {{ contact.name }}, {{ contact.topic }}? {{ sender.name }}\n")
+    ready("contacts", "import", "-", stdin="email,name,topic\nann@x.test,Ann,bees\nbob@y.test,Bob,\n")
+    assert ready("templates", "add", "one", "--subject", "Hi {{ contact.name }}", "--text-file", "t.txt").code == 0
+    preview = parsed(ready("templates", "preview", "1", "--contact", "1", "--json"))
+    assert (preview["subject"], preview["text"]) == ("Hi Ann", "Dear Ann, bees? [sender.name]\n")
+    check = ready("templates", "check", "1", "--json")
+    assert check.code == 1
+    assert [f["contact_id"] for f in json.loads(check.out)["failures"]] == [2]
+    with Catcher(tmp_path / "mails") as catcher:
+        with database.connection():
+            account = an_account(port=catcher.port, from_name="Me")
+        words = ("templates", "send-test", "1", "--to", "me@h.test", "--account", str(account.id), "--contact", "1")
+        assert ready(*words).code == 0
+        assert [m.recipient for m in catcher.mails] == ["me@h.test"]
+        assert b"Dear Ann, bees? Me" in catcher.mails[0].file.read_bytes()
+    with database.connection():
+        assert Attempt.select().count() == Delivery.select().count() == 0
+
+
+def test_rerendering_reaches_what_waits(ready: Slowpost, tmp_path: Path) -> None:
+    with database.connection():
+        template = a_template(name="one", text="old")
+        waiting = a_delivery(State.READY, template=template, contact=a_contact(name="Ann"))
+        planned = a_delivery(
+            State.RESERVED, template=template, account=an_account(), send_at=database.now(), token="slot"
+        )
+    (tmp_path / "t.txt").write_text("new words\n")
+    ready("templates", "add", "one", "--subject", "s", "--text-file", "t.txt")
+    assert parsed(ready("templates", "rerender", "1", "--json"))["rerendered"] == [waiting.id, planned.id]
+    with database.connection():
+        assert {(d.state, d.text) for d in Delivery.select()} == {(State.READY, "new words\n")}
+
+
+def test_the_log_is_a_spreadsheet(ready: Slowpost) -> None:
+    with database.connection():
+        Attempt.create(
+            delivery=a_delivery(State.SENT),
+            account=an_account(name="first"),
+            token="t",
+            finished_at=database.now(),
+            outcome="accepted",
+            charged_to="nobody",
+            reply_code=250,
+            text="ok",
+        )
+    (row,) = csv.DictReader(io.StringIO(ready("log", "--csv").out))
+    assert (row["account"], row["outcome"], row["reply_code"], row["text"]) == ("first", "accepted", "250", "ok")
+    assert parsed(ready("log", "--json"))[0]["charged_to"] == "nobody"
+
+
+def test_suppressions_are_normalised_and_kept_once(ready: Slowpost) -> None:
+    lines = "value,reason\nJ.Doe+x@googlemail.com,asked\nhttps://www.Competitor.test/about,\nnot one\n"
+    summary = parsed(ready("suppress", "import", "-", "--json", stdin=lines))
+    assert (summary["added"], summary["refused"]) == (2, 1)
+    with database.connection():
+        assert [(s.kind, s.value) for s in Suppression.select().order_by(Suppression.id)] == [
+            ("address", "jdoe@gmail.com"),
+            ("domain", "competitor.test"),
+        ]
+
+
+def test_a_removed_account_keeps_its_history_and_frees_its_name(ready: Slowpost) -> None:
+    with database.connection():
+        account = an_account(name="one", password="x")
+        planned = a_delivery(State.RESERVED, account=account, send_at=database.now(), token="slot")
+    assert ready("accounts", "remove", str(account.id)).code == 0
+    assert parsed(ready("accounts", "list", "--json")) == []
+    assert ready("accounts", "add", "--host", "h.test", "--from", "me@h.test", "--name", "one").code == 0
+    with database.connection():
+        assert Delivery.get_by_id(planned.id).state == State.READY
+        assert SmtpAccount.get_by_id(account.id).password is None
+        assert Contact.select().count() == 1
