@@ -26,9 +26,8 @@ def make_broker() -> MemoryBroker | QuorumBroker:
 
 if database.db.obj is None:
     database.connect(settings().database_url)
-broker = make_broker()
-dramatiq.set_broker(broker)
+dramatiq.set_broker(make_broker())
 
 from . import stages  # noqa: E402  (an actor is registered with the broker that is set when it is made)
 
-__all__ = ["EMBEDDED", "broker", "stages"]
+__all__ = ["EMBEDDED", "stages"]

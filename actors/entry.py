@@ -77,5 +77,21 @@ def hand_over(handoffs: Iterable[Handoff]) -> None:
         running.publish(handoffs)
 
 
+def declare_topology() -> None:
+    """Declare all queues and exchanges on the server. Raises ConnectionClosed."""
+    broker: Any = dramatiq.get_broker()
+    broker.declare_topology()
+    broker.close()
+
+
+def queue_counts() -> dict[str, int]:
+    """Return how many messages are ready in each queue; nothing with the embedded broker."""
+    broker: Any = dramatiq.get_broker()
+    try:
+        return dict(broker.counts())
+    finally:
+        broker.close()
+
+
 def _beside_embedded() -> bool:
     return isinstance(dramatiq.get_broker(), MemoryBroker) and not running.works_here()

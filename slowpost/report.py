@@ -80,9 +80,6 @@ def _deliveries() -> list[dict[str, Any]]:
 def _queues() -> list[dict[str, Any]]:
     if settings().broker_url == EMBEDDED:
         return []
-    from actors import broker
+    from actors import entry
 
-    try:
-        return [{"queue": name, "messages": number} for name, number in broker.counts().items()]
-    finally:
-        broker.close()
+    return [{"queue": name, "messages": number} for name, number in entry.queue_counts().items()]

@@ -24,10 +24,9 @@ def init(as_json: bool) -> None:
         migrations = schema.migrate()
     queues = settings().broker_url != EMBEDDED
     if queues:
-        import actors
+        from actors import entry
 
-        actors.broker.declare_topology()
-        actors.broker.close()
+        entry.declare_topology()
 
     def show() -> None:
         click.echo(f"tables: {', '.join(migrations) or 'nothing to do'}")

@@ -1,0 +1,59 @@
+"""A RabbitMQ broker in this run's vhost, with a delay ladder a hundred times faster, and an empty server afterwards."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+
+import pika
+import pytest
+
+from actors import topology
+from actors.broker import QuorumBroker
+from actors.running import WorkerState
+from pipeline.flow import Stage
+
+#: Milliseconds of the ladder's step here.
+UNIT_MS = 10
+
+
+@pytest.fixture
+def empty_rabbitmq(rabbitmq_url: str) -> Iterator[str]:
+    """The URL of a vhost in which there is nothing, before and after."""
+    wipe(rabbitmq_url)
+    yield rabbitmq_url
+    wipe(rabbitmq_url)
+
+
+def wipe(url: str) -> None:
+    """Delete all queues and exchanges of Slowpost."""
+    with pika.BlockingConnection(pika.URLParameters(url)) as connection:
+        channel = connection.channel()
+        everything = topology.topology(topology.version_of(channel))
+        for queue in everything.queues:
+            channel.queue_delete(queue.name)
+        for exchange in everything.exchanges:
+            channel.exchange_delete(exchange)
+
+
+@pytest.fixture
+def broker(empty_rabbitmq: str, configure: Callable[..., None]) -> Iterator[QuorumBroker]:
+    """A broker that knows the six queues."""
+    configure(mail_retry_backoff="1,2")
+    made = QuorumBroker(empty_rabbitmq, middleware=[WorkerState()], unit_ms=UNIT_MS)
+    for stage in Stage:
+        made.declare_queue(stage)
+    made.declare_topology()
+    yield made
+    made.close()
+
+
+def take(broker: QuorumBroker, queue: str, patience: float = 5) -> tuple[float, pika.BasicProperties, bytes]:
+    """Wait for a message on a queue and take it; return when it came (monotonic), its properties and its body."""
+    deadline = time.monotonic() + patience
+    while time.monotonic() < deadline:
+        method, properties, body = broker.channel.basic_get(queue, auto_ack=True)
+        if method is not None:
+            return time.monotonic(), properties, body
+        broker.connection.sleep(0.002)
+    raise AssertionError(f"nothing came to {queue} within {patience} s")
