@@ -1,4 +1,4 @@
-"""The whole route as a user starts it: `slowpost init`, two worker processes, PostgreSQL, RabbitMQ, and a mail server."""
+"""The whole route as a user starts it: `slowpost init`, two worker processes, both servers, and a mail server."""
 
 from __future__ import annotations
 
