@@ -4,7 +4,8 @@ A message to this stage is a trigger, not a ticket: whatever ids it carries, the
 backlog.
 Reads: accounts, slots and backlog as they stand. Writes: slots (`ready` → `reserved`), slots brought forward or
 handed over, and `wake_at`. Hands on: each new slot to *deliver*, at its time; a wake-up to itself.
-Trouble: one stage at a time decides, under one lock; what was reserved and not published is the sweep's.
+Trouble: one stage at a time decides, under one lock; what was reserved and not published is the sweep's. A delivery
+that can't be judged is `failed` (`fault`) with its dead letter, and the others go on.
 """
 
 from __future__ import annotations
@@ -12,86 +13,91 @@ from __future__ import annotations
 import datetime as dt
 import secrets
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 
 from peewee import fn
 
 from models import Control, Delivery, SmtpAccount, State, database
-from models.control import ONLY, control
+from models.control import ONLY
 from models.delivery import by_id, move, of_ids
 
-from . import address, logs, standing
+from . import address, faults, logs, standing
 from .flow import Handoff, Stage
 from .settings import settings
-from .standing import Held
+from .standing import Held, Standing
 from .throttle import Decision, Rules, Slot, decide
 from .window import SendingWindow
 
 
-def run() -> list[Handoff]:
+def run(_ids: Sequence[int] = ()) -> list[Handoff]:
     """Reserve what can be reserved now.
 
     Returns:
         A handoff to *deliver* for each slot that is new or has changed, and a wake-up when the next moment that matters
         has moved nearer.
     """
-    now = database.now()
-    if not standing.could_change_anything(now):
-        return []
-    # Look before taking the lock: most triggers at a full day or in a closed window change nothing.
-    decision = _look(now).decision
-    if not (decision.changes_slots or _wake_moves(decision.wake_at, now)):
+    try:
+        return _run()
+    except Exception as error:
+        if faults.is_trouble_outside(error) or not _give_up_what_cannot_be_judged():
+            raise
+        return _run()
+
+
+def _run() -> list[Handoff]:
+    # Look before taking the lock: most triggers at a full day, in a closed window or under a long backlog change
+    # nothing, and this is all they cost.
+    seen = standing.glance(database.now())
+    if not _changes_anything(seen, _decide(seen)):
         return []
     with database.transaction():
         database.lock_throttle()
-        now = database.now()
-        handoffs = _store(_look(now), now)
+        seen = standing.inspect(database.now())
+        decision = _decide(seen)
+        if not _changes_anything(seen, decision):
+            return []
+        handoffs = _store(decision, seen)
     logs.moved(Stage.RESERVE, [i for handoff in handoffs for i in handoff.ids], State.RESERVED)
     return handoffs
 
 
-@dataclass(frozen=True)
-class Look:
-    """A decision and the slots it was made against."""
-
-    decision: Decision
-    held: dict[int, Held]
-
-
-def _look(now: dt.datetime) -> Look:
-    """Read how everything stands and decide; changes nothing."""
-    window = SendingWindow.from_settings(settings())
-    rules = Rules.from_settings(settings())
-    held = standing.held_slots()
-    accounts = standing.accounts(now, held)
-    capacity = sum(a.left for a in accounts if not a.is_cooling(now))
-    free = sum(min(a.left, rules.list_size) for a in accounts if a.slot is None and not a.sending)
-    end = window.day_end(now) if window.contains(now) else None
-    # One more than can be reserved tells whether something is left over.
-    backlog = standing.backlog(now, end, free + len(held) + 1, capacity)
-    decision = decide(
-        accounts,
-        backlog,
-        now,
-        window,
-        rules,
-        last_claim_today=standing.last_claim_on(window.local_date(now)),
-        moved_at=control().replanned_at,
+def _decide(seen: Standing) -> Decision:
+    return decide(
+        seen.accounts,
+        seen.backlog,
+        seen.now,
+        SendingWindow.from_settings(settings()),
+        Rules.from_settings(settings()),
+        last_claim_today=seen.last_claim_today,
+        moved_at=seen.moved_at,
     )
-    return Look(decision, held)
 
 
-def _store(look: Look, now: dt.datetime) -> list[Handoff]:
-    decision = look.decision
-    displaced = _take_over(decision.handed_over, look.held)
+def _changes_anything(seen: Standing, decision: Decision) -> bool:
+    return not seen.paused and (decision.changes_slots or _wake_moves(decision.wake_at, seen))
+
+
+def _wake_moves(wake_at: dt.datetime | None, seen: Standing) -> bool:
+    """Tell whether the next moment that matters is nearer than the one whose wake-up is under way, or that one has
+    passed.
+    """
+    if seen.wake_at is not None and seen.wake_at <= seen.now:
+        return True
+    return wake_at is not None and (seen.wake_at is None or wake_at < seen.wake_at)
+
+
+def _store(decision: Decision, seen: Standing) -> list[Handoff]:
+    displaced = _take_over(decision.handed_over, seen.held)
     new = [s for s in decision.handed_over if s.account_id in displaced] + list(decision.reserved)
-    handoffs = _reserve(new) + _move(decision.moved, look.held)
-    if decision.moved:
-        Control.update(replanned_at=now).where(Control.id == ONLY).execute()
-    if _wake_moves(decision.wake_at, now):
-        Control.update(wake_at=decision.wake_at).where(Control.id == ONLY).execute()
+    handoffs = _reserve(new) + _move(decision.moved, seen.held)
+    changes: dict[str, dt.datetime | None] = {}
+    if any(s.send_at < seen.held[s.account_id].slot.send_at for s in (*decision.moved, *decision.handed_over)):
+        changes["replanned_at"] = seen.now
+    if _wake_moves(decision.wake_at, seen):
+        changes["wake_at"] = decision.wake_at
         if decision.wake_at is not None:
             handoffs.append(Handoff(Stage.RESERVE, not_before=decision.wake_at))
+    if changes:
+        Control.update(**changes).where(Control.id == ONLY).execute()
     return handoffs
 
 
@@ -99,9 +105,10 @@ def _take_over(slots: Sequence[Slot], held: dict[int, Held]) -> set[int]:
     """Put the holders of these accounts' slots back; return the accounts whose slot was still unclaimed."""
     if not slots:
         return set()
-    tokens = [held[s.account_id].token for s in slots]
-    gone = set(move(State.RESERVED, State.READY, Delivery.token.in_(tokens)))
-    return {s.account_id for s in slots if held[s.account_id].slot.deliveries[0].id in gone}
+    holder_of = {s.account_id: held[s.account_id].slot.deliveries[0].id for s in slots}
+    gone = set(move(State.RESERVED, State.READY, Delivery.token.in_([held[a].token for a in holder_of])))
+    logs.moved(Stage.RESERVE, sorted(gone), State.READY, dict.fromkeys(gone, "handed_over"))
+    return {account_id for account_id, holder in holder_of.items() if holder in gone}
 
 
 def _reserve(slots: Sequence[Slot]) -> list[Handoff]:
@@ -153,16 +160,22 @@ def _to_deliver(slots: Iterable[tuple[Slot, list[int], str]]) -> list[Handoff]:
     return [Handoff(Stage.DELIVER, ids, not_before=slot.send_at, slot_token=token) for slot, ids, token in slots if ids]
 
 
-def _wake_moves(wake_at: dt.datetime | None, now: dt.datetime) -> bool:
-    """Tell whether the next moment that matters is nearer than the one whose wake-up is under way, or that one has
-    passed.
-    """
-    stored = control().wake_at
-    if stored is not None and stored <= now:
-        return True
-    return wake_at is not None and (stored is None or wake_at < stored)
-
-
 def _sender_domains(account_ids: Iterable[int]) -> dict[int, str]:
     rows = SmtpAccount.select(SmtpAccount.id, SmtpAccount.from_address).where(SmtpAccount.id.in_(list(account_ids)))
     return {a.id: address.normalise_domain(a.from_address.rpartition("@")[2]) for a in rows}
+
+
+def _give_up_what_cannot_be_judged() -> bool:
+    """Look at each delivery that a decision depends on; give up those that raise, and tell whether there were any."""
+    given_up = []
+
+    def judge(delivery_ids: Sequence[int]) -> list[Handoff]:
+        standing.judge(delivery_ids)
+        return []
+
+    def give_up(delivery_id: int, error: Exception) -> None:
+        faults.give_up_delivery(delivery_id, error)
+        given_up.append(delivery_id)
+
+    faults.isolated(judge, standing.ids_in_view(database.now()), give_up)
+    return bool(given_up)

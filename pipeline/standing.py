@@ -1,28 +1,39 @@
-"""How accounts and backlog stand: everything the throttle decides by, in a fixed number of statements; and slots
-given back.
+"""How accounts and backlog stand: everything the throttle decides by; and slots given back.
 
-Reads through indexes: attempts of today, the last of each account, the head of the backlog. Nothing is a counter.
+Reads: one statement sees the control row, the accounts with their slots, and what the backlog amounts to; the head of
+the backlog takes two more. All of it through indexes: no cost grows with what waits or with what was sent. Nothing is
+a counter. Writes: only `give_back`, in the caller's transaction.
 """
 
 from __future__ import annotations
 
 import datetime as dt
-from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from typing import Any, cast
 
-from peewee import SQL, fn
+from peewee import JOIN, SQL, fn
 
 from models import COUNTS_AS_USED, Attempt, ChargedTo, Control, Delivery, EmailTemplate, SmtpAccount, State, database
-from models.delivery import move
+from models.base import one_of
+from models.delivery import move, of_ids
 
 from .settings import settings
-from .throttle import Account, Backlog, Slot, Waiting, jitter_share, limit_on
+from .throttle import Account, Backlog, Rules, Slot, Waiting, jitter_share, limit_on
 from .window import SendingWindow
 
-_RESERVED = Delivery.state == State.RESERVED
+#: Rows of the backlog read beyond those that can get a slot, so that an account which has failed the first of them
+#: still finds one that it may send.
+SLACK = 20
+
+# Lists in a partial index's condition are written out as the index has them: else SQLite's planner scans the table.
+_HOLDS = Delivery.state.in_(SQL(f"({one_of([State.RESERVED, State.SENDING])})"))
+_USES_UP = Attempt.outcome.in_(SQL(f"({one_of(COUNTS_AS_USED)})"))
+_RESERVED = _HOLDS & (Delivery.state == State.RESERVED)
 _READY = Delivery.state == State.READY
+_USABLE = SmtpAccount.enabled & SmtpAccount.removed_at.is_null() & SmtpAccount.paused_at.is_null()
+_to_time = Attempt.claimed_at.python_value
 
 
 @dataclass(frozen=True)
@@ -33,8 +44,61 @@ class Held:
     slot: Slot
 
 
-def limit_of(account: SmtpAccount, day: dt.date) -> int:
-    """Return an account's limit on a local date: its own or the default, with warm-up and quota."""
+@dataclass(frozen=True)
+class Standing:
+    """How everything stands at `now` (UTC).
+
+    Attributes:
+        paused: everything is paused.
+        wake_at: the moment for which a wake-up is under way.
+        moved_at: when slots were last brought forward.
+        last_claim_today: of any account, on the local date of `now`.
+        accounts: those that are switched on, not removed and not paused, with their slots.
+        held: the slots as they are stored, by account.
+        backlog: what waits; deliveries of paused templates are unseen.
+    """
+
+    now: dt.datetime
+    paused: bool
+    wake_at: dt.datetime | None
+    moved_at: dt.datetime | None
+    last_claim_today: dt.datetime | None
+    accounts: tuple[Account, ...]
+    held: dict[int, Held]
+    backlog: Backlog
+
+
+def glance(now: dt.datetime) -> Standing:
+    """Return how everything stands, in one statement. Of the backlog's head it knows only the highest priority: enough
+    to tell whether anything is to change.
+    """
+    rows = _rows(now)
+    top = rows[0].top_priority
+    return _standing(rows, now, [] if top is None else [Waiting(0, top)], {})
+
+
+def inspect(now: dt.datetime) -> Standing:
+    """Return how everything stands, with the head of the backlog: enough to decide who gets which slot."""
+    rows = _rows(now)
+    head = list(_head(now, _size_of_head(rows)))
+    failed_by = _failed_by([row.id for row in head] + [row.delivery_id for row in rows if row.state == State.RESERVED])
+    return _standing(rows, now, [_waiting(row.id, row, failed_by) for row in head], failed_by)
+
+
+def held_slots() -> dict[int, Held]:
+    """Return the unclaimed slots, by account."""
+    return glance(database.now()).held
+
+
+def capacity(now: dt.datetime) -> int:
+    """Return how many mails may still go today from all usable accounts."""
+    return sum(a.left for a in glance(now).accounts if not a.is_cooling(now))
+
+
+def limit_of(account: Any, day: dt.date) -> int:
+    """Return the limit on a local date of an SmtpAccount (or a row with its columns): its own or the default, with
+    warm-up and quota.
+    """
     limit = settings().mail_daily_limit if account.daily_limit is None else account.daily_limit
     warmup = None
     if account.warmup_start is not None and account.warmup_on is not None:
@@ -49,101 +113,19 @@ def used_on(account_id: int, day: dt.date) -> int:
 
 
 def last_claim_of(account_id: int) -> dt.datetime | None:
-    """Return when an account last claimed a dot (UTC)."""
-    return cast(
-        "dt.datetime | None",
-        Attempt.select(fn.MAX(Attempt.claimed_at)).where(Attempt.account == account_id).scalar(),
-    )
-
-
-def last_claim_on(day: dt.date) -> dt.datetime | None:
-    """Return the last claim of any account on a local date (UTC)."""
-    return cast("dt.datetime | None", _used_on(day).select(fn.MAX(Attempt.claimed_at)).scalar())
-
-
-def _used_on(day: dt.date) -> Any:
-    return Attempt.select().where((Attempt.local_on == day) & Attempt.outcome.in_(COUNTS_AS_USED))
+    """Return when an account last claimed a dot (UTC), whatever came of it."""
+    return cast("dt.datetime | None", _to_time(_last_claim(account_id).scalar()))
 
 
 def usable_accounts() -> Any:
     """Return the query of the accounts that the throttle sees: switched on, not removed, not paused."""
-    return SmtpAccount.select().where(
-        SmtpAccount.enabled & SmtpAccount.removed_at.is_null() & SmtpAccount.paused_at.is_null()
-    )
-
-
-def capacity(now: dt.datetime) -> int:
-    """Return how many mails may still go today from all usable accounts."""
-    return sum(a.left for a in accounts(now, {}) if not a.is_cooling(now))
-
-
-def held_slots() -> dict[int, Held]:
-    """Return the unclaimed slots, by account."""
-    rows = list(Delivery.select().where(_RESERVED).order_by(Delivery.priority.desc(), Delivery.id))
-    deliveries = dict(zip((d.id for d in rows), _as_waiting(rows), strict=True))
-    by_account: dict[int, list[Delivery]] = defaultdict(list)
-    for row in rows:
-        by_account[row.account_id].append(row)
-    return {
-        account_id: Held(held[0].token, Slot(account_id, held[0].send_at, tuple(deliveries[d.id] for d in held)))
-        for account_id, held in by_account.items()
-    }
-
-
-def accounts(now: dt.datetime, held: dict[int, Held]) -> list[Account]:
-    """Return the usable accounts as they stand at `now`, with the slots in `held`."""
-    day = SendingWindow.from_settings(settings()).local_date(now)
-    used = dict(_used_on(day).select(Attempt.account, fn.COUNT(Attempt.id)).group_by(Attempt.account).tuples())
-    sending = {row[0] for row in Delivery.select(Delivery.account).where(Delivery.state == State.SENDING).tuples()}
-    of_account = Attempt.account == SmtpAccount.id
-    last_claim = Attempt.select(fn.MAX(Attempt.claimed_at)).where(of_account & Attempt.claimed_at.is_null(False))
-    last_attempt = (
-        Attempt.select(fn.COALESCE(Attempt.finished_at, Attempt.claimed_at))
-        .where(of_account)
-        .order_by(Attempt.id.desc())
-        .limit(1)
-    )
-    query = usable_accounts().select(SmtpAccount, last_claim.alias("last_claim"), last_attempt.alias("last_attempt"))
-    to_time = Attempt.claimed_at.python_value
-    return [
-        Account(
-            id=a.id,
-            limit=limit_of(a, day),
-            used=used.get(a.id, 0),
-            last_attempt_at=to_time(a.last_attempt),
-            last_claim_at=to_time(a.last_claim),
-            cooling_until=a.cooling_until,
-            sending=a.id in sending,
-            slot=held[a.id].slot if a.id in held else None,
-        )
-        for a in query.order_by(SmtpAccount.id).objects()
-    ]
-
-
-def backlog(now: dt.datetime, end: dt.datetime | None, size: int, capacity: int) -> Backlog:
-    """Return the head of what waits, at most `size`, and how many may go before `end` (None: now), at most
-    `capacity`.
-    """
-    may_go = Delivery.not_before.is_null() | (Delivery.not_before <= now)
-    head = list(_waiting().where(may_go).order_by(Delivery.priority.desc(), Delivery.id).limit(size))
-    by_end = Delivery.not_before.is_null() | (Delivery.not_before < (end or now))
-    count = _waiting().select(SQL("1")).where(by_end).limit(max(capacity, 1)).count()
-    later = _waiting().select(fn.MIN(Delivery.not_before)).where(Delivery.not_before > now).scalar()
-    return Backlog(tuple(_as_waiting(head)), count, cast("dt.datetime | None", later))
+    return SmtpAccount.select().where(_USABLE)
 
 
 def something_could_go() -> bool:
     """Tell, in one query, whether a delivery waits that may go and an account has neither slot nor open claim."""
     now = database.now()
-    return bool(Control.select(_a_delivery_waits(now) & _an_account_is_idle(now)).tuples().get()[0])
-
-
-def could_change_anything(now: dt.datetime) -> bool:
-    """Tell, in one query and without a lock, whether a trigger has anything to look at."""
-    waits = fn.EXISTS(_waiting().select(SQL("1")))
-    row = Control.select(Control.paused_at, Control.wake_at, waits.alias("waits")).objects().get()
-    wake_is_due = row.wake_at is not None and row.wake_at <= now
-    return row.paused_at is None and (wake_is_due or bool(row.waits))
+    return bool(Control.select(fn.EXISTS(_may_go(now, SQL("1"))) & _an_account_is_idle(now)).tuples().get()[0])
 
 
 def give_back(
@@ -167,36 +149,191 @@ def give_back(
     return move(State.RESERVED, State.READY, which)
 
 
-def _waiting() -> Any:
+def ids_in_view(now: dt.datetime) -> list[int]:
+    """Return the deliveries that `inspect` looks at: those that hold a slot, and the head of the backlog."""
+    holders = Delivery.select(Delivery.id).where(_RESERVED)
+    size = holders.count() + usable_accounts().count() * Rules.from_settings(settings()).list_size + SLACK
+    head = _may_go(now, Delivery.id).order_by(Delivery.priority.desc(), Delivery.id).limit(size)
+    return [row[0] for query in (holders, head) for row in query.tuples()]
+
+
+def judge(delivery_ids: Sequence[int]) -> list[Waiting]:
+    """Return these deliveries as the throttle sees them; raises what is wrong with one."""
+    rows = Delivery.select(*_JUDGED_BY).where(of_ids(delivery_ids)).namedtuples()
+    failed_by = _failed_by(delivery_ids)
+    return [_waiting(row.id, row, failed_by) for row in rows]
+
+
+_JUDGED_BY = (Delivery.id, Delivery.priority, Delivery.contact.alias("contact"), Delivery.template.alias("template"))
+
+
+def _rows(now: dt.datetime) -> list[Any]:
+    """Read everything but the head of the backlog: a row for each account and delivery that holds its slot or claim;
+    at least one row, with the control row's columns.
+    """
+    query = (
+        Control.select(*_of_control(now), *_of_account(now), *_of_delivery())
+        .join(SmtpAccount, JOIN.LEFT_OUTER, on=_USABLE)
+        .join(Delivery, JOIN.LEFT_OUTER, on=(Delivery.account == SmtpAccount.id) & _HOLDS)
+        .order_by(SmtpAccount.id, Delivery.priority.desc(), Delivery.id)
+    )
+    return list(query.namedtuples())
+
+
+def _of_control(now: dt.datetime) -> list[Any]:
+    top = _may_go(now, Delivery.priority).order_by(Delivery.priority.desc(), Delivery.id).limit(1)
+    later = _in_view(fn.MIN(Delivery.not_before)).where(Delivery.not_before > now)
+    each = SmtpAccount.alias()
+    return [
+        Control.paused_at,
+        Control.wake_at,
+        Control.replanned_at,
+        top.alias("top_priority"),
+        later.alias("next_not_before"),
+        _count(now).alias("waiting"),
+        # Over all accounts, also those that are off by now.
+        each.select(fn.MAX(_last_claim(each.id))).alias("last_claim"),
+    ]
+
+
+def _of_account(now: dt.datetime) -> list[Any]:
+    latest = (
+        Attempt.select(fn.COALESCE(Attempt.finished_at, Attempt.claimed_at))
+        .where(Attempt.account == SmtpAccount.id)
+        .order_by(Attempt.id.desc())
+        .limit(1)
+    )
+    used = _used_on(_window().local_date(now)).select(fn.COUNT(Attempt.id)).where(Attempt.account == SmtpAccount.id)
+    return [
+        SmtpAccount.id.alias("account_id"),
+        SmtpAccount.daily_limit,
+        SmtpAccount.warmup_start,
+        SmtpAccount.warmup_step,
+        SmtpAccount.warmup_on,
+        SmtpAccount.quota_limit,
+        SmtpAccount.quota_on,
+        SmtpAccount.cooling_until,
+        used.alias("used"),
+        latest.alias("last_attempt_of_account"),
+        _last_claim(SmtpAccount.id).alias("last_claim_of_account"),
+    ]
+
+
+def _of_delivery() -> list[Any]:
+    _, *judged_by = _JUDGED_BY
+    return [Delivery.id.alias("delivery_id"), Delivery.state, Delivery.send_at, Delivery.token, *judged_by]
+
+
+def _count(now: dt.datetime) -> Any:
+    """Return the query that counts what may go before today's end, up to the limits of all accounts; nothing where no
+    pace depends on it.
+    """
+    window = _window()
+    if not (settings().mail_spread and window.contains(now)):
+        return Control.select(SQL("0"))
+    own_limit = fn.COALESCE(SmtpAccount.daily_limit, settings().mail_daily_limit)
+    enough = usable_accounts().select(fn.COALESCE(fn.SUM(own_limit), 0))
+    before_end = Delivery.not_before.is_null() | (Delivery.not_before < window.day_end(now))
+    found = _in_view(SQL("1")).where(before_end).limit(enough)
+    return Control.select(fn.COUNT(SQL("*"))).from_(found.alias("found"))
+
+
+def _standing(rows: list[Any], now: dt.datetime, head: list[Waiting], failed_by: dict[int, frozenset[int]]) -> Standing:
+    window, control = _window(), rows[0]
+    today = window.local_date(now)
+    last_claim = _to_time(control.last_claim)
+    held: dict[int, Held] = {}
+    accounts = []
+    for account_id, group in groupby((r for r in rows if r.account_id is not None), key=lambda r: r.account_id):
+        of_account = list(group)
+        holders = [r for r in of_account if r.state == State.RESERVED]
+        if holders:
+            waiting = tuple(_waiting(r.delivery_id, r, failed_by) for r in holders)
+            held[account_id] = Held(holders[0].token, Slot(account_id, holders[0].send_at, waiting))
+        accounts.append(
+            Account(
+                id=account_id,
+                limit=limit_of(of_account[0], today),
+                used=of_account[0].used,
+                last_attempt_at=_to_time(of_account[0].last_attempt_of_account),
+                last_claim_at=_to_time(of_account[0].last_claim_of_account),
+                cooling_until=of_account[0].cooling_until,
+                sending=any(r.state == State.SENDING for r in of_account),
+                slot=held[account_id].slot if holders else None,
+            )
+        )
+    return Standing(
+        now=now,
+        paused=control.paused_at is not None,
+        wake_at=control.wake_at,
+        moved_at=control.replanned_at,
+        last_claim_today=last_claim if last_claim and window.local_date(last_claim) == today else None,
+        accounts=tuple(accounts),
+        held=held,
+        backlog=Backlog(tuple(head), control.waiting, _to_time(control.next_not_before)),
+    )
+
+
+def _size_of_head(rows: list[Any]) -> int:
+    """Return how many of the backlog could get a slot, new or handed over, and some more."""
+    holders = sum(row.state == State.RESERVED for row in rows)
+    idle = sum(row.account_id is not None and row.state is None for row in rows)
+    return holders + idle * Rules.from_settings(settings()).list_size + SLACK
+
+
+def _head(now: dt.datetime, size: int) -> Any:
+    query = _may_go(now, *_JUDGED_BY).order_by(Delivery.priority.desc(), Delivery.id).limit(size)
+    return query.namedtuples()
+
+
+def _waiting(delivery_id: int, row: Any, failed_by: dict[int, frozenset[int]]) -> Waiting:
+    share = jitter_share(row.contact, row.template)
+    return Waiting(delivery_id, row.priority, failed_by.get(delivery_id, frozenset()), share)
+
+
+def _failed_by(delivery_ids: Sequence[int]) -> dict[int, frozenset[int]]:
+    """Return the accounts that have failed each of these deliveries, since its attempts were last set to 0."""
+    if not delivery_ids:
+        return {}
+    failed = (
+        Attempt.select(Attempt.delivery, Attempt.account)
+        .join(Delivery)
+        .where(
+            Attempt.delivery.in_(list(delivery_ids))
+            & (Attempt.charged_to == ChargedTo.ACCOUNT)
+            & (Attempt.finished_at >= Delivery.attempts_since)
+        )
+        .order_by(Attempt.delivery)
+        .tuples()
+    )
+    return {i: frozenset(account for _, account in rows) for i, rows in groupby(failed, key=lambda row: row[0])}
+
+
+def _in_view(*columns: Any) -> Any:
     """Return the query of what the throttle sees of the backlog; deliveries of paused templates are unseen."""
-    return Delivery.select(Delivery).join(EmailTemplate).where(_READY & EmailTemplate.paused_at.is_null())
+    # No join: it would tempt the planner away from the index that has the backlog in its order.
+    paused = EmailTemplate.select(EmailTemplate.id).where(EmailTemplate.paused_at.is_null(False))
+    return Delivery.select(*columns).where(_READY & Delivery.template.not_in(paused))
 
 
-def _a_delivery_waits(now: dt.datetime) -> Any:
-    may_go = Delivery.not_before.is_null() | (Delivery.not_before <= now)
-    return fn.EXISTS(_waiting().select(SQL("1")).where(may_go))
+def _may_go(now: dt.datetime, *columns: Any) -> Any:
+    return _in_view(*columns).where(Delivery.not_before.is_null() | (Delivery.not_before <= now))
+
+
+def _used_on(day: dt.date) -> Any:
+    return Attempt.select().where((Attempt.local_on == day) & _USES_UP)
+
+
+def _last_claim(account_id: Any) -> Any:
+    of_account = (Attempt.account == account_id) & Attempt.claimed_at.is_null(False)
+    return Attempt.select(fn.MAX(Attempt.claimed_at)).where(of_account)
 
 
 def _an_account_is_idle(now: dt.datetime) -> Any:
-    busy = Delivery.select(Delivery.account).where(Delivery.state.in_([State.RESERVED, State.SENDING]))
+    busy = Delivery.select(Delivery.account).where(_HOLDS)
     rested = SmtpAccount.cooling_until.is_null() | (SmtpAccount.cooling_until <= now)
     return fn.EXISTS(usable_accounts().select(SQL("1")).where(rested & SmtpAccount.id.not_in(busy)))
 
 
-def _as_waiting(rows: list[Delivery]) -> list[Waiting]:
-    failed_by: dict[int, set[int]] = defaultdict(set)
-    if rows:
-        failed = (
-            Attempt.select(Attempt.delivery, Attempt.account)
-            .join(Delivery)
-            .where(
-                Attempt.delivery.in_([d.id for d in rows])
-                & (Attempt.charged_to == ChargedTo.ACCOUNT)
-                & (Attempt.finished_at >= Delivery.attempts_since)
-            )
-        )
-        for delivery_id, account_id in failed.tuples():
-            failed_by[delivery_id].add(account_id)
-    return [
-        Waiting(d.id, d.priority, frozenset(failed_by[d.id]), jitter_share(d.contact_id, d.template_id)) for d in rows
-    ]
+def _window() -> SendingWindow:
+    return SendingWindow.from_settings(settings())

@@ -106,8 +106,8 @@ class Rules:
 
 @dataclass(frozen=True)
 class Decision:
-    """What is to change: new slots, slots brought forward, slots handed over (their deliveries are the new ones),
-    and the next moment that matters.
+    """What is to change: new slots, slots brought forward, slots handed over (with their new deliveries, and perhaps
+    brought forward too), and the next moment that matters.
     """
 
     reserved: tuple[Slot, ...] = ()
@@ -169,7 +169,7 @@ def decide(
         now: UTC.
         window: when sending is allowed.
         rules: interval, spread, jitter.
-        last_claim_today: of any account, on the local date of `now`.
+        last_claim_today: of any account and whatever came of it, on the local date of `now`.
         moved_at: when slots were last brought forward.
     """
     if not window.contains(now):
@@ -304,7 +304,7 @@ def _turn(account: Account, dealt: int) -> _Turn:
 
 def _next_account(free: list[_Turn], usable: set[int], delivery: Waiting) -> int | None:
     """Take the account whose turn it is; one that has failed this delivery only where no other is usable at all."""
-    avoid = delivery.failed_by if usable - delivery.failed_by else frozenset()
+    avoid: frozenset[int] = frozenset() if usable <= delivery.failed_by else delivery.failed_by
     passed_over = []
     found = None
     while free:
@@ -329,7 +329,7 @@ def _moments(
 ) -> Iterator[dt.datetime]:
     """Yield the moments at which something deferred can go on; an account that is busy triggers when it has sent."""
     if backlog.next_not_before is not None:
-        yield backlog.next_not_before
+        yield _when_open(backlog.next_not_before, window)
     if left_over:
         yield from (a.cooling_until for a in accounts if a.cooling_until is not None and a.is_cooling(now))
         if not busy:
@@ -337,7 +337,10 @@ def _moments(
 
 
 def _wake_when_closed(backlog: Backlog, now: dt.datetime, window: SendingWindow) -> dt.datetime | None:
-    opening = window.next_opening(now)
     if backlog.head or backlog.count:
-        return opening
-    return None if backlog.next_not_before is None else max(opening, backlog.next_not_before)
+        return window.next_opening(now)
+    return None if backlog.next_not_before is None else _when_open(backlog.next_not_before, window)
+
+
+def _when_open(at: dt.datetime, window: SendingWindow) -> dt.datetime:
+    return at if window.contains(at) else window.next_opening(at)

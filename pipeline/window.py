@@ -14,6 +14,7 @@ from zoneinfo import ZoneInfo
 from .settings import Settings
 
 _DAY = dt.timedelta(days=1)
+_WHOLE_DAY = (dt.time(0), dt.time(0))
 _SECOND = dt.timedelta(seconds=1)
 
 
@@ -22,22 +23,25 @@ class SendingWindow:
     """When sending is allowed.
 
     Attributes:
-        intervals: wall-clock start (inside) and end (outside) of each; an end not after its start is on the next day.
-            An
-            interval belongs to the day on which it opens.
+        intervals: wall-clock start (inside) and end (outside) of each; an end before its start is on the next day, and
+            the interval belongs to the day on which it opens. None at all, or one that ends as it starts: open all day.
         zone: whose wall clock, and whose dates for daily limits.
-        days: weekdays on which intervals open, 0 is Monday.
+        days: weekdays on which intervals open, 0 is Monday; at least one.
     """
 
     intervals: tuple[tuple[dt.time, dt.time], ...]
     zone: ZoneInfo
     days: frozenset[int]
 
+    def __post_init__(self) -> None:
+        """Raise ValueError for a window that would never open."""
+        if not self.days & frozenset(range(7)):
+            raise ValueError("a window needs a weekday, 0 (Monday) to 6, on which it opens")
+
     @classmethod
     def from_settings(cls, settings: Settings) -> SendingWindow:
-        """Return the window of the settings; equal start and end: the whole of each day."""
-        start, end = settings.mail_window_start, settings.mail_window_end
-        interval = (dt.time(0), dt.time(0)) if start == end else (start, end)
+        """Return the window of the settings."""
+        interval = (settings.mail_window_start, settings.mail_window_end)
         return cls((interval,), settings.mail_window_timezone, settings.mail_window_days)
 
     def contains(self, at: dt.datetime) -> bool:
@@ -51,11 +55,9 @@ class SendingWindow:
     def next_opening(self, at: dt.datetime) -> dt.datetime:
         """Return the first instant after `at` at which an interval opens (UTC)."""
         day = self.local_date(at)
-        while True:
-            for opens, _ in self._of_day(day):
-                if opens > at:
-                    return opens
+        while not (openings := [opens for opens, _ in self._of_day(day) if opens > at]):
             day += _DAY
+        return min(openings)
 
     def local_date(self, at: dt.datetime) -> dt.date:
         """Return the date in the window's zone: the one that daily limits count by."""
@@ -85,7 +87,8 @@ class SendingWindow:
     def _of_day(self, day: dt.date) -> Iterator[tuple[dt.datetime, dt.datetime]]:
         if day.weekday() not in self.days:
             return
-        for start, end in self.intervals:
+        all_day = not self.intervals or any(start == end for start, end in self.intervals)
+        for start, end in (_WHOLE_DAY,) if all_day else self.intervals:
             last_day = day + _DAY if end <= start else day
             yield self._instant(day, start, fold=0), self._instant(last_day, end, fold=1)
 

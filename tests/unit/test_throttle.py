@@ -1,0 +1,255 @@
+"""The throttle's decision, pure: the worked examples, the order, the limits, and properties over random days."""
+
+from __future__ import annotations
+
+import datetime as dt
+from dataclasses import replace
+from zoneinfo import ZoneInfo
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pipeline.throttle import Account, Backlog, Decision, Rules, Slot, Waiting, decide, jitter_share, limit_on
+from pipeline.window import SendingWindow
+
+ZONE = ZoneInfo("America/New_York")
+WINDOW = SendingWindow(((dt.time(8), dt.time(17)),), ZONE, frozenset(range(7)))
+EXACT = Rules(jitter=0)
+AT_ONCE = Rules(dt.timedelta(0), spread=False, jitter=0)
+
+
+def local(hour: int, minute: int = 0, second: int = 0) -> dt.datetime:
+    """Return a time on 2 June 2026 in New York as UTC."""
+    return dt.datetime(2026, 6, 2, hour, minute, second, tzinfo=ZONE).astimezone(dt.UTC)
+
+
+class Day:
+    """A day driven by the decision alone: slots are sent at their time, and each send asks again."""
+
+    def __init__(self, accounts: list[Account], waiting: list[Waiting], rules: Rules, window: SendingWindow = WINDOW):
+        self.accounts = {a.id: a for a in accounts}
+        self.waiting = sorted(waiting, key=lambda w: (-w.priority, w.id))
+        self.rules, self.window = rules, window
+        self.last: dt.datetime | None = None
+        self.sent: list[tuple[dt.datetime, int, int]] = []
+
+    def decide(self, now: dt.datetime) -> Decision:
+        """Ask, and store what was decided."""
+        accounts = list(self.accounts.values())
+        capacity = sum(a.left for a in accounts)
+        backlog = Backlog(tuple(self.waiting), min(len(self.waiting), max(capacity, 1)))
+        decision = decide(accounts, backlog, now, self.window, self.rules, last_claim_today=self.last)
+        assert decision == decide(accounts, backlog, now, self.window, self.rules, last_claim_today=self.last)
+        for slot in decision.handed_over:
+            (displaced,) = self.accounts[slot.account_id].slot.deliveries  # type: ignore[union-attr]
+            self.waiting.append(displaced)
+        for slot in (*decision.reserved, *decision.handed_over, *decision.moved):
+            self.accounts[slot.account_id] = replace(self.accounts[slot.account_id], slot=slot)
+            self.waiting = [w for w in self.waiting if w not in slot.deliveries]
+        self.waiting.sort(key=lambda w: (-w.priority, w.id))
+        return decision
+
+    def send_next(self) -> dt.datetime | None:
+        """Send the soonest slot; return when, or None if there is none."""
+        held = [a for a in self.accounts.values() if a.slot]
+        if not held:
+            return None
+        account = min(held, key=lambda a: (a.slot.send_at, a.id))  # type: ignore[union-attr]
+        slot = account.slot
+        assert slot is not None
+        for delivery in slot.deliveries:
+            self.sent.append((slot.send_at, account.id, delivery.id))
+        self.last = slot.send_at
+        used = account.used + len(slot.deliveries)
+        self.accounts[account.id] = replace(
+            account, slot=None, used=used, last_claim_at=slot.send_at, last_attempt_at=slot.send_at
+        )
+        return slot.send_at
+
+    def run(self, now: dt.datetime) -> list[str]:
+        """Send everything that goes today, from `now` on; return the local times."""
+        self.decide(now)
+        while (at := self.send_next()) is not None:
+            self.decide(max(now, at))
+        return [f"{at.astimezone(ZONE):%H:%M:%S}" for at, _, _ in self.sent]
+
+
+def accounts(number: int, limit: int = 10) -> list[Account]:
+    """Return fresh accounts."""
+    return [Account(i, limit) for i in range(1, number + 1)]
+
+
+def contacts(number: int) -> list[Waiting]:
+    """Return ordinary deliveries."""
+    return [Waiting(i) for i in range(1, number + 1)]
+
+
+@pytest.mark.parametrize(
+    ("now", "number_of_accounts", "number_of_contacts", "times"),
+    [
+        (local(8), 1, 10, [f"{8 + 54 * i // 60:02}:{54 * i % 60:02}:00" for i in range(10)]),
+        (local(8), 1, 2, ["08:00:00", "12:30:00"]),
+        (local(8), 2, 3, ["08:00:00", "11:00:00", "14:00:00"]),
+        (local(16, 50), 1, 20, [f"16:{50 + i}:00" for i in range(10)]),
+        (local(11, 11), 5, 1, ["11:11:00"]),
+    ],
+)
+def test_the_worked_examples_of_an_even_spread(
+    now: dt.datetime, number_of_accounts: int, number_of_contacts: int, times: list[str]
+) -> None:
+    assert Day(accounts(number_of_accounts), contacts(number_of_contacts), EXACT).run(now) == times
+
+
+def test_a_thousand_accounts_send_every_3_24_seconds_and_each_every_54_minutes() -> None:
+    first = decide(accounts(1000), Backlog(tuple(contacts(1001)), 10_000), local(8), WINDOW, EXACT)
+    times = sorted(slot.send_at for slot in first.reserved)
+    assert len(times) == 1000
+    assert {b - a for a, b in zip(times, times[1:], strict=False)} == {dt.timedelta(seconds=3.24)}
+    standing = [replace(a, slot=s) for a, s in zip(accounts(1000), first.reserved, strict=True)]
+    standing[0] = replace(standing[0], slot=None, used=1, last_claim_at=local(8))
+    (second,) = decide(
+        standing, Backlog(tuple(contacts(2)), 9_000), local(8), WINDOW, EXACT, last_claim_today=local(8)
+    ).reserved
+    assert (second.account_id, second.send_at) == (1, local(8, 54))
+
+
+def test_nothing_is_reserved_outside_the_window_and_the_opening_is_the_next_moment() -> None:
+    decision = decide(accounts(1), Backlog(tuple(contacts(1)), 1), local(17), WINDOW, EXACT)
+    assert decision == Decision(wake_at=local(8) + dt.timedelta(days=1))
+
+
+def test_nothing_that_waits_needs_no_wake_up() -> None:
+    assert decide(accounts(1), Backlog(), local(9), WINDOW, EXACT) == Decision()
+
+
+@pytest.mark.parametrize(
+    ("account", "moment"),
+    [
+        (Account(1, 10, cooling_until=local(9, 20)), local(9, 20)),
+        (Account(1, 10, used=10), local(8) + dt.timedelta(days=1)),
+        (Account(1, 0), local(8) + dt.timedelta(days=1)),
+    ],
+)
+def test_what_can_not_go_now_wakes_at_the_moment_that_changes_it(account: Account, moment: dt.datetime) -> None:
+    decision = decide([account], Backlog(tuple(contacts(1)), 1), local(9), WINDOW, EXACT)
+    assert decision == Decision(wake_at=moment)
+
+
+def test_a_retry_in_ten_minutes_is_a_moment_that_matters() -> None:
+    decision = decide(accounts(1), Backlog(next_not_before=local(9, 10)), local(9), WINDOW, EXACT)
+    assert decision == Decision(wake_at=local(9, 10))
+
+
+def test_an_account_with_an_open_claim_or_a_slot_gets_no_other() -> None:
+    slot = Slot(2, local(12), (Waiting(77),))
+    busy = [Account(1, 10, sending=True), Account(2, 10, slot=slot)]
+    decision = decide(busy, Backlog(tuple(contacts(3)), 3), local(9), WINDOW, EXACT, moved_at=local(9))
+    assert not decision.changes_slots
+
+
+def test_an_account_never_sends_sooner_than_its_interval() -> None:
+    account = Account(1, 10, used=1, last_claim_at=local(9), last_attempt_at=local(9))
+    (slot,) = decide([account], Backlog(tuple(contacts(1)), 1), local(9, 0, 1), WINDOW, Rules(spread=False)).reserved
+    assert slot.send_at == local(9, 1)
+
+
+def test_without_spread_and_interval_each_account_takes_a_list_within_its_limit() -> None:
+    decision = decide(accounts(2, limit=120), Backlog(tuple(contacts(300)), 240), local(9), WINDOW, AT_ONCE)
+    assert [len(slot.deliveries) for slot in decision.reserved] == [100, 100]
+    assert {slot.send_at for slot in decision.reserved} == {local(9)}
+
+
+def test_the_account_that_failed_a_delivery_is_last_choice() -> None:
+    waiting = Waiting(1, failed_by=frozenset({1}))
+    both = decide(accounts(2), Backlog((waiting,), 1), local(9), WINDOW, EXACT)
+    assert [s.account_id for s in both.reserved] == [2]
+    other_is_busy = [Account(1, 10), Account(2, 10, sending=True)]
+    assert not decide(other_is_busy, Backlog((waiting,), 1), local(9), WINDOW, EXACT).reserved
+    other_is_full = [Account(1, 10), Account(2, 10, used=10)]
+    assert [s.account_id for s in decide(other_is_full, Backlog((waiting,), 1), local(9), WINDOW, EXACT).reserved] == [
+        1
+    ]
+
+
+def test_an_urgent_delivery_takes_the_soonest_slot_and_the_displaced_one_goes_on() -> None:
+    soon, later = Slot(1, local(11), (Waiting(5),)), Slot(2, local(14), (Waiting(6),))
+    standing = [Account(1, 10, slot=soon), Account(2, 10, slot=later), Account(3, 10)]
+    decision = decide(
+        standing, Backlog((Waiting(9, priority=9),), 1), local(9), WINDOW, EXACT,
+        last_claim_today=local(8), moved_at=local(9),
+    )  # fmt: skip
+    assert [(s.account_id, s.deliveries[0].id, s.send_at) for s in decision.handed_over] == [(1, 9, local(11))]
+    assert [(s.account_id, s.deliveries[0].id) for s in decision.reserved] == [(3, 5)]
+
+
+def test_a_slot_moves_only_if_that_saves_a_tenth_of_its_wait_and_not_when_it_is_near() -> None:
+    def moved(send_at: dt.datetime) -> bool:
+        account = Account(1, 10, slot=Slot(1, send_at, (Waiting(1),)))
+        # eight more wait: the slot's position is now 08:54
+        decision = decide(
+            [account], Backlog(tuple(contacts(9)), 8), local(8, 5), WINDOW, EXACT, last_claim_today=local(8)
+        )
+        return bool(decision.moved)
+
+    target = local(8) + dt.timedelta(hours=9) / 10
+    wait = target - local(8, 5)
+    assert moved(local(8, 5) + wait / 0.89)
+    assert not moved(local(8, 5) + wait / 0.91)
+    assert not moved(local(8, 5, 5))
+
+
+def test_a_ramp_grows_to_the_limit_and_a_quota_is_given_back_step_by_step() -> None:
+    first = dt.date(2026, 6, 1)
+    ramp = [limit_on(first + dt.timedelta(days=i), 10, warmup=(2, 3, first)) for i in range(5)]
+    assert ramp == [2, 5, 8, 10, 10]
+    quota = [limit_on(first + dt.timedelta(days=i), 10, quota=(3, first)) for i in range(6)]
+    assert quota == [3, 5, 7, 9, 10, 10]
+
+
+def test_jitter_is_the_pairs_own_and_keeps_neighbours_in_order() -> None:
+    assert jitter_share(1, 2) == jitter_share(1, 2) != jitter_share(2, 1)
+    waiting = [Waiting(i, share=jitter_share(i, 1)) for i in range(200)]
+    decision = decide(accounts(200), Backlog(tuple(waiting), 200), local(8), WINDOW, Rules(jitter=0.5))
+    times = [slot.send_at for slot in decision.reserved]
+    assert times == sorted(times)
+    assert times[0] == local(8)
+    gaps = {b - a for a, b in zip(times, times[1:], strict=False)}
+    assert len(gaps) > 100
+    assert max(times) < local(17)
+
+
+@st.composite
+def days(draw: st.DrawFn) -> tuple[Day, dt.datetime]:
+    """Return a random day: accounts, limits, contacts, priorities, window, rules, and when it starts."""
+    limits = draw(st.lists(st.integers(0, 6), min_size=1, max_size=6))
+    priorities = draw(st.lists(st.integers(0, 9), max_size=40))
+    start, end = draw(st.sampled_from([(8, 17), (0, 0), (9, 10), (20, 6)]))
+    window = SendingWindow(((dt.time(start), dt.time(end)),), ZONE, frozenset(range(7)))
+    interval = dt.timedelta(seconds=draw(st.sampled_from([0, 1, 60, 600])))
+    rules = Rules(interval, draw(st.booleans()), draw(st.sampled_from([0.0, 0.2, 0.5])))
+    waiting = [Waiting(i, p, share=jitter_share(i, 1)) for i, p in enumerate(priorities, 1)]
+    now = local(start) + dt.timedelta(minutes=draw(st.integers(0, 30)))
+    return Day([Account(i, limit) for i, limit in enumerate(limits, 1)], waiting, rules, window), now
+
+
+@settings(max_examples=150, deadline=None, derandomize=True)
+@given(days())
+def test_no_day_breaks_a_limit_the_window_or_the_interval_or_wastes_capacity(case: tuple[Day, dt.datetime]) -> None:
+    day, now = case
+    demand, capacity = len(day.waiting), sum(a.limit for a in day.accounts.values())
+    end = day.window.day_end(now)
+    order = [w.id for w in day.waiting]
+    day.run(now)
+    for account in day.accounts.values():
+        times = [at for at, account_id, _ in day.sent if account_id == account.id]
+        assert len(times) <= account.limit
+        assert all(now <= at < end and day.window.contains(at) for at in times)
+        if day.rules.list_size == 1:
+            assert all(b - a >= day.rules.interval for a, b in zip(times, times[1:], strict=False))
+    sent = [delivery_id for _, _, delivery_id in day.sent]
+    assert len(sent) == len(set(sent))
+    assert set(sent) == set(order[: len(sent)])
+    room_for_intervals = day.rules.interval * 6 < end - now
+    if room_for_intervals:
+        assert len(sent) == min(demand, capacity)

@@ -1,0 +1,90 @@
+"""The sending window: what is inside, when it opens next, and what clocks that change do to it."""
+
+from __future__ import annotations
+
+import datetime as dt
+from zoneinfo import ZoneInfo
+
+import pytest
+
+from pipeline.settings import Settings
+from pipeline.window import SendingWindow
+
+ZONE = ZoneInfo("America/New_York")
+EVERY_DAY = frozenset(range(7))
+WEEKDAYS = frozenset(range(5))
+
+
+def window(start: str = "08:00", end: str = "17:00", days: frozenset[int] = EVERY_DAY) -> SendingWindow:
+    """Return a window in New York."""
+    return SendingWindow(((dt.time.fromisoformat(start), dt.time.fromisoformat(end)),), ZONE, days)
+
+
+def local(text: str, fold: int = 0) -> dt.datetime:
+    """Return a New York wall-clock time as UTC."""
+    return dt.datetime.fromisoformat(text).replace(tzinfo=ZONE, fold=fold).astimezone(dt.UTC)
+
+
+@pytest.mark.parametrize(
+    ("time", "inside"),
+    [("07:59:59", False), ("08:00:00", True), ("16:59:59", True), ("17:00:00", False)],
+)
+def test_start_is_inside_and_end_is_outside(time: str, inside: bool) -> None:
+    assert window().contains(local(f"2026-06-02 {time}")) is inside
+
+
+def test_friday_evening_waits_until_monday_morning() -> None:
+    weekdays = window(days=WEEKDAYS)
+    friday = local("2026-06-05 17:05")
+    assert not weekdays.contains(friday)
+    assert weekdays.next_opening(friday) == local("2026-06-08 08:00")
+    assert not weekdays.contains(local("2026-06-06 12:00"))
+
+
+def test_before_the_start_it_opens_today() -> None:
+    assert window().next_opening(local("2026-06-02 03:00")) == local("2026-06-02 08:00")
+
+
+def test_an_overnight_window_belongs_to_the_day_on_which_it_opens() -> None:
+    fridays = window("22:00", "06:00", frozenset({4}))
+    assert fridays.contains(local("2026-06-05 23:00"))
+    assert fridays.contains(local("2026-06-06 05:59:59"))
+    assert not fridays.contains(local("2026-06-05 05:00"))
+    assert not fridays.contains(local("2026-06-06 22:30"))
+    assert fridays.closes_at(local("2026-06-05 23:00")) == local("2026-06-06 06:00")
+    assert fridays.day_end(local("2026-06-05 23:00")) == local("2026-06-06 00:00")
+    assert fridays.next_chance(local("2026-06-05 23:00")) == local("2026-06-06 00:00")
+
+
+def test_equal_start_and_end_is_always_open() -> None:
+    always = SendingWindow.from_settings(Settings(mail_window_start="9", mail_window_end="9"))  # type: ignore[arg-type]
+    assert all(always.contains(local(f"2026-06-02 {hour:02}:00")) for hour in range(24))
+    assert always.day_end(local("2026-06-02 12:00")) == local("2026-06-03 00:00")
+    assert always.next_chance(local("2026-06-02 12:00")) == local("2026-06-03 00:00")
+
+
+def test_a_day_has_23_hours_in_spring_and_25_in_autumn() -> None:
+    always = window("00:00", "00:00")
+    for date, hours in (("2026-03-08", 23), ("2026-11-01", 25), ("2026-06-02", 24)):
+        start = local(f"{date} 00:00")
+        assert always.contains(start)
+        assert always.next_midnight(start) - start == dt.timedelta(hours=hours)
+
+
+def test_a_start_that_does_not_exist_is_the_first_instant_after_the_gap() -> None:
+    night = window("02:30", "05:00")
+    opening = night.next_opening(local("2026-03-08 00:00"))
+    assert opening == dt.datetime(2026, 3, 8, 7, 0, tzinfo=dt.UTC)  # 03:00 EDT
+    assert night.contains(opening)
+    assert not night.contains(opening - dt.timedelta(seconds=1))
+
+
+def test_of_an_ambiguous_hour_a_start_takes_the_first_and_an_end_the_second() -> None:
+    starting, ending = window("01:30", "05:00"), window("00:00", "01:30")
+    day = local("2026-11-01 00:30")
+    assert starting.next_opening(day) == local("2026-11-01 01:30", fold=0)
+    assert ending.closes_at(day) == local("2026-11-01 01:30", fold=1)
+
+
+def test_the_date_is_the_windows_zones() -> None:
+    assert window().local_date(dt.datetime(2026, 6, 2, 3, 0, tzinfo=dt.UTC)) == dt.date(2026, 6, 1)
