@@ -55,7 +55,9 @@ def _run() -> list[Handoff]:
         decision = _decide(seen)
         if not _changes_anything(seen, decision):
             return []
-        handoffs = _store(decision, seen)
+        displaced = _take_over(decision.handed_over, seen.held)
+        handoffs = _store(decision, seen, displaced)
+    logs.moved(Stage.RESERVE, displaced.values(), State.READY, dict.fromkeys(displaced.values(), "handed_over"))
     logs.moved(Stage.RESERVE, [i for handoff in handoffs for i in handoff.ids], State.RESERVED)
     return handoffs
 
@@ -85,8 +87,16 @@ def _wake_moves(wake_at: dt.datetime | None, seen: Standing) -> bool:
     return wake_at is not None and (seen.wake_at is None or wake_at < seen.wake_at)
 
 
-def _store(decision: Decision, seen: Standing) -> list[Handoff]:
-    displaced = _take_over(decision.handed_over, seen.held)
+def _take_over(slots: Sequence[Slot], held: dict[int, Held]) -> dict[int, int]:
+    """Put the holders of these accounts' slots back; return those that were still unclaimed, by account."""
+    if not slots:
+        return {}
+    holder_of = {s.account_id: held[s.account_id].slot.deliveries[0].id for s in slots}
+    gone = set(move(State.RESERVED, State.READY, Delivery.token.in_([held[a].token for a in holder_of])))
+    return {account_id: holder for account_id, holder in holder_of.items() if holder in gone}
+
+
+def _store(decision: Decision, seen: Standing, displaced: dict[int, int]) -> list[Handoff]:
     new = [s for s in decision.handed_over if s.account_id in displaced] + list(decision.reserved)
     handoffs = _reserve(new) + _move(decision.moved, seen.held)
     changes: dict[str, dt.datetime | None] = {}
@@ -99,16 +109,6 @@ def _store(decision: Decision, seen: Standing) -> list[Handoff]:
     if changes:
         Control.update(**changes).where(Control.id == ONLY).execute()
     return handoffs
-
-
-def _take_over(slots: Sequence[Slot], held: dict[int, Held]) -> set[int]:
-    """Put the holders of these accounts' slots back; return the accounts whose slot was still unclaimed."""
-    if not slots:
-        return set()
-    holder_of = {s.account_id: held[s.account_id].slot.deliveries[0].id for s in slots}
-    gone = set(move(State.RESERVED, State.READY, Delivery.token.in_([held[a].token for a in holder_of])))
-    logs.moved(Stage.RESERVE, sorted(gone), State.READY, dict.fromkeys(gone, "handed_over"))
-    return {account_id for account_id, holder in holder_of.items() if holder in gone}
 
 
 def _reserve(slots: Sequence[Slot]) -> list[Handoff]:

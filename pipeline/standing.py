@@ -114,7 +114,7 @@ def used_on(account_id: int, day: dt.date) -> int:
 
 def last_claim_of(account_id: int) -> dt.datetime | None:
     """Return when an account last claimed a dot (UTC), whatever came of it."""
-    return cast("dt.datetime | None", _to_time(_last_claim(account_id).scalar()))
+    return _to_time(_last_claim(account_id).scalar())
 
 
 def usable_accounts() -> Any:

@@ -1,0 +1,110 @@
+"""An SMTP server that says what a test tells it to, on a raw socket: for everything a well-behaved server never does."""
+
+from __future__ import annotations
+
+import socket
+import threading
+from collections.abc import Callable, Mapping
+from types import TracebackType
+
+#: What the server answers to a command, by its first word; None: closes the connection; "": stays silent.
+Replies = Mapping[str, str | None]
+
+GREETING = "GREETING"
+DOT = "DOT"
+_DEFAULT: Replies = {
+    GREETING: "220 test",
+    "EHLO": "250-test\r\n250-PIPELINING\r\n250 SIZE 1000000",
+    "MAIL": "250 2.1.0 ok",
+    "RCPT": "250 2.1.5 ok",
+    "DATA": "354 go on",
+    DOT: "250 2.0.0 kept",
+    "RSET": "250 2.0.0 ok",
+    "NOOP": "250 2.0.0 ok",
+    "QUIT": "221 2.0.0 bye",
+}
+
+
+class ScriptedServer:
+    """Answers as it is told; `received` is everything it was sent, a bytes object for each read."""
+
+    def __init__(self, replies: Replies | None = None, *, on_dot: Callable[[], None] | None = None) -> None:
+        """Answer `replies` over the defaults; call `on_dot` when a message's dot has come, before the reply."""
+        self.replies = {**_DEFAULT, **(replies or {})}
+        self.received: list[bytes] = []
+        self.connections = 0
+        self.mails: list[bytes] = []
+        self._on_dot = on_dot or (lambda: None)
+        self._socket = socket.create_server(("127.0.0.1", 0))
+        self.port: int = self._socket.getsockname()[1]
+        self._thread = threading.Thread(target=self._accept, daemon=True)
+        self._open: list[socket.socket] = []
+
+    def __enter__(self) -> ScriptedServer:
+        """Start to listen."""
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: type[BaseException] | BaseException | TracebackType | None) -> None:
+        """Stop, and close what is open."""
+        # A thread that waits in accept() is woken by a connection, not by a close.
+        self._stopping = True
+        with socket.create_connection(("127.0.0.1", self.port)):
+            pass
+        self._thread.join()
+        self._socket.close()
+        for connection in self._open:
+            connection.close()
+
+    _stopping = False
+
+    def _accept(self) -> None:
+        while True:
+            connection, _ = self._socket.accept()
+            self._open.append(connection)
+            if self._stopping:
+                return
+            self.connections += 1
+            threading.Thread(target=self._serve, args=(connection,), daemon=True).start()
+
+    def _serve(self, connection: socket.socket) -> None:
+        try:
+            self._talk(connection)
+        except OSError:
+            return
+
+    def _talk(self, connection: socket.socket) -> None:
+        waiting = b""
+        in_data = False
+        if not self._say(connection, GREETING):
+            return
+        while chunk := connection.recv(65536):
+            self.received.append(chunk)
+            waiting += chunk
+            while True:
+                if in_data:
+                    mail, dot, rest = waiting.partition(b"\r\n.\r\n")
+                    if not dot:
+                        break
+                    waiting, in_data = rest, False
+                    self.mails.append(mail)
+                    self._on_dot()
+                    word = DOT
+                else:
+                    line, end, rest = waiting.partition(b"\r\n")
+                    if not end:
+                        break
+                    waiting = rest
+                    word = line.split(b" ")[0].decode("ascii", "replace").upper()
+                if not self._say(connection, word):
+                    return
+                in_data = word == "DATA" and (self.replies["DATA"] or "").startswith("354")
+
+    def _say(self, connection: socket.socket, word: str) -> bool:
+        reply = self.replies.get(word, "500 5.5.1 what?")
+        if reply is None:
+            connection.close()
+            return False
+        if reply:
+            connection.sendall(reply.encode("latin-1") + b"\r\n")
+        return True
