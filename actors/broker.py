@@ -17,11 +17,11 @@ from dramatiq.errors import ConnectionClosed
 from pika.adapters.blocking_connection import BlockingChannel
 
 from models import database
-from models.dead_letter import file_message
+from models.dead_letter import file_messages
 from pipeline.logs import log
 
 from . import topology
-from .intake import Decoded, UnacceptableError, UnknownActorError, decode
+from .intake import UnacceptableError, UnknownActorError, decode
 
 #: Seconds a publisher waits while RabbitMQ blocks it (memory or disk alarm) before it counts as away.
 BLOCKED_TIMEOUT = 30
@@ -180,26 +180,23 @@ class QuorumConsumer(_RabbitmqConsumer):
         try:
             decoded = decode(self.queue_name, body, message_id)
         except UnacceptableError as error:
-            self._dead_letter(body, str(error), message_id)
+            self._dead_letter({str(error): body}, message_id)
             return None
         except UnknownActorError as error:
             log.warning("held back for a newer version", queue=self.queue_name, actor=str(error))
             self.broker.publish(*topology.delayed(self.queue_name, HOLD_BACK, self.broker.unit_ms), body, message_id)
             return None
-        self._dead_letter_ids(decoded, message_id)
+        if decoded.refused:
+            self._dead_letter({refused.reason: refused.body for refused in decoded.refused}, message_id)
         return decoded.message
 
-    def _dead_letter_ids(self, decoded: Decoded, message_id: str | None) -> None:
-        for refused in decoded.refused:
-            self._dead_letter(refused.body, refused.reason, message_id)
-
-    def _dead_letter(self, body: bytes, reason: str, message_id: str | None) -> None:
+    def _dead_letter(self, bodies: dict[str, bytes], message_id: str | None) -> None:
         try:
             with database.connection():
-                file_message(self.queue_name, body, reason, database.now(), message_id=message_id)
+                file_messages(self.queue_name, bodies, database.now(), message_id=message_id)
         except Exception as error:
             if not database.is_trouble_outside(error):
                 raise
             # Unacknowledged: it comes again when the consumer restarts.
             raise ConnectionClosed(error) from None
-        log.warning("dead letter", queue=self.queue_name, reason=reason)
+        log.warning("dead letter", queue=self.queue_name, reasons=list(bodies)[:3], of=len(bodies))

@@ -24,9 +24,6 @@ from pipeline.logs import log
 
 from .intake import encode
 
-#: Seconds between two looks at what is away: doubling up to the last.
-FIRST_WAIT, LONGEST_WAIT = 1.0, 30.0
-
 T = TypeVar("T")
 
 _working = threading.Event()
@@ -112,7 +109,7 @@ def patiently(do: Callable[[], T]) -> T:
     Raises:
         PutBackError: the worker was told to stop meanwhile.
     """
-    wait = FIRST_WAIT
+    wait = faults.FIRST_WAIT
     while True:
         try:
             with database.connection():
@@ -124,4 +121,4 @@ def patiently(do: Callable[[], T]) -> T:
             database.discard_connection()
         if _stopping.wait(wait):
             raise PutBackError
-        wait = min(wait * 2, LONGEST_WAIT)
+        wait = min(wait * 2, faults.LONGEST_WAIT)

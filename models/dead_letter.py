@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Mapping
 from enum import StrEnum
-from typing import cast
 
 import peewee
 
@@ -57,33 +57,33 @@ DeadLetter.add_index(
 )
 
 
-def file_message(
-    queue: str, body: bytes, reason: str, at: dt.datetime, *, detail: str = "", message_id: str | None = None
-) -> int | None:
-    """Keep a message that can't be processed. Return its row's id, or None where the same message is there already.
+def file_message(queue: str, body: bytes, reason: str, at: dt.datetime, *, message_id: str | None = None) -> None:
+    """Keep a message that can't be processed; see `file_messages`."""
+    file_messages(queue, {reason: body}, at, message_id=message_id)
+
+
+def file_messages(queue: str, bodies: Mapping[str, bytes], at: dt.datetime, *, message_id: str | None = None) -> None:
+    """Keep messages, or parts of one, that can't be processed; what is there already is not kept twice.
 
     Args:
-        queue: where it was; a replay puts it back there.
-        body: its bytes as they came.
-        reason: what is wrong with it, for a person.
+        queue: where they were; a replay puts them back there.
+        bodies: what is wrong with each, for a person → the body that asks for that part alone.
         at: UTC time.
-        detail: which part of it, where only a part is bad.
         message_id: the AMQP message id, by which a redelivery is told from a second message.
     """
-    query = (
-        DeadLetter.insert(
-            kind=DeadLetterKind.MESSAGE,
-            queue=queue,
-            body=body,
-            reason=reason,
-            detail=detail,
-            message_id=message_id,
-            created_at=at,
-        )
-        .on_conflict(action="nothing")
-        .returning(DeadLetter.id)
-    )
-    return next((cast(int, row.id) for row in query.execute()), None)
+    rows = [
+        {
+            "kind": DeadLetterKind.MESSAGE,
+            "queue": queue,
+            "body": body,
+            "reason": reason,
+            "message_id": message_id,
+            "created_at": at,
+        }
+        for reason, body in bodies.items()
+    ]
+    if rows:
+        DeadLetter.insert_many(rows).on_conflict(action="nothing").execute()
 
 
 def file_deliveries(reasons: dict[int, tuple[str, str]], at: dt.datetime) -> None:

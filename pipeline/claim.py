@@ -77,7 +77,7 @@ def claim(delivery_id: int, slot_token: str, account_id: int) -> Claim | Refusal
                 _take(delivery, account, slot_token, token, now)
             else:
                 _give_way(delivery, account, slot_token, given)
-    except peewee.OperationalError:
+    except (peewee.OperationalError, peewee.InterfaceError):
         # The answer to COMMIT may have been lost on its way.
         if not isinstance(given, Claim) or not _read_back(token):
             raise

@@ -8,6 +8,7 @@ up: `failed` (`fault`) with its dead letter.
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable, Sequence
 
 from models import Delivery, Reason, State, database
@@ -19,6 +20,8 @@ from .logs import log
 
 #: Times a single id may raise.
 MAX_TRIES = 3
+#: Seconds between two tries of what has to wait for its surroundings: doubling up to the last.
+FIRST_WAIT, LONGEST_WAIT = 1.0, 30.0
 
 Run = Callable[[Sequence[int]], list[Handoff]]
 
@@ -30,6 +33,25 @@ class TroubleOutsideError(Exception):
 def is_trouble_outside(error: BaseException) -> bool:
     """Tell whether `error` is the state of the surroundings, which uses up nobody's tries."""
     return isinstance(error, TroubleOutsideError) or database.is_trouble_outside(error)
+
+
+def until_committed(do: Callable[[], list[Handoff]]) -> list[Handoff]:
+    """Commit what must not be forgotten, as often as it takes: the outcome of a mail that is out.
+
+    A worker that is stopped meanwhile leaves the delivery in doubt; nothing else could be true of it.
+    """
+    wait = FIRST_WAIT
+    while True:
+        try:
+            with database.connection():
+                return do()
+        except Exception as error:
+            if not is_trouble_outside(error):
+                raise
+            log.warning("an outcome waits to be committed", seconds=wait, reason=str(error).strip()[:300])
+            database.discard_connection()
+        time.sleep(wait)
+        wait = min(wait * 2, LONGEST_WAIT)
 
 
 def isolated(run: Run, ids: Sequence[int], give_up: Callable[[int, Exception], None]) -> list[Handoff]:

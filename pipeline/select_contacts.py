@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from models import Contact, Delivery, EmailTemplate, Reason, State, Website, database
-from models.dead_letter import file_message
+from models.dead_letter import file_messages
 
 from . import logs
 from .flow import MAX_IDS, Handoff, Stage, chunks, hand_on
@@ -48,15 +48,16 @@ def _select(ids: list[int], source: str, template_id: int | None, priority: int 
     template = _template(template_id)
     if template is None:
         missing = "no active template" if template_id is None else f"template {template_id} does not exist"
-        _dead_letter(ids, missing, source, template_id, priority, now)
+        file_messages(Stage.INTAKE, {missing: _asking_for(ids, template_id, priority)}, now, message_id=source)
         return []
     contacts = list(
         Contact.select(Contact, Website)
         .left_outer_join(Website)
         .where(Contact.id.in_(ids) & Contact.forgotten_at.is_null())
     )
-    for unknown in sorted(set(ids) - {c.id for c in contacts}):
-        _dead_letter([unknown], f"contact {unknown} does not exist", source, template_id, priority, now)
+    unknown = sorted(set(ids) - {c.id for c in contacts})
+    bodies = {f"contact {i} does not exist": _asking_for([i], template_id, priority) for i in unknown}
+    file_messages(Stage.INTAKE, bodies, now, message_id=source)
 
     rows = [_row(c, template, source, priority, now) for c in sorted(contacts, key=lambda c: c.address)]
     _insert(rows)
@@ -118,10 +119,7 @@ def _of_source(contact_ids: list[int], source: str) -> Any:
     )
 
 
-def _dead_letter(
-    ids: list[int], reason: str, source: str, template_id: int | None, priority: int | None, now: dt.datetime
-) -> None:
-    """Keep a message that, put on `intake` again, asks for these ids as the first one did."""
+def _asking_for(ids: list[int], template_id: int | None, priority: int | None) -> bytes:
+    """Return the message that, put on `intake` again, asks for these ids as the first one did."""
     asked = {"contact_ids": ids, "template_id": template_id, "priority": priority}
-    body = json.dumps({k: v for k, v in asked.items() if v is not None}).encode()
-    file_message(Stage.INTAKE, body, reason, now, message_id=source)
+    return json.dumps({k: v for k, v in asked.items() if v is not None}).encode()

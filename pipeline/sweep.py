@@ -49,10 +49,11 @@ def run() -> list[Handoff]:
 def refill() -> list[Handoff]:
     """Return handoffs for everything unfinished: what a process starts with whose queues died with the one before it.
 
-    Only for the embedded default, where an operating-system lock says that no other process is at work: whatever is
-    `sending` was claimed by one that is dead.
+    With an SQLite file an operating-system lock says that no other process is at work: whatever is `sending` was
+    claimed by one that is dead.
     """
-    mark_in_doubt(database.now())
+    if database.sqlite_file() is not None:
+        mark_in_doubt(database.now())
     unrecorded = Delivery.state.in_(RECORDED) & Delivery.recorded_at.is_null()
     return [
         *hand_on(Stage.DEDUPE, _ids(Delivery.state == State.SELECTED)),

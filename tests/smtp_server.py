@@ -1,4 +1,4 @@
-"""An SMTP server that says what a test tells it to, on a raw socket: for everything a well-behaved server never does."""
+"""An SMTP server that says what a test tells it to, on a raw socket: for what a well-behaved server never does."""
 
 from __future__ import annotations
 

@@ -15,7 +15,8 @@ from actors import running, topology
 from actors.broker import QuorumBroker
 from actors.intake import encode
 from models import DeadLetter
-from pipeline.flow import Stage
+from pipeline import faults
+from pipeline.flow import Handoff, Stage
 from tests.broker.conftest import take
 
 
@@ -98,7 +99,7 @@ def test_a_message_that_was_put_back_is_given_to_another_worker(broker: QuorumBr
 def test_a_stage_whose_handoff_can_not_be_published_waits_and_publishes_it_then(
     broker: QuorumBroker, postgres: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(running, "FIRST_WAIT", 0.01)
+    monkeypatch.setattr(faults, "FIRST_WAIT", 0.01)
     monkeypatch.setattr(dramatiq, "get_broker", lambda: broker)
     refusals = iter([True, True, False])
     publish = broker.publish
@@ -109,7 +110,7 @@ def test_a_stage_whose_handoff_can_not_be_published_waits_and_publishes_it_then(
         publish(*args)
 
     monkeypatch.setattr(broker, "publish", refuse_twice)
-    running.patiently(lambda: running.publish([running.Handoff(Stage.RENDER, [1])]))
+    running.patiently(lambda: running.publish([Handoff(Stage.RENDER, [1])]))
     assert broker.counts()["render"] == 1
 
 

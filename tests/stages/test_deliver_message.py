@@ -81,12 +81,12 @@ def test_a_message_that_comes_early_waits_the_rest(any_database: str, clock: Clo
 @pytest.mark.parametrize(
     "spoil",
     [
-        lambda account: Control.update(paused_at=database.now()).execute(),
-        lambda account: EmailTemplate.update(paused_at=database.now()).execute(),
-        lambda account: SmtpAccount.update(paused_at=database.now()).execute(),
-        lambda account: SmtpAccount.update(enabled=False).execute(),
-        lambda account: SmtpAccount.update(cooling_until=database.now() + dt.timedelta(minutes=1)).execute(),
-        lambda account: SmtpAccount.update(daily_limit=0).execute(),
+        lambda _: Control.update(paused_at=database.now()).execute(),
+        lambda _: EmailTemplate.update(paused_at=database.now()).execute(),
+        lambda _: SmtpAccount.update(paused_at=database.now()).execute(),
+        lambda _: SmtpAccount.update(enabled=False).execute(),
+        lambda _: SmtpAccount.update(cooling_until=database.now() + dt.timedelta(minutes=1)).execute(),
+        lambda _: SmtpAccount.update(daily_limit=0).execute(),
     ],
     ids=["everything paused", "template paused", "account paused", "account off", "cooling down", "limit reached"],
 )

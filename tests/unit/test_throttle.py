@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 from dataclasses import replace
+from itertools import pairwise
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -105,7 +106,7 @@ def test_a_thousand_accounts_send_every_3_24_seconds_and_each_every_54_minutes()
     first = decide(accounts(1000), Backlog(tuple(contacts(1001)), 10_000), local(8), WINDOW, EXACT)
     times = sorted(slot.send_at for slot in first.reserved)
     assert len(times) == 1000
-    assert {b - a for a, b in zip(times, times[1:], strict=False)} == {dt.timedelta(seconds=3.24)}
+    assert {b - a for a, b in pairwise(times)} == {dt.timedelta(seconds=3.24)}
     standing = [replace(a, slot=s) for a, s in zip(accounts(1000), first.reserved, strict=True)]
     standing[0] = replace(standing[0], slot=None, used=1, last_claim_at=local(8))
     (second,) = decide(
@@ -214,7 +215,7 @@ def test_jitter_is_the_pairs_own_and_keeps_neighbours_in_order() -> None:
     times = [slot.send_at for slot in decision.reserved]
     assert times == sorted(times)
     assert times[0] == local(8)
-    gaps = {b - a for a, b in zip(times, times[1:], strict=False)}
+    gaps = {b - a for a, b in pairwise(times)}
     assert len(gaps) > 100
     assert max(times) < local(17)
 
@@ -246,7 +247,7 @@ def test_no_day_breaks_a_limit_the_window_or_the_interval_or_wastes_capacity(cas
         assert len(times) <= account.limit
         assert all(now <= at < end and day.window.contains(at) for at in times)
         if day.rules.list_size == 1:
-            assert all(b - a >= day.rules.interval for a, b in zip(times, times[1:], strict=False))
+            assert all(b - a >= day.rules.interval for a, b in pairwise(times))
     sent = [delivery_id for _, _, delivery_id in day.sent]
     assert len(sent) == len(set(sent))
     assert set(sent) == set(order[: len(sent)])

@@ -1,0 +1,207 @@
+"""What follows from what a server said: each row of the table, charged to the one whose fault it is."""
+
+from __future__ import annotations
+
+import datetime as dt
+from typing import Any
+
+import peewee
+import pytest
+
+from models import Attempt, DeadLetter, Delivery, Outcome, SmtpAccount, State, Suppression, database
+from models.delivery import move
+from pipeline import decisions, deliver_message, outcome, sweep
+from pipeline.claim import Claim, claim
+from pipeline.flow import Handoff, Stage
+from pipeline.smtp_reply import Phase, Reply, Result, Verdict
+from tests.builders import a_delivery, an_account
+from tests.conftest import Clock
+from tests.smtp_server import ScriptedServer
+
+SAID = {
+    Verdict.ACCEPTED: Reply(250, "2.0.0 ok"),
+    Verdict.RECIPIENT_FOR_GOOD: Reply(550, "5.1.1 no such user"),
+    Verdict.RECIPIENT_FOR_NOW: Reply(450, "4.2.0 greylisted"),
+    Verdict.CONTENT: Reply(554, "5.7.1 spam"),
+    Verdict.ACCOUNT_FOR_NOW: Reply(421, "4.7.0 slow down"),
+    Verdict.ACCOUNT_QUOTA: Reply(550, "5.4.5 daily limit exceeded"),
+    Verdict.ACCOUNT_FOR_GOOD: Reply(535, "5.7.8 login refused"),
+    Verdict.UNKNOWN: Reply(None, "no answer in time"),
+}
+
+
+def said(verdict: Verdict) -> Result:
+    """Return a result at the dot."""
+    return Result(verdict, Phase.DOT, SAID[verdict])
+
+
+def a_claim(account: SmtpAccount | None = None, **values: Any) -> Claim:
+    """Store a delivery that holds a slot, and claim it."""
+    account = account or an_account()
+    slot = {"account": account, "send_at": database.now(), "token": f"slot {database.now()}"}
+    delivery = a_delivery(State.RESERVED, **slot | values)
+    given = claim(delivery.id, delivery.token, account.id)
+    assert isinstance(given, Claim)
+    return given
+
+
+#: Verdict → state, reason, attempts used, charged to, outcome of the attempt.
+CONSEQUENCES: dict[Verdict, tuple[str, str | None, int, str, str]] = {
+    Verdict.ACCEPTED: ("sent", "accepted", 0, "nobody", "accepted"),
+    Verdict.RECIPIENT_FOR_GOOD: ("bounced", "recipient_refused", 1, "recipient", "failed"),
+    Verdict.RECIPIENT_FOR_NOW: ("ready", None, 1, "recipient", "failed"),
+    Verdict.CONTENT: ("failed", "content_refused", 1, "content", "failed"),
+    Verdict.ACCOUNT_FOR_NOW: ("ready", None, 0, "account", "failed"),
+    Verdict.ACCOUNT_QUOTA: ("ready", None, 0, "account", "failed"),
+    Verdict.ACCOUNT_FOR_GOOD: ("ready", None, 0, "account", "failed"),
+    Verdict.UNKNOWN: ("in_doubt", "no_outcome", 0, "nobody", "in_doubt"),
+}
+#: Nobody is accepted or in doubt before the dot.
+BEFORE_THE_CLAIM = set(Verdict) - {Verdict.ACCEPTED, Verdict.UNKNOWN}
+
+
+@pytest.mark.parametrize(
+    ("verdict", "claimed"),
+    [(v, True) for v in CONSEQUENCES] + [(v, False) for v in CONSEQUENCES if v in BEFORE_THE_CLAIM],
+)
+def test_each_verdict_has_its_consequences(any_database: str, clock: Clock, verdict: Verdict, claimed: bool) -> None:
+    state, reason, attempts, charged_to, attempt = CONSEQUENCES[verdict]
+    if claimed:
+        handoffs = outcome.settle(a_claim(), said(verdict))
+    else:
+        slot = a_delivery(State.RESERVED, account=an_account(), send_at=clock.at, token="slot")
+        handoffs = outcome.settle_unclaimed(slot, "slot", said(verdict))
+
+    delivery, row = Delivery.get(), Attempt.get()
+    assert (delivery.state, delivery.reason, delivery.attempts) == (state, reason, attempts)
+    assert (row.charged_to, row.outcome, row.reply_code) == (charged_to, attempt, SAID[verdict].code)
+    assert handoffs[0] == Handoff(Stage.RECORD, [delivery.id])
+    assert [s.value for s in Suppression.select()] == ([delivery.address] if state == "bounced" else [])
+    assert [d.reason for d in DeadLetter.select()] == ([reason] if state == "failed" else [])
+    account = SmtpAccount.get()
+    assert account.enabled is (verdict is not Verdict.ACCOUNT_FOR_GOOD)
+    assert account.failures_in_row == (1 if verdict is Verdict.ACCOUNT_FOR_NOW else 0)
+
+
+def test_a_recipient_is_tried_again_after_60_and_300_seconds_and_then_given_up(any_database: str, clock: Clock) -> None:
+    account = an_account()
+    seen = []
+    delivery_id = None
+    for _ in range(3):
+        if delivery_id is None:
+            given = a_claim(account)
+            delivery_id = given.delivery_id
+        else:
+            slot = {"account": account, "send_at": clock.at, "token": f"slot {clock.at}"}
+            move(State.READY, State.RESERVED, Delivery.id == delivery_id, **slot)
+            again = claim(delivery_id, str(slot["token"]), account.id)
+            assert isinstance(again, Claim)
+            given = again
+        handoffs = outcome.settle(given, said(Verdict.RECIPIENT_FOR_NOW))
+        waits = Delivery.get().not_before
+        seen.append((waits and (waits - clock.at).total_seconds(), [h.backoff for h in handoffs[1:]]))
+        clock.tick(1000)
+    assert seen[:2] == [(60, [60]), (300, [300])]
+    assert seen[2][1] == []
+    assert (Delivery.get().state, Delivery.get().reason) == ("failed", "attempts_used_up")
+    assert [d.detail for d in DeadLetter.select()] == ["dot: 450 4.2.0 greylisted"]
+
+
+def test_the_third_failure_in_a_row_rests_an_account_15_minutes_doubling_to_24_hours(
+    any_database: str, clock: Clock
+) -> None:
+    account = an_account()
+    rests = []
+    for _ in range(11):
+        SmtpAccount.update(cooling_until=None).execute()
+        outcome.settle(a_claim(account), said(Verdict.ACCOUNT_FOR_NOW))
+        until = SmtpAccount.get().cooling_until
+        rests.append(until and (until - clock.at).total_seconds() / 60)
+        clock.tick(120)
+    assert rests == [None, None, 15, 30, 60, 120, 240, 480, 960, 1440, 1440]
+    SmtpAccount.update(cooling_until=None).execute()
+    outcome.settle(a_claim(account), said(Verdict.ACCEPTED))
+    assert (SmtpAccount.get().failures_in_row, SmtpAccount.get().cooling_until) == (0, None)
+
+
+def test_a_quota_reply_makes_todays_limit_what_has_been_sent(any_database: str, clock: Clock) -> None:
+    account = an_account()
+    for _ in range(3):
+        outcome.settle(a_claim(account), said(Verdict.ACCEPTED))
+        clock.tick(60)
+    outcome.settle(a_claim(account), said(Verdict.ACCOUNT_QUOTA))
+    stored = SmtpAccount.get()
+    assert (stored.quota_limit, stored.quota_on) == (3, dt.date(2026, 6, 2))
+
+
+def test_a_delivery_is_given_up_after_ten_account_failures_over_a_day(any_database: str, clock: Clock) -> None:
+    delivery = a_delivery(State.READY)
+    for hours in (*range(9), 24):
+        account = an_account()
+        clock.set(2026, 6, 2, 14, 0)
+        clock.tick(hours * 3600)
+        slot = {"account": account, "send_at": clock.at, "token": f"slot {hours}"}
+        move(State.READY, State.RESERVED, Delivery.id == delivery.id, **slot)
+        held = Delivery.get_by_id(delivery.id)
+        outcome.settle_unclaimed(held, held.token, said(Verdict.ACCOUNT_FOR_NOW))
+    assert (Delivery.get().state, Delivery.get().reason) == ("failed", "no_account_accepts")
+
+
+def test_a_250_after_all_makes_a_doubtful_delivery_sent(any_database: str, clock: Clock) -> None:
+    given = a_claim()
+    clock.tick(20 * 60)
+    sweep.run()
+    assert Delivery.get().state == State.IN_DOUBT
+    outcome.settle(given, said(Verdict.ACCEPTED))
+    assert (Delivery.get().state, Attempt.get().outcome) == (State.SENT, Outcome.ACCEPTED)
+
+
+def test_a_250_after_a_person_resent_counts_unless_something_newer_was_claimed(any_database: str, clock: Clock) -> None:
+    account = an_account()
+    given = a_claim(account)
+    clock.tick(31 * 60)
+    sweep.run()
+    decisions.resolve_resend(given.delivery_id, "me")
+    slot = {"account": account, "send_at": clock.at, "token": "second"}
+    move(State.READY, State.RESERVED, Delivery.id == given.delivery_id, **slot)
+    newer = claim(given.delivery_id, "second", account.id)
+    assert isinstance(newer, Claim)
+
+    assert outcome.settle(given, said(Verdict.ACCEPTED)) == []
+    assert Delivery.get().state == State.SENDING
+    outcome.settle(newer, said(Verdict.RECIPIENT_FOR_NOW))
+    assert Delivery.get().state == State.READY
+    assert sorted(a.outcome for a in Attempt.select()) == ["accepted", "failed"]
+
+
+def test_a_250_before_anything_newer_makes_what_a_person_put_back_sent(any_database: str, clock: Clock) -> None:
+    given = a_claim()
+    clock.tick(31 * 60)
+    sweep.run()
+    decisions.resolve_resend(given.delivery_id, "me")
+    outcome.settle(given, said(Verdict.ACCEPTED))
+    assert Delivery.get().state == State.SENT
+
+
+def test_an_outcome_that_can_not_be_committed_is_tried_until_it_can(
+    any_database: str, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pipeline.faults.FIRST_WAIT", 0.01)
+    settle, away = outcome.settle, iter([True, True, False])
+
+    def refuse_twice(*args: Any) -> list[Handoff]:
+        if next(away):
+            raise peewee.OperationalError("database is locked: the server closed the connection")
+        return settle(*args)
+
+    monkeypatch.setattr(outcome, "settle", refuse_twice)
+    with ScriptedServer() as server:
+        account = an_account(port=server.port)
+        delivery = a_delivery(
+            State.RESERVED, account=account, send_at=clock.at, token="slot", message_id="<one@example.test>"
+        )
+        deliver_message.run([delivery.id], "slot")
+        deliver_message.connections.close()
+        assert len(server.mails) == 1
+    with database.connection():
+        assert Delivery.get().state == State.SENT
