@@ -16,6 +16,7 @@ from dataclasses import dataclass
 
 from models import Attempt, ChargedTo, Outcome, SmtpAccount, database
 
+from . import standing
 from .logs import log
 from .settings import Settings, settings
 
@@ -79,8 +80,6 @@ def check(account_ids: Iterable[int] | None = None) -> list[SmtpAccount]:
 
 def switch_off(account: SmtpAccount, reason: str) -> bool:
     """Switch an account off and give its slot back in one transaction; tell whether it was on."""
-    from . import standing
-
     with database.transaction():
         was_on = (
             SmtpAccount.update(enabled=False, disabled_reason=reason, updated_at=database.now())

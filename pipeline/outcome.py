@@ -18,7 +18,7 @@ from models.dead_letter import file_deliveries
 from models.delivery import move
 from models.suppression import suppress
 
-from . import logs, standing
+from . import health, logs, standing
 from .claim import Claim, locked
 from .flow import Handoff, Stage
 from .settings import settings
@@ -59,6 +59,7 @@ def settle_unclaimed(delivery: Delivery, slot_token: str, result: Result) -> lis
             delivery=delivery.id, account=account.id, outcome=Outcome.FAILED, **_said(result), finished_at=now
         ).execute()
         _charge(account, result, now)
+    _alert(account, result, now)
     return _hand_on(delivery.id, following)
 
 
@@ -80,6 +81,7 @@ def settle(claim: Claim, result: Result) -> list[Handoff]:
             Attempt.token == claim.token
         ).execute()
         _charge(account, result, now)
+    _alert(account, result, now)
     return _hand_on(claim.delivery_id, following) if moved else []
 
 
@@ -104,7 +106,7 @@ def give_up(delivery: Delivery, slot_token: str, reason: Reason, detail: str) ->
 
 def _following(delivery: Delivery, result: Result, now: dt.datetime) -> _Next:
     """Return what becomes of a delivery by the table of `behaviour`, section 5."""
-    said = f"{result.phase}: {result.reply.code or ''} {result.reply.text}".strip()[:_TEXT]
+    said = _words(result)
     match result.verdict:
         case Verdict.ACCEPTED:
             return _Next(State.SENT, Reason.ACCEPTED, changes={"sent_at": now})
@@ -195,11 +197,20 @@ def _charge(account: SmtpAccount, result: Result, now: dt.datetime) -> None:
             today = SendingWindow.from_settings(settings()).local_date(now)
             changes = {"quota_limit": standing.used_on(account.id, today), "quota_on": today}
         case Verdict.ACCOUNT_FOR_GOOD:
-            said = f"{result.phase}: {result.reply.code or ''} {result.reply.text}"[:_TEXT]
-            changes = {"enabled": False, "disabled_reason": said}
+            changes = {"enabled": False, "disabled_reason": _words(result)}
         case _:
             return
     SmtpAccount.update(updated_at=now, **changes).where(SmtpAccount.id == account.id).execute()
+
+
+def _alert(account: SmtpAccount, result: Result, now: dt.datetime) -> None:
+    if result.verdict is Verdict.ACCOUNT_FOR_GOOD and account.enabled:
+        health.alert(account.id, _words(result), now)
+
+
+def _words(result: Result) -> str:
+    """Return in which phase the server said what."""
+    return f"{result.phase}: {result.reply.code or ''} {result.reply.text}".strip()[:_TEXT]
 
 
 def _hand_on(delivery_id: int, following: _Next) -> list[Handoff]:

@@ -143,8 +143,8 @@ TABLE = (
         text=r"send as this sender|SendAsDenied|sender address rejected|not owned by user|email address is not verified"
         r"|account.{0,20}(disabled|suspended|paused)|sending paused",
     ),
-    _Row(Verdict.ACCOUNT_FOR_GOOD, _SENDER, codes=r"55\d"),
     _Row(Verdict.CONTENT, _SENDER, codes="552"),
+    _Row(Verdict.ACCOUNT_FOR_GOOD, _SENDER, codes=r"55\d"),
     _Row(Verdict.ACCOUNT_FOR_NOW, _SENDER),
     # --- the account's reputation: not the recipient's doing ---------------------------------------------------------
     # Google 421 4.7.0, 421 4.7.28 unusual rate; Exchange Online 451 4.7.500 server busy; Postfix 421 too many

@@ -197,10 +197,12 @@ def _of_control(now: dt.datetime) -> list[Any]:
 
 
 def _of_account(now: dt.datetime) -> list[Any]:
+    # Between, not equal: that order then belongs to the index attempt_latest alone. Else PostgreSQL may walk the primary
+    # key backwards, for an account that has no attempts through all that were ever made.
     latest = (
         Attempt.select(fn.COALESCE(Attempt.finished_at, Attempt.claimed_at))
-        .where(Attempt.account == SmtpAccount.id)
-        .order_by(Attempt.id.desc())
+        .where(Attempt.account.between(SmtpAccount.id, SmtpAccount.id))
+        .order_by(Attempt.account.desc(), Attempt.id.desc())
         .limit(1)
     )
     used = _used_on(_window().local_date(now)).select(fn.COUNT(Attempt.id)).where(Attempt.account == SmtpAccount.id)

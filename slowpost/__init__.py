@@ -1,0 +1,1 @@
+"""The door: the command line, the long-running processes, the demo."""

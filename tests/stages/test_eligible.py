@@ -1,0 +1,94 @@
+"""The batch publisher picks whom the stages would not skip, best first, as many as there is room for."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Callable
+
+import pytest
+
+from models import Delivery, State
+from models.suppression import suppress
+from pipeline import check_duplicates, select_contacts
+from pipeline.eligible import eligible
+from schedules import publish_batch
+from tests.builders import a_contact, a_delivery, a_template, a_website, an_account
+from tests.conftest import Clock
+
+
+def test_best_priority_first_then_the_oldest_and_not_below_the_least(any_database: str) -> None:
+    template = a_template()
+    ids = [a_contact(priority=p).id for p in (0, 3, 3, 9)]
+    assert eligible(template, 10, 0) == [ids[3], ids[1], ids[2], ids[0]]
+    assert eligible(template, 2, 0) == [ids[3], ids[1]]
+    assert eligible(template, 10, 3) == [ids[3], ids[1], ids[2]]
+
+
+def test_of_a_website_and_of_an_address_only_the_best_contact(any_database: str) -> None:
+    website = a_website()
+    a_contact(website=website)
+    best = a_contact(website=website, priority=1)
+    one = a_contact(email="j.doe@gmail.com")
+    a_contact(email="jdoe@gmail.com")
+    assert eligible(a_template(), 10, 0) == [best.id, one.id]
+
+
+def test_nobody_is_picked_whom_the_stages_would_skip(any_database: str, clock: Clock) -> None:
+    template, other = a_template(), a_template()
+    recently, long_ago = clock.at - dt.timedelta(days=3), clock.at - dt.timedelta(days=91)
+    on_its_way, contacted = a_website(), a_website()
+    a_contact(validated=False)
+    a_contact(address_valid=False)
+    a_contact(website=a_website(meets_requirements=False))
+    a_contact(email="ann@bad.test")
+    suppress("domain", ["bad.test"], "", clock.at)
+    a_delivery(State.IN_DOUBT)
+    a_delivery(State.READY, contact=a_contact(website=on_its_way))
+    a_contact(website=on_its_way)
+    a_delivery(State.SENT, contact=a_contact(website=contacted), sent_at=recently, template=other)
+    a_contact(website=contacted)
+    for state in (State.BOUNCED, State.FAILED, State.CANCELLED):
+        a_delivery(state, template=template)
+    a_delivery(State.SENT, template=template, sent_at=long_ago)
+
+    again = a_delivery(State.SENT, template=other, sent_at=long_ago).contact
+    skipped = a_delivery(State.SKIPPED, template=template).contact
+    failed_otherwise = a_delivery(State.FAILED, template=other).contact
+    fit = [again.id, skipped.id, failed_otherwise.id]
+    assert eligible(template, 100, 0) == fit
+
+    select_contacts.run(fit, source="batch", template_id=template.id)
+    check_duplicates.run([d.id for d in Delivery.select().where(Delivery.source == "batch")])
+    assert [d.state for d in Delivery.select().where(Delivery.source == "batch")] == [State.CLEARED] * 3
+
+
+def test_pages_are_read_until_there_are_enough(any_database: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pipeline.eligible.PAGE", 3)
+    website = a_website()
+    ids = [a_contact(website=website if i % 2 else None, priority=i % 3).id for i in range(20)]
+    picked = eligible(a_template(), 100, 0)
+    assert len(picked) == 11
+    assert set(picked) <= set(ids)
+
+
+def test_a_batch_fills_todays_capacity_minus_what_is_on_its_way(any_database: str, clock: Clock) -> None:
+    an_account(daily_limit=3)
+    an_account(daily_limit=2)
+    an_account(daily_limit=5, enabled=False)
+    template = a_template()
+    a_delivery(State.READY, template=template)
+    for _ in range(10):
+        a_contact()
+    batch = publish_batch.pick()
+    assert (len(batch.contact_ids), batch.capacity, batch.on_its_way) == (4, 5, 1)
+    assert len(publish_batch.pick(limit=2).contact_ids) == 2
+
+
+def test_a_batch_that_can_not_be_says_why(any_database: str, clock: Clock, configure: Callable[..., None]) -> None:
+    assert publish_batch.pick().reason == "no active template"
+    a_template()
+    assert publish_batch.pick().reason == "no capacity: 0 left today, 0 on their way"
+    an_account()
+    assert publish_batch.pick().reason == "no eligible contact"
+    clock.set(2026, 6, 2, 23)
+    assert publish_batch.pick().reason == "the window is closed until 2026-06-03T12:00:00+00:00"

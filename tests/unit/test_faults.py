@@ -1,0 +1,73 @@
+"""A fault is looked for id by id; trouble outside is nobody's fault; the states go only where the table allows."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+
+import peewee
+import pytest
+
+from models import DeadLetter, Delivery, State
+from models.delivery import TRANSITIONS, IllegalTransitionError, move, of_ids
+from pipeline import faults
+from pipeline.flow import Handoff, Stage
+from tests.builders import a_delivery
+
+
+def test_an_id_that_raises_is_given_up_after_three_tries_and_its_neighbours_go_on() -> None:
+    tried: Counter[int] = Counter()
+    given_up: list[int] = []
+
+    def run(ids: Sequence[int]) -> list[Handoff]:
+        tried.update(ids)
+        if 2 in ids:
+            raise ZeroDivisionError
+        return [Handoff(Stage.RENDER, ids)]
+
+    handoffs = faults.isolated(run, [1, 2, 3], lambda i, _: given_up.append(i))
+    assert handoffs == [Handoff(Stage.RENDER, [1]), Handoff(Stage.RENDER, [3])]
+    assert (tried[2], given_up) == (1 + faults.MAX_TRIES, [2])
+
+
+def test_trouble_outside_is_raised_and_uses_up_nobodys_tries(postgres: str) -> None:
+    def away(_: Sequence[int]) -> list[Handoff]:
+        raise peewee.OperationalError("deadlock detected")
+
+    with pytest.raises(peewee.OperationalError):
+        faults.isolated(away, [1, 2], lambda _i, _e: pytest.fail("given up"))
+
+
+def test_a_delivery_that_can_not_be_processed_fails_with_its_dead_letter(any_database: str) -> None:
+    delivery, claimed = a_delivery(State.CLEARED), a_delivery(State.SENDING)
+    for one in (delivery, claimed):
+        faults.give_up_delivery(one.id, ValueError("odd"))
+    assert Delivery.get_by_id(delivery.id).reason == "fault"
+    assert Delivery.get_by_id(claimed.id).state == State.SENDING
+    assert [(d.delivery_id, d.reason, d.detail) for d in DeadLetter.select()] == [
+        (delivery.id, "fault", "ValueError: odd")
+    ]
+
+
+def test_the_states_go_where_the_design_says() -> None:
+    assert {state: set(to) for state, to in TRANSITIONS.items()} == {
+        "selected": {"cleared", "skipped", "failed", "cancelled"},
+        "cleared": {"ready", "failed", "cancelled"},
+        "ready": {"reserved", "skipped", "failed", "cancelled", "sent"},
+        "reserved": {"sending", "ready", "skipped", "bounced", "failed", "cancelled", "sent"},
+        "sending": {"sent", "ready", "bounced", "failed", "in_doubt"},
+        "in_doubt": {"sent", "bounced", "failed", "ready"},
+        "failed": {"ready"},
+        "sent": set(),
+        "skipped": set(),
+        "bounced": set(),
+        "cancelled": set(),
+    }
+
+
+def test_an_illegal_transition_is_refused_and_one_that_does_not_match_moves_nothing(any_database: str) -> None:
+    delivery = a_delivery(State.SENT)
+    with pytest.raises(IllegalTransitionError):
+        move(State.SENT, State.READY, of_ids([delivery.id]))
+    assert move(State.READY, State.CANCELLED, of_ids([delivery.id])) == []
+    assert Delivery.get().state == State.SENT
