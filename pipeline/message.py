@@ -96,8 +96,9 @@ def build(rendered: Rendered, sender: Sender, at: dt.datetime, unsubscribe: Unsu
     Raises:
         MessageRefusedError: a header would carry a line break, NUL or an encoded word, or a line is too long.
     """
-    message = EmailMessage(policy=_SEVEN_BIT)
     sender_address, recipient_address = _with_idna(sender.address), _with_idna(rendered.recipient)
+    # A local part beyond ASCII can't be encoded in a header: it stands there as it is (RFC 6532).
+    message = EmailMessage(policy=_SEVEN_BIT.clone(utf8=not (sender_address + recipient_address).isascii()))
     subject = fill_sender(rendered.subject, sender, as_html=False)
     message["From"] = _mailbox("the sender's name", sender.name, sender_address)
     message["To"] = _mailbox("the contact's name", rendered.recipient_name, recipient_address)
@@ -142,7 +143,8 @@ def _mailbox(what: str, name: str, address: str) -> Address | str:
     _checked(what, name)
     _checked("the address", address)
     try:
-        return Address(name, addr_spec=address)
+        local, _, domain = address.rpartition("@")
+        return Address(name, local, domain)
     except (ValueError, IndexError) as error:
         raise MessageRefusedError(f"{what} and address can't stand in a header: {error}") from None
 

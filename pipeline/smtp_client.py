@@ -18,7 +18,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, cast
 
 from models import Security
 
@@ -240,6 +240,7 @@ class Transaction:
             if not smtp.has_extn("smtputf8"):
                 raise _StepError(_refused(Verdict.RECIPIENT_FOR_NOW, Phase.MAIL, "SMTPUTF8 is not offered"))
             options += " SMTPUTF8 BODY=8BITMIME"
+            smtp.command_encoding = "utf-8"
         if smtp.has_extn("size"):
             options += f" SIZE={len(envelope.data)}"
         commands = (
@@ -302,9 +303,17 @@ def _log_in(endpoint: Endpoint) -> smtplib.SMTP:
 
 def _open(endpoint: Endpoint, context: ssl.SSLContext) -> smtplib.SMTP:
     options: dict[str, Any] = {"timeout": endpoint.timeout, "local_hostname": _own_name()}
-    if endpoint.security is Security.TLS:
-        return _SmtpTls(endpoint.host, endpoint.port, context=context, **options)
-    return _Smtp(endpoint.host, endpoint.port, **options)
+    smtp: Any = _SmtpTls(context=context, **options) if endpoint.security is Security.TLS else _Smtp(**options)
+    # smtplib knows the name to verify only if its constructor connects, and then leaks the socket when that fails.
+    smtp._host = endpoint.host
+    try:
+        code, text = smtp.connect(endpoint.host, endpoint.port)
+        if code != 220:
+            raise smtplib.SMTPConnectError(code, text)
+    except BaseException:
+        smtp.close()
+        raise
+    return cast(smtplib.SMTP, smtp)
 
 
 @functools.cache

@@ -197,8 +197,8 @@ def _of_control(now: dt.datetime) -> list[Any]:
 
 
 def _of_account(now: dt.datetime) -> list[Any]:
-    # Between, not equal: that order then belongs to the index attempt_latest alone. Else PostgreSQL may walk the primary
-    # key backwards, for an account that has no attempts through all that were ever made.
+    # Between, not equal: that order then belongs to the index attempt_latest alone. Else PostgreSQL may walk the
+    # primary key backwards, for an account that has no attempts through all that were ever made.
     latest = (
         Attempt.select(fn.COALESCE(Attempt.finished_at, Attempt.claimed_at))
         .where(Attempt.account.between(SmtpAccount.id, SmtpAccount.id))

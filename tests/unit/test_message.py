@@ -1,0 +1,111 @@
+"""What was rendered becomes bytes that a strict server takes, and nothing in it can forge a header."""
+
+from __future__ import annotations
+
+import datetime as dt
+from dataclasses import replace
+from email import message_from_bytes, policy
+from email.message import EmailMessage
+from typing import Any, cast
+
+import pytest
+
+from pipeline.message import Envelope, MessageRefusedError, Rendered, Sender, Unsubscribe, build, sender_marker
+
+AT = dt.datetime(2026, 6, 2, 14, 0, tzinfo=dt.UTC)
+WORDS = Rendered(
+    recipient="ann@example.test",
+    recipient_name="Ann Example",
+    subject="A question",
+    text="Hello Ann,\n.hidden dot\n",
+    html=None,
+    preheader=None,
+    message_id="<one@example.test>",
+)
+ME = Sender("me@example.test", "Me", "reply@example.test", "Best,\nMe <3")
+STOP = Unsubscribe("stop@example.test", "https://example.test/stop")
+
+
+def parsed(envelope: Envelope) -> EmailMessage:
+    """Return the message as a reader sees it."""
+    return cast(EmailMessage, message_from_bytes(envelope.data, policy=policy.default))
+
+
+def test_the_headers_are_those_we_set_and_no_others() -> None:
+    message = parsed(build(replace(WORDS, preheader="Short"), ME, AT, STOP))
+    assert {name: str(value) for name, value in message.items()} == {
+        "From": "Me <me@example.test>",
+        "To": "Ann Example <ann@example.test>",
+        "Reply-To": "reply@example.test",
+        "Subject": "A question",
+        "Date": "Tue, 02 Jun 2026 14:00:00 +0000",
+        "Message-ID": "<one@example.test>",
+        "List-Unsubscribe": "<https://example.test/stop>, <mailto:stop@example.test>",
+        "List-Unsubscribe-Post": "List-Unsubscribe=One-Click",
+        "X-Preheader": "Short",
+        "MIME-Version": "1.0",
+        "Content-Type": 'text/plain; charset="utf-8"',
+        "Content-Transfer-Encoding": "7bit",
+    }
+
+
+def test_html_is_an_alternative_with_the_preheader_hidden_in_it() -> None:
+    html = "<html><body class='x'><p>Hello</p></body></html>"
+    message = parsed(build(replace(WORDS, html=html, preheader="Short & sweet"), ME, AT, Unsubscribe()))
+    assert message.get_content_type() == "multipart/alternative"
+    text, rich = message.iter_parts()
+    assert (text.get_content_type(), rich.get_content_type()) == ("text/plain", "text/html")
+    body = cast(Any, rich).get_content()
+    assert body.index("Short &amp; sweet") < body.index("<p>Hello</p>")
+    assert "display:none" in body
+    assert "List-Unsubscribe" not in message
+
+
+def test_the_sender_is_filled_in_and_escaped_where_it_is_html() -> None:
+    words = replace(
+        WORDS,
+        subject=f"From {sender_marker('name')}",
+        text=f"{sender_marker('signature')} {sender_marker('email')}",
+        html=f"<p>{sender_marker('signature')}</p>",
+    )
+    message = parsed(build(words, ME, AT, Unsubscribe()))
+    text, rich = (cast(Any, part).get_content() for part in message.iter_parts())
+    assert message["Subject"] == "From Me"
+    assert text.splitlines() == ["Best,", "Me <3 me@example.test"]
+    assert rich.splitlines() == ["<p>Best,<br>", "Me &lt;3</p>"]
+
+
+def test_the_same_words_give_the_same_bytes_of_seven_bits() -> None:
+    words = replace(WORDS, subject="Grüße ✓", text="Schöne Grüße\n" + "ü" * 2000, html="<p>ü</p>", recipient_name="Ün")
+    first = build(words, ME, AT, STOP)
+    assert first == build(words, ME, AT, STOP)
+    assert first.data.isascii()
+    assert max(len(line) for line in first.data.split(b"\r\n")) <= 998
+    assert first.data.count(b"\n") == first.data.count(b"\r\n")
+    assert parsed(first)["Subject"] == "Grüße ✓"
+
+
+def test_domains_are_idna_and_a_local_part_beyond_ascii_needs_smtputf8() -> None:
+    envelope = build(
+        replace(WORDS, recipient="ann@bücher.example"), replace(ME, address="ich@münchen.example"), AT, STOP
+    )
+    assert (envelope.sender, envelope.recipient) == ("ich@xn--mnchen-3ya.example", "ann@xn--bcher-kva.example")
+    assert not envelope.needs_smtputf8
+    beyond = build(replace(WORDS, recipient="änn@example.test"), ME, AT, STOP)
+    assert beyond.needs_smtputf8
+    assert "To: Ann Example <änn@example.test>\r\n".encode() in beyond.data
+
+
+@pytest.mark.parametrize("poison", ["a\r\nBcc: x@y.test", "a\nb", "a\rb", "a\x00b", "=?utf-8?q?Bob=0D=0ABcc:x?="])
+@pytest.mark.parametrize("field", ["recipient_name", "subject", "preheader", "message_id"])
+def test_nothing_rendered_can_forge_a_header(field: str, poison: str) -> None:
+    with pytest.raises(MessageRefusedError):
+        build(replace(WORDS, **{field: poison}), ME, AT, STOP)
+
+
+@pytest.mark.parametrize("poison", ["a\r\nBcc: x@y.test", "=?utf-8?q?Bob=0D=0ABcc:x?="])
+def test_nor_can_the_sender(poison: str) -> None:
+    with pytest.raises(MessageRefusedError):
+        build(WORDS, replace(ME, name=poison), AT, STOP)
+    with pytest.raises(MessageRefusedError):
+        build(replace(WORDS, subject=sender_marker("name")), replace(ME, name=poison), AT, STOP)

@@ -1,0 +1,273 @@
+"""The dialogue on a real socket: what is sent and when, what is kept, and that every trouble is a result."""
+
+from __future__ import annotations
+
+import datetime as dt
+import ipaddress
+import socket
+import ssl
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from aiosmtpd.smtp import AuthResult
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+
+from models import Security
+from pipeline import smtp_client
+from pipeline.message import Envelope
+from pipeline.smtp_client import Connections, Endpoint, log_in_and_out
+from pipeline.smtp_reply import Phase, Result, Verdict
+from slowpost.catcher import Catcher
+from tests.smtp_server import DOT, GREETING, ScriptedServer
+
+MAIL = Envelope("me@x.test", "ann@y.test", b"Subject: s\r\n\r\n.dot\r\n..two\r\nend\r\n")
+
+
+@pytest.fixture
+def connections() -> Iterator[Connections]:
+    """Connections that are closed afterwards."""
+    made = Connections()
+    yield made
+    made.close()
+
+
+def endpoint(port: int, **values: Any) -> Endpoint:
+    """Return an endpoint on loopback that waits two seconds at most."""
+    return replace(Endpoint(1, "127.0.0.1", port, Security.PLAIN, timeout=2, data_timeout=2), **values)
+
+
+def send(connections: Connections, to: Endpoint, mail: Envelope = MAIL) -> Result:
+    """Send a mail with its dot."""
+    with connections.transaction(to) as transaction:
+        return transaction.offer(mail) or transaction.finish()
+
+
+def test_envelope_and_data_are_one_write_and_the_dot_another(connections: Connections) -> None:
+    with ScriptedServer() as server:
+        with connections.transaction(endpoint(server.port)) as transaction:
+            assert transaction.offer(MAIL) is None
+            time.sleep(0.05)
+            assert server.mails == []
+            assert transaction.finish().verdict is Verdict.ACCEPTED
+        commands = [chunk for chunk in server.received if chunk.startswith(b"MAIL")]
+        assert commands == [b"MAIL FROM:<me@x.test> SIZE=32\r\nRCPT TO:<ann@y.test>\r\nDATA\r\n"]
+        assert server.mails == [b"Subject: s\r\n\r\n..dot\r\n...two\r\nend"]
+
+
+def test_leading_dots_arrive_as_they_were(connections: Connections, tmp_path: Path) -> None:
+    with Catcher(tmp_path) as catcher:
+        assert send(connections, endpoint(catcher.port)).verdict is Verdict.ACCEPTED
+        assert catcher.mails[0].file.read_bytes() == MAIL.data
+
+
+def test_without_the_dot_the_server_has_no_mail(connections: Connections, tmp_path: Path) -> None:
+    with Catcher(tmp_path) as catcher:
+        with connections.transaction(endpoint(catcher.port)) as transaction:
+            assert transaction.offer(MAIL) is None
+            transaction.abandon()
+        assert send(connections, endpoint(catcher.port)).verdict is Verdict.ACCEPTED
+        assert len(catcher.mails) == 1
+
+
+def test_a_refused_recipient_leaves_no_mail_although_the_server_waits_for_one(connections: Connections) -> None:
+    with ScriptedServer({"RCPT": "550 5.1.1 no such user"}) as server:
+        result = send(connections, endpoint(server.port))
+        assert (result.verdict, result.phase, result.reply.code) == (Verdict.RECIPIENT_FOR_GOOD, Phase.RCPT, 550)
+        assert server.mails == []
+        server.replies["RCPT"] = "250 ok"
+        assert send(connections, endpoint(server.port)).verdict is Verdict.ACCEPTED
+        assert server.connections == 2
+
+
+def test_a_server_without_pipelining_is_asked_step_by_step(connections: Connections) -> None:
+    with ScriptedServer({"EHLO": "250 test"}) as server:
+        assert send(connections, endpoint(server.port)).verdict is Verdict.ACCEPTED
+        assert b"MAIL FROM:<me@x.test>\r\n" in server.received
+
+
+def test_a_connection_is_kept_until_a_hundred_messages(
+    connections: Connections, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(smtp_client, "MAX_MESSAGES", 3)
+    with ScriptedServer() as server:
+        for _ in range(7):
+            assert send(connections, endpoint(server.port)).verdict is Verdict.ACCEPTED
+        assert server.connections == 3
+    assert smtp_client.MAX_IDLE == 30
+
+
+def test_a_connection_that_has_idled_is_not_used_again_and_really_closed(
+    connections: Connections, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(smtp_client, "MAX_IDLE", 0.1)
+    with ScriptedServer() as server:
+        send(connections, endpoint(server.port))
+        deadline = time.monotonic() + 5
+        while b"quit\r\n" not in [chunk.lower() for chunk in server.received]:
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+        send(connections, endpoint(server.port))
+        assert server.connections == 2
+
+
+def test_a_connection_the_server_has_closed_is_noticed_before_use(connections: Connections) -> None:
+    with ScriptedServer() as server:
+        send(connections, endpoint(server.port))
+        server.replies["RSET"] = None
+        assert send(connections, endpoint(server.port)).verdict is Verdict.ACCEPTED
+        assert server.connections == 2
+
+
+def test_another_password_is_another_connection(connections: Connections) -> None:
+    with ScriptedServer() as server:
+        send(connections, endpoint(server.port))
+        send(connections, endpoint(server.port, timeout=3))
+        assert server.connections == 2
+
+
+@pytest.mark.parametrize(
+    ("replies", "phase", "verdict"),
+    [
+        ({GREETING: "421 4.3.2 busy"}, Phase.CONNECT, Verdict.ACCOUNT_FOR_NOW),
+        ({GREETING: None}, Phase.CONNECT, Verdict.ACCOUNT_FOR_NOW),
+        ({GREETING: ""}, Phase.CONNECT, Verdict.ACCOUNT_FOR_NOW),
+        ({GREETING: "garbage"}, Phase.CONNECT, Verdict.ACCOUNT_FOR_NOW),
+        ({GREETING: "220-" + "x\r\n220-" * 5000 + "x"}, Phase.CONNECT, Verdict.ACCOUNT_FOR_NOW),
+        ({GREETING: "220 " + "x" * 100_000}, Phase.CONNECT, Verdict.ACCOUNT_FOR_NOW),
+        ({"MAIL": "550 5.7.60 may not send as this sender"}, Phase.MAIL, Verdict.ACCOUNT_FOR_GOOD),
+        ({"MAIL": None}, Phase.MAIL, Verdict.ACCOUNT_FOR_NOW),
+        ({"RCPT": "452 4.2.2 full"}, Phase.RCPT, Verdict.RECIPIENT_FOR_NOW),
+        ({"RCPT": "", "EHLO": "250 test"}, Phase.RCPT, Verdict.ACCOUNT_FOR_NOW),
+        ({"DATA": "451 4.3.0 later"}, Phase.DATA, Verdict.RECIPIENT_FOR_NOW),
+        ({DOT: "554 5.7.1 spam"}, Phase.DOT, Verdict.CONTENT),
+        ({DOT: "450 4.2.0 greylisted"}, Phase.DOT, Verdict.RECIPIENT_FOR_NOW),
+        ({DOT: None}, Phase.DOT, Verdict.UNKNOWN),
+        ({DOT: ""}, Phase.DOT, Verdict.UNKNOWN),
+        ({DOT: "garbage"}, Phase.DOT, Verdict.UNKNOWN),
+        ({DOT: "\x00\xff 250"}, Phase.DOT, Verdict.UNKNOWN),
+    ],
+)
+def test_whatever_a_server_does_is_a_result(
+    connections: Connections, replies: dict[str, str | None], phase: Phase, verdict: Verdict
+) -> None:
+    with ScriptedServer(replies) as server:
+        started = time.monotonic()
+        result = send(connections, endpoint(server.port, timeout=0.3, data_timeout=0.3))
+        assert (result.phase, result.verdict) == (phase, verdict)
+        assert time.monotonic() - started < 3
+
+
+def test_nobody_listens(connections: Connections) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    result = send(connections, endpoint(port))
+    assert (result.phase, result.verdict, result.reply.code) == (Phase.CONNECT, Verdict.ACCOUNT_FOR_NOW, None)
+
+
+def test_starttls_that_is_not_offered_is_never_done_without(connections: Connections) -> None:
+    with ScriptedServer() as server:
+        result = send(connections, endpoint(server.port, security=Security.STARTTLS))
+        assert (result.phase, result.verdict) == (Phase.TLS, Verdict.ACCOUNT_FOR_NOW)
+        assert not any(chunk.startswith(b"MAIL") for chunk in server.received)
+
+
+@pytest.fixture(scope="session")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Make a certificate for 127.0.0.1 that nobody trusts yet, with its key."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "127.0.0.1")])
+    now = dt.datetime.now(dt.UTC)
+    made = (
+        x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
+        .not_valid_before(now - dt.timedelta(days=1))
+        .not_valid_after(now + dt.timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]), critical=False)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        .sign(key, hashes.SHA256())
+    )
+    file = tmp_path_factory.mktemp("tls") / "server.pem"
+    private = key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+    file.write_bytes(private + made.public_bytes(serialization.Encoding.PEM))
+    return file
+
+
+@pytest.fixture
+def tls(certificate: Path) -> ssl.SSLContext:
+    """The server's side of TLS."""
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(certificate)
+    return context
+
+
+def test_a_certificate_is_verified(
+    connections: Connections, certificate: Path, tls: ssl.SSLContext, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with Catcher(tmp_path, tls_context=tls, require_starttls=True) as catcher:
+        to = endpoint(catcher.port, security=Security.STARTTLS)
+        refused = send(connections, to)
+        assert (refused.phase, refused.verdict) == (Phase.TLS, Verdict.ACCOUNT_FOR_NOW)
+        assert refused.reply.text.startswith("the server's certificate is not trusted")
+        monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
+        assert send(connections, to).verdict is Verdict.ACCEPTED
+
+
+@pytest.fixture
+def login(tls: ssl.SSLContext) -> dict[str, Any]:
+    """What a catcher needs to ask for a login over STARTTLS: the user is me, the password s3cret."""
+
+    def check(_server: Any, _session: Any, _envelope: Any, _mechanism: str, data: Any) -> AuthResult:
+        return AuthResult(success=(data.login, data.password) == (b"me", b"s3cret"), handled=False)
+
+    return {"tls_context": tls, "require_starttls": True, "authenticator": check, "auth_required": True}
+
+
+def test_a_login_that_is_refused_is_the_accounts_for_good_and_the_password_is_nowhere(
+    login: dict[str, Any], certificate: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
+    with Catcher(tmp_path, **login) as catcher:
+        to = endpoint(catcher.port, security=Security.STARTTLS, username="me", password="s3cret")
+        assert log_in_and_out(to) is None
+        wrong = replace(to, password="wr0ng-one")
+        result = log_in_and_out(wrong)
+        assert result is not None
+        assert (result.phase, result.verdict) == (Phase.AUTH, Verdict.ACCOUNT_FOR_GOOD)
+        assert "wr0ng-one" not in repr(result) + repr(wrong)
+
+
+def test_a_login_is_never_sent_where_auth_is_not_offered(connections: Connections) -> None:
+    with ScriptedServer() as server:
+        result = send(connections, endpoint(server.port, username="me", password="s3cret"))
+        assert (result.phase, result.verdict) == (Phase.AUTH, Verdict.ACCOUNT_FOR_NOW)
+        assert not any(b"s3cret" in chunk or b"AUTH" in chunk for chunk in server.received)
+
+
+def test_a_local_part_beyond_ascii_is_not_sent_where_it_can_not_be(connections: Connections) -> None:
+    with ScriptedServer() as server:
+        result = send(connections, endpoint(server.port), replace(MAIL, recipient="änn@y.test"))
+        assert (result.phase, result.verdict) == (Phase.MAIL, Verdict.RECIPIENT_FOR_NOW)
+        server.replies["EHLO"] = "250-test\r\n250 SMTPUTF8"
+        other = endpoint(server.port, account_id=2)
+        assert send(connections, other, replace(MAIL, recipient="änn@y.test")).verdict is Verdict.ACCEPTED
+
+
+def test_an_exception_in_the_middle_closes_the_connection(connections: Connections) -> None:
+    def fail() -> None:
+        with connections.transaction(endpoint(server.port)) as transaction:
+            transaction.offer(MAIL)
+            raise ZeroDivisionError
+
+    with ScriptedServer() as server:
+        with pytest.raises(ZeroDivisionError):
+            fail()
+        send(connections, endpoint(server.port))
+        assert (server.connections, len(server.mails)) == (2, 1)

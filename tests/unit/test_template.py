@@ -1,0 +1,116 @@
+"""Templates: mistakes are named with their line, contact data is only data, and nothing runs or grows without end."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from models import Contact, EmailTemplate, Website
+from pipeline.message import sender_marker
+from pipeline.template import Parts, TemplateError, compile_template, render
+
+ANN = Contact(
+    id=1, email="ann@x.test", name="Ann", priority=3, extra={"topic": "bees", "items": "three", "evil": "<b>"}
+)
+SITE = Website(id=2, domain="x.test", title="X & Co", extra={"since": "1999"})
+
+
+def rendered(text: str = "t", *, subject: str = "s", website: Website | None = SITE, **parts: Any) -> Parts:
+    """Render a template for Ann."""
+    return render(compile_template(EmailTemplate(subject=subject, text=text, **parts)), ANN, website)
+
+
+def problem(text: str = "t", **parts: Any) -> str:
+    """Return what is wrong with a template."""
+    with pytest.raises(TemplateError) as error:
+        rendered(text, **parts)
+    return str(error.value)
+
+
+def test_contact_and_website_with_their_columns_reach_the_template() -> None:
+    text = "{{ contact.name }} {{ contact.email }} {{ contact.topic }} {{ website.title }} {{ website.since }}"
+    assert rendered(text).text == "Ann ann@x.test bees X & Co 1999"
+
+
+def test_a_column_wins_over_a_method_of_the_same_name() -> None:
+    assert rendered("{{ contact.items }}").text == "three"
+
+
+def test_a_contact_without_a_website_can_be_told() -> None:
+    assert rendered("{% if website %}{{ website.title }}{% else %}none{% endif %}", website=None).text == "none"
+
+
+def test_html_is_escaped_and_text_is_not() -> None:
+    parts = rendered("{{ contact.evil }}", html="{{ contact.evil }}", subject="{{ website.title }}")
+    assert (parts.text, parts.html, parts.subject) == ("<b>", "&lt;b&gt;", "X & Co")
+
+
+def test_what_is_undefined_is_an_error_with_part_and_line() -> None:
+    assert problem("one\ntwo {{ contact.phone }}").startswith("text, line 2: ")
+    assert "phone" in problem("{{ contact.phone }}")
+    assert problem(html="{{ nonsense }}").startswith("html, line 1: ")
+    assert problem("{{ unsubscribe }}").startswith("text, line 1: ")
+    assert problem("{{ website.title }}", website=None).startswith("text, line 1: ")
+
+
+def test_a_mistake_in_the_syntax_is_an_error_with_part_and_line() -> None:
+    assert problem("one\n{% if %}").startswith("text, line 2: ")
+
+
+def test_what_the_settings_say_reaches_the_template(configure: Callable[..., None]) -> None:
+    configure(mail_unsubscribe_mailto="stop@x.test", mail_postal_address="1 Street")
+    assert rendered("{{ unsubscribe }} {{ postal_address }}").text == "mailto:stop@x.test 1 Street"
+
+
+def test_a_subject_is_one_line_and_not_empty() -> None:
+    assert rendered(subject=" {{ contact.name }}\n").subject == "Ann"
+    assert problem(subject="a\nb") == "subject: it must be one line"
+    assert problem(subject=" ") == "subject: it is empty"
+
+
+def test_the_sender_is_printed_as_a_marker_and_nothing_else() -> None:
+    assert rendered("{{ sender.name }}", html="{{ sender.signature }}").text == sender_marker("name")
+    for text in ("{{ sender.name|upper }}", "{% if sender.name %}x{% endif %}"):
+        assert "known only when an account is chosen" in problem(text)
+
+
+def test_contact_data_can_not_pretend_to_be_a_marker() -> None:
+    forger = Contact(id=1, email="a@x.test", name=sender_marker("email"), priority=0, extra={})
+    compiled = compile_template(EmailTemplate(subject="s", text="{{ contact.name }}"))
+    assert render(compiled, forger, None).text == "sender.email"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "{{ ''.__class__.__mro__ }}",
+        "{{ contact.__init__.__globals__ }}",
+        "{{ range.__self__ }}",
+        "{{ contact.update({'a': 1}) }}",
+        "{{ cycler.__init__.__globals__ }}",
+        "{% include '/etc/passwd' %}",
+    ],
+)
+def test_a_template_gets_out_of_its_sandbox_nowhere(text: str) -> None:
+    assert problem(text).startswith("text, line 1: ")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "{% for i in range(99999) %}{% for j in range(99999) %}{% endfor %}{% endfor %}",
+        "{% for i in range(90000) %}0123456789{% endfor %}",
+        "{{ 'x' * 1000000000 }}",
+        "{{ [0] * 1000000000 }}",
+        "{{ 9 ** 9 ** 9 }}",
+        "{{ range(10 ** 12) | list }}",
+    ],
+)
+def test_nothing_runs_or_grows_without_end(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pipeline.template.MAX_SECONDS", 0.2)
+    started = time.monotonic()
+    assert problem(text).startswith("text, line 1: ")
+    assert time.monotonic() - started < 5
