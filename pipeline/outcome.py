@@ -77,10 +77,11 @@ def settle(claim: Claim, result: Result) -> list[Handoff]:
         )
         if not moved and following.state is State.SENT:
             moved = _sent_after_all(claim, following, now)
-        Attempt.update(outcome=_outcome(result.verdict), **_said(result), finished_at=now).where(
-            Attempt.token == claim.token
-        ).execute()
-        _charge(account, result, now)
+        unknown_yet = (Attempt.token == claim.token) & Attempt.outcome.in_([Outcome.OPEN, Outcome.IN_DOUBT])
+        outcome = _outcome(result.verdict)
+        # An outcome whose commit's answer was lost comes twice, and is charged once.
+        if Attempt.update(outcome=outcome, **_said(result), finished_at=now).where(unknown_yet).execute():
+            _charge(account, result, now)
     _alert(account, result, now)
     return _hand_on(claim.delivery_id, following) if moved else []
 

@@ -124,6 +124,13 @@ def test_the_third_failure_in_a_row_rests_an_account_15_minutes_doubling_to_24_h
     assert (SmtpAccount.get().failures_in_row, SmtpAccount.get().cooling_until) == (0, None)
 
 
+def test_an_outcome_that_comes_twice_is_charged_once(any_database: str, clock: Clock) -> None:
+    given = a_claim()
+    for _ in range(2):
+        outcome.settle(given, said(Verdict.ACCOUNT_FOR_NOW))
+    assert SmtpAccount.get().failures_in_row == 1
+
+
 def test_a_quota_reply_makes_todays_limit_what_has_been_sent(any_database: str, clock: Clock) -> None:
     account = an_account()
     for _ in range(3):
