@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import datetime as dt
 import os
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -102,6 +103,15 @@ def sqlite(tmp_path: Path, configure: Callable[..., None]) -> Iterator[str]:
     with database.connection():
         schema.migrate()
         yield url
+
+
+def until_waiting_for_a_lock(patience: float = 10) -> None:
+    """Wait until another connection waits for a lock that this one holds (pg_stat_activity would be cached here)."""
+    waits = "SELECT count(*) FROM pg_locks WHERE NOT granted AND pg_backend_pid() = ANY (pg_blocking_pids(pid))"
+    deadline = time.monotonic() + patience
+    while not db.execute_sql(waits).fetchone()[0]:
+        assert time.monotonic() < deadline, "nobody waits for a lock"
+        time.sleep(0.01)
 
 
 @pytest.fixture(params=["sqlite", "postgres"])

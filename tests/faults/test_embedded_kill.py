@@ -47,6 +47,11 @@ def test_everybody_is_written_once_or_is_in_doubt(sqlite: str, tmp_path: Path) -
         process = run(environment, tmp_path / "log")
         publish = subprocess.run([sys.executable, "-m", "slowpost", "publish"], env=environment, check=False)
         assert publish.returncode == 0
+        second = subprocess.run(
+            [sys.executable, "-m", "slowpost", "run"], env=environment, check=False, capture_output=True, text=True
+        )
+        assert second.returncode == 1
+        assert second.stderr.startswith("slowpost: another `slowpost run` works on ")
         for kill in range(1, KILLS + 1):
             while len(catcher.mails) < kill * CONTACTS // (KILLS + 1):
                 assert time.monotonic() < deadline, (tmp_path / "log").read_text()

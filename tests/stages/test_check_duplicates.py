@@ -13,7 +13,7 @@ from models.suppression import suppress
 from pipeline import check_duplicates
 from pipeline.flow import Handoff, Stage
 from tests.builders import a_contact, a_delivery, a_website
-from tests.conftest import Clock
+from tests.conftest import Clock, until_waiting_for_a_lock
 
 
 def outcome_of(delivery: Delivery) -> tuple[str, str | None]:
@@ -98,3 +98,20 @@ def test_two_processes_at_the_same_instant_send_one_mail_to_a_website(postgres: 
         thread.join()
 
     assert sorted(outcome_of(d) for d in deliveries) == [("cleared", None), *[("skipped", "in_flight")] * 7]
+
+
+def test_a_website_that_another_process_looks_at_is_waited_for(postgres: str) -> None:
+    website = a_website()
+    ours, theirs = (a_delivery(State.SELECTED, contact=a_contact(website=website)) for _ in range(2))
+
+    def check() -> None:
+        with database.connection():
+            check_duplicates.run([theirs.id])
+
+    other = threading.Thread(target=check)
+    with database.transaction():
+        check_duplicates.run([ours.id])
+        other.start()
+        until_waiting_for_a_lock()
+    other.join()
+    assert (outcome_of(ours), outcome_of(theirs)) == (("cleared", None), ("skipped", "in_flight"))

@@ -143,6 +143,23 @@ def test_who_was_suppressed_meanwhile_is_skipped(any_database: str, clock: Clock
     assert (stored.state, stored.reason, catcher.mails) == (State.SKIPPED, "suppressed_address", [])
 
 
+def test_who_is_suppressed_during_the_dialogue_is_skipped_too(
+    any_database: str, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    claim = claims.claim
+
+    def suppressed_first(*args: object) -> object:
+        suppress("address", [Delivery.get().address], "", clock.at)
+        return claim(*args)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(claims, "claim", suppressed_first)
+    with ScriptedServer() as server:
+        delivery = a_slot(an_account(port=server.port), clock.at)
+        assert run(delivery) == [TRIGGER]
+        assert (server.connections, server.mails) == (1, [])
+    assert (Delivery.get().state, Delivery.get().reason) == (State.SKIPPED, "suppressed_address")
+
+
 def test_only_the_interval_missing_moves_the_slot_on(any_database: str, clock: Clock, catcher: Catcher) -> None:
     account = an_account(port=catcher.port)
     run(a_slot(account, clock.at))

@@ -10,11 +10,11 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from models import Attempt, Control, Delivery, EmailTemplate, Outcome, SmtpAccount, State, database
-from pipeline import reserve_slot, standing
+from models import Attempt, Control, DeadLetter, Delivery, EmailTemplate, Outcome, Reason, SmtpAccount, State, database
+from pipeline import hold, reserve_slot, standing
 from pipeline.flow import Handoff, Stage
 from tests.builders import a_delivery, a_template, an_account
-from tests.conftest import Clock
+from tests.conftest import Clock, until_waiting_for_a_lock
 
 ZONE = ZoneInfo("America/New_York")
 
@@ -149,12 +149,33 @@ def test_an_urgent_delivery_takes_the_next_slot_from_the_one_that_holds_it(any_d
     reserve_slot.run()
     claimed(claimed_first.id, clock.at)
     reserve_slot.run()
+    slot = Delivery.get_by_id(holder.id)
     urgent = a_delivery(priority=9)
 
-    reserve_slot.run()
+    handoffs = reserve_slot.run()
 
-    assert [s[:2] for s in slots()] == [(urgent.id, account.id)]
+    taken = Delivery.get_by_id(urgent.id)
+    assert (taken.state, taken.account_id) == (State.RESERVED, account.id)
+    assert taken.send_at < slot.send_at  # one more waits, and so it comes sooner too
+    assert taken.token != slot.token
+    assert handoffs == [Handoff(Stage.DELIVER, [urgent.id], not_before=taken.send_at, slot_token=taken.token)]
     assert Delivery.get_by_id(holder.id).state == State.READY
+    assert Control.get().replanned_at == clock.at
+
+
+def test_a_slot_that_is_reserved_anew_keeps_its_message_id_and_not_its_token(any_database: str, clock: Clock) -> None:
+    clock.at = local(9)
+    an_account()
+    delivery = a_delivery()
+    reserve_slot.run()
+    first = Delivery.get_by_id(delivery.id)
+    with database.transaction():
+        assert standing.give_back(delivery_ids=[delivery.id]) == [delivery.id]
+    assert Delivery.get_by_id(delivery.id).token is None
+    reserve_slot.run()
+    second = Delivery.get_by_id(delivery.id)
+    assert second.message_id == first.message_id
+    assert second.token != first.token
 
 
 def test_in_a_closed_window_nothing_is_used_up_and_one_wake_up_is_sent(any_database: str, clock: Clock) -> None:
@@ -186,6 +207,37 @@ def test_a_full_day_waits_for_the_next_one(any_database: str, clock: Clock) -> N
     assert [s[0] for s in slots()] == [second.id]
 
 
+def test_a_claim_just_before_midnight_uses_up_its_own_day(
+    any_database: str, clock: Clock, configure: Callable[..., None]
+) -> None:
+    configure(mail_window_start=0, mail_window_end=0)
+    clock.at = local(23, 59, 59)
+    an_account(daily_limit=1)
+    first, second = a_delivery(), a_delivery()
+    reserve_slot.run()
+    claimed(first.id, clock.at)
+    midnight = local(0, day=3)
+    assert reserve_slot.run() == [Handoff(Stage.RESERVE, not_before=midnight)]
+    clock.at = midnight
+    reserve_slot.run()
+    assert slots() == [(second.id, 1, "00:00:59")]  # today has room; the interval still counts from yesterday's claim
+
+
+def test_a_dot_that_was_refused_uses_nothing_up_but_the_day_is_spread_from_its_claim(
+    any_database: str, clock: Clock
+) -> None:
+    clock.at = local(8)
+    account = an_account()
+    refused, _ = a_delivery(), a_delivery()
+    reserve_slot.run()
+    claimed(refused.id, clock.at)
+    Attempt.update(outcome=Outcome.FAILED, charged_to="content").execute()
+    reserve_slot.run()
+    assert slots()[0][2] == "12:30:00"
+    assert standing.used_on(account.id, clock.at.date()) == 0
+    assert standing.last_claim_of(account.id) == clock.at
+
+
 def test_rotation_is_fewest_used_then_longest_idle_then_lowest_id(any_database: str, clock: Clock) -> None:
     clock.at = local(9)
     busy, idle_long, idle_short = an_account(), an_account(), an_account()
@@ -215,6 +267,17 @@ def test_an_account_that_failed_a_delivery_is_not_tried_again_while_another_is_u
     assert [s[:2] for s in slots()] == [(delivery.id, other.id)]
 
 
+def test_an_account_that_failed_the_head_of_the_backlog_takes_what_comes_after(any_database: str, clock: Clock) -> None:
+    clock.at = local(9)
+    failed, other = an_account(), an_account()
+    a_delivery(State.RESERVED, account=other, send_at=local(12), token="of the other account")
+    for delivery in [a_delivery() for _ in range(6)]:
+        Attempt.create(delivery=delivery, account=failed, outcome="failed", charged_to="account", finished_at=clock.at)
+    next_one = a_delivery()
+    reserve_slot.run()
+    assert (next_one.id, failed.id) in [s[:2] for s in slots()]
+
+
 @pytest.mark.parametrize("pause", ["general", "account", "template"])
 def test_what_is_paused_is_unseen(any_database: str, clock: Clock, pause: str) -> None:
     clock.at = local(9)
@@ -227,6 +290,87 @@ def test_what_is_paused_is_unseen(any_database: str, clock: Clock, pause: str) -
     model.update(paused_at=None).execute()
     reserve_slot.run()
     assert [s[1] for s in slots()] == [account.id]
+
+
+def test_a_pause_that_comes_while_the_stage_waits_for_its_lock_is_obeyed(
+    any_database: str, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    an_account()
+    a_delivery()
+    lock = database.lock_throttle
+
+    def pause_first() -> None:
+        monkeypatch.setattr(database, "lock_throttle", lock)
+        hold.pause(hold.Target(), "a test")
+
+    monkeypatch.setattr(database, "lock_throttle", pause_first)
+    assert reserve_slot.run() == []
+    assert slots() == []
+
+
+@pytest.mark.parametrize(
+    "situation", ["every account holds a slot", "the day is full", "the window is closed", "paused", "nothing waits"]
+)
+def test_a_trigger_that_changes_nothing_costs_one_query_and_no_lock(
+    any_database: str, clock: Clock, monkeypatch: pytest.MonkeyPatch, situation: str
+) -> None:
+    for _ in range(2):
+        an_account(daily_limit=0 if situation == "the day is full" else None)
+    template = a_template()
+    for _ in range(0 if situation == "nothing waits" else 30):
+        a_delivery(template=template)
+    if situation == "the window is closed":
+        clock.at = local(20)
+    reserve_slot.run()
+    if situation == "paused":
+        hold.pause(hold.Target(), "a test")
+    clock.tick(60)
+    statements: list[str] = []
+    execute = database.db.obj.execute_sql
+
+    def count(sql: str, *args: Any, **options: Any) -> Any:
+        statements.append(sql)
+        return execute(sql, *args, **options)
+
+    monkeypatch.setattr(database.db.obj, "execute_sql", count)
+    assert reserve_slot.run() == []
+    assert [sql.split()[0] for sql in statements] == ["SELECT"]
+
+
+def test_a_delivery_that_can_not_be_judged_is_given_up_and_the_others_go_on(
+    any_database: str, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    an_account()
+    bad, good = a_delivery(priority=9), a_delivery()
+    share = standing.jitter_share
+
+    def raises_for_one(contact_id: int, template_id: int) -> float:
+        if contact_id == bad.contact_id:
+            raise ArithmeticError("no such share")
+        return share(contact_id, template_id)
+
+    monkeypatch.setattr(standing, "jitter_share", raises_for_one)
+    handoffs = reserve_slot.run()
+
+    assert [h.ids for h in handoffs] == [[good.id]]
+    given_up = Delivery.get_by_id(bad.id)
+    assert (given_up.state, given_up.reason) == (State.FAILED, Reason.FAULT)
+    assert [(d.delivery_id, d.reason) for d in DeadLetter.select()] == [(bad.id, Reason.FAULT)]
+
+
+def test_a_fault_that_is_no_deliverys_fails_nobody(
+    any_database: str, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    an_account()
+    delivery = a_delivery()
+
+    def broken(*_: Any, **__: Any) -> None:
+        raise ArithmeticError("of the decision itself")
+
+    monkeypatch.setattr(reserve_slot, "decide", broken)
+    with pytest.raises(ArithmeticError, match="of the decision itself"):
+        reserve_slot.run()
+    assert Delivery.get_by_id(delivery.id).state == State.READY
 
 
 def test_a_retry_waits_for_its_own_time_and_holds_up_nobody(any_database: str, clock: Clock) -> None:
@@ -279,3 +423,25 @@ def test_eight_triggers_at_once_give_no_slot_twice(postgres: str, clock: Clock) 
     assert sorted(a for _, a, _ in slots()) == sorted(a.id for a in SmtpAccount.select())
     delivered = [i for h in handed_on if h.stage is Stage.DELIVER for i in h.ids]
     assert sorted(delivered) == sorted(d for d, _, _ in slots())
+
+
+def test_one_process_at_a_time_decides(postgres: str, clock: Clock) -> None:
+    clock.at = local(9)
+    account, delivery = an_account(), a_delivery()
+    handed_on: list[Handoff] = []
+
+    def trigger() -> None:
+        with database.connection():
+            handed_on.extend(reserve_slot.run())
+
+    other = threading.Thread(target=trigger)
+    with database.transaction():
+        database.lock_throttle()
+        other.start()
+        until_waiting_for_a_lock()
+        SmtpAccount.update(paused_at=clock.at).execute()
+    other.join()
+    assert (slots(), [h for h in handed_on if h.stage is Stage.DELIVER]) == ([], [])
+    SmtpAccount.update(paused_at=None).execute()
+    reserve_slot.run()
+    assert [s[:2] for s in slots()] == [(delivery.id, account.id)]

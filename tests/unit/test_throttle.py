@@ -42,6 +42,7 @@ class Day:
         backlog = Backlog(tuple(self.waiting), min(len(self.waiting), max(capacity, 1)))
         decision = decide(accounts, backlog, now, self.window, self.rules, last_claim_today=self.last)
         assert decision == decide(accounts, backlog, now, self.window, self.rules, last_claim_today=self.last)
+        assert all(slot.send_at >= now for slot in (*decision.reserved, *decision.moved))
         for slot in decision.handed_over:
             (displaced,) = self.accounts[slot.account_id].slot.deliveries  # type: ignore[union-attr]
             self.waiting.append(displaced)
@@ -67,6 +68,11 @@ class Day:
             account, slot=None, used=used, last_claim_at=slot.send_at, last_attempt_at=slot.send_at
         )
         return slot.send_at
+
+    def advance(self, now: dt.datetime, until: dt.datetime) -> None:
+        """Send what is due before `until`."""
+        while any(a.slot and a.slot.send_at < until for a in self.accounts.values()):
+            self.decide(max(now, self.send_next() or now))
 
     def run(self, now: dt.datetime) -> list[str]:
         """Send everything that goes today, from `now` on; return the local times."""
@@ -142,6 +148,24 @@ def test_a_retry_in_ten_minutes_is_a_moment_that_matters() -> None:
     assert decision == Decision(wake_at=local(9, 10))
 
 
+@pytest.mark.parametrize("now", [local(9), local(18)])
+def test_a_retry_that_is_due_in_the_night_is_a_moment_when_the_window_opens(now: dt.datetime) -> None:
+    decision = decide(accounts(1), Backlog(next_not_before=local(21)), now, WINDOW, EXACT)
+    assert decision == Decision(wake_at=local(8) + dt.timedelta(days=1))
+
+
+def test_a_second_move_within_10_seconds_is_put_off_and_not_dropped() -> None:
+    account = Account(1, 10, used=1, last_claim_at=local(8), slot=Slot(1, local(12, 30), (Waiting(1),)))
+    grown = Backlog(tuple(contacts(9)[1:]), 8)
+
+    def at(second: int) -> Decision:
+        now = local(8, 5, second)
+        return decide([account], grown, now, WINDOW, EXACT, last_claim_today=local(8), moved_at=local(8, 5))
+
+    assert at(9) == Decision(wake_at=local(8, 5, 10))
+    assert [slot.send_at for slot in at(10).moved] == [local(8, 54)]
+
+
 def test_an_account_with_an_open_claim_or_a_slot_gets_no_other() -> None:
     slot = Slot(2, local(12), (Waiting(77),))
     busy = [Account(1, 10, sending=True), Account(2, 10, slot=slot)]
@@ -153,6 +177,12 @@ def test_an_account_never_sends_sooner_than_its_interval() -> None:
     account = Account(1, 10, used=1, last_claim_at=local(9), last_attempt_at=local(9))
     (slot,) = decide([account], Backlog(tuple(contacts(1)), 1), local(9, 0, 1), WINDOW, Rules(spread=False)).reserved
     assert slot.send_at == local(9, 1)
+
+
+def test_a_slot_that_the_interval_puts_after_the_end_is_not_todays() -> None:
+    account = Account(1, 10, used=1, last_claim_at=local(16, 59, 30), last_attempt_at=local(16, 59, 30))
+    decision = decide([account], Backlog(tuple(contacts(1)), 1), local(16, 59, 40), WINDOW, Rules(spread=False))
+    assert decision == Decision(wake_at=local(8) + dt.timedelta(days=1))
 
 
 def test_without_spread_and_interval_each_account_takes_a_list_within_its_limit() -> None:
@@ -234,14 +264,8 @@ def days(draw: st.DrawFn) -> tuple[Day, dt.datetime]:
     return Day([Account(i, limit) for i, limit in enumerate(limits, 1)], waiting, rules, window), now
 
 
-@settings(max_examples=150, deadline=None, derandomize=True)
-@given(days())
-def test_no_day_breaks_a_limit_the_window_or_the_interval_or_wastes_capacity(case: tuple[Day, dt.datetime]) -> None:
-    day, now = case
-    demand, capacity = len(day.waiting), sum(a.limit for a in day.accounts.values())
-    end = day.window.day_end(now)
-    order = [w.id for w in day.waiting]
-    day.run(now)
+def ids_sent_within_the_rules(day: Day, now: dt.datetime, end: dt.datetime) -> list[int]:
+    """Check limit, window and interval of everything that was sent, and that nothing was sent twice; return the ids."""
     for account in day.accounts.values():
         times = [at for at, account_id, _ in day.sent if account_id == account.id]
         assert len(times) <= account.limit
@@ -250,7 +274,40 @@ def test_no_day_breaks_a_limit_the_window_or_the_interval_or_wastes_capacity(cas
             assert all(b - a >= day.rules.interval for a, b in pairwise(times))
     sent = [delivery_id for _, _, delivery_id in day.sent]
     assert len(sent) == len(set(sent))
+    return sent
+
+
+@settings(max_examples=150, deadline=None, derandomize=True)
+@given(days())
+def test_no_day_breaks_a_limit_the_window_or_the_interval_or_wastes_capacity(case: tuple[Day, dt.datetime]) -> None:
+    day, now = case
+    demand, capacity = len(day.waiting), sum(a.limit for a in day.accounts.values())
+    end = day.window.day_end(now)
+    order = [w.id for w in day.waiting]
+    day.run(now)
+    sent = ids_sent_within_the_rules(day, now, end)
     assert set(sent) == set(order[: len(sent)])
     room_for_intervals = day.rules.interval * 6 < end - now
     if room_for_intervals:
         assert len(sent) == min(demand, capacity)
+
+
+@settings(max_examples=150, deadline=None, derandomize=True)
+@given(days(), st.lists(st.tuples(st.integers(1, 540), st.integers(0, 9)), max_size=15))
+def test_who_comes_later_breaks_no_rule_and_never_waits_behind_the_less_urgent(
+    case: tuple[Day, dt.datetime], arrivals: list[tuple[int, int]]
+) -> None:
+    day, now = case
+    end = day.window.day_end(now)
+    day.decide(now)
+    for delivery_id, (minute, priority) in enumerate(sorted(arrivals), 1000):
+        at = now + dt.timedelta(minutes=minute)
+        if at >= end:
+            break
+        day.advance(now, at)
+        day.waiting.append(Waiting(delivery_id, priority, share=jitter_share(delivery_id, 1)))
+        day.decide(at)
+        held = [a.slot.deliveries[0].priority for a in day.accounts.values() if a.slot and len(a.slot.deliveries) == 1]
+        assert all(w.priority <= min(held) for w in day.waiting if held)
+    day.advance(now, end)
+    ids_sent_within_the_rules(day, now, end)

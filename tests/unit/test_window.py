@@ -63,6 +63,24 @@ def test_equal_start_and_end_is_always_open() -> None:
     assert always.next_chance(local("2026-06-02 12:00")) == local("2026-06-03 00:00")
 
 
+def test_no_interval_at_all_is_always_open_and_no_weekday_at_all_is_refused() -> None:
+    always = SendingWindow((), ZONE, WEEKDAYS)
+    assert always.contains(local("2026-06-05 23:59:59"))
+    assert not always.contains(local("2026-06-06 00:00"))
+    assert always.next_opening(local("2026-06-06 00:00")) == local("2026-06-08 00:00")
+    with pytest.raises(ValueError, match="needs a weekday"):
+        SendingWindow((), ZONE, frozenset())
+
+
+def test_of_several_intervals_the_next_to_open_counts_in_whatever_order_they_stand() -> None:
+    times = [(dt.time(14), dt.time(17)), (dt.time(8), dt.time(12))]
+    day = SendingWindow(tuple(times), ZONE, EVERY_DAY)
+    assert day.next_opening(local("2026-06-02 07:00")) == local("2026-06-02 08:00")
+    assert day.next_opening(local("2026-06-02 12:00")) == local("2026-06-02 14:00")
+    assert not day.contains(local("2026-06-02 13:00"))
+    assert day.closes_at(local("2026-06-02 09:00")) == local("2026-06-02 12:00")
+
+
 def test_a_day_has_23_hours_in_spring_and_25_in_autumn() -> None:
     always = window("00:00", "00:00")
     for date, hours in (("2026-03-08", 23), ("2026-11-01", 25), ("2026-06-02", 24)):
