@@ -22,7 +22,7 @@ from pipeline import (
 from pipeline import (
     select_contacts as stage_1,
 )
-from pipeline.faults import give_up_contact, give_up_delivery
+from pipeline.faults import give_up_contact, give_up_delivery, give_up_trigger
 from pipeline.flow import Handoff, Stage
 
 from .running import stage_actor
@@ -48,7 +48,7 @@ def render_message(delivery_ids: Sequence[int]) -> list[Handoff]:
     return stage_3.run(delivery_ids)
 
 
-@stage_actor(Stage.RESERVE, give_up_delivery)
+@stage_actor(Stage.RESERVE, give_up_trigger)
 def reserve_slot(_ids: Sequence[int]) -> list[Handoff]:
     """The head of the backlog gets an account and a minute, whoever sent the trigger."""
     return stage_4.run()

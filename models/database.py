@@ -135,7 +135,8 @@ def for_update(query: Any) -> Any:
     """Lock the rows that `query` selects until the transaction ends (SQLite: the transaction has locked all of
     them).
     """
-    return query.for_update() if is_postgres() else query
+    # Not FOR UPDATE: that would wait for, and deadlock with, whoever only refers to the row by its key.
+    return query.for_update("FOR NO KEY UPDATE") if is_postgres() else query
 
 
 def lock_throttle() -> None:

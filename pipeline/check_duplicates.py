@@ -14,7 +14,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from models import Delivery, Reason, State, SuppressionKind, Website, database
-from models.delivery import ON_ITS_WAY, by_id, move, of_ids
+from models.delivery import ON_ITS_WAY, by_id, in_states, move, of_ids
 from models.suppression import suppressed_among
 
 from . import logs
@@ -99,13 +99,13 @@ def _sent_since(field: Any, values: set[Any], since: dt.datetime | None, but: li
     if not values or since is None:
         return set()
     query = Delivery.select(field).where(
-        field.in_(list(values)) & (Delivery.state == State.SENT) & (Delivery.sent_at >= since) & Delivery.id.not_in(but)
+        field.in_(list(values)) & in_states(State.SENT) & (Delivery.sent_at >= since) & Delivery.id.not_in(but)
     )
     return {row[0] for row in query.tuples()}
 
 
 def _websites_on_their_way(websites: set[int], but: list[int]) -> set[int]:
     query = Delivery.select(Delivery.website).where(
-        Delivery.website.in_(list(websites)) & Delivery.state.in_(ON_ITS_WAY) & Delivery.id.not_in(but)
+        Delivery.website.in_(list(websites)) & in_states(*ON_ITS_WAY) & Delivery.id.not_in(but)
     )
     return {row[0] for row in query.tuples()}

@@ -13,7 +13,7 @@ from typing import Any
 from peewee import SQL, fn
 
 from models import Contact, Delivery, EmailTemplate, State, Website, database
-from models.delivery import TEMPLATE_DONE, UNFINISHED
+from models.delivery import TEMPLATE_DONE, UNFINISHED, in_states
 from models.suppression import suppressed_among
 
 from .settings import settings
@@ -55,11 +55,9 @@ def _candidates(template: EmailTemplate, min_priority: int) -> Iterator[Contact]
             SQL("t1.validated AND t1.address_valid AND t1.forgotten_at IS NULL")
             & (Contact.priority >= min_priority)
             & ~fn.EXISTS(_website_unfit())
-            & ~fn.EXISTS(_deliveries(_of_contact() & Delivery.state.in_(UNFINISHED)))
-            & ~fn.EXISTS(_deliveries(_of_address() & Delivery.state.in_(UNFINISHED)))
-            & ~fn.EXISTS(
-                _deliveries(_of_contact() & (Delivery.template == template.id) & Delivery.state.in_(TEMPLATE_DONE))
-            )
+            & ~fn.EXISTS(_deliveries(_of_contact() & in_states(*UNFINISHED)))
+            & ~fn.EXISTS(_deliveries(_of_address() & in_states(*UNFINISHED)))
+            & ~fn.EXISTS(_deliveries(_of_contact() & (Delivery.template == template.id) & in_states(*TEMPLATE_DONE)))
         )
         .order_by(Contact.priority.desc(), Contact.id)
         .limit(PAGE)
@@ -76,7 +74,7 @@ def _candidates(template: EmailTemplate, min_priority: int) -> Iterator[Contact]
 
 
 def _not_contacted_recently(now: dt.datetime) -> Iterator[Any]:
-    sent = Delivery.state == State.SENT
+    sent = in_states(State.SENT)
     contact_days, website_days = settings().mail_dedupe_contact_days, settings().mail_dedupe_website_days
     if contact_days:
         since = now - dt.timedelta(days=contact_days)
@@ -85,7 +83,7 @@ def _not_contacted_recently(now: dt.datetime) -> Iterator[Any]:
         since = now - dt.timedelta(days=website_days)
         of_website = Delivery.website == Contact.website
         yield ~fn.EXISTS(_deliveries(of_website & sent & (Delivery.sent_at >= since)))
-        yield ~fn.EXISTS(_deliveries(of_website & Delivery.state.in_(UNFINISHED)))
+        yield ~fn.EXISTS(_deliveries(of_website & in_states(*UNFINISHED)))
 
 
 def _website_rule() -> bool:

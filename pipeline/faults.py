@@ -82,6 +82,10 @@ def give_up_contact(contact_id: int, error: Exception) -> None:
     file_message(Stage.INTAKE, body, f"fault: {_short(error)}", database.now())
 
 
+def give_up_trigger(_id: int, _error: Exception) -> None:
+    """Let a trigger go: the stage did not look at the ids it carries, and the sweep sends another in a minute."""
+
+
 def give_up_delivery(delivery_id: int, error: Exception) -> None:
     """Fail a delivery that a stage can't process, with its dead letter; one that has been claimed is left to the
     sweep.

@@ -17,7 +17,7 @@ from peewee import JOIN, SQL, fn
 
 from models import COUNTS_AS_USED, Attempt, ChargedTo, Control, Delivery, EmailTemplate, SmtpAccount, State, database
 from models.base import one_of
-from models.delivery import move, of_ids
+from models.delivery import in_states, move, of_ids
 
 from .settings import settings
 from .throttle import Account, Backlog, Rules, Slot, Waiting, jitter_share, limit_on
@@ -28,7 +28,7 @@ from .window import SendingWindow
 SLACK = 20
 
 # Lists in a partial index's condition are written out as the index has them: else SQLite's planner scans the table.
-_HOLDS = Delivery.state.in_(SQL(f"({one_of([State.RESERVED, State.SENDING])})"))
+_HOLDS = in_states(State.RESERVED, State.SENDING)
 _USES_UP = Attempt.outcome.in_(SQL(f"({one_of(COUNTS_AS_USED)})"))
 _RESERVED = _HOLDS & (Delivery.state == State.RESERVED)
 _READY = Delivery.state == State.READY

@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from models import Attempt, Delivery, Outcome, Reason, State, database
-from models.delivery import RECORDED, move
+from models.delivery import RECORDED, in_states, move
 
 from . import logs, standing
 from .flow import TRIGGER, Handoff, Stage, hand_on
@@ -36,10 +36,10 @@ def run() -> list[Handoff]:
     late = now - dt.timedelta(seconds=settings().mail_max_lateness) - SLOT_GRACE
     still = Delivery.updated_at < now - STANDS_STILL
     handoffs = hand_on(Stage.RECORD, doubtful)
-    handoffs += hand_on(Stage.DEDUPE, _nudge((Delivery.state == State.SELECTED) & still, now))
-    handoffs += hand_on(Stage.RENDER, _nudge((Delivery.state == State.CLEARED) & still, now))
-    handoffs += _slots(_nudge((Delivery.state == State.RESERVED) & (Delivery.send_at < late), now))
-    unrecorded = Delivery.state.in_(RECORDED) & Delivery.recorded_at.is_null() & still
+    handoffs += hand_on(Stage.DEDUPE, _nudge(in_states(State.SELECTED) & still, now))
+    handoffs += hand_on(Stage.RENDER, _nudge(in_states(State.CLEARED) & still, now))
+    handoffs += _slots(_nudge(in_states(State.RESERVED) & (Delivery.send_at < late), now))
+    unrecorded = in_states(*RECORDED) & Delivery.recorded_at.is_null() & still
     handoffs += hand_on(Stage.RECORD, _nudge(unrecorded, now))
     if standing.something_could_go():
         handoffs.append(TRIGGER)
@@ -54,11 +54,11 @@ def refill() -> list[Handoff]:
     """
     if database.sqlite_file() is not None:
         mark_in_doubt(database.now())
-    unrecorded = Delivery.state.in_(RECORDED) & Delivery.recorded_at.is_null()
+    unrecorded = in_states(*RECORDED) & Delivery.recorded_at.is_null()
     return [
-        *hand_on(Stage.DEDUPE, _ids(Delivery.state == State.SELECTED)),
-        *hand_on(Stage.RENDER, _ids(Delivery.state == State.CLEARED)),
-        *_slots(_ids(Delivery.state == State.RESERVED)),
+        *hand_on(Stage.DEDUPE, _ids(in_states(State.SELECTED))),
+        *hand_on(Stage.RENDER, _ids(in_states(State.CLEARED))),
+        *_slots(_ids(in_states(State.RESERVED))),
         *hand_on(Stage.RECORD, _ids(unrecorded)),
         TRIGGER,
     ]
@@ -103,7 +103,7 @@ def _ids(which: Any) -> list[int]:
 def _slots(ids: Iterable[int]) -> list[Handoff]:
     """Return one handoff for each slot that these deliveries hold."""
     query = Delivery.select(Delivery.id, Delivery.token, Delivery.send_at).where(
-        Delivery.id.in_(list(ids)) & (Delivery.state == State.RESERVED)
+        Delivery.id.in_(list(ids)) & in_states(State.RESERVED)
     )
     slots: dict[tuple[str, dt.datetime], list[int]] = {}
     for row in query:

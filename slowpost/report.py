@@ -25,8 +25,10 @@ def status() -> dict[str, Any]:
     paused = control().paused_at is not None
     change = window.closes_at(now) if is_open else window.next_opening(now)
     word = "closes" if is_open else "opens"
-    shown = f"{change.astimezone(window.zone):%a %Y-%m-%d %H:%M %Z}"
-    summary = f"window {'open' if is_open else 'closed'}, {word} {shown}{'; everything is paused' if paused else ''}"
+    when = f", {word} {change.astimezone(window.zone):%a %Y-%m-%d %H:%M %Z}"
+    if is_open and window.contains(change):
+        when = ""  # it opens again at the same instant
+    summary = f"window {'open' if is_open else 'closed'}{when}{'; everything is paused' if paused else ''}"
     return {
         "summary": summary,
         "paused": paused,

@@ -48,7 +48,12 @@ def test_everybody_is_written_once_or_is_in_doubt(sqlite: str, tmp_path: Path) -
         publish = subprocess.run([sys.executable, "-m", "slowpost", "publish"], env=environment, check=False)
         assert publish.returncode == 0
         second = subprocess.run(
-            [sys.executable, "-m", "slowpost", "run"], env=environment, check=False, capture_output=True, text=True
+            [sys.executable, "-m", "slowpost", "run"],
+            env=environment,
+            check=False,
+            capture_output=True,
+            text=True,
+            timeout=PATIENCE,
         )
         assert second.returncode == 1
         assert second.stderr.startswith("slowpost: another `slowpost run` works on ")
