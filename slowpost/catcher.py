@@ -7,10 +7,12 @@ mailboxes and refused content can be seen.
 
 from __future__ import annotations
 
+import asyncio
 import os
 import socket
 import threading
 import time
+import weakref
 from collections.abc import Callable
 from dataclasses import dataclass
 from email import message_from_bytes
@@ -36,6 +38,31 @@ class Caught:
     peer: object
 
 
+class _Controller(Controller):
+    """Closes what is open when it stops; aiosmtpd's own leaves connections to the garbage collector."""
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        self._sessions: weakref.WeakSet[SMTP] = weakref.WeakSet()
+        super().__init__(*args, **options)
+
+    def factory(self) -> SMTP:
+        session = super().factory()
+        self._sessions.add(session)
+        return session
+
+    def stop(self, *args: Any, **options: Any) -> None:
+        asyncio.run_coroutine_threadsafe(self._abort(), self.loop).result()
+        super().stop(*args, **options)
+
+    async def _abort(self) -> None:
+        for session in list(self._sessions):
+            if isinstance(session.transport, asyncio.Transport):
+                session.transport.abort()
+        # a transport tells its protocol in the next rounds of the loop
+        for _ in range(3):
+            await asyncio.sleep(0)
+
+
 class Catcher:
     """An SMTP server on a loopback port of its own."""
 
@@ -45,7 +72,7 @@ class Catcher:
         self.mails: list[Caught] = []
         self._refuse = refuse or (lambda _recipient, _data: None)
         self._lock = threading.Lock()
-        self._controller = Controller(self, hostname="127.0.0.1", port=port or _free_port(), **options)
+        self._controller = _Controller(self, hostname="127.0.0.1", port=port or _free_port(), **options)
 
     @property
     def port(self) -> int:
