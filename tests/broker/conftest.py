@@ -48,6 +48,14 @@ def broker(empty_rabbitmq: str, configure: Callable[..., None]) -> Iterator[Quor
     made.close()
 
 
+def until_counted(broker: QuorumBroker, queue: str, number: int, patience: float = 10) -> None:
+    """Wait until `number` messages are ready in a queue: what a closed consumer held is there again a little later."""
+    deadline = time.monotonic() + patience
+    while (found := broker.counts()[queue]) != number:
+        assert time.monotonic() < deadline, f"{found} messages in {queue}, not {number}"
+        broker.connection.sleep(0.02)
+
+
 def take(broker: QuorumBroker, queue: str, patience: float = 5) -> tuple[float, pika.BasicProperties, bytes]:
     """Wait for a message on a queue and take it; return when it came (monotonic), its properties and its body."""
     deadline = time.monotonic() + patience

@@ -1,0 +1,1 @@
+"""Migrations, run in the order of their numbers by `models.schema`."""
