@@ -6,6 +6,7 @@ Trouble: what can't be published raises; what can't be decoded becomes a dead le
 
 from __future__ import annotations
 
+import logging
 from typing import Any
 
 import pika
@@ -27,6 +28,9 @@ from .intake import UnacceptableError, UnknownActorError, decode
 BLOCKED_TIMEOUT = 30
 #: Seconds a message for an actor of a newer version is held back.
 HOLD_BACK = 60.0
+
+# What pika logs on its own, several lines for each failed connection, its exceptions say too.
+logging.getLogger("pika").setLevel(logging.CRITICAL)
 
 _AWAY = (pika.exceptions.AMQPConnectionError, pika.exceptions.AMQPChannelError)
 

@@ -19,7 +19,7 @@ EMBEDDED = "memory://"
 @as_json
 def init(as_json: bool) -> None:
     """Create or migrate the tables and declare the queues. Run again, it changes nothing."""
-    open_database()
+    open_database(make=True)
     with database.connection():
         migrations = schema.migrate()
     queues = settings().broker_url != EMBEDDED

@@ -77,12 +77,12 @@ def with_database(command: Callable[..., Any]) -> Callable[..., Any]:
     return run
 
 
-def open_database() -> None:
-    """Read the settings and bind the models; an SQLite file that is not there is not made by looking at it."""
+def open_database(*, make: bool = False) -> None:
+    """Read the settings and bind the models; an SQLite file that is not there is only made if `make` says so."""
     logs.configure(level=30)
     database.connect(settings().database_url)
     file = database.sqlite_file()
-    if file is not None and not file.exists() and "init" not in sys.argv:
+    if file is not None and not make and not file.exists():
         raise Refused(f"there is no database {file}: run `slowpost init`")
 
 

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import os
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -154,6 +157,19 @@ def test_a_database_that_is_away_is_one_line(slowpost: Slowpost, configure: Call
     assert (result.code, len(result.err.strip().splitlines())) == (REFUSED, 1)
     assert result.err.startswith("slowpost: the database: ")
     assert "secret" not in result.err
+
+
+def test_a_broker_that_is_away_is_one_line(tmp_path: Path) -> None:
+    # A process of its own: the broker is chosen when the actors are imported.
+    environment = os.environ | {
+        "BROKER_URL": "amqp://guest:secret@127.0.0.1:1/",
+        "DATABASE_URL": "sqlite:///slowpost.db",
+    }
+    command = [sys.executable, "-m", "slowpost", "init"]
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+    assert (done.returncode, len(done.stderr.strip().splitlines())) == (REFUSED, 1)
+    assert done.stderr.startswith("slowpost: the broker: ")
+    assert "secret" not in done.stderr
 
 
 def test_a_bad_setting_is_one_line(slowpost: Slowpost, configure: Callable[..., None]) -> None:
