@@ -208,16 +208,25 @@ def tls(certificate: Path) -> ssl.SSLContext:
     return context
 
 
+@pytest.mark.parametrize("security", [Security.STARTTLS, Security.TLS])
 def test_a_certificate_is_verified(
-    connections: Connections, certificate: Path, tls: ssl.SSLContext, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    security: Security,
+    connections: Connections,
+    certificate: Path,
+    tls: ssl.SSLContext,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    with Catcher(tmp_path, tls_context=tls, require_starttls=True) as catcher:
-        to = endpoint(catcher.port, security=Security.STARTTLS)
+    starttls: dict[str, Any] = {"tls_context": tls, "require_starttls": True}
+    with Catcher(tmp_path, **(starttls if security is Security.STARTTLS else {"ssl_context": tls})) as catcher:
+        to = endpoint(catcher.port, security=security)
         refused = send(connections, to)
-        assert (refused.phase, refused.verdict) == (Phase.TLS, Verdict.ACCOUNT_FOR_NOW)
+        assert refused.verdict is Verdict.ACCOUNT_FOR_NOW
+        assert refused.phase is (Phase.TLS if security is Security.STARTTLS else Phase.CONNECT)
         assert refused.reply.text.startswith("the server's certificate is not trusted")
         monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
         assert send(connections, to).verdict is Verdict.ACCEPTED
+        assert len(catcher.mails) == 1
 
 
 @pytest.fixture
