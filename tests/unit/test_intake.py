@@ -6,6 +6,8 @@ import json
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from actors import intake, stages
 from pipeline.flow import Stage
@@ -125,3 +127,31 @@ def test_an_actor_of_a_newer_version_is_told_from_nonsense() -> None:
         intake.decode("dedupe", json.dumps(ENVELOPE | {"actor_name": "check_consent"}).encode(), None)
     with pytest.raises(intake.UnacceptableError):
         intake.decode("intake", json.dumps(ENVELOPE | {"queue_name": "intake", "actor_name": "x"}).encode(), None)
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20),
+    lambda inner: st.lists(inner, max_size=5) | st.dictionaries(st.text(max_size=10), inner, max_size=5),
+    max_leaves=12,
+)
+KEYS = st.sampled_from(["contact_id", "contact_ids", "template_id", "priority", *ENVELOPE])
+NEAR_MISSES = st.dictionaries(KEYS, JSON | st.sampled_from([*ENVELOPE.values(), "intake", [[1]]]), max_size=9)
+
+
+@settings(max_examples=2_000, deadline=None, derandomize=True)
+@given(
+    st.binary(max_size=200) | (JSON | NEAR_MISSES).map(lambda value: json.dumps(value).encode()), st.sampled_from(Stage)
+)
+def test_whatever_comes_is_a_message_or_has_a_reason(body: bytes, stage: Stage) -> None:
+    reason, decoded = "", None
+    try:
+        decoded = intake.decode(stage, body, None)
+    except (intake.UnacceptableError, intake.UnknownActorError) as refusal:
+        reason = str(refusal)
+    if decoded is None:
+        assert 0 < len(reason) < 400
+        assert "\x00" not in reason
+        return
+    assert decoded.message or decoded.refused
+    if decoded.message:
+        assert all(isinstance(i, int) for i in decoded.message.args[0])
