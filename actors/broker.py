@@ -203,4 +203,4 @@ class QuorumConsumer(_RabbitmqConsumer):
                 raise
             # Unacknowledged: it comes again when the consumer restarts.
             raise ConnectionClosed(error) from None
-        log.warning("dead letter", queue=self.queue_name, reasons=list(bodies)[:3], of=len(bodies))
+        log.warning("dead letter", queue=self.queue_name, parts=len(bodies))

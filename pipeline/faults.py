@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import time
+import traceback
 from collections.abc import Callable, Sequence
 
 from models import Delivery, Reason, State, database
@@ -67,7 +68,9 @@ def isolated(run: Run, ids: Sequence[int], give_up: Callable[[int, Exception], N
         except Exception as error:
             if is_trouble_outside(error):
                 raise
-            log.exception("fault", ids=list(ids)[:10], of=len(ids), attempt=attempt)
+            # Without the error's text, in which a database may quote an address; the dead letter keeps it.
+            where = [f"{f.filename}:{f.lineno} {f.name}" for f in traceback.extract_tb(error.__traceback__)]
+            log.error("fault", ids=list(ids)[:10], of=len(ids), attempt=attempt, error=_name(error), where=where)
             last = error
     if len(ids) > 1:
         return [handoff for i in ids for handoff in isolated(run, [i], give_up)]
@@ -101,5 +104,9 @@ def give_up_delivery(delivery_id: int, error: Exception) -> None:
         file_deliveries(dict.fromkeys(given_up, (Reason.FAULT, detail)), database.now())
 
 
+def _name(error: Exception) -> str:
+    return type(error).__name__
+
+
 def _short(error: Exception) -> str:
-    return f"{type(error).__name__}: {error}"[:500]
+    return f"{_name(error)}: {error}"[:500]

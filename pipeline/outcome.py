@@ -206,7 +206,9 @@ def _charge(account: SmtpAccount, result: Result, now: dt.datetime) -> None:
 
 def _alert(account: SmtpAccount, result: Result, now: dt.datetime) -> None:
     if result.verdict is Verdict.ACCOUNT_FOR_GOOD and account.enabled:
-        health.alert(account.id, _words(result), now)
+        # Without the server's text, in which it may quote an address; `status` shows it.
+        code = f"{result.reply.code or 'no reply'} {result.reply.enhanced or ''}".strip()
+        health.alert(account.id, f"refused for good in {result.phase}: {code}", now)
 
 
 def _words(result: Result) -> str:

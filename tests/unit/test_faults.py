@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 import peewee
 import pytest
+import structlog
 
 from models import DeadLetter, Delivery, State
 from models.delivery import TRANSITIONS, IllegalTransitionError, move, of_ids
@@ -71,3 +72,14 @@ def test_an_illegal_transition_is_refused_and_one_that_does_not_match_moves_noth
         move(State.SENT, State.READY, of_ids([delivery.id]))
     assert move(State.READY, State.CANCELLED, of_ids([delivery.id])) == []
     assert Delivery.get().state == State.SENT
+
+
+def test_a_fault_in_the_log_names_its_place_and_quotes_no_data() -> None:
+    def run(_: Sequence[int]) -> list[Handoff]:
+        raise ValueError("Key (address)=(ann@x.test) already exists")
+
+    with structlog.testing.capture_logs() as events:
+        faults.isolated(run, [1], lambda _i, _e: None)
+    assert [e["error"] for e in events] == ["ValueError"] * faults.MAX_TRIES
+    assert events[0]["where"][-1].endswith(" run")
+    assert "ann@x.test" not in repr(events)
