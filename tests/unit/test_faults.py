@@ -74,12 +74,15 @@ def test_an_illegal_transition_is_refused_and_one_that_does_not_match_moves_noth
     assert Delivery.get().state == State.SENT
 
 
-def test_a_fault_in_the_log_names_its_place_and_quotes_no_data() -> None:
+def test_a_fault_in_the_log_names_its_place_and_quotes_no_data(monkeypatch: pytest.MonkeyPatch) -> None:
+    captured = structlog.testing.CapturingLogger()
+    monkeypatch.setattr(faults, "log", structlog.wrap_logger(captured, processors=[]))
+
     def run(_: Sequence[int]) -> list[Handoff]:
         raise ValueError("Key (address)=(ann@x.test) already exists")
 
-    with structlog.testing.capture_logs() as events:
-        faults.isolated(run, [1], lambda _i, _e: None)
+    faults.isolated(run, [1], lambda _i, _e: None)
+    events = [call.kwargs for call in captured.calls]
     assert [e["error"] for e in events] == ["ValueError"] * faults.MAX_TRIES
     assert events[0]["where"][-1].endswith(" run")
     assert "ann@x.test" not in repr(events)
