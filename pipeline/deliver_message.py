@@ -37,6 +37,9 @@ _ENDS_LIST = (
     Verdict.UNKNOWN,
 )
 
+#: What a refused claim makes of its delivery; `ready` by all others, but a lost slot is not ours to speak of.
+_AFTER_REFUSAL = {Refusal.SUPPRESSED: State.SKIPPED, Refusal.TOO_SOON: State.RESERVED}
+
 
 def run(delivery_ids: Sequence[int], slot_token: str) -> list[Handoff]:
     """Send those of `delivery_ids` that hold the slot `slot_token`.
@@ -134,9 +137,9 @@ def _send_dot(transaction: Transaction, claim: Claim) -> tuple[list[Handoff], bo
 
 
 def _after_refused_claim(delivery: Delivery, slot_token: str, refusal: Refusal) -> list[Handoff]:
-    logs.moved(Stage.DELIVER, [delivery.id], State.READY, {delivery.id: refusal})
     if refusal is Refusal.SLOT_LOST:
         return []
+    logs.moved(Stage.DELIVER, [delivery.id], _AFTER_REFUSAL.get(refusal, State.READY), {delivery.id: refusal})
     if refusal is Refusal.TOO_SOON:
         return [_wait(holders, slot_token)] if (holders := _holders([delivery.id], slot_token)) else []
     return [TRIGGER]

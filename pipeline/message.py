@@ -8,9 +8,9 @@ import html
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
-from email.headerregistry import Address
+from email.headerregistry import Address, BaseHeader, HeaderRegistry, UnstructuredHeader
 from email.message import EmailMessage
-from email.policy import SMTP
+from email.policy import SMTP, EmailPolicy, Policy
 from email.utils import format_datetime
 
 from .address import normalise_domain
@@ -25,9 +25,25 @@ _HEADERS = {
     "to", "from", "reply-to", "date", "message-id", "subject", "x-preheader", "list-unsubscribe",
     "list-unsubscribe-post", "mime-version", "content-type", "content-transfer-encoding",
 }  # fmt: skip
-#: Every server takes seven bits; 8BITMIME need not be asked for.
-_SEVEN_BIT = SMTP.clone(cte_type="7bit")
-_NOT_IN_HEADER = re.compile(r"[\r\n\x00]|=\?[^?]*\?[bq]\?", re.IGNORECASE)
+
+
+class _Urls(UnstructuredHeader, BaseHeader):
+    """A list of URLs, one on each line: as an encoded word, which `email` makes of a long one, it is none any more."""
+
+    def fold(self, *, policy: Policy) -> str:
+        return f"{self.name}: {self}{policy.linesep}".replace(", ", f",{policy.linesep} ")
+
+
+def _policy() -> EmailPolicy[EmailMessage]:
+    """Every server takes seven bits; 8BITMIME need not be asked for."""
+    registry = HeaderRegistry()
+    registry.map_to_type("list-unsubscribe", _Urls)
+    return SMTP.clone(cte_type="7bit", header_factory=registry)
+
+
+_SEVEN_BIT = _policy()
+#: Control characters and every line break of Unicode (only a tab is harmless); encoded words.
+_NOT_IN_HEADER = re.compile(r"[\x00-\x08\x0a-\x1f\x7f-\x9f\u2028\u2029]|=\?[^?]*\?[bq]\?", re.IGNORECASE)
 
 
 class MessageRefusedError(Exception):
@@ -94,7 +110,8 @@ def build(rendered: Rendered, sender: Sender, at: dt.datetime, unsubscribe: Unsu
         unsubscribe: what List-Unsubscribe offers.
 
     Raises:
-        MessageRefusedError: a header would carry a line break, NUL or an encoded word, or a line is too long.
+        MessageRefusedError: a header would carry a line break, a control character or an encoded word, or a line is
+        too long.
     """
     sender_address, recipient_address = _with_idna(sender.address), _with_idna(rendered.recipient)
     # A local part beyond ASCII can't be encoded in a header: it stands there as it is (RFC 6532).
@@ -144,6 +161,9 @@ def _mailbox(what: str, name: str, address: str) -> Address | str:
     _checked("the address", address)
     try:
         local, _, domain = address.rpartition("@")
+        if local.startswith('"'):
+            # Address quotes what needs it.
+            local = re.sub(r"\\(.)", r"\1", local[1:-1])
         return Address(name, local, domain)
     except (ValueError, IndexError) as error:
         raise MessageRefusedError(f"{what} and address can't stand in a header: {error}") from None
@@ -152,7 +172,7 @@ def _mailbox(what: str, name: str, address: str) -> Address | str:
 def _checked(what: str, value: str) -> str:
     """CVE-2024-6923: an encoded word can carry the line break that a raw value may not."""
     if _NOT_IN_HEADER.search(value):
-        raise MessageRefusedError(f"{what} has a line break, NUL or an encoded word (=?…?=)")
+        raise MessageRefusedError(f"{what} has a line break, a control character or an encoded word (=?…?=)")
     return value
 
 

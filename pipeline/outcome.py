@@ -70,11 +70,7 @@ def settle(claim: Claim, result: Result) -> list[Handoff]:
         now = database.now()
         delivery = Delivery.get_by_id(claim.delivery_id)
         following = _following(delivery, result, now)
-        moved = any(
-            _apply(delivery, origin, claim.token, following, now)
-            for origin in (State.SENDING, State.IN_DOUBT)
-            if origin is not following.state
-        )
+        moved = any(_apply(delivery, origin, claim.token, following, now) for origin in _origins(following))
         if not moved and following.state is State.SENT:
             moved = _sent_after_all(claim, following, now)
         unknown_yet = (Attempt.token == claim.token) & Attempt.outcome.in_([Outcome.OPEN, Outcome.IN_DOUBT])
@@ -84,6 +80,16 @@ def settle(claim: Claim, result: Result) -> list[Handoff]:
             _charge(account, result, now)
     _alert(account, result, now)
     return _hand_on(claim.delivery_id, following) if moved else []
+
+
+def _origins(following: _Next) -> tuple[State, ...]:
+    """Return the states from which the token's holder may bring a delivery there.
+
+    What is in doubt is never made ready by the program, not even by a late refusal: that is a person's to decide.
+    """
+    if following.state in (State.IN_DOUBT, State.READY):
+        return (State.SENDING,)
+    return (State.SENDING, State.IN_DOUBT)
 
 
 def settle_unsent(claim: Claim, why: str) -> list[Handoff]:

@@ -10,9 +10,12 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from typing import Any
+
+from peewee import fn
 
 from models import Attempt, ChargedTo, Contact, Delivery, EmailTemplate, State, Website, database
-from models.delivery import RECORDED, of_ids
+from models.delivery import RECORDED, in_states, of_ids
 
 from . import health
 from .flow import TRIGGER, Handoff
@@ -32,13 +35,19 @@ def run(delivery_ids: Sequence[int]) -> list[Handoff]:
                 EmailTemplate.id == template_id
             ).execute()
         if sent:
-            at = max(d.sent_at for d in sent)
-            Contact.update(last_contacted_at=at).where(Contact.id.in_([d.contact_id for d in sent])).execute()
-            Website.update(last_contacted_at=at).where(
+            Contact.update(last_contacted_at=_last_sent(Delivery.contact == Contact.id)).where(
+                Contact.id.in_([d.contact_id for d in sent])
+            ).execute()
+            Website.update(last_contacted_at=_last_sent(Delivery.website == Website.id)).where(
                 Website.id.in_(sorted({d.website_id for d in sent if d.website_id}))
             ).execute()
     health.check(_accounts_that_failed(delivery_ids))
     return [TRIGGER]
+
+
+def _last_sent(which: Any) -> Any:
+    # Not the time of what is recorded now: that can be late, and older than what was recorded before it.
+    return Delivery.select(fn.MAX(Delivery.sent_at)).where(which & in_states(State.SENT))
 
 
 def _accounts_that_failed(delivery_ids: Sequence[int]) -> set[int]:

@@ -9,6 +9,7 @@ sends the dot and reads the reply, `abandon` closes the connection, which makes 
 from __future__ import annotations
 
 import functools
+import math
 import re
 import smtplib
 import socket
@@ -64,7 +65,9 @@ class _BoundedReplies:
         if self.file is None:
             self.file = self.sock.makefile("rb")  # type: ignore[attr-defined]
         lines: list[bytes] = []
-        while len(lines) < MAX_REPLY_LINES:
+        patience = self.sock.gettimeout()  # type: ignore[attr-defined]
+        deadline = time.monotonic() + (math.inf if patience is None else patience)
+        while len(lines) < MAX_REPLY_LINES and time.monotonic() < deadline:
             line = self.file.readline(MAX_REPLY_LINE + 1)
             if not line:
                 self.close()  # type: ignore[attr-defined]
@@ -256,20 +259,28 @@ class Transaction:
             _demand(phase, reply, wanted)
 
     def _in_one_write(self, smtp: smtplib.SMTP, commands: tuple[tuple[Phase, str, int], ...]) -> None:
-        """RFC 2920: all commands, then all replies; the first that is not as wanted counts."""
+        """RFC 2920: all commands, then all replies; the first that is not as wanted counts, also where the server
+        then hangs up.
+        """
         lines = "".join(f"{command}\r\n" for _, command, _ in commands).encode()
         _guarded(Phase.MAIL, lambda s: s.send(lines), smtp)
-        replies = [
-            (phase, _guarded(phase, lambda s: _reply(s.getreply()), smtp), wanted) for phase, _, wanted in commands
-        ]
-        try:
-            for phase, reply, wanted in replies:
+        troubles: list[_StepError] = []
+        waits_for_message = False
+        for phase, _, wanted in commands:
+            try:
+                reply = _guarded(phase, lambda s: _reply(s.getreply()), smtp)
+                waits_for_message = reply.code == 354
                 _demand(phase, reply, wanted)
-        except _StepError:
-            if replies[-1][1].code == 354:
-                # The server waits for a message all the same: only closing takes that back.
+            except _StepError as error:
+                troubles.append(error)
+                if error.result.reply.code is None:
+                    self.abandon()
+                    break
+        if troubles:
+            if waits_for_message:
+                # It waits for a message all the same: only closing takes that back.
                 self.abandon()
-            raise
+            raise troubles[0]
 
 
 def log_in_and_out(endpoint: Endpoint) -> Result | None:
@@ -328,6 +339,9 @@ def _hello(smtp: smtplib.SMTP) -> None:
 
 
 def _authenticate(smtp: smtplib.SMTP, username: str, password: str) -> None:
+    if not (username + password).isascii():
+        # smtplib can't send them, and its error would quote what it can't send.
+        raise _StepError(_refused(Verdict.ACCOUNT_FOR_GOOD, Phase.AUTH, "user and password must be ASCII"))
     if not smtp.has_extn("auth"):
         raise _StepError(_refused(Verdict.ACCOUNT_FOR_NOW, Phase.AUTH, "AUTH is not offered on this connection"))
     _guarded(Phase.AUTH, lambda s: s.login(username, password), smtp)

@@ -73,6 +73,11 @@ class Reply:
         match = re.match(r"\s*([245]\.\d{1,3}\.\d{1,3})\b", self.text)
         return match[1] if match else None
 
+    @property
+    def words(self) -> str:
+        """The text in one line, without enhanced status codes and addresses: whoever is named `spam@…` sends none."""
+        return " ".join(re.sub(r"(?m)^\s*[245]\.\d{1,3}\.\d{1,3}\b|[^\s@]+@\S+", " ", self.text).split())
+
 
 @dataclass(frozen=True)
 class Result:
@@ -96,7 +101,7 @@ class _Row:
             phase in self.phases
             and re.fullmatch(self.codes, str(reply.code)) is not None
             and (not self.enhanced or re.fullmatch(self.enhanced, reply.enhanced or "") is not None)
-            and (not self.text or re.search(self.text, reply.text, re.IGNORECASE) is not None)
+            and (not self.text or re.search(self.text, reply.words, re.IGNORECASE) is not None)
         )
 
 
@@ -118,14 +123,17 @@ TABLE = (
     # submission quota
     _Row(
         Verdict.ACCOUNT_QUOTA,
-        text=r"(daily|hourly|user|message|sending|submission|recipient|rate).{0,30}(limit|quota).{0,30}(exceeded|reached)"
+        text=r"\b(daily|hourly|sending|submission|rate)\b.{0,30}\b(limit|quota)\b.{0,30}(exceeded|reached)"
         r"|exceed\w*.{0,40}(sending|daily|hourly|submission|message rate|recipient rate).{0,20}(limit|quota)"
         r"|can't send any more messages today|SubmissionQuotaExceeded",
     ),
-    _Row(Verdict.ACCOUNT_QUOTA, codes="550", enhanced=r"5\.1\.90"),
-    # Amazon SES: 454 Throttling failure: Daily message quota exceeded; Maximum sending rate exceeded
+    # 5.1.90 daily recipients; 5.7.232, 5.7.233, 5.7.236: the tenant's external recipients
+    # (learn.microsoft.com/exchange/mail-flow-best-practices/non-delivery-reports-in-exchange-online)
+    _Row(Verdict.ACCOUNT_QUOTA, codes="550", enhanced=r"5\.(1\.90|7\.23[236])"),
+    # cPanel's Exim: Domain … has exceeded the max emails per hour (150/150 (100%)) allowed
+    _Row(Verdict.ACCOUNT_QUOTA, text=r"exceeded the max (emails|defers)"),
+    # Amazon SES: 454 Throttling failure: Maximum sending rate exceeded; but Daily message quota exceeded: see above
     # (docs.aws.amazon.com/ses, SMTP errors)
-    _Row(Verdict.ACCOUNT_QUOTA, codes="454", text=r"daily message quota"),
     _Row(Verdict.ACCOUNT_FOR_NOW, codes="454", text=r"throttling|sending rate"),
     # --- the login --------------------------------------------------------------------------------------------------
     # RFC 4954 section 6: 535 5.7.8 credentials invalid; 534 5.7.9 mechanism too weak / application password needed
@@ -135,21 +143,36 @@ TABLE = (
     _Row(Verdict.ACCOUNT_FOR_GOOD, codes="530"),
     _Row(Verdict.ACCOUNT_FOR_NOW, _LOGIN),
     # --- the sender --------------------------------------------------------------------------------------------------
-    # Exchange: 5.7.60 client does not have permissions to send as this sender; SES: 554 … Email address is not verified
-    _Row(Verdict.ACCOUNT_FOR_GOOD, enhanced=r"5\.7\.(60|57|708)"),
+    # RFC 3463 X.1.7, X.1.8: the sender's address is bad. Exchange: 5.1.8 bad outbound sender; 5.7.60 client does not
+    # have permissions to send as this sender; 5.7.501 to 503, 705, 708, 750: account or tenant banned
+    _Row(Verdict.ACCOUNT_FOR_GOOD, enhanced=r"5\.(1\.[78]|7\.(57|60|50[123]|70[58]|750))"),
+    # SES: 554 … Email address is not verified; 554 Access denied: User … is not authorized to perform ses:SendRawEmail
     _Row(
         Verdict.ACCOUNT_FOR_GOOD,
         codes=r"5\d\d",
         text=r"send as this sender|SendAsDenied|sender address rejected|not owned by user|email address is not verified"
-        r"|account.{0,20}(disabled|suspended|paused)|sending paused",
+        r"|account.{0,20}(disabled|suspended|paused)|sending paused|OutboundSpamException|not authorized to perform",
     ),
     _Row(Verdict.CONTENT, _SENDER, codes="552"),
     _Row(Verdict.ACCOUNT_FOR_GOOD, _SENDER, codes=r"55\d"),
     _Row(Verdict.ACCOUNT_FOR_NOW, _SENDER),
+    # --- greylisting (RFC 6647) says who is rejected in many ways, and always means: later ----------------------------
+    _Row(Verdict.RECIPIENT_FOR_NOW, text=r"gr[ea]y-?list"),
     # --- the account's reputation: not the recipient's doing ---------------------------------------------------------
-    # Google 421 4.7.0, 421 4.7.28 unusual rate; Exchange Online 451 4.7.500 server busy; Postfix 421 too many
-    # connections
-    _Row(Verdict.ACCOUNT_FOR_NOW, codes="421"),
+    # Google 421 4.7.0, 421 4.7.28 unusual rate; Exchange Online 451 4.7.500 server busy, 432 4.3.2 sender thread limit;
+    # Postfix 421 too many connections
+    _Row(Verdict.ACCOUNT_FOR_NOW, codes=r"421|432"),
+    # RFC 3463 X.3.1 and X.3.2: the mail system is full or accepts nothing; X.1.7, X.1.8: the sender's address
+    _Row(Verdict.ACCOUNT_FOR_NOW, codes=r"4\d\d", enhanced=r"4\.(3\.[12]|1\.[78])"),
+    # The account's server does not know us, or not yet: Postfix 554 5.7.1 Relay access denied, 450 4.7.1 Client host
+    # rejected; Exim relay not permitted, Sender verify failed; Exchange 550 5.7.54 Unable to relay
+    _Row(
+        Verdict.ACCOUNT_FOR_NOW,
+        text=r"relay(ing)? (access )?(denied|not permitted|prohibited)|unable to relay|too much mail|unusual rate"
+        r"|(client host|helo command|sender address) rejected|sender verify failed",
+    ),
+    # RFC 5321 4.2.1: what is wrong is the command, not the one it names
+    _Row(Verdict.ACCOUNT_FOR_NOW, _ENVELOPE, codes=r"50[0234]"),
     _Row(
         Verdict.ACCOUNT_FOR_NOW,
         codes=r"4\d\d",
@@ -159,11 +182,12 @@ TABLE = (
     _Row(
         Verdict.ACCOUNT_FOR_NOW,
         codes=r"5\d\d",
-        text=r"(client host|ip).{0,80}(blocked|blacklist|block list|spamhaus|reputation)",
+        text=r"(client host|\bIP\b).{0,80}(blocked|blacklist|block list|spamhaus|reputation)",
     ),
+    # Exchange 5.7.606 to 5.7.649: banned sending IP
+    _Row(Verdict.ACCOUNT_FOR_NOW, codes=r"5\d\d", enhanced=r"5\.7\.6(0[6-9]|[1-4]\d)"),
     # --- the recipient, for now --------------------------------------------------------------------------------------
-    # greylisting (RFC 6647), and mailbox full (RFC 3463 X.2.2): 552 5.2.2 is for now too: it will be emptied
-    _Row(Verdict.RECIPIENT_FOR_NOW, text=r"gr[ea]y-?list"),
+    # mailbox full (RFC 3463 X.2.2): 552 5.2.2 is for now too: it will be emptied
     _Row(Verdict.RECIPIENT_FOR_NOW, enhanced=r"[45]\.2\.2"),
     _Row(
         Verdict.RECIPIENT_FOR_NOW,

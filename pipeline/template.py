@@ -6,14 +6,18 @@ Undefined variables are errors. What is known only when an account is chosen (`s
 
 from __future__ import annotations
 
+import functools
+import re
 import time
 import traceback
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NoReturn, cast
 
 import jinja2
+from jinja2 import nodes
 from jinja2.sandbox import ImmutableSandboxedEnvironment
+from jinja2.visitor import NodeTransformer
 
 from models import Contact, EmailTemplate, Website
 
@@ -25,6 +29,13 @@ MAX_OUTPUT = 500_000
 #: Seconds one part may take to render.
 MAX_SECONDS = 2.0
 
+#: Functions, methods and filters whose number is a width or a count: what they return can be far larger than what they
+#: are given.
+_WIDENS = {
+    "batch", "center", "expandtabs", "indent", "ljust", "range", "rjust", "round", "slice", "tojson", "zfill",
+}  # fmt: skip
+#: In a format, of either kind: a width of six digits, or one that is given at run time.
+_WIDE_FIELD = re.compile(r"[%:][^a-z%{}]*\d{6}|%[^a-z%]*\*|:[^}]*\{", re.IGNORECASE)
 _NO_MARKS = {ord(MARK_START): None, ord(MARK_END): None}
 
 
@@ -52,37 +63,119 @@ class _Sender:
     def __str__(self) -> str:
         return self._marker
 
-    __html__ = __str__
+    __html__ = __repr__ = __str__
 
-    def __bool__(self) -> bool:
-        raise TypeError(f"sender.{self._name} is known only when an account is chosen: print it, don't test it")
+    def _refuse(self, *_: object) -> NoReturn:
+        raise TypeError(f"sender.{self._name} is known only when an account is chosen: print it, and nothing else")
+
+    __bool__ = __eq__ = _refuse
+    __hash__ = None  # type: ignore[assignment]  # what equals nothing has none
+
+
+class _Limits(NodeTransformer):
+    """Marks in a template where time and size have to be looked at: each round of a loop, each concatenation."""
+
+    def visit_For(self, node: nodes.For) -> nodes.For:  # noqa: N802  # Jinja2's name
+        self.generic_visit(node)
+        node.iter = _filtered(cast(nodes.Expr, node.iter), "_in_time")
+        return node
+
+    def visit_Concat(self, node: nodes.Concat) -> nodes.Filter:  # noqa: N802  # Jinja2's name
+        self.generic_visit(node)
+        return _filtered(node, "_in_size")
+
+
+def _filtered(node: nodes.Expr, name: str) -> nodes.Filter:
+    return nodes.Filter(node, name, [], [], None, None, lineno=node.lineno)
 
 
 class _Environment(ImmutableSandboxedEnvironment):
-    """The sandbox, in which columns win over the methods of a dict, and nothing runs or grows without end."""
+    """The sandbox, in which columns win over the methods of a dict, and nothing runs or grows without end.
 
-    intercepted_binops = frozenset({"*", "**"})
+    No value may be larger than a whole part may be, so that a chain of operations ends before the memory does.
+    """
+
+    intercepted_binops = frozenset({"*", "**", "+", "%"})
 
     def __init__(self, *, autoescape: bool) -> None:
         super().__init__(autoescape=autoescape, undefined=jinja2.StrictUndefined, keep_trailing_newline=True)
         self.deadline = 0.0
-        self.globals = {"range": self._range}
+        self.globals = {"range": range}
+        self.filters = {name: _limited(name, function) for name, function in self.filters.items()}
+        self.filters |= {"_in_time": self._in_time, "_in_size": _in_size}
+
+    def _parse(self, source: str, name: str | None, filename: str | None) -> nodes.Template:
+        return cast(nodes.Template, _Limits().visit(super()._parse(source, name, filename)))
 
     def getattr(self, obj: Any, attribute: str) -> Any:
         if isinstance(obj, dict):
             return obj[attribute] if attribute in obj else self.undefined(hint=f"there is no {attribute!r}")
         return super().getattr(obj, attribute)
 
-    def call_binop(self, context: Any, operator: str, left: Any, right: Any) -> Any:
-        if not all(isinstance(side, int | float) and abs(side) < MAX_OUTPUT for side in (left, right)):
-            raise TypeError(f"{operator} works on numbers below {MAX_OUTPUT} only")
-        return super().call_binop(context, operator, left, right)
+    def call(self, context: Any, called: Any, *args: Any, **kwargs: Any) -> Any:
+        self._check_time()
+        if getattr(called, "__name__", None) in _WIDENS:
+            _check_counts(*args, *kwargs.values())
+        return _in_size(super().call(context, called, *args, **kwargs))
 
-    def _range(self, *args: int) -> Iterator[int]:
-        for number in range(*args):
-            if time.monotonic() > self.deadline:
-                raise TimeoutError(f"it takes longer than {MAX_SECONDS:g} s")
-            yield number
+    def call_binop(self, context: Any, operator: str, left: Any, right: Any) -> Any:
+        if operator in ("*", "**") and not all(_is_small_number(side) for side in (left, right)):
+            raise TypeError(f"{operator} works on numbers below {MAX_OUTPUT} only")
+        if operator == "%":
+            _check_fields(left)
+        return _in_size(super().call_binop(context, operator, left, right))
+
+    def wrap_str_format(self, value: Any) -> Callable[..., str] | None:
+        if getattr(value, "__name__", None) in ("format", "format_map"):
+            _check_fields(getattr(value, "__self__", None))
+        return super().wrap_str_format(value)
+
+    def _in_time(self, values: Iterable[Any]) -> Iterator[Any]:
+        for value in values:
+            self._check_time()
+            yield value
+
+    def _check_time(self) -> None:
+        if time.monotonic() > self.deadline:
+            raise TimeoutError(f"it takes longer than {MAX_SECONDS:g} s")
+
+
+def _limited(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
+    """Return a filter that does not grow without end and does not take the sender, who can only be printed."""
+
+    @functools.wraps(function)
+    def limited(*args: Any, **kwargs: Any) -> Any:
+        for value in args:
+            if isinstance(value, _Sender):
+                value._refuse()
+        if name in _WIDENS:
+            _check_counts(*args, *kwargs.values())
+        if name == "format":
+            _check_fields(args[0])
+        return _in_size(function(*args, **kwargs))
+
+    return limited
+
+
+def _check_counts(*arguments: Any) -> None:
+    for value in arguments:
+        if isinstance(value, int) and not _is_small_number(value):
+            raise OverflowError(f"{value} is above {MAX_OUTPUT}")
+
+
+def _check_fields(text: Any) -> None:
+    if isinstance(text, str) and _WIDE_FIELD.search(text):
+        raise OverflowError("it has a field wider than 99999, or of no fixed width")
+
+
+def _is_small_number(value: Any) -> bool:
+    return isinstance(value, int | float) and abs(value) < MAX_OUTPUT
+
+
+def _in_size(value: Any) -> Any:
+    if isinstance(value, str | list | tuple) and len(value) > MAX_OUTPUT:
+        raise OverflowError(f"it is longer than {MAX_OUTPUT}")
+    return value
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ brought forward, or handed to a more urgent delivery.
 
 from __future__ import annotations
 
+import bisect
 import datetime as dt
 import hashlib
 import heapq
@@ -214,9 +215,14 @@ class _Pace:
         time = self.first + position * self.gap
         if time > self.now:
             time = max(self.now, time + self.gap * (delivery.share * self.rules.jitter))
-        if account.last_claim_at is not None:
-            time = max(time, account.last_claim_at + self.rules.interval)
+        time = max(time, self.earliest(account))
         return time if time < self.end else None
+
+    def earliest(self, account: Account) -> dt.datetime:
+        """Return the soonest that the account's interval allows."""
+        if account.last_claim_at is None:
+            return self.now
+        return max(self.now, account.last_claim_at + self.rules.interval)
 
 
 def _pace(
@@ -241,17 +247,23 @@ def _hand_over(slots: Sequence[Slot], head: Iterable[Waiting]) -> tuple[dict[int
     """Give the soonest slots to deliveries of higher priority; return the changed slots by account, and what waits
     then.
     """
-    waiting = [(-w.priority, w.id, w) for w in head]
-    heapq.heapify(waiting)
+    waiting = sorted(head, key=_urgency)
     changed: dict[int, Slot] = {}
     for slot in slots:
-        if not waiting or len(slot.deliveries) > 1:
+        holder = slot.deliveries[0]
+        if not waiting or len(slot.deliveries) > 1 or waiting[0].priority <= holder.priority:
             continue
-        holder, urgent = slot.deliveries[0], waiting[0][2]
-        if urgent.priority > holder.priority and slot.account_id not in urgent.failed_by:
-            heapq.heapreplace(waiting, (-holder.priority, holder.id, holder))
+        welcome = (w for w in waiting if slot.account_id not in w.failed_by)
+        urgent = next(welcome, holder)
+        if urgent.priority > holder.priority:
+            waiting.remove(urgent)
+            bisect.insort(waiting, holder, key=_urgency)
             changed[slot.account_id] = replace(slot, deliveries=(urgent,))
-    return changed, [w for _, _, w in sorted(waiting, key=lambda item: item[:2])]
+    return changed, waiting
+
+
+def _urgency(delivery: Waiting) -> tuple[int, int]:
+    return -delivery.priority, delivery.id
 
 
 def _bring_forward(slots: Sequence[Slot], accounts: dict[int, Account], pace: _Pace) -> Iterator[Slot]:
@@ -273,7 +285,9 @@ def _reserve(
     """
     usable = {a.id for a in accounts if a.left and not a.is_cooling(pace.now)}
     by_id = {a.id: a for a in accounts}
-    free = [_turn(a, 0) for a in accounts if a.id in usable and a.slot is None and not a.sending]
+    # One whose interval ends after today's end would only keep the delivery from the others.
+    in_time = (a for a in accounts if a.id in usable and pace.earliest(a) < pace.end)
+    free = [_turn(a, 0) for a in in_time if a.slot is None and not a.sending]
     heapq.heapify(free)
     dealt: dict[int, tuple[dt.datetime, list[Waiting]]] = {}
     rest: list[Waiting] = []

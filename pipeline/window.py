@@ -55,7 +55,8 @@ class SendingWindow:
     def next_opening(self, at: dt.datetime) -> dt.datetime:
         """Return the first instant after `at` at which an interval opens (UTC)."""
         day = self.local_date(at)
-        while not (openings := [opens for opens, _ in self._of_day(day) if opens > at]):
+        # An interval that lies in the gap of spring ends as it opens: it is no opening.
+        while not (openings := [opens for opens, closes in self._of_day(day) if at < opens < closes]):
             day += _DAY
         return min(openings)
 

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import socket
 import threading
+import time
 from collections.abc import Callable, Mapping
 from types import TracebackType
 
-#: What the server answers to a command, by its first word; None: closes the connection; "": stays silent.
-Replies = Mapping[str, str | None]
+#: What the server answers to a command, by its first word; None: closes the connection; "": stays silent; a tuple:
+#: a line after the other, with a pause before each.
+Replies = Mapping[str, str | tuple[str, ...] | None]
+
+PAUSE = 0.1
 
 GREETING = "GREETING"
 DOT = "DOT"
@@ -98,13 +102,17 @@ class ScriptedServer:
                     word = line.split(b" ")[0].decode("ascii", "replace").upper()
                 if not self._say(connection, word):
                     return
-                in_data = word == "DATA" and (self.replies["DATA"] or "").startswith("354")
+                in_data = word == "DATA" and str(self.replies["DATA"]).startswith("354")
 
     def _say(self, connection: socket.socket, word: str) -> bool:
         reply = self.replies.get(word, "500 5.5.1 what?")
         if reply is None:
             connection.close()
             return False
-        if reply:
+        if isinstance(reply, tuple):
+            for line in reply:
+                time.sleep(PAUSE)
+                connection.sendall(line.encode("latin-1") + b"\r\n")
+        elif reply:
             connection.sendall(reply.encode("latin-1") + b"\r\n")
         return True

@@ -201,7 +201,7 @@ def test_a_slot_of_2359_claimed_at_0002_counts_for_the_new_day(
 
 
 def test_two_workers_with_one_slot_send_one_mail(
-    postgres: str, catcher: Catcher, configure: Callable[..., None]
+    any_database: str, catcher: Catcher, configure: Callable[..., None]
 ) -> None:
     configure(mail_window_start="0", mail_window_end="0")
     delivery = a_slot(an_account(port=catcher.port), database.now())

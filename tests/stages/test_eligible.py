@@ -8,6 +8,7 @@ from collections.abc import Callable
 import pytest
 
 from models import Delivery, State
+from models.delivery import UNFINISHED
 from models.suppression import suppress
 from pipeline import check_duplicates, select_contacts
 from pipeline.eligible import eligible
@@ -62,6 +63,39 @@ def test_nobody_is_picked_whom_the_stages_would_skip(any_database: str, clock: C
     assert [d.state for d in Delivery.select().where(Delivery.source == "batch")] == [State.CLEARED] * 3
 
 
+@pytest.mark.parametrize("state", [*UNFINISHED, State.SENT])
+def test_who_shares_an_address_or_a_website_with_one_on_the_way_or_just_mailed_waits(
+    any_database: str, clock: Clock, state: State
+) -> None:
+    website = a_website()
+    a_delivery(state, contact=a_contact(email="j.doe@gmail.com", website=website), sent_at=clock.at)
+    a_contact(email="jdoe+news@googlemail.com")
+    a_contact(website=website)
+    stranger = a_contact(website=a_website())
+    assert eligible(a_template(), 10, 0) == [stranger.id]
+
+
+def test_who_is_on_the_way_under_an_older_address_waits(any_database: str) -> None:
+    a_delivery(State.READY, contact=a_contact(), address="older@example.test")
+    assert eligible(a_template(), 10, 0) == []
+
+
+def test_who_was_forgotten_is_never_picked(any_database: str, clock: Clock) -> None:
+    a_contact(forgotten_at=clock.at)
+    assert eligible(a_template(), 10, 0) == []
+
+
+def test_the_rules_of_recent_contact_can_be_switched_off(
+    any_database: str, clock: Clock, configure: Callable[..., None]
+) -> None:
+    configure(mail_dedupe_website_days=0, mail_dedupe_contact_days=0)
+    website = a_website()
+    mailed = a_delivery(State.SENT, contact=a_contact(website=website), sent_at=clock.at).contact
+    a_delivery(State.READY, contact=a_contact(website=website))
+    colleagues = [a_contact(website=website).id for _ in range(2)]
+    assert eligible(a_template(), 10, 0) == [mailed.id, *colleagues]
+
+
 def test_pages_are_read_until_there_are_enough(any_database: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("pipeline.eligible.PAGE", 3)
     website = a_website()
@@ -82,6 +116,33 @@ def test_a_batch_fills_todays_capacity_minus_what_is_on_its_way(any_database: st
     batch = publish_batch.pick()
     assert (len(batch.contact_ids), batch.capacity, batch.on_its_way) == (4, 5, 1)
     assert len(publish_batch.pick(limit=2).contact_ids) == 2
+
+
+def test_a_limit_never_lifts_the_capacity_and_the_least_priority_is_a_setting(
+    any_database: str, clock: Clock, configure: Callable[..., None]
+) -> None:
+    configure(mail_publish_min_priority=4)
+    an_account(daily_limit=2)
+    paused = a_template(paused_at=clock.at)
+    template = a_template()
+    ids = [a_contact(priority=p).id for p in (1, 2, 3, 4)]
+    batch = publish_batch.pick(limit=100, min_priority=0)
+    assert (batch.contact_ids, batch.template_id) == ((ids[3], ids[2]), template.id)
+    assert publish_batch.pick(limit=1, template_id=paused.id).template_id == paused.id
+    assert publish_batch.pick().contact_ids == (ids[3],)
+    assert publish_batch.pick(min_priority=5).reason == "no eligible contact"
+
+
+@pytest.mark.parametrize("dry_run", [True, False])
+def test_a_batch_enters_the_route_with_its_template_unless_it_only_asks(
+    any_database: str, clock: Clock, monkeypatch: pytest.MonkeyPatch, dry_run: bool
+) -> None:
+    entered: list[tuple[tuple[int, ...], int]] = []
+    monkeypatch.setattr("actors.entry.enter", lambda ids, *, template_id: entered.append((ids, template_id)))
+    an_account()
+    template, contact = a_template(), a_contact()
+    assert publish_batch.run(dry_run=dry_run).contact_ids == (contact.id,)
+    assert entered == ([] if dry_run else [((contact.id,), template.id)])
 
 
 def test_a_batch_that_can_not_be_says_why(any_database: str, clock: Clock, configure: Callable[..., None]) -> None:

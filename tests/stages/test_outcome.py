@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Callable
 from typing import Any
 
 import peewee
 import pytest
 
-from models import Attempt, DeadLetter, Delivery, Outcome, SmtpAccount, State, Suppression, database
+from models import Attempt, DeadLetter, Delivery, EmailTemplate, Outcome, SmtpAccount, State, Suppression, database
 from models.delivery import move
-from pipeline import decisions, deliver_message, outcome, sweep
+from pipeline import decisions, deliver_message, outcome, record_outcome, sweep
 from pipeline.claim import Claim, claim
 from pipeline.flow import Handoff, Stage
 from pipeline.smtp_reply import Phase, Reply, Result, Verdict
@@ -83,26 +84,29 @@ def test_each_verdict_has_its_consequences(any_database: str, clock: Clock, verd
     assert account.failures_in_row == (1 if verdict is Verdict.ACCOUNT_FOR_NOW else 0)
 
 
-def test_a_recipient_is_tried_again_after_60_and_300_seconds_and_then_given_up(any_database: str, clock: Clock) -> None:
+def reclaim(delivery_id: int, account: SmtpAccount) -> Claim:
+    """Give a delivery that is `ready` a slot, and claim it."""
+    token = f"slot {database.now()}"
+    move(State.READY, State.RESERVED, Delivery.id == delivery_id, account=account, send_at=database.now(), token=token)
+    given = claim(delivery_id, token, account.id)
+    assert isinstance(given, Claim)
+    return given
+
+
+@pytest.mark.parametrize(("allowed", "backoffs"), [(1, []), (3, [60, 300]), (5, [60, 300, 900, 900])])
+def test_a_recipient_is_tried_again_after_each_backoff_and_then_given_up(
+    any_database: str, clock: Clock, configure: Callable[..., None], allowed: int, backoffs: list[int]
+) -> None:
+    configure(mail_max_attempts=allowed)
     account = an_account()
-    seen = []
-    delivery_id = None
-    for _ in range(3):
-        if delivery_id is None:
-            given = a_claim(account)
-            delivery_id = given.delivery_id
-        else:
-            slot = {"account": account, "send_at": clock.at, "token": f"slot {clock.at}"}
-            move(State.READY, State.RESERVED, Delivery.id == delivery_id, **slot)
-            again = claim(delivery_id, str(slot["token"]), account.id)
-            assert isinstance(again, Claim)
-            given = again
+    given = a_claim(account)
+    for backoff in backoffs:
         handoffs = outcome.settle(given, said(Verdict.RECIPIENT_FOR_NOW))
-        waits = Delivery.get().not_before
-        seen.append((waits and (waits - clock.at).total_seconds(), [h.backoff for h in handoffs[1:]]))
+        assert handoffs[1:] == [Handoff(Stage.RESERVE, [given.delivery_id], backoff=backoff)]
+        assert Delivery.get().not_before == clock.at + dt.timedelta(seconds=backoff)
         clock.tick(1000)
-    assert seen[:2] == [(60, [60]), (300, [300])]
-    assert seen[2][1] == []
+        given = reclaim(given.delivery_id, account)
+    assert outcome.settle(given, said(Verdict.RECIPIENT_FOR_NOW)) == [Handoff(Stage.RECORD, [given.delivery_id])]
     assert (Delivery.get().state, Delivery.get().reason) == ("failed", "attempts_used_up")
     assert [d.detail for d in DeadLetter.select()] == ["dot: 450 4.2.0 greylisted"]
 
@@ -141,17 +145,30 @@ def test_a_quota_reply_makes_todays_limit_what_has_been_sent(any_database: str, 
     assert (stored.quota_limit, stored.quota_on) == (3, dt.date(2026, 6, 2))
 
 
-def test_a_delivery_is_given_up_after_ten_account_failures_over_a_day(any_database: str, clock: Clock) -> None:
-    delivery = a_delivery(State.READY)
-    for hours in (*range(9), 24):
-        account = an_account()
-        clock.set(2026, 6, 2, 14, 0)
-        clock.tick(hours * 3600)
-        slot = {"account": account, "send_at": clock.at, "token": f"slot {hours}"}
+@pytest.mark.parametrize(
+    ("hours", "replayed", "state"),
+    [
+        ([*range(9), 24], None, State.FAILED),
+        ([*range(9), 23.9], None, State.READY),
+        ([*range(8), 48], None, State.READY),
+        ([*range(9), 24], 1, State.READY),
+    ],
+    ids=["ten over a day", "ten in less than a day", "nine over two days", "one of them before a replay"],
+)
+def test_a_delivery_is_given_up_after_ten_account_failures_over_a_day(
+    any_database: str, clock: Clock, hours: list[float], replayed: int | None, state: State
+) -> None:
+    delivery, start = a_delivery(State.READY), clock.at
+    for number, hour in enumerate(hours):
+        clock.at = start + dt.timedelta(hours=hour)
+        if number == replayed:
+            Delivery.update(attempts_since=clock.at).execute()
+        slot = {"account": an_account(), "send_at": clock.at, "token": f"slot {hour}"}
         move(State.READY, State.RESERVED, Delivery.id == delivery.id, **slot)
         held = Delivery.get_by_id(delivery.id)
         outcome.settle_unclaimed(held, held.token, said(Verdict.ACCOUNT_FOR_NOW))
-    assert (Delivery.get().state, Delivery.get().reason) == ("failed", "no_account_accepts")
+    assert Delivery.get().state == state
+    assert [d.reason for d in DeadLetter.select()] == (["no_account_accepts"] if state is State.FAILED else [])
 
 
 def test_a_250_after_all_makes_a_doubtful_delivery_sent(any_database: str, clock: Clock) -> None:
@@ -159,8 +176,11 @@ def test_a_250_after_all_makes_a_doubtful_delivery_sent(any_database: str, clock
     clock.tick(20 * 60)
     sweep.run()
     assert Delivery.get().state == State.IN_DOUBT
-    outcome.settle(given, said(Verdict.ACCEPTED))
+    record_outcome.run([given.delivery_id])
+    assert outcome.settle(given, said(Verdict.ACCEPTED)) == [Handoff(Stage.RECORD, [given.delivery_id])]
+    record_outcome.run([given.delivery_id])
     assert (Delivery.get().state, Attempt.get().outcome) == (State.SENT, Outcome.ACCEPTED)
+    assert EmailTemplate.get().times_used == 1
 
 
 def test_a_250_after_a_person_resent_counts_unless_something_newer_was_claimed(any_database: str, clock: Clock) -> None:
@@ -169,10 +189,7 @@ def test_a_250_after_a_person_resent_counts_unless_something_newer_was_claimed(a
     clock.tick(31 * 60)
     sweep.run()
     decisions.resolve_resend(given.delivery_id, "me")
-    slot = {"account": account, "send_at": clock.at, "token": "second"}
-    move(State.READY, State.RESERVED, Delivery.id == given.delivery_id, **slot)
-    newer = claim(given.delivery_id, "second", account.id)
-    assert isinstance(newer, Claim)
+    newer = reclaim(given.delivery_id, account)
 
     assert outcome.settle(given, said(Verdict.ACCEPTED)) == []
     assert Delivery.get().state == State.SENDING
@@ -181,13 +198,31 @@ def test_a_250_after_a_person_resent_counts_unless_something_newer_was_claimed(a
     assert sorted(a.outcome for a in Attempt.select()) == ["accepted", "failed"]
 
 
-def test_a_250_before_anything_newer_makes_what_a_person_put_back_sent(any_database: str, clock: Clock) -> None:
+@pytest.mark.parametrize("waits", [State.READY, State.RESERVED])
+def test_a_250_before_anything_newer_makes_what_a_person_put_back_sent(
+    any_database: str, clock: Clock, waits: State
+) -> None:
     given = a_claim()
     clock.tick(31 * 60)
     sweep.run()
     decisions.resolve_resend(given.delivery_id, "me")
-    outcome.settle(given, said(Verdict.ACCEPTED))
-    assert Delivery.get().state == State.SENT
+    if waits is State.RESERVED:
+        slot = {"account": given.account_id, "send_at": clock.at, "token": "second"}
+        move(State.READY, State.RESERVED, Delivery.id == given.delivery_id, **slot)
+    assert outcome.settle(given, said(Verdict.ACCEPTED)) == [Handoff(Stage.RECORD, [given.delivery_id])]
+    stored = Delivery.get()
+    assert (stored.state, stored.sent_at, stored.token, stored.recorded_at) == (State.SENT, clock.at, None, None)
+
+
+def test_an_account_that_is_refused_for_good_is_told_of_once_with_the_code(
+    any_database: str, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    alerts: list[tuple[int, str]] = []
+    monkeypatch.setattr("pipeline.health.alert", lambda account_id, reason, _at: alerts.append((account_id, reason)))
+    given = a_claim()
+    for _ in range(2):
+        outcome.settle(given, said(Verdict.ACCOUNT_FOR_GOOD))
+    assert alerts == [(given.account_id, "refused for good in dot: 535 5.7.8")]
 
 
 def test_an_outcome_that_can_not_be_committed_is_tried_until_it_can(
@@ -212,3 +247,11 @@ def test_an_outcome_that_can_not_be_committed_is_tried_until_it_can(
         assert len(server.mails) == 1
     with database.connection():
         assert Delivery.get().state == State.SENT
+
+
+def test_a_late_refusal_leaves_it_to_a_person_to_send_again(any_database: str, clock: Clock) -> None:
+    given = a_claim()
+    clock.tick(20 * 60)
+    sweep.run()
+    assert outcome.settle(given, said(Verdict.RECIPIENT_FOR_NOW)) == []
+    assert (Delivery.get().state, Attempt.get().outcome) == (State.IN_DOUBT, Outcome.FAILED)

@@ -40,6 +40,18 @@ def test_an_outcome_is_counted_once(any_database: str, clock: Clock) -> None:
     assert Contact.get().last_contacted_at == Website.get().last_contacted_at == delivery.sent_at
 
 
+def test_each_of_a_list_is_counted_with_its_own_time_and_never_backwards(any_database: str, clock: Clock) -> None:
+    website, long_ago = a_website(), clock.at - dt.timedelta(days=100)
+    first, second = a_contact(website=website), a_contact(website=website)
+    old = a_delivery(State.SENT, contact=first, sent_at=long_ago)
+    new = a_delivery(State.SENT, contact=first, sent_at=clock.at)
+    other = a_delivery(State.SENT, contact=second, sent_at=long_ago)
+    for ids in ([new.id, other.id], [old.id]):
+        record_outcome.run(ids)
+    assert Contact.get_by_id(first.id).last_contacted_at == Website.get().last_contacted_at == clock.at
+    assert Contact.get_by_id(second.id).last_contacted_at == long_ago
+
+
 def test_what_was_not_sent_counts_as_nobodys_contact(any_database: str, clock: Clock) -> None:
     delivery = a_delivery(State.BOUNCED)
     record_outcome.run([delivery.id])
@@ -58,6 +70,16 @@ def test_below_70_percent_of_ten_attempts_an_account_is_switched_off(any_databas
     stored = SmtpAccount.get_by_id(bad.id)
     assert (stored.enabled, stored.disabled_reason) == (False, "success rate 60% of 10 attempts")
     assert type(waiting).get_by_id(waiting.id).state == State.READY
+
+
+def test_after_a_failure_the_health_of_its_account_alone_is_checked(any_database: str, clock: Clock) -> None:
+    failing, bad_too = an_account(), an_account()
+    for account in (failing, bad_too):
+        attempts(account, clock, 0, {"account": 9, "content": 1})
+    failed = a_delivery(State.READY)
+    Attempt.create(delivery=failed, account=failing, outcome="failed", charged_to="account", finished_at=clock.tick(60))
+    assert record_outcome.run([failed.id]) == [TRIGGER]
+    assert [a.id for a in SmtpAccount.select().where(SmtpAccount.enabled)] == [bad_too.id]
 
 
 def test_only_the_last_fifty_attempts_count(any_database: str, clock: Clock) -> None:

@@ -64,6 +64,22 @@ def test_a_claim_without_an_outcome_is_in_doubt_after_twenty_minutes_and_keeps_c
     assert Attempt.get().outcome == Outcome.IN_DOUBT
 
 
+def test_the_doubt_waits_for_all_timeouts_of_the_dialogue(
+    any_database: str, clock: Clock, configure: Callable[..., None]
+) -> None:
+    configure(mail_smtp_timeout=120, mail_data_timeout=1200)
+    delivery = a_delivery(State.SENDING, account=an_account(), token="claim")
+    Attempt.create(
+        delivery=delivery, account=delivery.account, token="claim", claimed_at=clock.at, outcome=Outcome.OPEN
+    )
+    clock.tick(31 * 60 - 1)
+    sweep.run()
+    assert Delivery.get().state == State.SENDING
+    clock.tick(1)
+    sweep.run()
+    assert Delivery.get().state == State.IN_DOUBT
+
+
 def test_one_trigger_if_something_is_ready_and_an_account_is_free(any_database: str, clock: Clock) -> None:
     a_delivery(State.READY)
     assert sweep.run() == []
@@ -73,7 +89,7 @@ def test_one_trigger_if_something_is_ready_and_an_account_is_free(any_database: 
     assert sweep.run() == []
 
 
-def test_two_sweeps_at_once_put_a_row_back_once(postgres: str, clock: Clock) -> None:
+def test_two_sweeps_at_once_put_a_row_back_once(any_database: str, clock: Clock) -> None:
     deliveries = [a_delivery(State.SELECTED).id for _ in range(20)]
     clock.tick(121)
     start = threading.Barrier(4)

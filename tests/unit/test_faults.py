@@ -28,15 +28,42 @@ def test_an_id_that_raises_is_given_up_after_three_tries_and_its_neighbours_go_o
 
     handoffs = faults.isolated(run, [1, 2, 3], lambda i, _: given_up.append(i))
     assert handoffs == [Handoff(Stage.RENDER, [1]), Handoff(Stage.RENDER, [3])]
-    assert (tried[2], given_up) == (1 + faults.MAX_TRIES, [2])
+    assert (tried[2], given_up) == (1 + 3, [2])
 
 
-def test_trouble_outside_is_raised_and_uses_up_nobodys_tries(postgres: str) -> None:
-    def away(_: Sequence[int]) -> list[Handoff]:
-        raise peewee.OperationalError("deadlock detected")
+@pytest.mark.parametrize("ids", [[1, 2], [1]], ids=["a list", "a single id"])
+@pytest.mark.parametrize(
+    "trouble",
+    [
+        peewee.OperationalError("database is locked"),
+        peewee.InterfaceError("connection already closed"),
+        faults.TroubleOutsideError("the key file is not there"),
+    ],
+    ids=lambda trouble: type(trouble).__name__,
+)
+def test_trouble_outside_is_raised_at_once_and_uses_up_nobodys_tries(
+    any_database: str, ids: list[int], trouble: Exception
+) -> None:
+    tried: list[Sequence[int]] = []
 
-    with pytest.raises(peewee.OperationalError):
-        faults.isolated(away, [1, 2], lambda _i, _e: pytest.fail("given up"))
+    def away(some: Sequence[int]) -> list[Handoff]:
+        tried.append(some)
+        raise trouble
+
+    with pytest.raises(type(trouble)):
+        faults.isolated(away, ids, lambda _i, _e: pytest.fail("given up"))
+    assert tried == [ids]
+
+
+def test_an_error_that_passes_by_gives_nobody_up() -> None:
+    fails = iter([True, True, False])
+
+    def run(ids: Sequence[int]) -> list[Handoff]:
+        if next(fails):
+            raise ZeroDivisionError
+        return [Handoff(Stage.RENDER, ids)]
+
+    assert faults.isolated(run, [1], lambda _i, _e: pytest.fail("given up")) == [Handoff(Stage.RENDER, [1])]
 
 
 def test_a_delivery_that_can_not_be_processed_fails_with_its_dead_letter(any_database: str) -> None:

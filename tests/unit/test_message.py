@@ -28,7 +28,7 @@ STOP = Unsubscribe("stop@example.test", "https://example.test/stop")
 
 def parsed(envelope: Envelope) -> EmailMessage:
     """Return the message as a reader sees it."""
-    return cast(EmailMessage, message_from_bytes(envelope.data, policy=policy.default))
+    return message_from_bytes(envelope.data, policy=policy.default)
 
 
 def test_the_headers_are_those_we_set_and_no_others() -> None:
@@ -96,16 +96,52 @@ def test_domains_are_idna_and_a_local_part_beyond_ascii_needs_smtputf8() -> None
     assert "To: Ann Example <änn@example.test>\r\n".encode() in beyond.data
 
 
-@pytest.mark.parametrize("poison", ["a\r\nBcc: x@y.test", "a\nb", "a\rb", "a\x00b", "=?utf-8?q?Bob=0D=0ABcc:x?="])
+POISON = [
+    "a\r\nBcc: x@y.test", "a\nb", "a\rb", "a\x00b", "a\x0bb", "a\u2028b",
+    "=?utf-8?q?Bob=0D=0ABcc:x?=", "=?utf-8?B?Qm9i?=",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("poison", POISON)
 @pytest.mark.parametrize("field", ["recipient_name", "subject", "preheader", "message_id"])
 def test_nothing_rendered_can_forge_a_header(field: str, poison: str) -> None:
     with pytest.raises(MessageRefusedError):
         build(replace(WORDS, **{field: poison}), ME, AT, STOP)
 
 
-@pytest.mark.parametrize("poison", ["a\r\nBcc: x@y.test", "=?utf-8?q?Bob=0D=0ABcc:x?="])
+@pytest.mark.parametrize("poison", POISON)
 def test_nor_can_the_sender(poison: str) -> None:
     with pytest.raises(MessageRefusedError):
         build(WORDS, replace(ME, name=poison), AT, STOP)
     with pytest.raises(MessageRefusedError):
         build(replace(WORDS, subject=sender_marker("name")), replace(ME, name=poison), AT, STOP)
+
+
+def test_a_long_unsubscribe_url_stands_as_it_is() -> None:
+    url = "https://example.test/" + "u" * 200
+    data = build(WORDS, ME, AT, Unsubscribe("stop@example.test", url)).data
+    assert f"List-Unsubscribe: <{url}>,\r\n <mailto:stop@example.test>\r\n".encode() in data
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        replace(WORDS, recipient_name="N" * 999),
+        replace(WORDS, message_id=f"<{'m' * 999}@example.test>"),
+        replace(WORDS, text="a\x00b"),
+    ],
+)
+def test_what_no_server_need_take_is_refused(words: Rendered) -> None:
+    with pytest.raises(MessageRefusedError, match=r"998 octets|NUL"):
+        build(words, ME, AT, STOP)
+
+
+def test_line_ends_of_any_kind_are_those_of_smtp() -> None:
+    data = build(replace(WORDS, text="a\rb\nc\r\nd"), ME, AT, STOP).data
+    assert data.endswith(b"\r\n\r\na\r\nb\r\nc\r\nd\r\n")
+
+
+def test_a_quoted_local_part_is_quoted_once() -> None:
+    envelope = build(replace(WORDS, recipient='"a b"@example.test'), ME, AT, STOP)
+    assert envelope.recipient == '"a b"@example.test'
+    assert b'To: Ann Example <"a b"@example.test>\r\n' in envelope.data

@@ -25,7 +25,7 @@ from pipeline.message import Envelope
 from pipeline.smtp_client import Connections, Endpoint, log_in_and_out
 from pipeline.smtp_reply import Phase, Result, Verdict
 from slowpost.catcher import Catcher
-from tests.smtp_server import DOT, GREETING, ScriptedServer
+from tests.smtp_server import DOT, GREETING, Replies, ScriptedServer
 
 MAIL = Envelope("me@x.test", "ann@y.test", b"Subject: s\r\n\r\n.dot\r\n..two\r\nend\r\n")
 
@@ -84,6 +84,25 @@ def test_a_refused_recipient_leaves_no_mail_although_the_server_waits_for_one(co
         server.replies["RCPT"] = "250 ok"
         assert send(connections, endpoint(server.port)).verdict is Verdict.ACCEPTED
         assert server.connections == 2
+        # A command sent into the message that the server waits for would be its first line.
+        assert not any(chunk.lower().startswith(b"rset") for chunk in server.received)
+
+
+def test_a_refusal_counts_although_the_server_then_hangs_up(connections: Connections) -> None:
+    with ScriptedServer({"RCPT": "550 5.1.1 no such user", "DATA": None}) as server:
+        result = send(connections, endpoint(server.port))
+        assert (result.verdict, result.phase, result.reply.code) == (Verdict.RECIPIENT_FOR_GOOD, Phase.RCPT, 550)
+        server.replies |= {"RCPT": "250 ok", "DATA": "354 go on"}
+        assert send(connections, endpoint(server.port)).verdict is Verdict.ACCEPTED
+        assert server.connections == 2
+
+
+def test_a_refusal_all_the_way_keeps_the_connection(connections: Connections) -> None:
+    with ScriptedServer({"RCPT": "550 5.1.1 no such user", "DATA": "503 5.5.1 no recipients"}) as server:
+        assert send(connections, endpoint(server.port)).verdict is Verdict.RECIPIENT_FOR_GOOD
+        server.replies |= {"RCPT": "250 ok", "DATA": "354 go on"}
+        assert send(connections, endpoint(server.port)).verdict is Verdict.ACCEPTED
+        assert server.connections == 1
 
 
 def test_a_server_without_pipelining_is_asked_step_by_step(connections: Connections) -> None:
@@ -128,7 +147,7 @@ def test_a_connection_the_server_has_closed_is_noticed_before_use(connections: C
 def test_another_password_is_another_connection(connections: Connections) -> None:
     with ScriptedServer() as server:
         send(connections, endpoint(server.port))
-        send(connections, endpoint(server.port, timeout=3))
+        send(connections, endpoint(server.port, password="another"))
         assert server.connections == 2
 
 
@@ -139,7 +158,8 @@ def test_another_password_is_another_connection(connections: Connections) -> Non
         ({GREETING: None}, Phase.CONNECT, Verdict.ACCOUNT_FOR_NOW),
         ({GREETING: ""}, Phase.CONNECT, Verdict.ACCOUNT_FOR_NOW),
         ({GREETING: "garbage"}, Phase.CONNECT, Verdict.ACCOUNT_FOR_NOW),
-        ({GREETING: "220-" + "x\r\n220-" * 5000 + "x"}, Phase.CONNECT, Verdict.ACCOUNT_FOR_NOW),
+        ({GREETING: ("220-x",) * 20}, Phase.CONNECT, Verdict.ACCOUNT_FOR_NOW),
+        ({DOT: ("250-x",) * 20}, Phase.DOT, Verdict.UNKNOWN),
         ({GREETING: "220 " + "x" * 100_000}, Phase.CONNECT, Verdict.ACCOUNT_FOR_NOW),
         ({"MAIL": "550 5.7.60 may not send as this sender"}, Phase.MAIL, Verdict.ACCOUNT_FOR_GOOD),
         ({"MAIL": None}, Phase.MAIL, Verdict.ACCOUNT_FOR_NOW),
@@ -155,13 +175,20 @@ def test_another_password_is_another_connection(connections: Connections) -> Non
     ],
 )
 def test_whatever_a_server_does_is_a_result(
-    connections: Connections, replies: dict[str, str | None], phase: Phase, verdict: Verdict
+    connections: Connections, replies: Replies, phase: Phase, verdict: Verdict
 ) -> None:
     with ScriptedServer(replies) as server:
         started = time.monotonic()
         result = send(connections, endpoint(server.port, timeout=0.3, data_timeout=0.3))
         assert (result.phase, result.verdict) == (phase, verdict)
-        assert time.monotonic() - started < 3
+        assert time.monotonic() - started < 1.5
+
+
+def test_a_flood_of_reply_lines_ends_long_before_the_timeout(connections: Connections) -> None:
+    with ScriptedServer({GREETING: "220-" + "x\r\n220-" * 5000 + "x"}) as server:
+        started = time.monotonic()
+        assert send(connections, endpoint(server.port, timeout=10)).verdict is Verdict.ACCOUNT_FOR_NOW
+        assert time.monotonic() - started < 5
 
 
 def test_nobody_listens(connections: Connections) -> None:
@@ -175,6 +202,7 @@ def test_starttls_that_is_not_offered_is_never_done_without(connections: Connect
     with ScriptedServer() as server:
         result = send(connections, endpoint(server.port, security=Security.STARTTLS))
         assert (result.phase, result.verdict) == (Phase.TLS, Verdict.ACCOUNT_FOR_NOW)
+        assert result.reply.text == "STARTTLS is not offered"
         assert not any(chunk.startswith(b"MAIL") for chunk in server.received)
 
 
@@ -227,6 +255,9 @@ def test_a_certificate_is_verified(
         monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
         assert send(connections, to).verdict is Verdict.ACCEPTED
         assert len(catcher.mails) == 1
+        # The certificate is trusted, but for another name.
+        assert send(connections, replace(to, host="localhost")).verdict is Verdict.ACCOUNT_FOR_NOW
+        assert len(catcher.mails) == 1
 
 
 @pytest.fixture
@@ -251,6 +282,13 @@ def test_a_login_that_is_refused_is_the_accounts_for_good_and_the_password_is_no
         assert result is not None
         assert (result.phase, result.verdict) == (Phase.AUTH, Verdict.ACCOUNT_FOR_GOOD)
         assert "wr0ng-one" not in repr(result) + repr(wrong)
+
+
+def test_a_login_that_can_not_be_sent_is_not_quoted(connections: Connections) -> None:
+    with ScriptedServer({"EHLO": "250-test\r\n250 AUTH PLAIN LOGIN"}) as server:
+        result = send(connections, endpoint(server.port, username="me", password="geheimß"))
+        assert (result.phase, result.verdict) == (Phase.AUTH, Verdict.ACCOUNT_FOR_GOOD)
+        assert not any(part in repr(result) for part in ("geheim", "ß", "xdf"))
 
 
 def test_a_login_is_never_sent_where_auth_is_not_offered(connections: Connections) -> None:
