@@ -214,7 +214,7 @@ class _Pace:
         """Return the time of a position for an account, or None if that is not today."""
         time = self.first + position * self.gap
         if time > self.now:
-            time = max(self.now, time + self.gap * (delivery.share * self.rules.jitter))
+            time += self.gap * (delivery.share * self.rules.jitter)
         time = max(time, self.earliest(account))
         return time if time < self.end else None
 

@@ -25,12 +25,17 @@ def local(hour: int, minute: int = 0, second: int = 0) -> dt.datetime:
     return dt.datetime(2026, 6, 2, hour, minute, second, tzinfo=ZONE).astimezone(dt.UTC)
 
 
+def urgency(delivery: Waiting) -> tuple[int, int]:
+    """Return what the backlog is ordered by: priority, then age."""
+    return -delivery.priority, delivery.id
+
+
 class Day:
     """A day driven by the decision alone: slots are sent at their time, and each send asks again."""
 
     def __init__(self, accounts: list[Account], waiting: list[Waiting], rules: Rules, window: SendingWindow = WINDOW):
         self.accounts = {a.id: a for a in accounts}
-        self.waiting = sorted(waiting, key=lambda w: (-w.priority, w.id))
+        self.waiting = sorted(waiting, key=urgency)
         self.rules, self.window = rules, window
         self.last: dt.datetime | None = None
         self.sent: list[tuple[dt.datetime, int, int]] = []
@@ -49,7 +54,9 @@ class Day:
         for slot in (*decision.reserved, *decision.handed_over, *decision.moved):
             self.accounts[slot.account_id] = replace(self.accounts[slot.account_id], slot=slot)
             self.waiting = [w for w in self.waiting if w not in slot.deliveries]
-        self.waiting.sort(key=lambda w: (-w.priority, w.id))
+        self.waiting.sort(key=urgency)
+        chosen = [w for slot in decision.reserved for w in slot.deliveries]
+        assert all(urgency(w) < urgency(self.waiting[0]) for w in chosen if self.waiting)
         return decision
 
     def send_next(self) -> dt.datetime | None:
@@ -121,9 +128,30 @@ def test_a_thousand_accounts_send_every_3_24_seconds_and_each_every_54_minutes()
     assert (second.account_id, second.send_at) == (1, local(8, 54))
 
 
+@pytest.mark.parametrize(("month", "day", "hours"), [(3, 8, 23), (6, 2, 24), (11, 1, 25)])
+def test_an_open_day_is_spread_over_the_hours_it_has(month: int, day: int, hours: int) -> None:
+    always = SendingWindow((), ZONE, frozenset(range(7)))
+    midnight = dt.datetime(2026, month, day, tzinfo=ZONE).astimezone(dt.UTC)
+    decision = decide(accounts(2), Backlog(tuple(contacts(2)), 2), midnight, always, EXACT)
+    assert [slot.send_at - midnight for slot in decision.reserved] == [dt.timedelta(0), dt.timedelta(hours=hours) / 2]
+
+
+def test_after_a_lull_the_rest_is_spread_from_now_on() -> None:
+    decision = decide(accounts(2), Backlog(tuple(contacts(2)), 2), local(12), WINDOW, EXACT, last_claim_today=local(8))
+    assert [slot.send_at for slot in decision.reserved] == [local(12), local(14, 30)]
+
+
+def test_an_account_that_is_cooling_or_over_its_limit_is_no_capacity_to_spread_over() -> None:
+    out = [Account(1, 10, cooling_until=local(16)), Account(2, 1, used=5)]
+    decision = decide([*out, *accounts(4, 1)[2:]], Backlog(tuple(contacts(9)), 9), local(8), WINDOW, EXACT)
+    assert [(s.account_id, s.send_at) for s in decision.reserved] == [(3, local(8)), (4, local(12, 30))]
+    assert decision.wake_at == local(16)
+
+
 def test_nothing_is_reserved_outside_the_window_and_the_opening_is_the_next_moment() -> None:
     decision = decide(accounts(1), Backlog(tuple(contacts(1)), 1), local(17), WINDOW, EXACT)
     assert decision == Decision(wake_at=local(8) + dt.timedelta(days=1))
+    assert decide(accounts(1), Backlog(count=1), local(17), WINDOW, EXACT) == decision
 
 
 def test_nothing_that_waits_needs_no_wake_up() -> None:
@@ -143,6 +171,34 @@ def test_what_can_not_go_now_wakes_at_the_moment_that_changes_it(account: Accoun
     assert decision == Decision(wake_at=moment)
 
 
+def test_a_full_account_of_an_overnight_window_goes_on_at_midnight() -> None:
+    night = SendingWindow(((dt.time(20), dt.time(6)),), ZONE, frozenset(range(7)))
+    decision = decide([Account(1, 10, used=10)], Backlog(tuple(contacts(1)), 1), local(21), night, EXACT)
+    assert decision == Decision(wake_at=local(0) + dt.timedelta(days=1))
+
+
+@pytest.mark.parametrize("slot", [Slot(1, local(9), (Waiting(7),)), None])
+def test_an_account_that_is_busy_triggers_itself_and_only_a_cool_down_is_waited_for(slot: Slot | None) -> None:
+    busy = Account(1, 10, slot=slot, sending=slot is None)
+    warm, cold = Account(2, 0, cooling_until=local(8, 50)), Account(2, 10, cooling_until=local(9, 20))
+    backlog = Backlog(tuple(contacts(1)), 1)
+    assert decide([busy, warm], backlog, local(9), WINDOW, EXACT, moved_at=local(9)) == Decision()
+    assert decide([busy, cold], backlog, local(9), WINDOW, EXACT).wake_at == local(9, 20)
+    assert decide([busy, cold], Backlog(), local(9), WINDOW, EXACT).wake_at is None
+
+
+def test_an_account_that_has_just_been_given_a_slot_is_busy_and_what_is_not_in_the_head_counts_too() -> None:
+    free, cold = Account(1, 10), Account(2, 10, cooling_until=local(9, 20))
+    backlog = Backlog(tuple(contacts(1)), 5)
+    assert decide([free], backlog, local(9), WINDOW, EXACT).wake_at is None
+    assert decide([free, cold], backlog, local(9), WINDOW, EXACT).wake_at == local(9, 20)
+
+
+def test_a_cool_down_is_over_at_its_end() -> None:
+    account = Account(1, 10, cooling_until=local(9))
+    assert decide([account], Backlog(tuple(contacts(1)), 1), local(9), WINDOW, EXACT).reserved
+
+
 def test_a_retry_in_ten_minutes_is_a_moment_that_matters() -> None:
     decision = decide(accounts(1), Backlog(next_not_before=local(9, 10)), local(9), WINDOW, EXACT)
     assert decision == Decision(wake_at=local(9, 10))
@@ -156,7 +212,7 @@ def test_a_retry_that_is_due_in_the_night_is_a_moment_when_the_window_opens(now:
 
 def test_a_second_move_within_10_seconds_is_put_off_and_not_dropped() -> None:
     account = Account(1, 10, used=1, last_claim_at=local(8), slot=Slot(1, local(12, 30), (Waiting(1),)))
-    grown = Backlog(tuple(contacts(9)[1:]), 8)
+    grown = Backlog(tuple(contacts(101)[1:]), 100)  # more than the nine that the account has left
 
     def at(second: int) -> Decision:
         now = local(8, 5, second)
@@ -180,21 +236,57 @@ def test_an_account_never_sends_sooner_than_its_interval() -> None:
 
 
 def test_a_slot_that_the_interval_puts_after_the_end_is_not_todays() -> None:
-    account = Account(1, 10, used=1, last_claim_at=local(16, 59, 30), last_attempt_at=local(16, 59, 30))
+    account = Account(1, 10, used=1, last_claim_at=local(16, 59), last_attempt_at=local(16, 59))
     decision = decide([account], Backlog(tuple(contacts(1)), 1), local(16, 59, 40), WINDOW, Rules(spread=False))
     assert decision == Decision(wake_at=local(8) + dt.timedelta(days=1))
+
+
+def test_an_account_that_can_send_no_more_today_does_not_keep_the_most_urgent_from_another() -> None:
+    spent = Account(1, 10, used=1, last_claim_at=local(16, 59, 30), last_attempt_at=local(16, 59, 30))
+    backlog = Backlog((Waiting(1, priority=9), Waiting(2)), 2)
+    decision = decide(
+        [spent, Account(2, 10, used=5)], backlog, local(16, 59, 40), WINDOW, Rules(spread=False, jitter=0)
+    )
+    assert decision.reserved == (Slot(2, local(16, 59, 40), (Waiting(1, priority=9),)),)
 
 
 def test_without_spread_and_interval_each_account_takes_a_list_within_its_limit() -> None:
     decision = decide(accounts(2, limit=120), Backlog(tuple(contacts(300)), 240), local(9), WINDOW, AT_ONCE)
     assert [len(slot.deliveries) for slot in decision.reserved] == [100, 100]
     assert {slot.send_at for slot in decision.reserved} == {local(9)}
+    lists = decide([Account(1, 3), Account(2, 3, used=1)], Backlog(tuple(contacts(9)), 5), local(9), WINDOW, AT_ONCE)
+    assert [[w.id for w in slot.deliveries] for slot in lists.reserved] == [[1, 2, 4], [3, 5]]
+
+
+@pytest.mark.parametrize("rules", [replace(AT_ONCE, spread=True), replace(AT_ONCE, interval=dt.timedelta(seconds=1))])
+def test_with_spread_or_an_interval_a_slot_holds_one_delivery(rules: Rules) -> None:
+    (slot,) = decide(accounts(1), Backlog(tuple(contacts(9)), 9), local(9), WINDOW, rules).reserved
+    assert [w.id for w in slot.deliveries] == [1]
+
+
+@pytest.mark.parametrize(
+    ("standing", "turns"),
+    [
+        ([Account(1, 10, used=2), Account(2, 10, used=1), Account(3, 10)], [3, 2, 1]),
+        ([Account(i, 10, used=1, last_attempt_at=local(9, 4 - i)) for i in (1, 2, 3)], [3, 2, 1]),
+        ([Account(1, 10, last_attempt_at=local(9, 2), last_claim_at=local(9)),
+          Account(2, 10, last_attempt_at=local(9, 1), last_claim_at=local(9, 1)), Account(3, 10)], [3, 2, 1]),
+        ([Account(3, 10), Account(1, 10), Account(2, 10)], [1, 2, 3]),
+    ],
+)  # fmt: skip
+def test_it_is_the_turn_of_the_fewest_used_then_the_longest_idle_then_the_lowest_id(
+    standing: list[Account], turns: list[int]
+) -> None:
+    decision = decide(standing, Backlog(tuple(contacts(3)), 3), local(12), WINDOW, EXACT)
+    assert [(s.account_id, s.deliveries[0].id) for s in decision.reserved] == [(turns[i], i + 1) for i in range(3)]
 
 
 def test_the_account_that_failed_a_delivery_is_last_choice() -> None:
     waiting = Waiting(1, failed_by=frozenset({1}))
     both = decide(accounts(2), Backlog((waiting,), 1), local(9), WINDOW, EXACT)
     assert [s.account_id for s in both.reserved] == [2]
+    next_one = decide(accounts(2), Backlog((waiting, Waiting(2)), 2), local(9), WINDOW, EXACT)
+    assert [(s.account_id, s.deliveries[0].id) for s in next_one.reserved] == [(2, 1), (1, 2)]
     other_is_busy = [Account(1, 10), Account(2, 10, sending=True)]
     assert not decide(other_is_busy, Backlog((waiting,), 1), local(9), WINDOW, EXACT).reserved
     other_is_full = [Account(1, 10), Account(2, 10, used=10)]
@@ -204,14 +296,34 @@ def test_the_account_that_failed_a_delivery_is_last_choice() -> None:
 
 
 def test_an_urgent_delivery_takes_the_soonest_slot_and_the_displaced_one_goes_on() -> None:
-    soon, later = Slot(1, local(11), (Waiting(5),)), Slot(2, local(14), (Waiting(6),))
-    standing = [Account(1, 10, slot=soon), Account(2, 10, slot=later), Account(3, 10)]
+    soon, later = Slot(2, local(11), (Waiting(5),)), Slot(1, local(14), (Waiting(6),))
+    standing = [Account(1, 10, slot=later), Account(2, 10, slot=soon), Account(3, 10)]
     decision = decide(
         standing, Backlog((Waiting(9, priority=9),), 1), local(9), WINDOW, EXACT,
         last_claim_today=local(8), moved_at=local(9),
     )  # fmt: skip
-    assert [(s.account_id, s.deliveries[0].id, s.send_at) for s in decision.handed_over] == [(1, 9, local(11))]
+    assert [(s.account_id, s.deliveries[0].id, s.send_at) for s in decision.handed_over] == [(2, 9, local(11))]
     assert [(s.account_id, s.deliveries[0].id) for s in decision.reserved] == [(3, 5)]
+
+
+def test_a_slot_can_be_handed_over_and_brought_forward_in_one() -> None:
+    account = Account(1, 10, slot=Slot(1, local(16), (Waiting(5),)))
+    decision = decide([account], Backlog((Waiting(9, priority=9),), 1), local(9), WINDOW, EXACT)
+    assert decision == Decision(handed_over=(Slot(1, local(9), (Waiting(9, priority=9),)),))
+
+
+def test_a_slot_of_an_account_that_failed_the_most_urgent_goes_to_the_next_urgent() -> None:
+    account = Account(1, 10, slot=Slot(1, local(9), (Waiting(5),)))
+    refused, welcome = Waiting(8, priority=9, failed_by=frozenset({1})), Waiting(9, priority=8)
+    one = decide([account], Backlog((refused,), 1), local(9), WINDOW, EXACT)
+    assert not one.changes_slots
+    two = decide([account], Backlog((refused, welcome), 2), local(9), WINDOW, EXACT)
+    assert two.handed_over == (Slot(1, local(9), (welcome,)),)
+
+
+def test_a_list_that_is_due_at_once_is_not_handed_over() -> None:
+    account = Account(1, 10, slot=Slot(1, local(9), tuple(contacts(3))))
+    assert not decide([account], Backlog((Waiting(9, priority=9),), 1), local(9), WINDOW, AT_ONCE).changes_slots
 
 
 def test_a_slot_moves_only_if_that_saves_a_tenth_of_its_wait_and_not_when_it_is_near() -> None:
@@ -228,6 +340,9 @@ def test_a_slot_moves_only_if_that_saves_a_tenth_of_its_wait_and_not_when_it_is_
     assert moved(local(8, 5) + wait / 0.89)
     assert not moved(local(8, 5) + wait / 0.91)
     assert not moved(local(8, 5, 5))
+    near, far = (Account(1, 10, slot=Slot(1, local(9, 0, second), (Waiting(1),))) for second in (5, 6))
+    assert not decide([near], Backlog(), local(9), WINDOW, EXACT).moved
+    assert [slot.send_at for slot in decide([far], Backlog(), local(9), WINDOW, EXACT).moved] == [local(9)]
 
 
 def test_a_ramp_grows_to_the_limit_and_a_quota_is_given_back_step_by_step() -> None:
@@ -236,10 +351,21 @@ def test_a_ramp_grows_to_the_limit_and_a_quota_is_given_back_step_by_step() -> N
     assert ramp == [2, 5, 8, 10, 10]
     quota = [limit_on(first + dt.timedelta(days=i), 10, quota=(3, first)) for i in range(6)]
     assert quota == [3, 5, 7, 9, 10, 10]
+    assert [limit_on(first, 10, warmup=(5, 3, first), quota=(n, first)) for n in (3, 7)] == [3, 5]
+
+
+def test_before_its_first_day_a_ramp_is_at_its_start_and_no_limit_is_below_zero() -> None:
+    eve, first = dt.date(2026, 5, 31), dt.date(2026, 6, 1)
+    assert limit_on(eve, 10, warmup=(5, 3, first)) == 5
+    assert limit_on(eve, 10, quota=(5, first)) == 5
+    assert limit_on(first, 10, quota=(-1, first)) == 0
+    assert limit_on(first + dt.timedelta(days=1), 3, quota=(1, first)) == 2
 
 
 def test_jitter_is_the_pairs_own_and_keeps_neighbours_in_order() -> None:
-    assert jitter_share(1, 2) == jitter_share(1, 2) != jitter_share(2, 1)
+    assert jitter_share(1, 2) == jitter_share(1, 2)
+    assert len({jitter_share(1, 2), jitter_share(2, 1), jitter_share(1, 3), jitter_share(3, 2)}) == 4
+    assert all(-1 <= jitter_share(i, 1) <= 1 for i in range(1000))
     waiting = [Waiting(i, share=jitter_share(i, 1)) for i in range(200)]
     decision = decide(accounts(200), Backlog(tuple(waiting), 200), local(8), WINDOW, Rules(jitter=0.5))
     times = [slot.send_at for slot in decision.reserved]

@@ -45,6 +45,23 @@ def test_before_the_start_it_opens_today() -> None:
     assert window().next_opening(local("2026-06-02 03:00")) == local("2026-06-02 08:00")
 
 
+def test_at_the_opening_itself_the_next_one_is_tomorrows() -> None:
+    assert window().next_opening(local("2026-06-02 08:00")) == local("2026-06-03 08:00")
+
+
+def test_a_window_may_end_at_midnight() -> None:
+    evening = window("18:00", "00:00")
+    assert evening.contains(local("2026-06-02 23:59:59"))
+    assert not evening.contains(local("2026-06-03 00:00"))
+    assert evening.day_end(local("2026-06-02 19:00")) == local("2026-06-03 00:00")
+    assert evening.next_chance(local("2026-06-02 19:00")) == local("2026-06-03 18:00")
+
+
+def test_outside_the_window_there_is_no_end() -> None:
+    with pytest.raises(ValueError):
+        window().closes_at(local("2026-06-02 17:00"))
+
+
 def test_an_overnight_window_belongs_to_the_day_on_which_it_opens() -> None:
     fridays = window("22:00", "06:00", frozenset({4}))
     assert fridays.contains(local("2026-06-05 23:00"))
@@ -81,6 +98,28 @@ def test_of_several_intervals_the_next_to_open_counts_in_whatever_order_they_sta
     assert day.closes_at(local("2026-06-02 09:00")) == local("2026-06-02 12:00")
 
 
+def test_where_intervals_overlap_the_later_end_counts() -> None:
+    times = ((dt.time(8), dt.time(12)), (dt.time(10), dt.time(17)))
+    assert SendingWindow(times, ZONE, EVERY_DAY).closes_at(local("2026-06-02 11:00")) == local("2026-06-02 17:00")
+
+
+def test_one_interval_that_ends_as_it_starts_opens_the_whole_day() -> None:
+    times = ((dt.time(8), dt.time(12)), (dt.time(9), dt.time(9)))
+    tuesdays = SendingWindow(times, ZONE, frozenset({1}))
+    assert tuesdays.contains(local("2026-06-02 00:00"))
+    assert tuesdays.closes_at(local("2026-06-02 00:00")) == local("2026-06-03 00:00")
+
+
+def test_after_the_first_of_two_intervals_the_chance_is_the_second_and_not_midnight() -> None:
+    day_and_night = SendingWindow(((dt.time(8), dt.time(17)), (dt.time(20), dt.time(6))), ZONE, EVERY_DAY)
+    assert day_and_night.next_chance(local("2026-06-02 12:00")) == local("2026-06-02 20:00")
+
+
+def test_the_last_open_day_of_the_week_has_no_chance_at_midnight() -> None:
+    weekdays = window("00:00", "00:00", WEEKDAYS)
+    assert weekdays.next_chance(local("2026-06-05 12:00")) == local("2026-06-08 00:00")
+
+
 def test_a_day_has_23_hours_in_spring_and_25_in_autumn() -> None:
     always = window("00:00", "00:00")
     for date, hours in (("2026-03-08", 23), ("2026-11-01", 25), ("2026-06-02", 24)):
@@ -95,6 +134,17 @@ def test_a_start_that_does_not_exist_is_the_first_instant_after_the_gap() -> Non
     assert opening == dt.datetime(2026, 3, 8, 7, 0, tzinfo=dt.UTC)  # 03:00 EDT
     assert night.contains(opening)
     assert not night.contains(opening - dt.timedelta(seconds=1))
+
+
+def test_an_interval_that_lies_in_the_gap_opens_on_the_next_day() -> None:
+    night = window("02:15", "02:45")
+    assert night.next_opening(local("2026-03-08 00:00")) == local("2026-03-09 02:15")
+
+
+def test_where_midnight_comes_twice_the_date_starts_with_the_first() -> None:
+    always = SendingWindow((), ZoneInfo("America/Havana"), EVERY_DAY)  # 01:00 becomes 00:00 on 1 November 2026
+    eve = dt.datetime(2026, 11, 1, 3, 0, tzinfo=dt.UTC)
+    assert always.next_midnight(eve) == dt.datetime(2026, 11, 1, 4, 0, tzinfo=dt.UTC)
 
 
 def test_of_an_ambiguous_hour_a_start_takes_the_first_and_an_end_the_second() -> None:
