@@ -5,6 +5,7 @@ Each function raises `FieldError` with one line that says what is allowed.
 
 from __future__ import annotations
 
+import functools
 import re
 from urllib.parse import urlsplit
 from zoneinfo import available_timezones
@@ -12,6 +13,11 @@ from zoneinfo import available_timezones
 from models import Security
 
 from . import address as addresses
+
+#: Characters of a name by which something is found again: what every index takes.
+MAX_NAME = 200
+#: Characters of a domain (RFC 1035 2.3.4).
+MAX_DOMAIN = 253
 
 _LABEL = re.compile(r"[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?")
 
@@ -25,16 +31,20 @@ def email(text: str) -> str:
     try:
         return addresses.check(text)
     except addresses.AddressError as error:
-        raise FieldError(f"{text.strip()!r} is no e-mail address: {error}") from None
+        raise FieldError(f"{_shown(text.strip())} is no e-mail address: {error}") from None
 
 
 def domain(text: str) -> str:
     """Return the normalised domain of a domain or URL, without `www.`."""
     written = text.strip()
-    host = urlsplit(written if "//" in written else f"//{written}").hostname or ""
+    try:
+        host = urlsplit(written if "//" in written else f"//{written}").hostname or ""
+    except ValueError:  # brackets without an IPv6 address in them, and the like
+        host = ""
     found = addresses.normalise_domain(host).removeprefix("www.")
-    if "." not in found or not all(_LABEL.fullmatch(label) for label in found.split(".")):
-        raise FieldError(f"{written!r} is no domain or URL")
+    labels = found.split(".")
+    if len(labels) < 2 or len(found) > MAX_DOMAIN or not all(_LABEL.fullmatch(label) for label in labels):
+        raise FieldError(f"{_shown(written)} is no domain or URL")
     return found
 
 
@@ -43,6 +53,14 @@ def one_line(text: str) -> str:
     if re.search(r"[\r\n\x00]", text):
         raise FieldError("it must be one line without NUL")
     return text.strip()
+
+
+def name(text: str) -> str:
+    """Return a name by which something is found again."""
+    found = one_line(text)
+    if not 1 <= len(found) <= MAX_NAME:
+        raise FieldError(f"a name has 1 to {MAX_NAME} characters, this one has {len(found)}")
+    return found
 
 
 def priority(text: str) -> int:
@@ -62,10 +80,16 @@ def daily_limit(text: str) -> int:
 
 def timezone(text: str) -> str:
     """Return an IANA time zone name."""
-    name = text.strip()
-    if name not in available_timezones():
-        raise FieldError(f"{name!r} is no IANA time zone such as Europe/Berlin")
-    return name
+    zone = text.strip()
+    if zone not in _zones():
+        raise FieldError(f"{_shown(zone)} is no IANA time zone such as Europe/Berlin")
+    return zone
+
+
+@functools.cache
+def _zones() -> frozenset[str]:
+    # Looking for them takes milliseconds each time; `localtime` and `Factory` are zones of a machine, not of a person.
+    return frozenset(available_timezones() - {"localtime", "Factory"})
 
 
 def yes_no(text: str) -> bool:
@@ -75,26 +99,30 @@ def yes_no(text: str) -> bool:
         return True
     if word in ("no", "n", "false", "0"):
         return False
-    raise FieldError(f"{word!r} is neither yes nor no")
+    raise FieldError(f"{_shown(word)} is neither yes nor no")
 
 
 def security(text: str) -> Security:
     """Return how a connection is protected."""
     word = text.strip().lower()
     if word not in tuple(Security):
-        raise FieldError(f"{word!r} is none of {', '.join(Security)}")
+        raise FieldError(f"{_shown(word)} is none of {', '.join(Security)}")
     return Security(word)
 
 
 def host(text: str) -> str:
     """Return a host name or address."""
-    name = text.strip()
-    if not re.fullmatch(r"[A-Za-z0-9._:-]{1,253}", name):
-        raise FieldError(f"{name!r} is no host name")
-    return name
+    written = text.strip()
+    if not re.fullmatch(r"[A-Za-z0-9._:-]{1,253}", written):
+        raise FieldError(f"{_shown(written)} is no host name")
+    return written
 
 
 def _whole(text: str, least: int, most: int, allowed: str) -> int:
     if not re.fullmatch(r"\d{1,9}", text.strip()) or not least <= int(text) <= most:
-        raise FieldError(f"{text.strip()!r} is not {allowed}")
+        raise FieldError(f"{_shown(text.strip())} is not {allowed}")
     return int(text)
+
+
+def _shown(text: str) -> str:
+    return repr(text if len(text) <= 100 else f"{text[:100]}…")

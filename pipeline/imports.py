@@ -15,12 +15,12 @@ from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any
 
-from peewee import EXCLUDED, fn
+from peewee import EXCLUDED
 
-from models import Contact, SmtpAccount, Suppression, SuppressionKind, Website, database
-from models.suppression import hashed, suppress
+from models import Contact, SmtpAccount, SuppressionKind, Website, database
+from models.suppression import suppress
 
-from . import address, fields, secrets, standing
+from . import address, fields, people, secrets, standing
 from .fields import FieldError
 
 #: Rows committed at a time.
@@ -28,6 +28,8 @@ BATCH = 500
 
 Parse = Callable[[str], Any]
 Row = dict[str, Any]
+#: Stores a batch: rows by what they are told apart by, and the line on which each stands.
+Store = Callable[[dict[Any, Row], dict[Any, int], "Summary", "Listener"], None]
 
 
 class ImportRefusedError(Exception):
@@ -71,7 +73,7 @@ WEBSITE_COLUMNS: Mapping[str, Parse] = {
     "meets_requirements": fields.yes_no,
 }
 ACCOUNT_COLUMNS: Mapping[str, Parse] = {
-    "name": fields.one_line,
+    "name": fields.name,
     "host": fields.host,
     "port": fields.port,
     "security": fields.security,
@@ -134,21 +136,23 @@ def _rows(
     reader = csv.reader(lines, strict=True)
     header = _header(reader, columns, required, keep_others=keep_others)
     while True:
+        first = reader.line_num + 1
         try:
             cells = next(reader)
+            row = _values(header, cells, columns, required) if any(cell.strip() for cell in cells) else None
         except StopIteration:
             return
         except csv.Error as error:
-            listener.refused(reader.line_num, f"not CSV: {error}")
-            yield reader.line_num, None
-            continue
-        if not any(cell.strip() for cell in cells):
-            continue
-        try:
-            yield reader.line_num, _values(header, cells, columns, required)
+            # A quote that is never closed takes the lines after it along.
+            upto = f", up to line {reader.line_num}" if reader.line_num > first else ""
+            listener.refused(first, f"not CSV{upto}: {error}")
+            yield first, None
         except FieldError as error:
-            listener.refused(reader.line_num, str(error))
-            yield reader.line_num, None
+            listener.refused(first, str(error))
+            yield first, None
+        else:
+            if row is not None:
+                yield first, row
 
 
 def _header(reader: Any, columns: Mapping[str, Parse], required: tuple[str, ...], *, keep_others: bool) -> list[str]:
@@ -161,9 +165,12 @@ def _header(reader: Any, columns: Mapping[str, Parse], required: tuple[str, ...]
     missing = [name for name in required if name not in header]
     if missing:
         raise ImportRefusedError(f"its first line has no column {missing[0]!r} (it has {', '.join(header)[:200]})")
-    if len(set(header)) < len(header):
+    named = [name for name in header if name]
+    if len(set(named)) < len(named):
         raise ImportRefusedError("its first line names a column twice")
-    unknown = [name for name in header if name not in columns]
+    if any("\x00" in name for name in named):
+        raise ImportRefusedError("its first line has a NUL character")
+    unknown = [name for name in named if name not in columns]
     if unknown and not keep_others:
         raise ImportRefusedError(f"unknown column {unknown[0]!r}; allowed: {', '.join(columns)}")
     return header
@@ -172,7 +179,8 @@ def _header(reader: Any, columns: Mapping[str, Parse], required: tuple[str, ...]
 def _values(header: list[str], cells: list[str], columns: Mapping[str, Parse], required: tuple[str, ...]) -> Row:
     if len(cells) > len(header):
         raise FieldError(f"it has {len(cells)} fields, the first line has {len(header)}")
-    given = {name: cell for name, cell in zip(header, cells, strict=False) if cell.strip()}
+    # Spreadsheets write columns without a name at the end.
+    given = {name: cell for name, cell in zip(header, cells, strict=False) if name and cell.strip()}
     if any("\x00" in cell for cell in given.values()):
         raise FieldError("it has a NUL character")
     for name in required:
@@ -193,15 +201,19 @@ def _values(header: list[str], cells: list[str], columns: Mapping[str, Parse], r
 def _in_batches(
     rows: Iterator[tuple[int, Row | None]],
     key: Callable[[Row], Any],
-    store: Callable[[dict[Any, Row], dict[Any, int], Summary, Listener], None],
+    store: Store,
     listener: Listener,
 ) -> Summary:
-    """Store rows batch by batch; of two lines for one thing in a batch the later counts, and the other as unchanged."""
+    """Store rows batch by batch. Of two lines for one thing in a batch the later is laid over the earlier, as it
+    would be in the next batch; the earlier counts as unchanged.
+    """
     summary = Summary()
     while batch := list(islice(rows, BATCH)):
         good = [(line, row) for line, row in batch if row is not None]
         summary.refused += len(batch) - len(good)
-        by_key = {key(row): row for _, row in good}
+        by_key: dict[Any, Row] = {}
+        for _, row in good:
+            by_key[key(row)] = _laid_over(by_key.get(key(row), {"extra": {}}), row)
         summary.unchanged += len(good) - len(by_key)
         with database.transaction():
             store(by_key, {key(row): line for line, row in good}, summary, listener)
@@ -209,8 +221,10 @@ def _in_batches(
     return summary
 
 
-def _upsert(model: Any, rows: list[Row], there: Mapping[Any, Row], summary: Summary, now: dt.datetime) -> None:
-    """Insert rows that have no id, and update those that have one and differ from what is there (by id)."""
+def _upsert(model: Any, rows: list[Row], there: Mapping[Any, Row], summary: Summary, now: dt.datetime) -> list[int]:
+    """Insert rows that have no id, and update those that have one and differ from what is there (by id); return the
+    ids of those.
+    """
     new = [row | {"created_at": now, "updated_at": now} for row in rows if "id" not in row]
     changed = [row | {"updated_at": now} for row in rows if "id" in row and row != there[row["id"]]]
     if new:
@@ -222,78 +236,92 @@ def _upsert(model: Any, rows: list[Row], there: Mapping[Any, Row], summary: Summ
     summary.added += len(new)
     summary.updated += len(changed)
     summary.unchanged += len(rows) - len(new) - len(changed)
+    return [row["id"] for row in changed]
 
 
 def _there(model: Any, which: Any) -> list[Row]:
-    """Return rows as plain values, by column names of the model."""
-    return list(model.select().where(which).dicts())
+    """Return rows as plain values, by column names of the model, and lock them: they are written back as a whole, and
+    nothing that others write in the meantime may be lost.
+    """
+    return list(database.for_update(model.select().where(which).order_by(model.id)).dicts())
 
 
-def _merged(row: Row, old: Row | None, defaults: Row) -> Row:
-    """Lay what a line says over what is there, or over the defaults of a new row."""
-    base = defaults if old is None else old
-    extra = {"extra": base["extra"] | row["extra"]} if "extra" in base else {}
-    return base | {k: v for k, v in row.items() if k != "extra"} | extra
+def _laid_over(base: Row, row: Row) -> Row:
+    """Lay what a line says over what is there, over the defaults of a new row, or over an earlier line."""
+    return base | row | ({"extra": base["extra"] | row["extra"]} if "extra" in row else {})
 
 
 def _contacts(rows: dict[Any, Row], lines: dict[Any, int], summary: Summary, listener: Listener) -> None:
     now = database.now()
-    forgotten = _forgotten({address.normalise(row["email"]) for row in rows.values()})
+    normalised = {key: address.normalise(row["email"]) for key, row in rows.items()}
+    # Not by lower(email): databases do not agree with Python, nor with each other, on what lower case is.
+    there = _there(Contact, Contact.address.in_(sorted(set(normalised.values()))))
+    # Asked when the rows are locked: nobody is forgotten between here and the commit.
+    forgotten = people.forgotten_among(normalised.values())
+    for key in [key for key in rows if normalised[key] in forgotten]:
+        listener.refused(lines[key], "email: this person has asked to be forgotten")
+        summary.refused += 1
+        del rows[key]
     website_ids = _website_ids({row["website"] for row in rows.values() if "website" in row}, now)
-    there = _there(Contact, fn.LOWER(Contact.email).in_(list(rows)))
     old = {row["email"].lower(): row for row in there}
     defaults: Row = {"name": "", "website": None, "priority": 0, "timezone": None, "validated": True, "extra": {}}
     merged = []
     for key, row in rows.items():
-        normalised = address.normalise(row["email"])
-        if normalised in forgotten:
-            listener.refused(lines[key], "email: this person has asked to be forgotten")
-            summary.refused += 1
-            continue
         given = row | {"website": website_ids[row["website"]]} if "website" in row else row
-        merged.append(_merged(given, old.get(key), defaults) | {"address": normalised, "address_valid": True})
+        of_address = {"address": normalised[key], "address_valid": True}
+        merged.append(_laid_over(old.get(key, defaults), given) | of_address)
     _upsert(Contact, merged, {row["id"]: row for row in there}, summary, now)
 
 
-def _forgotten(normalised: set[str]) -> set[str]:
-    by_hash = {hashed(a): a for a in normalised}
-    found = Suppression.select(Suppression.value).where(Suppression.value.in_(list(by_hash)))
-    return {by_hash[row.value] for row in found}
-
-
 def _website_ids(domains: set[str], now: dt.datetime) -> dict[str, int]:
-    if not domains:
-        return {}
-    new = [{"domain": d, "created_at": now, "updated_at": now} for d in sorted(domains)]
-    Website.insert_many(new).on_conflict(action="nothing").execute()
-    query = Website.select(Website.domain, Website.id).where(Website.domain.in_(list(domains)))
-    return dict(query.tuples())
+    """Return the ids of websites by their domains; those that are not there are made."""
+    query = Website.select(Website.domain, Website.id).where(Website.domain.in_(sorted(domains)))
+    found = dict(query.tuples()) if domains else {}
+    if len(found) < len(domains):
+        new = [{"domain": d, "created_at": now, "updated_at": now} for d in sorted(domains - set(found))]
+        Website.insert_many(new).on_conflict(action="nothing").execute()
+        found = dict(query.clone().tuples())
+    return found
 
 
 def _websites(rows: dict[Any, Row], _lines: dict[Any, int], summary: Summary, _listener: Listener) -> None:
     there = _there(Website, Website.domain.in_(list(rows)))
     old = {row["domain"]: row for row in there}
     defaults = {"title": "", "meets_requirements": True, "extra": {}}
-    merged = [_merged(row, old.get(key), defaults) for key, row in rows.items()]
+    merged = [_laid_over(old.get(key, defaults), row) for key, row in rows.items()]
     _upsert(Website, merged, {row["id"]: row for row in there}, summary, database.now())
 
 
-def _accounts(rows: dict[Any, Row], _lines: dict[Any, int], summary: Summary, _listener: Listener) -> None:
+def _accounts(rows: dict[Any, Row], lines: dict[Any, int], summary: Summary, listener: Listener) -> None:
     now = database.now()
     there = _there(SmtpAccount, SmtpAccount.name.in_(list(rows)) & SmtpAccount.removed_at.is_null())
     old = {row["name"]: row for row in there}
     merged = []
     for name, row in rows.items():
         given = {k: v for k, v in row.items() if k != "extra"} | {"name": name}
-        was = old.get(name)
-        if "password" in given and was and was["password"] and secrets.decrypt(was["password"]) == given["password"]:
-            del given["password"]
-        elif "password" in given:
-            given["password"] = secrets.encrypt(given["password"])
-        merged.append(_merged(given, was, account_defaults(now)))
-    _upsert(SmtpAccount, merged, {row["id"]: row for row in there}, summary, now)
-    # A lower limit or another server: what was planned for these accounts is planned anew.
-    standing.give_back(account_ids=[row["id"] for row in there])
+        was = old.get(name, account_defaults(now))
+        if "password" in given:
+            given["password"] = _encrypted(given["password"], was["password"])
+        account = _laid_over(was, given)
+        if account["username"] and not account["password"]:
+            listener.refused(lines[name], "password: it is empty, and there is a username")
+            summary.refused += 1
+            continue
+        merged.append(account)
+    changed = _upsert(SmtpAccount, merged, {row["id"]: row for row in there}, summary, now)
+    if changed:
+        # A lower limit or another server: what was planned for these accounts is planned anew.
+        standing.give_back(account_ids=changed)
+
+
+def _encrypted(password: str, was: str | None) -> str:
+    """Return what is stored of a password: as it was, if it is the same (each encryption looks different)."""
+    try:
+        if was and secrets.decrypt(was) == password:
+            return was
+    except secrets.PasswordUnreadableError:
+        pass  # its key is lost; to import the password again is how a person mends that
+    return secrets.encrypt(password)
 
 
 def account_defaults(now: dt.datetime) -> Row:
@@ -304,9 +332,12 @@ def account_defaults(now: dt.datetime) -> Row:
 
 def _suppressions(rows: dict[Any, Row], _lines: dict[Any, int], summary: Summary, _listener: Listener) -> None:
     now = database.now()
+    # A forgotten person is suppressed already, by a hash: the address must not come back by this door.
+    forgotten = people.forgotten_among(value for kind, value in rows if kind is SuppressionKind.ADDRESS)
     by_reason: dict[tuple[SuppressionKind, str], list[str]] = {}
     for (kind, value), row in rows.items():
-        by_reason.setdefault((kind, row.get("reason", "imported")), []).append(value)
+        if value not in forgotten:
+            by_reason.setdefault((kind, row.get("reason", "imported")), []).append(value)
     added = sum(suppress(kind, values, reason, now) for (kind, reason), values in by_reason.items())
     summary.added += added
     summary.unchanged += len(rows) - added

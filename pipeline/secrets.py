@@ -50,13 +50,12 @@ def _make_key(path: Path) -> None:
 
 def _keys() -> MultiFernet:
     secret = settings().secret_key
-    if secret is not None:
-        text = secret.get_secret_value()
-    elif key_file().exists():
-        text = key_file().read_text()
-    else:
-        raise PasswordUnreadableError(f"there is no SECRET_KEY and no {key_file()}")
     try:
+        text = key_file().read_text() if secret is None else secret.get_secret_value()
         return MultiFernet([Fernet(key.strip()) for key in text.split(",")])
+    except FileNotFoundError:
+        raise PasswordUnreadableError(f"there is no SECRET_KEY and no {key_file()}") from None
+    except OSError as error:
+        raise PasswordUnreadableError(f"{key_file()} can't be read: {error.strerror}") from None
     except ValueError:
         raise PasswordUnreadableError(f"{key_file()} holds no Fernet key") from None

@@ -50,6 +50,9 @@ def _select(ids: list[int], source: str, template_id: int | None, priority: int 
         missing = "no active template" if template_id is None else f"template {template_id} does not exist"
         file_messages(Stage.INTAKE, {missing: _asking_for(ids, template_id, priority)}, now, message_id=source)
         return []
+    # Locked, so that nobody is forgotten between here and the commit; in a statement of its own, because a lock can't
+    # be taken through an outer join.
+    list(database.for_update(Contact.select(Contact.id).where(Contact.id.in_(ids)).order_by(Contact.id)))
     contacts = list(
         Contact.select(Contact, Website)
         .left_outer_join(Website)

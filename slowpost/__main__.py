@@ -14,6 +14,7 @@ def main() -> None:
 
     try:
         code = cli.main(prog_name="slowpost", standalone_mode=False)
+        sys.stdout.flush()
     except click.exceptions.NoArgsIsHelpError as error:
         click.echo(error.format_message(), err=True)
         sys.exit(2)
@@ -23,15 +24,21 @@ def main() -> None:
     except (click.Abort, KeyboardInterrupt):
         _fail("stopped", 130)
     except BrokenPipeError:
-        # Whoever read us has enough; keep the interpreter from complaining about it at its end.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _give_up_stdout()  # whoever read us has enough
         sys.exit(1)
     except Exception as error:
         problem = problem_of(error)
         if problem is None:
             raise
+        if isinstance(error, OSError):
+            _give_up_stdout()  # perhaps a full disk behind it
         _fail(f"slowpost: {problem}", 1)
     sys.exit(code if isinstance(code, int) else 0)
+
+
+def _give_up_stdout() -> None:
+    """Keep the interpreter from complaining at its end about what it can't write any more."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _fail(message: str, code: int) -> None:

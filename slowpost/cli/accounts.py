@@ -10,7 +10,8 @@ from typing import Any
 import click
 
 from models import SmtpAccount, database
-from pipeline import hold, imports, secrets
+from models.control import record_action
+from pipeline import fields, hold, imports, secrets
 from pipeline.flow import TRIGGER
 from pipeline.imports import ACCOUNT_COLUMNS, account_defaults
 
@@ -51,7 +52,7 @@ def accounts() -> None:
 def add(password_stdin: bool, as_json: bool, **given: str | None) -> None:
     """Add an account. Its password is encrypted before it is stored, and never shown again."""
     row = {k: ACCOUNT_COLUMNS[k](v) for k, v in given.items() if v is not None and v != ""}
-    row["name"] = imports.account_name(row)
+    row["name"] = fields.name(imports.account_name(row))
     if SmtpAccount.get_or_none(SmtpAccount.name == row["name"]) is not None:
         raise Refused(f"there is an account {row['name']!r} already")
     if row.get("username"):
@@ -61,6 +62,7 @@ def add(password_stdin: bool, as_json: bool, **given: str | None) -> None:
     with database.transaction():
         now = database.now()
         account = SmtpAccount.create(**account_defaults(now) | row | {"created_at": now, "updated_at": now})
+        record_action(who(), "add", f"account {account.id}", now)
     hand_over([TRIGGER])
     emit({"id": account.id, "name": account.name}, as_json, lambda: click.echo(f"account {account.id}: {account.name}"))
 
@@ -76,6 +78,8 @@ def _saying_where_the_key_is() -> Iterator[None]:
 def _password(from_stdin: bool) -> str:
     if from_stdin:
         password = sys.stdin.readline().rstrip("\r\n")
+    elif not sys.stdin.isatty():
+        raise Refused("there is no terminal to ask for the password: use --password-stdin")
     else:
         password = str(click.prompt("Password", hide_input=True, err=True))
     if not password:

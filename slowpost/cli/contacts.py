@@ -10,7 +10,19 @@ from models import Contact, Website
 from pipeline import imports, people
 from pipeline.flow import TRIGGER
 
-from .shared import ID, as_json, emit, hand_over, import_options, reason, run_import, show_table, who, with_database
+from .shared import (
+    COUNT,
+    ID,
+    as_json,
+    emit,
+    hand_over,
+    import_options,
+    reason,
+    run_import,
+    show_table,
+    who,
+    with_database,
+)
 
 
 @click.group()
@@ -32,8 +44,8 @@ def import_(file: str, as_json: bool, strict: bool) -> None:
 
 
 @contacts.command("list")
-@click.option("--limit", default=50, show_default=True, type=click.IntRange(1))
-@click.option("--after", default=0, type=click.IntRange(0), help="Only contacts with a higher id.")
+@click.option("--limit", default=50, show_default=True, type=COUNT, help="Contacts at most.")
+@click.option("--after", default=0, type=click.IntRange(0, ID.max), help="Only contacts with a higher id.")
 @as_json
 @with_database
 def list_(limit: int, after: int, as_json: bool) -> None:
@@ -62,7 +74,10 @@ def _row(contact: Contact) -> dict[str, Any]:
 @reason
 @with_database
 def forget(contact_id: int, reason: str) -> None:
-    """Erase a person everywhere; a hash stays in the suppression list, so that nobody writes to them again."""
+    """Erase a person everywhere; a hash stays in the suppression list, so that nobody writes to them again.
+
+    Contacts with another spelling of the same address (for Gmail: dots and +tags) are the same person.
+    """
     people.forget(contact_id, who(), reason)
     hand_over([TRIGGER])
     click.echo(f"contact {contact_id}: forgotten")

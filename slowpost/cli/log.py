@@ -11,7 +11,7 @@ from typing import Any
 import click
 from peewee import fn
 
-from models import Attempt, Delivery, SmtpAccount
+from models import Attempt, Delivery, SmtpAccount, database
 
 from .shared import as_json, emit, show_table, utc, with_database
 
@@ -21,8 +21,12 @@ _COLUMNS = (
 )  # fmt: skip
 
 
+#: What --since takes; the last is how `--json` and `--csv` write times.
+_TIMES = ("%Y-%m-%d", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%dT%H:%M:%SZ")
+
+
 @click.command()
-@click.option("--since", type=click.DateTime(["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S"]), help="UTC; default: the last 7 days.")
+@click.option("--since", type=click.DateTime(_TIMES), help="UTC; default: the last 7 days.")
 @click.option("--csv", "as_csv", is_flag=True, help="CSV on stdout.")
 @as_json
 @with_database
@@ -30,7 +34,7 @@ def log(since: dt.datetime | None, as_csv: bool, as_json: bool) -> None:
     """Show the attempts, oldest first: one line for each SMTP transaction, and whose fault its outcome is."""
     if as_csv and as_json:
         raise click.UsageError("either --csv or --json, not both")
-    start = since.replace(tzinfo=dt.UTC) if since else dt.datetime.now(dt.UTC) - dt.timedelta(days=7)
+    start = since.replace(tzinfo=dt.UTC) if since else database.now() - dt.timedelta(days=7)
     rows = _attempts(start)
     if as_csv:
         writer = csv.DictWriter(sys.stdout, _COLUMNS)

@@ -11,7 +11,7 @@ import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any, BinaryIO, TextIO
 
 import click
 import peewee
@@ -27,6 +27,8 @@ from pipeline.settings import SettingsError, settings
 #: Ids as people write them.
 ID = click.IntRange(1, 2**31 - 1)
 PRIORITY = click.IntRange(0, 9)
+#: Rows a person asks for.
+COUNT = click.IntRange(1, ID.max)
 
 as_json = click.option("--json", "as_json", is_flag=True, help="For programs: JSON on stdout.")
 reason = click.option("--reason", default="", help="Why; kept with the action.")
@@ -57,7 +59,9 @@ def problem_of(error: BaseException) -> str | None:
         return f"the database: {str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__}"
     if type(error).__module__.split(".")[0] in ("pika", "dramatiq"):
         return f"the broker: {_shown(error)}"
-    return f"{error.strerror}: {error.filename}" if isinstance(error, OSError) and error.filename else None
+    if isinstance(error, OSError) and error.strerror:
+        return f"{error.strerror}: {error.filename}" if error.filename else error.strerror
+    return None
 
 
 def _shown(error: BaseException) -> str:
@@ -156,26 +160,56 @@ def _plain(value: Any) -> Any:
 
 @contextmanager
 def open_text(path: str) -> Iterator[TextIO]:
-    """Open a file, or stdin for `-`, as UTF-8 (a byte order mark is passed over); refuse what can't be read."""
+    """Open a file, or stdin for `-`, as UTF-8 (a byte order mark is passed over); refuse what can't be read.
+
+    A file is looked through first, so that a wrong encoding is found before anything is done; a pipe can't be.
+    """
+    with _open_bytes(path) as raw:
+        if raw.seekable():
+            _demand_utf8(path, raw)
+        text = io.TextIOWrapper(raw, encoding="utf-8-sig", newline="")
+        try:
+            yield text
+        except UnicodeDecodeError:
+            raise Refused(f"{path}: it is not UTF-8") from None
+        finally:
+            text.detach()
+
+
+@contextmanager
+def _open_bytes(path: str) -> Iterator[BinaryIO]:
     if path == "-":
-        yield io.TextIOWrapper(sys.stdin.buffer, encoding="utf-8-sig", newline="")
+        yield sys.stdin.buffer
         return
-    file = Path(path)
-    if not file.is_file():
-        raise Refused(f"{path}: {'it is a directory' if file.is_dir() else 'there is no such file'}")
     try:
-        with file.open(encoding="utf-8-sig", newline="") as opened:
-            yield opened
-    except UnicodeDecodeError as error:
-        raise Refused(f"{path}: it is not UTF-8 (byte {error.start})") from None
-    except PermissionError:
-        raise Refused(f"{path}: it may not be read") from None
+        opened = Path(path).open("rb")  # noqa: SIM115  # what goes wrong in the block is not the file's fault
+    except FileNotFoundError:
+        raise Refused(f"{path}: there is no such file") from None
+    except IsADirectoryError:
+        raise Refused(f"{path}: it is a directory") from None
+    except (OSError, ValueError) as error:
+        raise Refused(f"{path}: it can't be opened: {getattr(error, 'strerror', None) or error}") from None
+    with opened:
+        yield opened
+
+
+def _demand_utf8(path: str, raw: BinaryIO) -> None:
+    start = raw.tell()
+    for number, line in enumerate(raw, 1):
+        try:
+            line.decode()
+        except UnicodeDecodeError:
+            raise Refused(f"{path}: it is not UTF-8 (line {number})") from None
+    raw.seek(start)
 
 
 def read_text(path: str) -> str:
     """Return what a file holds; see `open_text`."""
     with open_text(path) as file:
-        return file.read()
+        text = file.read()
+    if "\x00" in text:
+        raise Refused(f"{path}: it has a NUL character")
+    return text
 
 
 def run_import(path: str, run: Callable[..., Any], as_json: bool, *, strict: bool) -> None:
@@ -184,26 +218,26 @@ def run_import(path: str, run: Callable[..., Any], as_json: bool, *, strict: boo
     """
     from pipeline.imports import ImportRefusedError, Listener
 
-    refused: list[dict[str, Any]] = []
+    lines: list[dict[str, Any]] = []
+
+    def on_refused(line: int, why: str) -> None:
+        if as_json:
+            lines.append({"line": line, "reason": why})
+        click.echo(f"line {line}: {why}", err=True)
+
     with _progress() as show, open_text(path) as file:
-
-        def on_refused(line: int, why: str) -> None:
-            refused.append({"line": line, "reason": why})
-            click.echo(f"line {line}: {why}", err=True)
-
         try:
             summary = run(file, Listener(on_refused, show))
         except ImportRefusedError as error:
             raise Refused(f"{path}: {error}") from None
     counts = {k: getattr(summary, k) for k in ("added", "updated", "unchanged", "refused")}
     emit(
-        {**counts, "refused_lines": refused},
+        {**counts, "refused_lines": lines},
         as_json,
         lambda: click.echo(", ".join(f"{number} {word}" for word, number in counts.items())),
     )
-    taken = summary.lines - summary.refused
-    if summary.refused and (strict or not taken):
-        raise Refused(f"{path}: {summary.refused} lines were refused")
+    if summary.refused and (strict or summary.refused == summary.lines):
+        raise Refused(f"{path}: {summary.refused} of {summary.lines} lines were refused")
 
 
 @contextmanager
@@ -219,5 +253,6 @@ def _progress() -> Iterator[Callable[[Any], None]]:
 
 def import_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Add what every import takes."""
-    command = click.option("--strict", is_flag=True, help="Exit 1 if any line was refused.")(as_json(command))
+    strict = "Exit 1 if any line was refused (default: only if all were)."
+    command = click.option("--strict", is_flag=True, help=strict)(as_json(command))
     return click.argument("file")(command)

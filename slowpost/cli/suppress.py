@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import click
 
-from models import Suppression, database
+from models import Suppression, SuppressionKind, database
 from models.control import record_action
 from models.suppression import suppress as store
-from pipeline import imports
+from pipeline import imports, people
 from pipeline.imports import suppression_value
 
 from .shared import Refused, as_json, emit, import_options, reason, run_import, show_table, who, with_database
@@ -26,8 +26,10 @@ def add(value: str, reason: str) -> None:
     """Suppress an address or a domain (with all below it)."""
     kind, normalised = suppression_value(value)
     with database.transaction():
-        added = store(kind, [normalised], reason or "added by hand", database.now())
-        record_action(who(), "suppress", f"{kind} added", database.now(), reason)
+        # A forgotten person is suppressed by a hash already; the address must not come back by this door.
+        forgotten = kind is SuppressionKind.ADDRESS and people.forgotten_among([normalised])
+        added = 0 if forgotten else store(kind, [normalised], reason or "added by hand", database.now())
+        record_action(who(), "suppress", f"{kind} added", database.now(), "" if forgotten else reason)
     click.echo(f"{normalised}: {'suppressed' if added else 'was suppressed already'}")
 
 
@@ -59,6 +61,8 @@ def remove(value: str, reason: str) -> None:
     which = (Suppression.kind == kind) & (Suppression.value == normalised)
     with database.transaction():
         if not Suppression.delete().where(which).execute():
+            if kind is SuppressionKind.ADDRESS and people.forgotten_among([normalised]):
+                raise Refused(f"{normalised} has asked to be forgotten, and stays suppressed")
             raise Refused(f"{normalised} is not suppressed")
         record_action(who(), "unsuppress", f"{kind} removed", database.now(), reason)
     click.echo(f"{normalised}: may be mailed again")

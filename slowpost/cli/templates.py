@@ -9,12 +9,13 @@ import click
 import peewee
 
 from models import Contact, EmailTemplate, SmtpAccount, Website, database
+from models.control import record_action
 from pipeline import fields, message
 from pipeline.eligible import eligible
 from pipeline.flow import TRIGGER
 from pipeline.template import Parts, TemplateError, compile_template, render
 
-from .shared import ID, Refused, as_json, emit, hand_over, read_text, show_table, with_database
+from .shared import ID, Refused, as_json, emit, hand_over, read_text, show_table, who, with_database
 
 
 @click.group()
@@ -44,6 +45,9 @@ def add(
 
     What is rendered already keeps its words: see `templates rerender`.
     """
+    name = fields.name(name)
+    if text_file == html_file == "-":
+        raise click.UsageError("only one of --text-file and --html-file can be stdin")
     values = {
         "subject": fields.one_line(subject),
         "text": read_text(text_file),
@@ -51,8 +55,6 @@ def add(
         "preheader": preheader,
         "active": not inactive,
     }
-    if not fields.one_line(name):
-        raise Refused("the name is empty")
     if not str(values["text"]).strip():
         raise Refused(f"{text_file}: it is empty")
     compile_template(EmailTemplate(**values))
@@ -62,6 +64,7 @@ def add(
         changes = {getattr(EmailTemplate, k): v for k, v in values.items()} | {EmailTemplate.updated_at: now}
         query = insert.on_conflict(conflict_target=[EmailTemplate.name], update=changes).returning(EmailTemplate.id)
         template_id = next(iter(query.execute())).id
+        record_action(who(), "write", f"template {template_id}", now)
     emit({"id": template_id, "name": name}, as_json, lambda: click.echo(f"template {template_id}: {name}"))
 
 
@@ -104,7 +107,9 @@ def preview(template_id: int, contact_id: int, as_json: bool) -> None:
 
 @templates.command()
 @click.argument("template_id", type=ID)
-@click.option("--limit", default=1000, show_default=True, type=click.IntRange(1), help="Eligible contacts to try.")
+@click.option(
+    "--limit", default=1000, show_default=True, type=click.IntRange(1, 10_000), help="Eligible contacts to try."
+)
 @as_json
 @with_database
 def check(template_id: int, limit: int, as_json: bool) -> None:
@@ -138,7 +143,9 @@ def rerender(template_id: int, as_json: bool) -> None:
     from pipeline.render_message import rerender as run
 
     _template(template_id)
-    done, errors = run(template_id)
+    with database.transaction():
+        done, errors = run(template_id)
+        record_action(who(), "rerender", f"template {template_id}", database.now())
     hand_over([TRIGGER])
     data = {"rerendered": done, "errors": [{"delivery_id": i, "problem": e} for i, e in errors.items()]}
     emit(data, as_json, lambda: click.echo(f"{len(done)} rendered anew, {len(errors)} keep their words"))
@@ -171,9 +178,11 @@ def send_test(template_id: int, to: str, account_id: int, contact_id: int) -> No
     except message.MessageRefusedError as error:
         raise Refused(str(error)) from None
     connections = Connections()
-    with connections.transaction(endpoint_of(account)) as transaction:
-        result = transaction.offer(envelope) or transaction.finish()
-    connections.close()
+    try:
+        with connections.transaction(endpoint_of(account)) as transaction:
+            result = transaction.offer(envelope) or transaction.finish()
+    finally:
+        connections.close()
     if result.verdict is not Verdict.ACCEPTED:
         raise Refused(f"{result.phase}: {result.reply.code or ''} {result.reply.text}")
     click.echo(f"accepted by {account.host}: {result.reply.text}")

@@ -44,6 +44,9 @@ BAD_INPUT = [
     ([*ADD_ACCOUNT, "--from-name", "a\nb"], REFUSED, "one line"),
     ([*ADD_ACCOUNT, "--name", "account one"], REFUSED, "there is an account 'account one' already"),
     ([*ADD_ACCOUNT, "--username", "u", "--password-stdin"], REFUSED, "the password is empty"),
+    ([*ADD_ACCOUNT, "--username", "u"], REFUSED, "there is no terminal to ask for the password"),
+    ([*ADD_ACCOUNT, "--name", "n" * 201], REFUSED, "a name has 1 to 200 characters, this one has 201"),
+    (["accounts", "list", "--password", "s3cret"], USAGE, "No such option"),
     (["accounts", "add", "--host", "h.test", "--from", "me"], REFUSED, "'me' is no e-mail address"),
     (["accounts", "test", "99"], REFUSED, "there is no account 99"),
     (["accounts", "test", "1"], REFUSED, "account 1: connect: the connection was refused"),
@@ -55,14 +58,24 @@ BAD_INPUT = [
     (["contacts", "import", "."], REFUSED, "it is a directory"),
     (["contacts", "import", "empty.csv"], REFUSED, "it is empty"),
     (["contacts", "import", "latin1.csv"], REFUSED, "it is not UTF-8"),
+    (["contacts", "import", "utf16.csv"], REFUSED, "it is not UTF-8 (line 1)"),
+    (["contacts", "import", "late.csv"], REFUSED, "it is not UTF-8 (line 1202)"),
+    (["contacts", "import", "a" * 300], REFUSED, "it can't be opened: File name too long"),
     (["contacts", "import", "bad-header.csv"], REFUSED, "no column 'email'"),
     (["contacts", "import", "twice.csv"], REFUSED, "names a column twice"),
-    (["contacts", "list", "--limit", "0"], USAGE, "0 is not in the range x>=1"),
+    (["contacts", "list", "--limit", "0"], USAGE, "0 is not in the range 1<=x<=2147483647"),
+    (["contacts", "list", "--limit", "99999999999999999999"], USAGE, "is not in the range"),
+    (["contacts", "list", "--after", "99999999999999999999"], USAGE, "is not in the range"),
     (["contacts", "forget", "99"], REFUSED, "there is no contact 99"),
     (["websites", "import", "bad-header.csv"], REFUSED, "no column 'domain'"),
     ([*ADD_TEMPLATE, "absent.txt"], REFUSED, "absent.txt: there is no such file"),
     ([*ADD_TEMPLATE, "empty.csv"], REFUSED, "it is empty"),
     ([*ADD_TEMPLATE, "broken.txt"], REFUSED, "text, line 2: "),
+    ([*ADD_TEMPLATE, "latin1.csv"], REFUSED, "it is not UTF-8 (line 2)"),
+    ([*ADD_TEMPLATE, "nul.txt"], REFUSED, "nul.txt: it has a NUL character"),
+    ([*ADD_TEMPLATE, "-", "--html-file", "-"], USAGE, "only one of --text-file and --html-file can be stdin"),
+    (["templates", "add", " ", "--subject", "s", "--text-file", "-"], REFUSED, "a name has 1 to 200 characters"),
+    (["templates", "check", "1", "--limit", "99999999999999999999"], USAGE, "is not in the range 1<=x<=10000"),
     (["templates", "preview", "1"], USAGE, "Missing option '--contact'"),
     (["templates", "preview", "1", "--contact", "99"], REFUSED, "there is no contact 99"),
     (["templates", "preview", "99", "--contact", "1"], REFUSED, "there is no template 99"),
@@ -109,6 +122,9 @@ def furnished(ready: Slowpost, tmp_path: Path) -> Slowpost:
     (tmp_path / "bad-header.csv").write_text("adress,nom\na@b.test,Ann\n")
     (tmp_path / "twice.csv").write_text("email,email\na@b.test,a@b.test\n")
     (tmp_path / "latin1.csv").write_bytes("email,name\na@b.test,Jos\xe9\n".encode("latin-1"))
+    (tmp_path / "utf16.csv").write_bytes("email\na@b.test\n".encode("utf-16"))
+    (tmp_path / "late.csv").write_bytes(b"email\n" + b"".join(b"p%d@b.test\n" % i for i in range(1200)) + b"\xe9\n")
+    (tmp_path / "nul.txt").write_bytes(b"Hello\0\n")
     (tmp_path / "broken.txt").write_text("Hello\n{{ contact.name\n")
     return ready
 

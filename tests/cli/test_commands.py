@@ -70,6 +70,36 @@ def test_a_password_is_stored_encrypted_and_never_shown(ready: Slowpost, tmp_pat
         assert secrets.decrypt(SmtpAccount.get().password) == "s3cret-w0rd"
 
 
+def test_a_key_that_is_lost_is_one_line_and_an_import_mends_it(ready: Slowpost, tmp_path: Path) -> None:
+    lines = "name,host,port,security,username,password,from_address\none,127.0.0.1,1,plain,me,s3cret-w0rd,me@h.test\n"
+    first = ready("accounts", "import", "-", stdin=lines)
+    assert str(tmp_path / "slowpost.key") in first.err
+    for broken in (b"\xff\xfe", b"no key", None):
+        key = tmp_path / "slowpost.key"
+        key.write_bytes(broken) if broken else key.unlink()
+        refused = ready("accounts", "test", "1")
+        assert (refused.code, len(refused.err.splitlines())) == (1, 1)
+        assert str(key) in refused.err
+    again = ready("accounts", "import", "-", stdin=lines)
+    assert (again.code, again.out) == (0, "0 added, 1 updated, 0 unchanged, 0 refused\n")
+    assert "s3cret" not in first.out + first.err + again.out + again.err
+    assert "connect: " in ready("accounts", "test", "1").err
+
+
+def test_a_forgotten_address_does_not_come_back_into_the_suppression_list(ready: Slowpost) -> None:
+    with database.connection():
+        contact = a_contact(email="jo@person.test")
+    assert ready("contacts", "forget", str(contact.id)).code == 0
+    assert ready("suppress", "add", "jo@person.test").out == "jo@person.test: was suppressed already\n"
+    refused = ready("suppress", "remove", "Jo@person.test")
+    assert (refused.code, refused.err) == (
+        1,
+        "slowpost: jo@person.test has asked to be forgotten, and stays suppressed\n",
+    )
+    with database.connection():
+        assert [s.value[:7] for s in Suppression.select()] == ["sha256:"]
+
+
 def test_forgetting_leaves_no_trace_of_the_person_and_refuses_them_for_good(ready: Slowpost, tmp_path: Path) -> None:
     with database.connection():
         contact = a_contact(email="Jo.Traceable@person.test", name="Jo Traceable", extra={"phone": "Traceable 1"})
@@ -204,6 +234,7 @@ def test_rerendering_reaches_what_waits(ready: Slowpost, tmp_path: Path) -> None
     assert parsed(ready("templates", "rerender", "1", "--json"))["rerendered"] == [waiting.id, planned.id]
     with database.connection():
         assert {(d.state, d.text) for d in Delivery.select()} == {(State.READY, "new words\n")}
+        assert [(a.verb, a.subject) for a in Action.select()] == [("write", "template 1"), ("rerender", "template 1")]
 
 
 def test_the_log_is_a_spreadsheet(ready: Slowpost) -> None:
@@ -220,7 +251,11 @@ def test_the_log_is_a_spreadsheet(ready: Slowpost) -> None:
         )
     (row,) = csv.DictReader(io.StringIO(ready("log", "--csv").out))
     assert (row["account"], row["outcome"], row["reply_code"], row["text"]) == ("first", "accepted", "250", "ok")
-    assert parsed(ready("log", "--json"))[0]["charged_to"] == "nobody"
+    (found,) = parsed(ready("log", "--json"))
+    assert (found["charged_to"], found["at"]) == ("nobody", row["at"])
+    # A time as the log writes it is one that --since takes.
+    assert len(parsed(ready("log", "--json", "--since", row["at"]))) == 1
+    assert parsed(ready("log", "--json", "--since", "2999-01-01")) == []
 
 
 def test_suppressions_are_normalised_and_kept_once(ready: Slowpost) -> None:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import threading
+from collections.abc import Callable
 
 from models import DeadLetter, Delivery, State, database
-from pipeline import select_contacts
+from pipeline import people, select_contacts
 from pipeline.flow import Stage
 from tests.builders import a_contact, a_delivery, a_template, a_website
+from tests.conftest import until_waiting_for_a_lock
 
 
 def states() -> dict[int, tuple[str, str | None]]:
@@ -94,3 +96,40 @@ def test_two_processes_that_select_one_address_at_the_same_instant_make_one_deli
         thread.join()
 
     assert sorted(states().values()) == [("selected", None), *[("skipped", "in_flight")] * 7]
+
+
+def test_who_is_forgotten_at_the_same_instant_is_selected_no_more(postgres: str) -> None:
+    a_template()
+    contact = a_contact(email="jo@person.test")
+    other = in_a_thread(lambda: select_contacts.run([contact.id], source="m1"))
+    with database.transaction():
+        people.forget(contact.id, "me")
+        other.start()
+        until_waiting_for_a_lock()
+    other.join()
+    assert Delivery.select().count() == 0
+    assert [d.reason for d in DeadLetter.select()] == [f"contact {contact.id} does not exist"]
+
+
+def test_who_is_selected_at_the_same_instant_is_forgotten_with_that_delivery(postgres: str) -> None:
+    a_template()
+    contact = a_contact(email="jo@person.test")
+    other = in_a_thread(lambda: people.forget(contact.id, "me"))
+    with database.transaction():
+        select_contacts.run([contact.id], source="m1")
+        other.start()
+        until_waiting_for_a_lock()
+    other.join()
+    delivery = Delivery.get()
+    assert (delivery.state, delivery.reason, delivery.recipient) == (State.CANCELLED, "forgotten", "forgotten")
+    assert "person.test" not in delivery.address
+
+
+def in_a_thread(do: Callable[[], object]) -> threading.Thread:
+    """Return a thread, not yet started, that does something on a connection of its own."""
+
+    def work() -> None:
+        with database.connection():
+            do()
+
+    return threading.Thread(target=work)

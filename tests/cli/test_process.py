@@ -1,0 +1,89 @@
+"""The command line as a process: signals, pipes, and a disk that is full."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+COMMAND = [sys.executable, "-m", "slowpost"]
+#: Of the surroundings; what is written unbuffered fails at another place than what a person's process writes.
+CHANGED = ("DATABASE_URL", "BROKER_URL", "SECRET_KEY", "PYTHONUNBUFFERED")
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A working directory with a database."""
+    assert run(tmp_path, "init").returncode == 0
+    return tmp_path
+
+
+def start(folder: Path, *words: str, **options: object) -> subprocess.Popen[bytes]:
+    """Start a command on the embedded default."""
+    environment = {k: v for k, v in os.environ.items() if k not in CHANGED}
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE} | options
+    return subprocess.Popen([*COMMAND, *words], cwd=folder, env=environment, **pipes)  # type: ignore[call-overload, no-any-return]
+
+
+def run(folder: Path, *words: str, stdin: bytes = b"", **options: object) -> subprocess.CompletedProcess[bytes]:
+    """Run a command to its end."""
+    with start(folder, *words, **options) as process:
+        out, err = process.communicate(stdin, timeout=30)
+    return subprocess.CompletedProcess(words, process.returncode, out, err)
+
+
+def test_ctrl_c_stops_an_import_in_one_line_and_keeps_what_was_committed(folder: Path) -> None:
+    with start(folder, "contacts", "import", "-") as process:
+        assert process.stdin
+        assert process.stderr
+        lines = "".join(f"p{i}@x.test\n" for i in range(600))
+        process.stdin.write(f"email\nnobody\n{lines}".encode())
+        process.stdin.flush()
+        assert process.stderr.readline().startswith(b"line 2: email: 'nobody'")
+        # The next refused line is reported only after the first batch is committed.
+        process.stdin.write(b"nobody\n" + b"x@x.test\n" * 2000)
+        process.stdin.flush()
+        assert process.stderr.readline().startswith(b"line 603: ")
+        process.send_signal(signal.SIGINT)
+        assert process.wait(timeout=30) == 130
+        # click goes to a line of its own first: terminals have shown ^C.
+        assert process.stderr.read().strip() == b"stopped"
+    assert run(folder, "contacts", "list", "--limit", "1000", "--json").stdout.count(b'"email"') >= 499
+
+
+def test_a_reader_that_has_enough_is_no_trouble(folder: Path) -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    for words in (("contacts", "list", "--json"), ("contacts", "list"), ("log", "--csv")):
+        assert run(folder, *words, stdout=writing).stderr == b"", words
+    os.close(writing)
+
+
+def test_a_full_disk_is_one_line(folder: Path) -> None:
+    for words in (("contacts", "list", "--json"), ("log", "--csv")):
+        with Path("/dev/full").open("wb") as full:
+            done = run(folder, *words, stdout=full)
+        assert (done.returncode, done.stderr) == (1, b"slowpost: No space left on device\n"), words
+
+
+def test_a_pipe_of_another_encoding_is_one_line(folder: Path) -> None:
+    done = run(folder, "contacts", "import", "-", stdin=b"email,name\na@x.test,Jos\xe9\n")
+    assert (done.returncode, done.stderr) == (1, b"slowpost: -: it is not UTF-8\n")
+
+
+def test_a_byte_order_mark_is_passed_over_and_a_named_pipe_is_a_file(folder: Path) -> None:
+    os.mkfifo(folder / "pipe")
+    with start(folder, "contacts", "import", "pipe") as process:
+        (folder / "pipe").write_bytes(b"\xef\xbb\xbfemail\r\nann@x.test\r\n")
+        out, err = process.communicate(timeout=30)
+    assert (process.returncode, out, err) == (0, b"1 added, 0 updated, 0 unchanged, 0 refused\n", b"")
+
+
+def test_without_a_terminal_nobody_waits_for_a_password(folder: Path) -> None:
+    done = run(folder, "accounts", "add", "--host", "h.test", "--from", "me@h.test", "--username", "me")
+    assert (done.returncode, len(done.stderr.splitlines())) == (1, 1)
+    assert b"--password-stdin" in done.stderr

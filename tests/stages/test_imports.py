@@ -1,0 +1,286 @@
+"""Imports: streamed, set by set, safe to run again, and never in the way of who writes the same rows."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from models import Contact, Delivery, SmtpAccount, State, Suppression, Website, database
+from pipeline import imports, people, secrets
+from pipeline.template import compile_template, render
+from tests.builders import a_contact, a_delivery, a_template, an_account
+
+
+class Heard(imports.Listener):
+    """What an import reports."""
+
+    def __init__(self) -> None:
+        self.lines: list[tuple[int, str]] = []
+        super().__init__(refused=lambda line, why: self.lines.append((line, why)))
+
+
+def run(load: Callable[..., imports.Summary], *lines: str) -> tuple[tuple[int, int, int, int], list[tuple[int, str]]]:
+    """Import lines; return added, updated, unchanged, refused, and the refused lines."""
+    heard = Heard()
+    s = load([f"{line}\n" for line in lines], heard)
+    return (s.added, s.updated, s.unchanged, s.refused), heard.lines
+
+
+CONTACTS = (
+    "email,name,website,priority,timezone,validated,topic",
+    "ann@x.test,Ann,https://www.x.test/about?a=1,3,Europe/Berlin,yes,bees",
+    "bob@x.test,Bob,x.test,,,no,",
+)
+
+
+@pytest.mark.usefixtures("any_database")
+def test_an_import_run_again_changes_nothing() -> None:
+    assert run(imports.contacts, *CONTACTS) == ((2, 0, 0, 0), [])
+    before = list(Contact.select().order_by(Contact.id).dicts())
+    assert run(imports.contacts, *CONTACTS) == ((0, 0, 2, 0), [])
+    assert list(Contact.select().order_by(Contact.id).dicts()) == before
+    ann, bob = before
+    assert (ann["priority"], ann["timezone"], ann["validated"], ann["extra"]) == (
+        3,
+        "Europe/Berlin",
+        True,
+        {"topic": "bees"},
+    )
+    assert (bob["priority"], bob["timezone"], bob["validated"], bob["extra"]) == (0, None, False, {})
+    assert [w.domain for w in Website.select()] == ["x.test"]
+    assert ann["website"] == bob["website"] == Website.get().id
+
+
+@pytest.mark.usefixtures("any_database")
+def test_an_address_that_is_there_is_updated_whatever_its_case_and_keeps_what_a_line_does_not_say() -> None:
+    run(imports.contacts, "email,name,topic", "Émile@x.test,Emile,bees")
+    assert run(imports.contacts, "email,priority,city", "éMILE@X.TEST,7,Lyon") == ((0, 1, 0, 0), [])
+    contact = Contact.get()
+    assert (contact.email, contact.name, contact.priority) == ("éMILE@X.TEST", "Emile", 7)
+    assert contact.extra == {"topic": "bees", "city": "Lyon"}
+
+
+@pytest.mark.usefixtures("any_database")
+def test_a_later_line_for_the_same_address_is_laid_over_the_earlier() -> None:
+    lines = ("email,name,priority,topic", "ann@x.test,Ann,,bees", "ANN@x.test,,4,")
+    assert run(imports.contacts, *lines) == ((1, 0, 1, 0), [])
+    contact = Contact.get()
+    assert (contact.email, contact.name, contact.priority, contact.extra) == ("ANN@x.test", "Ann", 4, {"topic": "bees"})
+    assert run(imports.contacts, *lines) == ((0, 0, 2, 0), [])
+
+
+@pytest.mark.usefixtures("any_database")
+def test_two_spellings_of_a_gmail_address_stay_two_contacts() -> None:
+    assert run(imports.contacts, "email", "j.doe@gmail.com", "jdoe+x@gmail.com")[0] == (2, 0, 0, 0)
+    assert run(imports.contacts, "email", "j.doe@gmail.com", "jdoe+x@gmail.com")[0] == (0, 0, 2, 0)
+
+
+@pytest.mark.usefixtures("any_database")
+def test_rows_are_committed_as_they_come() -> None:
+    def stopped() -> Iterator[str]:
+        yield "email\n"
+        yield from (f"p{i}@x.test\n" for i in range(imports.BATCH + 200))
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        imports.contacts(stopped(), imports.Listener())
+    assert Contact.select().count() == imports.BATCH
+
+
+@pytest.mark.usefixtures("any_database")
+def test_a_batch_costs_as_many_statements_as_a_line(caplog: pytest.LogCaptureFixture) -> None:
+    def statements(number: int, load: Callable[..., Any], header: str, line: str) -> int:
+        load([header], imports.Listener())
+        caplog.clear()
+        with caplog.at_level(logging.DEBUG, logger="peewee"):
+            load([header, *(line.format(i=i) for i in range(number))], imports.Listener())
+        return len(caplog.records)
+
+    for load, header, line in (
+        (imports.contacts, "email,website,name\n", "p{i}@x.test,site{i}.test,N\n"),
+        (imports.websites, "domain,title\n", "d{i}.test,T\n"),
+        (imports.suppressions, "value\n", "s{i}@x.test\n"),
+    ):
+        assert statements(1, load, header, line) >= statements(300, load, header, line) > 0
+
+
+REFUSED = [
+    ("email", "nobody", "email: 'nobody' is no e-mail address"),
+    ("email,priority", "a@x.test,10", "priority: '10' is not a whole number from 0 to 9"),
+    ("email,priority", "a@x.test,-1", "priority: '-1' is not"),
+    ("email,priority", "a@x.test,high", "priority: 'high' is not"),
+    ("email,timezone", "a@x.test,Mars/Base", "timezone: 'Mars/Base' is no IANA time zone"),
+    ("email,timezone", "a@x.test,localtime", "timezone: 'localtime' is no IANA time zone"),
+    ("email,validated", "a@x.test,perhaps", "validated: 'perhaps' is neither yes nor no"),
+    ("email,website", "a@x.test,http://[foo", "website: 'http://[foo' is no domain or URL"),
+    ("email,website", "a@x.test,localhost", "website: 'localhost' is no domain or URL"),
+    ("email,website", f"a@x.test,{'long.' * 60}test", "website: 'long.long"),
+    ("email,name", '"a@x.test","Ann\nEve"', "name: it must be one line"),
+    ("email,name", "a@x.test,A\x00", "it has a NUL character"),
+    ("email,name", ",Ann", "email is empty"),
+    ("email,name", "a@x.test,Ann,more", "it has 3 fields, the first line has 2"),
+    ("email,name", 'a@x.test,"Ann"x', "not CSV: "),
+]
+
+
+@pytest.mark.parametrize(("header", "bad", "why"), REFUSED, ids=[why[:40].replace("\x00", "") for _, _, why in REFUSED])
+def test_a_refused_line_is_named_and_the_rest_goes_on(sqlite: str, header: str, bad: str, why: str) -> None:
+    counts, refused = run(imports.contacts, header, "first@x.test", bad, "last@x.test")
+    assert counts == (2, 0, 0, 1)
+    ((line, reason),) = refused
+    assert line == 3
+    assert reason.startswith(why)
+    assert "\n" not in reason
+    assert [c.email for c in Contact.select().order_by(Contact.id)] == ["first@x.test", "last@x.test"]
+
+
+def test_a_quote_that_is_never_closed_is_reported_with_all_the_lines_it_took(sqlite: str) -> None:
+    counts, refused = run(imports.contacts, "email", "a@x.test", '"b@x.test', "c@x.test", "d@x.test")
+    assert counts == (1, 0, 0, 1)
+    assert refused == [(3, "not CSV, up to line 5: unexpected end of data")]
+
+
+@pytest.mark.parametrize(
+    ("header", "why"),
+    [
+        ("adress,name", "its first line has no column 'email' (it has adress, name)"),
+        ("email;name", "its first line has no column 'email' (it has email;name)"),
+        ("email,name,Name", "its first line names a column twice"),
+        ("email,na\x00me", "its first line has a NUL character"),
+        ('"email', "it is not CSV"),
+    ],
+)
+def test_a_file_that_is_no_import_is_refused_as_a_whole(sqlite: str, header: str, why: str) -> None:
+    with pytest.raises(imports.ImportRefusedError) as refusal:
+        run(imports.contacts, header, "ann@x.test,Ann,")
+    assert str(refusal.value).startswith(why)
+    assert Contact.select().count() == 0
+
+
+def test_columns_without_a_name_are_passed_over(sqlite: str) -> None:
+    assert run(imports.contacts, "email,name,,", "ann@x.test,Ann,,note")[0] == (1, 0, 0, 0)
+    assert Contact.get().extra == {}
+
+
+def test_a_column_can_not_shadow_what_a_contact_is(sqlite: str) -> None:
+    run(imports.contacts, "email,id,name,topic", "ann@x.test,999,Ann,bees")
+    template = a_template(text="{{ contact.id }} {{ contact.topic }}")
+    contact = Contact.get()
+    assert render(compile_template(template), contact, None).text == f"{contact.id} bees"
+
+
+@pytest.mark.usefixtures("any_database")
+def test_websites_are_updated_by_domain_also_where_a_contact_made_them() -> None:
+    run(imports.contacts, "email,website", "ann@x.test,x.test")
+    lines = ("domain,title,meets_requirements,size", "http://www.X.test/,The X,no,9", "y.test,,,")
+    assert run(imports.websites, *lines) == ((1, 1, 0, 0), [])
+    x, y = Website.select().order_by(Website.domain)
+    assert (x.title, x.meets_requirements, x.extra) == ("The X", False, {"size": "9"})
+    assert (y.title, y.meets_requirements, y.extra) == ("", True, {})
+    assert run(imports.websites, *lines) == ((0, 0, 2, 0), [])
+
+
+ACCOUNTS = "name,host,port,security,username,password,from_address,daily_limit"
+
+
+@pytest.mark.usefixtures("any_database")
+def test_accounts_are_updated_by_name_and_their_passwords_encrypted_once() -> None:
+    assert run(imports.accounts, ACCOUNTS, "one,h.test,465,tls,me,s3cret,me@h.test,20") == ((1, 0, 0, 0), [])
+    stored = SmtpAccount.get().password
+    assert "s3cret" not in stored
+    assert secrets.decrypt(stored) == "s3cret"
+    assert run(imports.accounts, ACCOUNTS, "one,h.test,465,tls,me,s3cret,me@h.test,20") == ((0, 0, 1, 0), [])
+    assert SmtpAccount.get().password == stored
+    assert run(imports.accounts, ACCOUNTS, "one,h.test,465,tls,me,n3w,me@h.test,20") == ((0, 1, 0, 0), [])
+    assert secrets.decrypt(SmtpAccount.get().password) == "n3w"
+
+
+def test_an_account_that_is_imported_again_mends_a_password_whose_key_is_lost(sqlite: str) -> None:
+    run(imports.accounts, ACCOUNTS, "one,h.test,,,me,s3cret,me@h.test,")
+    secrets.key_file().unlink()
+    assert run(imports.accounts, ACCOUNTS, "one,h.test,,,me,s3cret,me@h.test,") == ((0, 1, 0, 0), [])
+    assert secrets.decrypt(SmtpAccount.get().password) == "s3cret"
+
+
+@pytest.mark.parametrize(
+    ("line", "why"),
+    [
+        ("a,h.test,0,,,,me@h.test,", "port: '0' is not a port from 1 to 65535"),
+        ("a,h.test,65536,,,,me@h.test,", "port: '65536' is not"),
+        ("a,h.test,,ssl,,,me@h.test,", "security: 'ssl' is none of starttls, tls, plain"),
+        ("a,h test,,,,,me@h.test,", "host: 'h test' is no host name"),
+        ("a,h.test,,,,,me,", "from_address: 'me' is no e-mail address"),
+        ("a,h.test,,,,,me@h.test,-1", "daily_limit: '-1' is not a whole number of mails a day"),
+        ("a,h.test,,,me,,me@h.test,", "password: it is empty, and there is a username"),
+        (f"{'a' * 201},h.test,,,,,me@h.test,", "name: a name has 1 to 200 characters, this one has 201"),
+    ],
+)
+def test_a_bad_account_is_refused(sqlite: str, line: str, why: str) -> None:
+    counts, refused = run(imports.accounts, ACCOUNTS, line)
+    assert counts == (0, 0, 0, 1)
+    assert refused[0][1].startswith(why)
+
+
+@pytest.mark.usefixtures("any_database")
+def test_a_changed_account_gives_its_slot_back_and_an_unchanged_one_keeps_it() -> None:
+    changed, same = (an_account(name=name, host="h.test", daily_limit=9) for name in ("changed", "same"))
+    slots = {
+        account.name: a_delivery(State.RESERVED, account=account, send_at=database.now(), token=account.name)
+        for account in (changed, same)
+    }
+    header = "name,host,from_address,daily_limit"
+    lines = [f"{a.name},h.test,{a.from_address},{limit}" for a, limit in ((changed, 1), (same, 9))]
+    assert run(imports.accounts, header, *lines) == ((0, 1, 1, 0), [])
+    assert {name: Delivery.get_by_id(d.id).state for name, d in slots.items()} == {
+        "changed": State.READY,
+        "same": State.RESERVED,
+    }
+
+
+@pytest.mark.usefixtures("any_database")
+def test_who_was_forgotten_does_not_come_back_by_any_import() -> None:
+    people.forget(a_contact(email="j.doe@gmail.com").id, "me")
+    counts, refused = run(imports.contacts, "email", "jdoe+again@gmail.com", "ann@x.test")
+    assert (counts, refused) == ((1, 0, 0, 1), [(2, "email: this person has asked to be forgotten")])
+    assert run(imports.suppressions, "value", "J.Doe@googlemail.com") == ((0, 0, 1, 0), [])
+    assert all(s.value.startswith("sha256:") for s in Suppression.select())
+
+
+def in_the_meantime(write: Callable[[], None]) -> tuple[imports.Summary, list[tuple[int, str]]]:
+    """Import ann@x.test in a thread while this one has written and not committed; return what the import did."""
+    heard, done = Heard(), []
+
+    def load() -> None:
+        with database.connection():
+            done.append(imports.contacts(["email,name\n", "ann@x.test,Anna\n"], heard))
+
+    thread = threading.Thread(target=load, daemon=True)
+    waiting = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+    with database.transaction():
+        write()
+        thread.start()
+        while not database.db.execute_sql(waiting).fetchone()[0]:
+            assert thread.is_alive(), "the import did not wait for the row"
+            database.db.execute_sql("SELECT pg_stat_clear_snapshot()")
+    thread.join(20)
+    return done[0], heard.lines
+
+
+def test_an_import_loses_nothing_that_others_write_to_the_same_contact(postgres: str, clock: Any) -> None:
+    contact = a_contact(email="ann@x.test", name="Ann")
+    write = Contact.update(last_contacted_at=clock.at).where(Contact.id == contact.id).execute
+    summary, _ = in_the_meantime(write)
+    assert summary.updated == 1
+    found = Contact.get_by_id(contact.id)
+    assert (found.name, found.last_contacted_at) == ("Anna", clock.at)
+
+
+def test_an_import_does_not_bring_back_who_is_being_forgotten(postgres: str) -> None:
+    contact = a_contact(email="ann@x.test", name="Ann")
+    summary, refused = in_the_meantime(lambda: people.forget(contact.id, "me"))
+    assert (summary.refused, refused) == (1, [(2, "email: this person has asked to be forgotten")])
+    assert [(c.name, c.forgotten_at is not None) for c in Contact.select()] == [("", True)]

@@ -1,0 +1,110 @@
+"""Forgetting: no trace of the person in any column of any table, and nobody writes to them again."""
+
+from __future__ import annotations
+
+import pytest
+
+from models import Action, Attempt, Contact, DeadLetter, Delivery, Reason, State, SuppressionKind, database
+from models.control import record_action
+from models.dead_letter import file_deliveries, file_message
+from models.suppression import suppress, suppressed_among
+from pipeline import people
+from pipeline.hold import NotThereError
+from tests.builders import a_contact, a_delivery, an_account
+
+pytestmark = pytest.mark.usefixtures("any_database")
+
+ADDRESS = "Jo.Traceable@gmail.com"
+
+
+def everything() -> str:
+    """Return every column of every row of every table, as text."""
+    found = []
+    for table in database.db.get_tables():
+        for row in database.db.execute_sql(f'SELECT * FROM "{table}"').fetchall():  # noqa: S608
+            found += [
+                bytes(v).decode("utf-8", "replace") if isinstance(v, bytes | memoryview) else repr(v) for v in row
+            ]
+    return "\n".join(found).lower()
+
+
+def test_forgetting_leaves_no_trace_of_the_address_in_any_column_of_any_table() -> None:
+    now = database.now()
+    contact = a_contact(email=ADDRESS, name="Jo Traceable", extra={"phone": "traceable 1"}, timezone="Europe/Berlin")
+    other = a_contact(email="jotraceable+news@gmail.com", name="Jo Traceable")
+    failed = a_delivery(
+        State.FAILED, contact=contact, detail=f"<{ADDRESS}>", html="<p>Traceable", preheader="Dear Traceable"
+    )
+    a_delivery(State.READY, contact=other, text="Dear Traceable")
+    refused = an_account(enabled=False, disabled_reason=f"rcpt: 550 {ADDRESS.upper()} not allowed")
+    Attempt.create(delivery=failed, account=refused, outcome="failed", text=f"<{ADDRESS}> unknown", finished_at=now)
+    file_deliveries({failed.id: (Reason.RECIPIENT_REFUSED, f"<{ADDRESS}> unknown")}, now)
+    file_message(
+        "intake", f'{{"contact_id": 1, "email": "{ADDRESS}"}}'.encode(), 'unknown key "email"', now, message_id="m1"
+    )
+    file_message("intake", f'"{ADDRESS}"'.encode(), f'"{ADDRESS}" is no id', now)
+    file_message("intake", b"nonsense", "the body is not JSON", now)
+    suppress(SuppressionKind.ADDRESS, [contact.address], "bounced", now)
+    suppress(SuppressionKind.DOMAIN, ["other.test"], f"asked by {ADDRESS}", now)
+    record_action("me", "cancel", f"contact {contact.id}", now, f"{ADDRESS} called")
+    assert everything().count("traceable") > 15
+
+    people.forget(contact.id, "me", f"asked by {ADDRESS}")
+
+    assert "traceable" not in everything()
+    assert [(c.email, c.name, c.extra, c.forgotten_at is not None) for c in Contact.select().order_by(Contact.id)] == [
+        (f"forgotten-{c.id}@forgotten.invalid", "", {}, True) for c in (contact, other)
+    ]
+    assert [letter.body and bytes(letter.body) for letter in DeadLetter.select().order_by(DeadLetter.id)] == [
+        None,
+        b"",
+        b"",
+        b"nonsense",
+    ]
+    assert [letter.resolved_at is None for letter in DeadLetter.select().order_by(DeadLetter.id)] == [
+        True,
+        False,
+        False,
+        True,
+    ]
+
+
+def test_what_waits_is_cancelled_and_history_stays_without_words() -> None:
+    contact = a_contact(email=ADDRESS)
+    sent = a_delivery(State.SENT, contact=contact)
+    slot = a_delivery(State.RESERVED, contact=contact, account=an_account(), send_at=database.now(), token="slot")
+    people.forget(contact.id, "me", "asked")
+    found = {d.id: d for d in Delivery.select()}
+    assert (found[sent.id].state, found[sent.id].text) == (State.SENT, None)
+    cancelled = found[slot.id]
+    assert (cancelled.state, cancelled.reason) == (State.CANCELLED, Reason.FORGOTTEN)
+    assert (cancelled.account_id, cancelled.send_at, cancelled.token) == (None, None, None)
+    assert [(a.who, a.verb, a.subject, a.reason) for a in Action.select()] == [
+        ("me", "forget", f"contact {contact.id}", "asked")
+    ]
+    assert set(suppressed_among(["jotraceable@gmail.com"])) == {"jotraceable@gmail.com"}
+
+
+@pytest.mark.parametrize("state", [State.SELECTED, State.CLEARED, State.READY])
+def test_whatever_is_unfinished_is_cancelled(state: State) -> None:
+    delivery = a_delivery(state)
+    people.forget(delivery.contact_id, "me")
+    assert (Delivery.get().state, Delivery.get().reason) == (State.CANCELLED, Reason.FORGOTTEN)
+
+
+def test_a_mail_that_is_being_sent_stops_it_and_nothing_is_changed() -> None:
+    contact = a_contact(email="jo.traceable@gmail.com", name="Jo")
+    a_delivery(State.READY, contact=contact)
+    a_delivery(State.SENDING, contact=a_contact(email="jotraceable@gmail.com"), address="another@x.test")
+    before = everything()
+    with pytest.raises(people.BeingSentError):
+        people.forget(contact.id, "me", "asked")
+    assert everything() == before
+
+
+def test_a_person_is_forgotten_once() -> None:
+    contact = a_contact()
+    people.forget(contact.id, "me")
+    for unknown in (contact.id, contact.id + 1):
+        with pytest.raises(NotThereError):
+            people.forget(unknown, "me")
