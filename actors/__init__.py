@@ -12,16 +12,15 @@ from pipeline.settings import settings
 from .broker import MemoryBroker, QuorumBroker
 from .running import WorkerState
 
-EMBEDDED = "memory://"
-
 
 def make_broker() -> MemoryBroker | QuorumBroker:
     """Return the broker that the settings name, not yet connected."""
-    url = settings().broker_url
     # None of Dramatiq's own middleware: TimeLimit and ShutdownNotifications raise between the dot and its outcome,
     # Retries loses a message whose retry can't be published, AgeLimit drops.
     middleware: list[dramatiq.Middleware] = [WorkerState()]
-    return MemoryBroker(middleware) if url == EMBEDDED else QuorumBroker(url, middleware=middleware)
+    if settings().is_embedded:
+        return MemoryBroker(middleware)
+    return QuorumBroker(settings().broker_url, middleware=middleware)
 
 
 if database.db.obj is None:
@@ -30,4 +29,4 @@ dramatiq.set_broker(make_broker())
 
 from . import stages  # noqa: E402  (an actor is registered with the broker that is set when it is made)
 
-__all__ = ["EMBEDDED", "stages"]
+__all__ = ["stages"]

@@ -20,7 +20,6 @@ from dramatiq.errors import BrokerConnectionError
 from models import database
 from pipeline import faults, logs
 from pipeline.flow import Handoff, Stage
-from pipeline.logs import log
 
 from .intake import encode
 
@@ -109,16 +108,13 @@ def patiently(do: Callable[[], T]) -> T:
     Raises:
         PutBackError: the worker was told to stop meanwhile.
     """
-    wait = faults.FIRST_WAIT
-    while True:
-        try:
-            with database.connection():
-                return do()
-        except Exception as error:
-            if not (isinstance(error, BrokerConnectionError) or faults.is_trouble_outside(error)):
-                raise
-            log.warning("waiting", seconds=wait, reason=f"{type(error).__name__}: {str(error).strip()}"[:300])
-            database.discard_connection()
-        if _stopping.wait(wait):
-            raise PutBackError
-        wait = min(wait * 2, faults.LONGEST_WAIT)
+    return faults.patiently(do, is_outside=_is_trouble_outside, pause=_pause)
+
+
+def _is_trouble_outside(error: BaseException) -> bool:
+    return isinstance(error, BrokerConnectionError) or faults.is_trouble_outside(error)
+
+
+def _pause(seconds: float) -> None:
+    if _stopping.wait(seconds):
+        raise PutBackError

@@ -85,8 +85,10 @@ TRANSITIONS: dict[State, frozenset[State]] = {
     State.CANCELLED: frozenset(),
 }
 
+#: Under way, and nothing claimed: these can still be given up, cancelled, and take up capacity that is not used yet.
+NOT_CLAIMED = (State.SELECTED, State.CLEARED, State.READY, State.RESERVED)
 #: A contact or an address has at most one delivery in these.
-UNFINISHED = (State.SELECTED, State.CLEARED, State.READY, State.RESERVED, State.SENDING, State.IN_DOUBT)
+UNFINISHED = (*NOT_CLAIMED, State.SENDING, State.IN_DOUBT)
 #: *Check duplicates* looks at others that have come at least this far.
 ON_ITS_WAY = (State.CLEARED, State.READY, State.RESERVED, State.SENDING, State.IN_DOUBT)
 #: What *record outcome* counts.

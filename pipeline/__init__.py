@@ -13,5 +13,5 @@ The route, in order; each stage commits before it hands on, and can be run twice
 
 Beside the route: `faults` (what an exception means), `sweep` (what was lost goes back), `eligible` (whom the batch
 publisher picks), `hold` and `decisions` (what a person does), `people` (forgetting), `imports` and `fields` (what a
-person brings), `address`, `secrets`, `settings`, `logs`.
+person brings), `lookup`, `address`, `secrets`, `settings`, `logs`.
 """

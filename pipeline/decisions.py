@@ -16,7 +16,7 @@ from models.delivery import move
 
 from .check_duplicates import reasons_against
 from .flow import TRIGGER, Handoff, Stage
-from .hold import NotThereError
+from .lookup import NotThereError
 
 #: A claim must be this old before its mail may be sent again: whoever held it has given up by then.
 RESEND_AFTER = dt.timedelta(minutes=30)

@@ -11,10 +11,11 @@ import json
 import time
 import traceback
 from collections.abc import Callable, Sequence
+from typing import TypeVar
 
 from models import Delivery, Reason, State, database
 from models.dead_letter import file_deliveries, file_message
-from models.delivery import move
+from models.delivery import NOT_CLAIMED, move
 
 from .flow import Handoff, Stage
 from .logs import log
@@ -25,6 +26,7 @@ MAX_TRIES = 3
 FIRST_WAIT, LONGEST_WAIT = 1.0, 30.0
 
 Run = Callable[[Sequence[int]], list[Handoff]]
+T = TypeVar("T")
 
 
 class TroubleOutsideError(Exception):
@@ -36,10 +38,21 @@ def is_trouble_outside(error: BaseException) -> bool:
     return isinstance(error, TroubleOutsideError) or database.is_trouble_outside(error)
 
 
-def until_committed(do: Callable[[], list[Handoff]]) -> list[Handoff]:
-    """Commit what must not be forgotten, as often as it takes: the outcome of a mail that is out.
+def patiently(
+    do: Callable[[], T],
+    *,
+    is_outside: Callable[[BaseException], bool] = is_trouble_outside,
+    pause: Callable[[float], object] = time.sleep,
+) -> T:
+    """Do something with a database connection, as often as it takes: where its surroundings are away, wait and say so.
 
-    A worker that is stopped meanwhile leaves the delivery in doubt; nothing else could be true of it.
+    As it stands, for what must not be forgotten, such as the outcome of a mail that is out: a worker that is stopped
+    meanwhile leaves that delivery in doubt, and nothing else could be true of it.
+
+    Args:
+        do: what to do.
+        is_outside: which errors are the state of the surroundings; all others are raised.
+        pause: waits so many seconds; what it raises ends the waiting.
     """
     wait = FIRST_WAIT
     while True:
@@ -47,11 +60,11 @@ def until_committed(do: Callable[[], list[Handoff]]) -> list[Handoff]:
             with database.connection():
                 return do()
         except Exception as error:
-            if not is_trouble_outside(error):
+            if not is_outside(error):
                 raise
-            log.warning("an outcome waits to be committed", seconds=wait, reason=str(error).strip()[:300])
+            log.warning("waiting", seconds=wait, reason=f"{_name(error)}: {str(error).strip()}"[:300])
             database.discard_connection()
-        time.sleep(wait)
+        pause(wait)
         wait = min(wait * 2, LONGEST_WAIT)
 
 
@@ -95,7 +108,7 @@ def give_up_delivery(delivery_id: int, error: Exception) -> None:
     """
     with database.transaction():
         delivery = Delivery.get_by_id(delivery_id)
-        if delivery.state not in (State.SELECTED, State.CLEARED, State.READY, State.RESERVED):
+        if delivery.state not in NOT_CLAIMED:
             return
         detail = _short(error)
         given_up = move(

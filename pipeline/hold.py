@@ -11,17 +11,10 @@ from typing import Any
 
 from models import Control, Delivery, EmailTemplate, Reason, SmtpAccount, State, database
 from models.control import ONLY, record_action
-from models.delivery import move
+from models.delivery import NOT_CLAIMED, move
 
-from . import logs, standing
+from . import logs, lookup, standing
 from .flow import TRIGGER, Handoff
-
-#: What can still be cancelled; a claimed one can't.
-CANCELLABLE = (State.SELECTED, State.CLEARED, State.READY, State.RESERVED)
-
-
-class NotThereError(LookupError):
-    """There is no such row; the message says which."""
 
 
 @dataclass(frozen=True)
@@ -74,7 +67,7 @@ def cancel(who: str, *, contact_id: int | None = None, template_id: int | None =
 def cancel_where(which: Any, reason: Reason) -> list[int]:
     """Cancel what can be cancelled; in the caller's transaction."""
     database.lock_throttle()
-    return [i for origin in CANCELLABLE for i in move(origin, State.CANCELLED, which, reason=reason)]
+    return [i for origin in NOT_CLAIMED for i in move(origin, State.CANCELLED, which, reason=reason)]
 
 
 def disable(account_id: int, who: str, reason: str = "") -> None:
@@ -102,7 +95,7 @@ def enable(account_id: int, who: str, reason: str = "") -> None:
 def remove(account_id: int, who: str, reason: str = "") -> None:
     """Take an account out of use for good, with its password; its attempts stay. Raises NotThereError."""
     with database.transaction():
-        account = _account(account_id)
+        account = lookup.account(account_id)
         now = database.now()
         _update_account(
             account_id, removed_at=now, enabled=False, password=None, name=f"{account.name} (removed {account_id})"
@@ -111,26 +104,17 @@ def remove(account_id: int, who: str, reason: str = "") -> None:
         record_action(who, "remove", f"account {account_id}", now, reason)
 
 
-def _account(account_id: int) -> SmtpAccount:
-    account = SmtpAccount.get_or_none((SmtpAccount.id == account_id) & SmtpAccount.removed_at.is_null())
-    if account is None:
-        raise NotThereError(f"there is no account {account_id}")
-    return account
-
-
 def _update_account(account_id: int, **changes: Any) -> None:
-    _account(account_id)
+    lookup.account(account_id)
     SmtpAccount.update(updated_at=database.now(), **changes).where(SmtpAccount.id == account_id).execute()
 
 
 def _set_paused(target: Target, *, paused: bool) -> bool:
     model: Any
     if target.account_id is not None:
-        model, row = SmtpAccount, _account(target.account_id).id
+        model, row = SmtpAccount, lookup.account(target.account_id).id
     elif target.template_id is not None:
-        model, row = EmailTemplate, target.template_id
-        if EmailTemplate.get_or_none(EmailTemplate.id == row) is None:
-            raise NotThereError(f"there is no template {row}")
+        model, row = EmailTemplate, lookup.template(target.template_id).id
     else:
         model, row = Control, ONLY
     now = database.now()

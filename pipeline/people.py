@@ -30,7 +30,8 @@ from models import (
 from models.control import record_action
 from models.suppression import hashed, suppress
 
-from .hold import NotThereError, cancel_where
+from . import lookup
+from .hold import cancel_where
 
 #: What stands where words about a person were.
 ERASED = "(erased)"
@@ -55,9 +56,7 @@ def forget(contact_id: int, who: str, reason: str = "") -> None:
         BeingSentError: a mail to the person is on its way to the server; try again in a minute.
     """
     with database.transaction():
-        contact = Contact.get_or_none((Contact.id == contact_id) & Contact.forgotten_at.is_null())
-        if contact is None:
-            raise NotThereError(f"there is no contact {contact_id}")
+        contact = lookup.contact(contact_id)
         # Locked before the deliveries are read: stage 1, which locks contacts too, adds none in between.
         of_address = Contact.select().where(Contact.address == contact.address).order_by(Contact.id)
         now, same = database.now(), list(database.for_update(of_address))

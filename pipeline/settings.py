@@ -27,6 +27,9 @@ MAX_DAYS = 36_500
 #: A year.
 MAX_SECONDS = 31_536_000
 
+#: The broker inside the process.
+EMBEDDED = "memory://"
+
 DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 
 
@@ -113,7 +116,7 @@ def _database_url(value: str) -> str:
 def _broker_url(value: str) -> str:
     parts = [_split(url) for url in value.split(";")]
     amqp = all(p and p.scheme in ("amqp", "amqps") and p.hostname for p in parts)
-    if value != "memory://" and not amqp:
+    if value != EMBEDDED and not amqp:
         raise ValueError("allowed: memory:// or amqp(s)://USER:PASSWORD@HOST:PORT/VHOST, several joined by ;")
     return value
 
@@ -177,7 +180,7 @@ class Settings(BaseSettings):
     )
 
     database_url: Annotated[str, AfterValidator(_database_url)] = "sqlite:///slowpost.db"
-    broker_url: Annotated[str, AfterValidator(_broker_url)] = "memory://"
+    broker_url: Annotated[str, AfterValidator(_broker_url)] = EMBEDDED
     secret_key: Secret = None
 
     mail_window_start: TimeOfDay = dt.time(8)
@@ -210,6 +213,11 @@ class Settings(BaseSettings):
     mail_postal_address: OptionalText = None
     mail_alert_command: OptionalText = None
     mail_alert_webhook: Webhook = None
+
+    @property
+    def is_embedded(self) -> bool:
+        """Tell whether the broker is inside the process."""
+        return self.broker_url == EMBEDDED
 
     def backoff_after(self, attempt: int) -> int:
         """Return the seconds to wait after failure number `attempt` (from 1; the last backoff repeats)."""

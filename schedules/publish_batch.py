@@ -10,14 +10,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from actors import entry
-from models import Delivery, EmailTemplate, State, database
+from models import Delivery, EmailTemplate, database
+from models.delivery import NOT_CLAIMED
 from pipeline import standing
 from pipeline.eligible import eligible
 from pipeline.settings import settings
 from pipeline.window import SendingWindow
-
-#: What will take up capacity and is not counted as used yet.
-_ON_ITS_WAY = (State.SELECTED, State.CLEARED, State.READY, State.RESERVED)
 
 
 @dataclass(frozen=True)
@@ -58,7 +56,7 @@ def pick(*, limit: int | None = None, min_priority: int | None = None, template_
     if template is None:
         return Batch(reason="no active template" if template_id is None else f"template {template_id} does not exist")
     capacity = standing.capacity(now)
-    on_its_way = Delivery.select().where(Delivery.state.in_(_ON_ITS_WAY)).count()
+    on_its_way = Delivery.select().where(Delivery.state.in_(NOT_CLAIMED)).count()
     room = max(0, capacity - on_its_way)
     wanted = room if limit is None else min(limit, room)
     if wanted == 0:

@@ -20,7 +20,7 @@ from models import Attempt, Contact, Delivery, EmailTemplate, SmtpAccount, State
 from models.delivery import UNFINISHED
 from pipeline import imports, logs
 from pipeline.flow import TRIGGER
-from pipeline.settings import settings
+from pipeline.settings import EMBEDDED, settings
 from slowpost.catcher import Catcher
 from slowpost.cli.shared import Refused, show_table
 
@@ -45,7 +45,7 @@ HTML = """<p>Hello {{ contact.name }},</p>
 
 #: What makes the demo quick, whatever the hour and whatever the surroundings are set to.
 SETTINGS = {
-    "BROKER_URL": "memory://",
+    "BROKER_URL": EMBEDDED,
     "MAIL_WINDOW_START": "0",
     "MAIL_WINDOW_END": "0",
     "MAIL_WINDOW_DAYS": "mon-sun",

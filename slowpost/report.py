@@ -14,8 +14,6 @@ from pipeline.health import health_of
 from pipeline.settings import settings
 from pipeline.window import SendingWindow
 
-EMBEDDED = "memory://"
-
 
 def status() -> dict[str, Any]:
     """Return accounts, deliveries by state and reason, queues, and the window."""
@@ -80,7 +78,7 @@ def _deliveries() -> list[dict[str, Any]]:
 
 
 def _queues() -> list[dict[str, Any]]:
-    if settings().broker_url == EMBEDDED:
+    if settings().is_embedded:
         return []
     from actors import entry
 

@@ -19,7 +19,7 @@ from types import FrameType
 
 import dramatiq
 
-from actors import EMBEDDED, running
+from actors import running
 from models import Delivery, State, database
 from models.control import control
 from pipeline import sweep
@@ -54,7 +54,7 @@ def run(threads: int = THREADS, stop: threading.Event | None = None) -> None:
         log.info("running", database=_kind(settings().database_url), broker=_kind(settings().broker_url))
         try:
             while not stop.wait(LOOK_EVERY):
-                if settings().broker_url == EMBEDDED:
+                if settings().is_embedded:
                     seen = running.patiently(partial(_look, seen))
         finally:
             scheduler.shutdown()
@@ -70,7 +70,7 @@ def working(threads: int = THREADS) -> Iterator[int]:
     broker = dramatiq.get_broker()
     worker = dramatiq.Worker(broker, worker_threads=threads, worker_timeout=WORKER_TIMEOUT_MS)
     last = running.patiently(_last_delivery)
-    handoffs = running.patiently(sweep.refill) if settings().broker_url == EMBEDDED else [TRIGGER]
+    handoffs = running.patiently(sweep.refill) if settings().is_embedded else [TRIGGER]
     worker.start()
     try:
         for handoff in handoffs:

@@ -11,7 +11,7 @@ import click
 
 from models import SmtpAccount, database
 from models.control import record_action
-from pipeline import fields, hold, imports, secrets
+from pipeline import fields, hold, imports, lookup, secrets
 from pipeline.flow import TRIGGER
 from pipeline.imports import ACCOUNT_COLUMNS, account_defaults
 
@@ -145,9 +145,7 @@ def test(account_id: int, as_json: bool) -> None:
     from pipeline.identity import endpoint_of
     from pipeline.smtp_client import log_in_and_out
 
-    account = SmtpAccount.get_or_none((SmtpAccount.id == account_id) & SmtpAccount.removed_at.is_null())
-    if account is None:
-        raise Refused(f"there is no account {account_id}")
+    account = lookup.account(account_id)
     result = log_in_and_out(endpoint_of(account))
     if result is not None:
         code = f"{result.reply.code} " if result.reply.code else ""

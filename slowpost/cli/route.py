@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from models import Contact, EmailTemplate
-from pipeline import hold
+from pipeline import hold, lookup
 from pipeline.flow import TRIGGER
 from pipeline.hold import Target
 
@@ -20,11 +20,10 @@ from .shared import ID, PRIORITY, Refused, as_json, emit, hand_over, reason, sho
 @with_database
 def send(contact_id: int, template_id: int | None, priority: int | None, as_json: bool) -> None:
     """Put one contact onto the route."""
-    if Contact.get_or_none((Contact.id == contact_id) & Contact.forgotten_at.is_null()) is None:
-        raise Refused(f"there is no contact {contact_id}")
-    if template_id is not None and EmailTemplate.get_or_none(EmailTemplate.id == template_id) is None:
-        raise Refused(f"there is no template {template_id}")
-    if template_id is None and not EmailTemplate.select().where(EmailTemplate.active).exists():
+    lookup.contact(contact_id)
+    if template_id is not None:
+        lookup.template(template_id)
+    elif not EmailTemplate.select().where(EmailTemplate.active).exists():
         raise Refused("there is no active template")
     from actors import entry
 
@@ -47,8 +46,8 @@ def publish(limit: int | None, min_priority: int | None, template_id: int | None
     """The batch publisher: put as many eligible contacts onto the route as there is capacity for today."""
     from schedules import publish_batch
 
-    if template_id is not None and EmailTemplate.get_or_none(EmailTemplate.id == template_id) is None:
-        raise Refused(f"there is no template {template_id}")
+    if template_id is not None:
+        lookup.template(template_id)
     batch = publish_batch.run(limit=limit, min_priority=min_priority, template_id=template_id, dry_run=dry_run)
     done = "would be put" if dry_run else "put"
 
@@ -133,8 +132,8 @@ def cancel(contact_id: int | None, template_id: int | None, reason: str, as_json
         raise click.UsageError("either a CONTACT_ID or --template is needed")
     if contact_id is not None and Contact.get_or_none(Contact.id == contact_id) is None:
         raise Refused(f"there is no contact {contact_id}")
-    if template_id is not None and EmailTemplate.get_or_none(EmailTemplate.id == template_id) is None:
-        raise Refused(f"there is no template {template_id}")
+    if template_id is not None:
+        lookup.template(template_id)
     cancelled = hold.cancel(who(), contact_id=contact_id, template_id=template_id, reason=reason)
     hand_over([TRIGGER] if cancelled else [])
     emit({"cancelled": cancelled}, as_json, lambda: click.echo(f"{len(cancelled)} deliveries cancelled"))

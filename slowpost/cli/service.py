@@ -12,8 +12,6 @@ from pipeline.settings import settings
 
 from .shared import Refused, as_json, emit, open_database, with_database
 
-EMBEDDED = "memory://"
-
 
 @click.command()
 @as_json
@@ -22,7 +20,7 @@ def init(as_json: bool) -> None:
     open_database(make=True)
     with database.connection():
         migrations = schema.migrate()
-    queues = settings().broker_url != EMBEDDED
+    queues = not settings().is_embedded
     if queues:
         from actors import entry
 
@@ -78,7 +76,7 @@ def worker(processes: int, threads: int, queues: str) -> None:
     unknown = [name for name in wanted if name not in tuple(Stage)]
     if unknown:
         raise click.BadParameter(f"{unknown[0]!r} is none of {', '.join(Stage)}", param_hint="--queues")
-    if settings().broker_url == EMBEDDED:
+    if settings().is_embedded:
         raise Refused("with BROKER_URL=memory:// the queues are inside one process: use `slowpost run`")
     from slowpost import service
 

@@ -42,8 +42,8 @@ def problem_of(error: BaseException) -> str | None:
     """Return one line for what a person, or the surroundings, can have caused; None for a mistake of ours."""
     from pipeline.decisions import DecisionRefusedError
     from pipeline.faults import TroubleOutsideError
-    from pipeline.hold import NotThereError
     from pipeline.imports import ImportRefusedError
+    from pipeline.lookup import NotThereError
     from pipeline.people import BeingSentError
     from pipeline.template import TemplateError
 

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import secrets
-from typing import Any
 
 import click
-import peewee
 
-from models import Contact, EmailTemplate, SmtpAccount, Website, database
+from models import Contact, EmailTemplate, Website, database
 from models.control import record_action
-from pipeline import fields, message
+from pipeline import fields, lookup, message
 from pipeline.eligible import eligible
 from pipeline.flow import TRIGGER
 from pipeline.template import Parts, TemplateError, compile_template, render
@@ -94,7 +92,7 @@ def list_(as_json: bool) -> None:
 @with_database
 def preview(template_id: int, contact_id: int, as_json: bool) -> None:
     """Show what a template becomes for a contact; the sender's fields stand in brackets."""
-    parts = _with_names(_rendered(_template(template_id), contact_id))
+    parts = _with_names(_rendered(lookup.template(template_id), contact_id))
     data = {"subject": parts.subject, "preheader": parts.preheader, "text": parts.text, "html": parts.html}
 
     def show() -> None:
@@ -114,7 +112,7 @@ def preview(template_id: int, contact_id: int, as_json: bool) -> None:
 @with_database
 def check(template_id: int, limit: int, as_json: bool) -> None:
     """Render a template for eligible contacts and say for whom it fails. Exit 1 if it fails for any."""
-    template = _template(template_id)
+    template = lookup.template(template_id)
     ids = eligible(template, limit, 0)
     compiled = compile_template(template)
     failures = []
@@ -142,7 +140,7 @@ def rerender(template_id: int, as_json: bool) -> None:
     """Render what waits with this template anew; slots that were planned for it are planned anew, too."""
     from pipeline.render_message import rerender as run
 
-    _template(template_id)
+    lookup.template(template_id)
     with database.transaction():
         done, errors = run(template_id)
         record_action(who(), "rerender", f"template {template_id}", database.now())
@@ -166,10 +164,8 @@ def send_test(template_id: int, to: str, account_id: int, contact_id: int) -> No
     from pipeline.smtp_client import Connections
     from pipeline.smtp_reply import Verdict
 
-    account = SmtpAccount.get_or_none((SmtpAccount.id == account_id) & SmtpAccount.removed_at.is_null())
-    if account is None:
-        raise Refused(f"there is no account {account_id}")
-    parts = _rendered(_template(template_id), contact_id)
+    account = lookup.account(account_id)
+    parts = _rendered(lookup.template(template_id), contact_id)
     sender = sender_of(account)
     message_id = f"<{secrets.token_hex(16)}@{sender.address.rpartition('@')[2]}>"
     words = message.Rendered(fields.email(to), "", parts.subject, parts.text, parts.html, parts.preheader, message_id)
@@ -188,19 +184,9 @@ def send_test(template_id: int, to: str, account_id: int, contact_id: int) -> No
     click.echo(f"accepted by {account.host}: {result.reply.text}")
 
 
-def _template(template_id: int) -> EmailTemplate:
-    template = EmailTemplate.get_or_none(EmailTemplate.id == template_id)
-    if template is None:
-        raise Refused(f"there is no template {template_id}")
-    return template
-
-
 def _rendered(template: EmailTemplate, contact_id: int) -> Parts:
-    query = Contact.select(Contact, Website).join(Website, peewee.JOIN.LEFT_OUTER)
-    contact: Any = query.where((Contact.id == contact_id) & Contact.forgotten_at.is_null()).first()
-    if contact is None:
-        raise Refused(f"there is no contact {contact_id}")
-    return render(compile_template(template), contact, contact.website if contact.website_id else None)
+    contact = lookup.contact(contact_id)
+    return render(compile_template(template), contact, contact.website)
 
 
 def _with_names(parts: Parts) -> Parts:

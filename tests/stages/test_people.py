@@ -9,7 +9,7 @@ from models.control import record_action
 from models.dead_letter import file_deliveries, file_message
 from models.suppression import suppress, suppressed_among
 from pipeline import people
-from pipeline.hold import NotThereError
+from pipeline.lookup import NotThereError
 from tests.builders import a_contact, a_delivery, an_account
 
 pytestmark = pytest.mark.usefixtures("any_database")
