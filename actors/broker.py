@@ -1,38 +1,41 @@
-"""The broker: RabbitMQ with confirms, safe acknowledgements and the delay ladder, or Dramatiq's in-process one.
+"""The broker: RabbitMQ with confirms and the delay ladder, or Dramatiq's in-process one.
 
-Both have one more method than Dramatiq's, `send(message, delay, backoff)`, so that nobody else knows which it is.
-Trouble: what can't be published raises; what can't be decoded becomes a dead letter and is acknowledged.
+Both have a few methods more than Dramatiq's, above all `send(message, delay, backoff)`, so that hardly anybody else
+knows which it is. Trouble: what can't be published raises; a consumer that finds RabbitMQ away waits, and says so.
 """
 
 from __future__ import annotations
 
 import logging
+import threading
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import pika
 import pika.exceptions
-from dramatiq import Message, MessageProxy, Middleware
-from dramatiq.brokers.rabbitmq import MAX_ENQUEUE_ATTEMPTS, RabbitmqBroker, _RabbitmqConsumer, _RabbitmqMessage
+from dramatiq import Consumer, Message, Middleware
+from dramatiq.brokers.rabbitmq import MAX_ENQUEUE_ATTEMPTS, RabbitmqBroker
 from dramatiq.brokers.stub import StubBroker
 from dramatiq.errors import ConnectionClosed
 from pika.adapters.blocking_connection import BlockingChannel
 
-from models import database
-from models.dead_letter import file_messages
+from models import DeadLetter
 from pipeline.logs import log
 
-from . import topology
-from .intake import UnacceptableError, UnknownActorError, decode
+from . import dead_letters, topology
+from .consumer import AWAY, QuorumConsumer
+from .dead_letters import InStep
+from .waiting import PutBackError, patiently
 
 #: Seconds a publisher waits while RabbitMQ blocks it (memory or disk alarm) before it counts as away.
 BLOCKED_TIMEOUT = 30
-#: Seconds a message for an actor of a newer version is held back.
-HOLD_BACK = 60.0
+
+#: RabbitMQ is there and takes nothing now: it blocks publishers, or the queue is full. Trying at once is of no use.
+_HELD_BACK = (pika.exceptions.ConnectionBlockedTimeout, pika.exceptions.NackError)
 
 # What pika logs on its own, several lines for each failed connection, its exceptions say too.
 logging.getLogger("pika").setLevel(logging.CRITICAL)
-
-_AWAY = (pika.exceptions.AMQPConnectionError, pika.exceptions.AMQPChannelError)
 
 
 class MemoryBroker(StubBroker):
@@ -44,6 +47,14 @@ class MemoryBroker(StubBroker):
     def counts(self) -> dict[str, int]:
         """Nothing is to be seen of another process's queues."""
         return {}
+
+    def show(self, letters: Iterable[DeadLetter]) -> None:
+        """There is no page on which dead letters could be shown."""
+
+    def keep_in_step(self, *, thorough: bool = True) -> InStep:
+        """Nor anything that could differ from the rows."""
+        del thorough
+        return InStep()
 
     def send(self, message: Message[Any], *, delay: float = 0, backoff: int | None = None) -> None:
         """Put a message on its queue, to arrive after `delay` or `backoff` seconds."""
@@ -61,11 +72,36 @@ class QuorumBroker(RabbitmqBroker):
             parameters.blocked_connection_timeout = BLOCKED_TIMEOUT
         self.unit_ms = unit_ms
         self.declared = False
+        self._coming_back = threading.Lock()
 
     @property
-    def consumer_class(self) -> type[QuorumConsumer]:
-        """The consumer that trusts no envelope and no stale channel."""
-        return QuorumConsumer
+    def vhost(self) -> str:
+        """The vhost of the URL (of its first one)."""
+        first = self.parameters[0] if isinstance(self.parameters, list) else self.parameters
+        return str(first.virtual_host)
+
+    def consume(self, queue_name: str, prefetch: int = 1, timeout: int = 5000) -> Consumer:
+        """Return a consumer of a queue; while RabbitMQ is away, wait for it and say so.
+
+        Raises:
+            ConnectionClosed: the process stops.
+        """
+
+        def connect() -> Consumer:
+            self.declare_queue(queue_name, ensure=True)
+            try:
+                return QuorumConsumer(self, queue_name, prefetch, timeout)
+            except (ConnectionClosed, OSError) as error:
+                # Perhaps the server has lost the queue.
+                self.declared = False
+                raise ConnectionClosed(error) from None
+
+        # One waits for all: the others' consumers would only say the same.
+        with self._coming_back:
+            try:
+                return patiently(connect)
+            except PutBackError:
+                raise ConnectionClosed(RuntimeError("it was not there when the worker stopped")) from None
 
     def declare_queue(self, queue_name: str, *, ensure: bool = False) -> None:
         """Make a queue known to the workers, without a delay queue beside it; `ensure`: declare the server's
@@ -79,10 +115,18 @@ class QuorumBroker(RabbitmqBroker):
             self.declare_topology()
 
     def declare_topology(self) -> None:
-        """Declare all queues and exchanges on the server; what is there stays as it is. Raises ConnectionClosed."""
+        """Declare all queues and exchanges on the server; what is there stays as it is.
+
+        Raises:
+            ConnectionClosed: RabbitMQ is away.
+            MismatchError: something is there, and is different.
+        """
         try:
             topology.declare(self.channel, self.unit_ms)
-        except _AWAY as error:
+        except topology.MismatchError:
+            del self.channel
+            raise
+        except AWAY as error:
             del self.connection
             raise ConnectionClosed(error) from None
         self.declared = True
@@ -90,6 +134,42 @@ class QuorumBroker(RabbitmqBroker):
     def counts(self) -> dict[str, int]:
         """Return how many messages are ready in each queue."""
         return topology.counts(self.channel)
+
+    def show(self, letters: Iterable[DeadLetter]) -> None:
+        """Put copies of dead letters on their queue; where that can't be done now, the sweep does it."""
+        try:
+            for letter in letters:
+                self.publish(topology.DEAD_EXCHANGE, "", *dead_letters.copy_of(letter))
+        except (ConnectionClosed, topology.MismatchError) as error:
+            log.info("a dead letter's copy is left to the sweep", reason=str(error)[:300])
+
+    def keep_in_step(self, *, thorough: bool = True) -> InStep:
+        """Bring the copies of dead letters to what the rows say; see `dead_letters`. Raises ConnectionClosed."""
+        with self.own_channel() as channel:
+            return dead_letters.keep_in_step(channel, thorough=thorough)
+
+    def get_queue_message_counts(self, queue_name: str) -> tuple[int, int, int]:
+        """Return the messages of a queue (Dramatiq's entry; its delay queue and dead-letter queue are not there)."""
+        return self.counts()[queue_name], 0, 0
+
+    def flush(self, queue_name: str) -> None:
+        """Drop the messages of a queue (Dramatiq's entry)."""
+        self.channel.queue_purge(queue_name)
+
+    @contextmanager
+    def own_channel(self) -> Iterator[BlockingChannel]:
+        """Yield a channel with confirms on a connection of its own, which the block may spoil.
+
+        Raises:
+            ConnectionClosed: RabbitMQ is away.
+        """
+        try:
+            with pika.BlockingConnection(self.parameters) as connection:
+                channel = connection.channel()
+                channel.confirm_delivery()
+                yield channel
+        except AWAY as error:
+            raise ConnectionClosed(error) from None
 
     def enqueue(self, message: Message[Any], *, delay: int | None = None) -> Message[Any]:
         """Publish a message (Dramatiq's entry); `delay` in milliseconds goes through the ladder."""
@@ -117,90 +197,27 @@ class QuorumBroker(RabbitmqBroker):
         self.publish(*target, message.encode(), message.message_id)
         self.emit_after("enqueue", message, delay)
 
-    def publish(self, exchange: str, routing_key: str, body: bytes, message_id: str | None) -> None:
+    def publish(
+        self,
+        exchange: str,
+        routing_key: str,
+        body: bytes,
+        message_id: str | None,
+        headers: dict[str, Any] | None = None,
+    ) -> None:
         """Publish bytes and wait for the confirm; raises ConnectionClosed if it does not come."""
         for attempt in range(1, MAX_ENQUEUE_ATTEMPTS + 1):
             try:
                 if not self.declared:
                     self.declare_topology()
                 self.channel.basic_publish(
-                    exchange,
-                    routing_key,
-                    body,
-                    pika.BasicProperties(delivery_mode=2, content_type="application/json", message_id=message_id),
-                    mandatory=True,
+                    exchange, routing_key, body, topology.persistent(message_id, headers), mandatory=True
                 )
                 return
-            except (*_AWAY, ConnectionClosed) as error:
+            except (*AWAY, ConnectionClosed) as error:
                 # A connection that has idled for long is found dead only now, and an unroutable message says that the
                 # server has lost the topology; a new connection declares it again.
                 del self.connection
                 self.declared = False
-                if attempt == MAX_ENQUEUE_ATTEMPTS or isinstance(error, pika.exceptions.ConnectionBlockedTimeout):
+                if attempt == MAX_ENQUEUE_ATTEMPTS or isinstance(error, _HELD_BACK):
                     raise ConnectionClosed(error) from None
-
-
-class _ChannelMessage(_RabbitmqMessage):
-    """A message that knows the channel it came from, and whether it is to be left unacknowledged."""
-
-    def __init__(self, redelivered: bool, tag: int, message: Message[Any], channel: BlockingChannel) -> None:
-        super().__init__(redelivered, tag, message)
-        self.channel = channel
-        self.put_back = False
-
-
-class QuorumConsumer(_RabbitmqConsumer):
-    """Takes messages off a queue; remembers the channel each came from, and believes nothing that is in them."""
-
-    def __next__(self) -> MessageProxy | None:
-        """Return the next good message, or None after a while without one."""
-        try:
-            method, properties, body = next(self.iterator)
-        except (AssertionError, *_AWAY) as error:
-            self.broker.declared = False
-            raise ConnectionClosed(error) from None
-        if method is None:
-            return None
-        message = self._decode(body, properties.message_id)
-        if message is None:
-            self.channel.basic_ack(method.delivery_tag)
-            return None
-        proxy = _ChannelMessage(method.redelivered, method.delivery_tag, message, self.channel)
-        self.known_tags.add(method.delivery_tag)
-        return proxy
-
-    def ack(self, message: MessageProxy) -> None:
-        """Acknowledge on the channel the message came from; on any other, its tag is another message's."""
-        if message.channel is not self.channel:
-            log.info("stale acknowledgement dropped", queue=self.queue_name, message_id=message.message_id)
-        elif not message.put_back:
-            # A message put back stays unacknowledged: RabbitMQ gives it to another worker when this one has gone.
-            super().ack(message)
-
-    #: There is nothing to reject: a fault has its dead letter by the time it comes here.
-    nack = ack
-
-    def _decode(self, body: bytes, message_id: str | None) -> Message[Any] | None:
-        try:
-            decoded = decode(self.queue_name, body, message_id)
-        except UnacceptableError as error:
-            self._dead_letter({str(error): body}, message_id)
-            return None
-        except UnknownActorError as error:
-            log.warning("held back for a newer version", queue=self.queue_name, actor=str(error))
-            self.broker.publish(*topology.delayed(self.queue_name, HOLD_BACK, self.broker.unit_ms), body, message_id)
-            return None
-        if decoded.refused:
-            self._dead_letter({refused.reason: refused.body for refused in decoded.refused}, message_id)
-        return decoded.message
-
-    def _dead_letter(self, bodies: dict[str, bytes], message_id: str | None) -> None:
-        try:
-            with database.connection():
-                file_messages(self.queue_name, bodies, database.now(), message_id=message_id)
-        except Exception as error:
-            if not database.is_trouble_outside(error):
-                raise
-            # Unacknowledged: it comes again when the consumer restarts.
-            raise ConnectionClosed(error) from None
-        log.warning("dead letter", queue=self.queue_name, parts=len(bodies))

@@ -7,8 +7,8 @@ has no way to its queues: it does stage 1 itself and commits, and sets `wake_at`
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterable, Sequence
-from typing import Any
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, cast
 
 import dramatiq
 
@@ -17,9 +17,14 @@ from models.control import wake_by
 from pipeline import select_contacts
 from pipeline.flow import MAX_IDS, TRIGGER, Handoff, Stage, chunks
 
-from . import running
-from .broker import MemoryBroker
+from . import running, topology, topology_migration
+from .broker import MemoryBroker, QuorumBroker
+from .dead_letters import InStep
 from .intake import UnacceptableError, decode, encode
+from .topology_migration import Step
+
+#: Whom the definitions are for where no server is named: docker-compose.yml's.
+SERVER_VERSION, VHOST = (4, 0), "/slowpost"
 
 
 def enter(contact_ids: Sequence[int], *, template_id: int | None = None, priority: int | None = None) -> list[str]:
@@ -39,26 +44,26 @@ def enter(contact_ids: Sequence[int], *, template_id: int | None = None, priorit
                 select_contacts.run(chunk, source=source, template_id=template_id, priority=priority)
         else:
             message = encode(Stage.INTAKE, chunk, source, **options)
-            broker: Any = dramatiq.get_broker()
-            broker.send(message)
+            _broker().send(message)
         sources.append(source)
     if sources and _beside_embedded():
         hand_over([TRIGGER])
     return sources
 
 
-def put_back(queue: str, body: bytes) -> None:
+def put_back(queue: str | None, body: bytes) -> None:
     """Put a dead letter's message back on its queue, as a new message.
 
     Raises:
-        UnacceptableError: it is as bad as it was.
+        UnacceptableError: it is as bad as it was, or no stage took it.
     """
+    if queue not in tuple(Stage):
+        raise UnacceptableError("nobody knows which stage it was for; discard it, or publish it anew onto intake")
     decoded = decode(queue, body, None)
     if decoded.message is None:
         raise UnacceptableError(decoded.refused[0].reason)
     if not _beside_embedded():
-        broker: Any = dramatiq.get_broker()
-        broker.send(decoded.message)
+        _broker().send(decoded.message)
         return
     with database.connection():
         select_contacts.run(decoded.message.args[0], **decoded.message.kwargs)
@@ -78,20 +83,62 @@ def hand_over(handoffs: Iterable[Handoff]) -> None:
 
 
 def declare_topology() -> None:
-    """Declare all queues and exchanges on the server. Raises ConnectionClosed."""
-    broker: Any = dramatiq.get_broker()
+    """Declare all queues and exchanges on the server. Raises ConnectionClosed, MismatchError."""
+    broker = _broker()
     broker.declare_topology()
     broker.close()
 
 
+def definitions(server_version: tuple[int, ...] | None = None, vhost: str | None = None) -> dict[str, Any]:
+    """Return all queues and exchanges as RabbitMQ's definitions.
+
+    Args:
+        server_version: e.g. (4, 1); None: what the server of BROKER_URL says, with memory:// SERVER_VERSION.
+        vhost: None: that of BROKER_URL, with memory:// VHOST.
+
+    Raises:
+        ConnectionClosed: the server is to be asked, and is away.
+    """
+    broker = _broker()
+    if isinstance(broker, QuorumBroker):
+        vhost = broker.vhost if vhost is None else vhost
+        if server_version is None:
+            with broker.own_channel() as channel:
+                server_version = topology.version_of(channel)
+    return topology.definitions(server_version or SERVER_VERSION, VHOST if vhost is None else vhost)
+
+
+def differences() -> list[str]:
+    """Return what is different on the server from this version's topology. Raises ConnectionClosed."""
+    broker = _broker()
+    assert isinstance(broker, QuorumBroker)
+    return topology_migration.differences(broker.own_channel, broker.unit_ms)
+
+
+def migrate() -> Iterator[Step]:
+    """Bring the server's queues to this version's topology; see `topology_migration`."""
+    broker = _broker()
+    assert isinstance(broker, QuorumBroker)
+    return topology_migration.migrate(broker.own_channel, broker.unit_ms)
+
+
+def keep_in_step(*, thorough: bool = True) -> InStep:
+    """Bring the queue of dead letters to what their rows say. Raises ConnectionClosed."""
+    return _broker().keep_in_step(thorough=thorough)
+
+
 def queue_counts() -> dict[str, int]:
     """Return how many messages are ready in each queue; nothing with the embedded broker."""
-    broker: Any = dramatiq.get_broker()
+    broker = _broker()
     try:
         return dict(broker.counts())
     finally:
         broker.close()
 
 
+def _broker() -> MemoryBroker | QuorumBroker:
+    return cast(MemoryBroker | QuorumBroker, dramatiq.get_broker())
+
+
 def _beside_embedded() -> bool:
-    return isinstance(dramatiq.get_broker(), MemoryBroker) and not running.works_here()
+    return isinstance(_broker(), MemoryBroker) and not running.works_here()

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import uuid
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeGuard
 
 from dramatiq import Message
 
@@ -19,6 +19,8 @@ from pipeline.flow import Stage
 #: Bytes of a body, and ids in it.
 MAX_BODY = 1024 * 1024
 MAX_IDS_IN_MESSAGE = 10_000
+#: Bytes of a message id (AMQP 0-9-1 4.2.5.3, short strings).
+MAX_TEXT = 255
 #: What an id's column (PostgreSQL `integer`) can hold.
 MAX_ID = 2**31 - 1
 
@@ -57,19 +59,22 @@ class Refused:
     reason: str
 
 
-def decode(queue: str, body: bytes, message_id: str | None) -> Decoded:
+def decode(queue: str, body: bytes, message_id: str | bytes | None) -> Decoded:
     """Return what a body from `queue` asks for.
 
     Args:
         queue: the queue it came from.
         body: JSON, as the README's section on `intake` lists, or an envelope.
         message_id: the AMQP message id: the source id by which a repeat is known; without one, each message is a new
-            one.
+            one. Bytes: it was no UTF-8.
 
     Raises:
         UnacceptableError: anything else.
         UnknownActorError: an envelope on an inner queue, well-formed, for an actor unknown here.
     """
+    source = message_id if is_text(message_id) else None
+    if message_id and source is None:
+        raise UnacceptableError("the AMQP message_id is no text of 1 to 255 bytes")
     if len(body) > MAX_BODY:
         raise UnacceptableError(f"the body has {len(body)} bytes, allowed are {MAX_BODY}")
     try:
@@ -78,10 +83,18 @@ def decode(queue: str, body: bytes, message_id: str | None) -> Decoded:
         raise UnacceptableError("the body is not JSON") from None
     stage = Stage(queue)
     if isinstance(content, dict) and "actor_name" in content:
-        return _envelope(stage, content, message_id)
+        return _envelope(stage, content, source)
     if stage is not Stage.INTAKE:
         raise UnacceptableError("the body is no envelope of a stage's message")
-    return _plain(content, message_id or str(uuid.uuid4()))
+    return _plain(content, source or str(uuid.uuid4()))
+
+
+def is_text(value: Any) -> TypeGuard[str]:
+    """Tell whether `value` is text that AMQP and both databases can keep: short, no NUL, no half of a character."""
+    try:
+        return isinstance(value, str) and 0 < len(value.encode()) <= MAX_TEXT and "\0" not in value
+    except UnicodeEncodeError:
+        return False
 
 
 def encode(stage: Stage, ids: list[int], message_id: str | None = None, **options: Any) -> Message[Any]:
@@ -108,7 +121,7 @@ def _envelope(stage: Stage, content: dict[str, Any], message_id: str | None) -> 
         raise UnacceptableError(
             f"the envelope is for queue {_shown(content.get('queue_name'))}, it came from '{stage}'"
         )
-    if not isinstance(args, list) or not isinstance(kwargs, dict) or not isinstance(own_id, str) or not own_id:
+    if not isinstance(args, list) or not isinstance(kwargs, dict) or not is_text(own_id):
         raise UnacceptableError("the envelope's args, kwargs or message_id is missing or of a wrong type")
     if content["actor_name"] != ACTOR_OF[stage]:
         if stage is Stage.INTAKE or not isinstance(content["actor_name"], str):
@@ -124,7 +137,7 @@ def _envelope(stage: Stage, content: dict[str, Any], message_id: str | None) -> 
 
 def _options_of_envelope(stage: Stage, kwargs: dict[str, Any]) -> dict[str, Any]:
     allowed = {"slot_token"} if stage is Stage.DELIVER else set()
-    if set(kwargs) != allowed or not all(isinstance(v, str) for v in kwargs.values()):
+    if set(kwargs) != allowed or not all(map(is_text, kwargs.values())):
         raise UnacceptableError(f"the envelope's kwargs must be {', '.join(allowed) or 'empty'}")
     return kwargs
 

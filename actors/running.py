@@ -2,8 +2,7 @@
 
 `stage_actor` makes an actor of a function from ids to handoffs. Around it: a database connection for the message,
 faults isolated by `pipeline.faults`, and the handoffs published. Database or broker away: the message stays
-unacknowledged while the worker waits and says what for. A worker that is told to stop meanwhile puts the message
-back.
+unacknowledged while the worker waits (`waiting`).
 """
 
 from __future__ import annotations
@@ -11,26 +10,21 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
-from typing import Any, TypeVar
+from typing import Any
 
 import dramatiq
 from dramatiq import Middleware
-from dramatiq.errors import BrokerConnectionError
 
-from models import database
+from models import DeadLetter, database
 from pipeline import faults, logs
+from pipeline.faults import connected
 from pipeline.flow import Handoff, Stage
 
+from . import waiting
 from .intake import encode
-
-T = TypeVar("T")
+from .waiting import patiently
 
 _working = threading.Event()
-_stopping = threading.Event()
-
-
-class PutBackError(Exception):
-    """The worker stops while it waits; the message is to be given to another."""
 
 
 class WorkerState(Middleware):
@@ -43,12 +37,15 @@ class WorkerState(Middleware):
     def before_worker_boot(self, *_: Any) -> None:
         """Dramatiq's hook: a worker begins."""
         _working.set()
-        _stopping.clear()
 
     def before_worker_shutdown(self, *_: Any) -> None:
         """Dramatiq's hook: the worker begins to stop."""
         _working.clear()
-        _stopping.set()
+        waiting.stop()
+
+    def after_worker_shutdown(self, *_: Any) -> None:
+        """Dramatiq's hook: the worker has stopped."""
+        waiting.begin()
 
     def after_process_message(
         self,
@@ -78,9 +75,9 @@ def stage_actor(stage: Stage, give_up: Callable[[int, Exception], None]) -> Call
 
     def decorate(run: Callable[..., list[Handoff]]) -> Any:
         def act(ids: Sequence[int], **options: Any) -> None:
-            handoffs = patiently(lambda: faults.isolated(partial(run, **options), ids, give_up))
+            handoffs = patiently(connected(lambda: faults.isolated(partial(run, **options), ids, give_up)))
             for handoff in handoffs:
-                patiently(partial(publish, [handoff]))
+                patiently(connected(partial(publish, [handoff])))
 
         return dramatiq.actor(actor_name=run.__name__, queue_name=stage.value)(act)
 
@@ -102,19 +99,7 @@ def publish(handoffs: Iterable[Handoff]) -> None:
         broker.send(encode(handoff.stage, list(handoff.ids), **options), delay=max(0.0, delay), backoff=handoff.backoff)
 
 
-def patiently(do: Callable[[], T]) -> T:
-    """Do something with a database connection; where database or broker are away, wait and do it again.
-
-    Raises:
-        PutBackError: the worker was told to stop meanwhile.
-    """
-    return faults.patiently(do, is_outside=_is_trouble_outside, pause=_pause)
-
-
-def _is_trouble_outside(error: BaseException) -> bool:
-    return isinstance(error, BrokerConnectionError) or faults.is_trouble_outside(error)
-
-
-def _pause(seconds: float) -> None:
-    if _stopping.wait(seconds):
-        raise PutBackError
+def show_dead_letters(which: Any) -> None:
+    """Let the management page show the open dead letters among `which` (a condition on their rows)."""
+    broker: Any = dramatiq.get_broker()
+    broker.show(DeadLetter.select().where(which & DeadLetter.resolved_at.is_null()))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from models import DeadLetter
 from pipeline import (
     check_duplicates as stage_2,
 )
@@ -25,7 +26,7 @@ from pipeline import (
 from pipeline.faults import give_up_contact, give_up_delivery, give_up_trigger
 from pipeline.flow import Handoff, Stage
 
-from .running import stage_actor
+from .running import show_dead_letters, stage_actor
 
 
 @stage_actor(Stage.INTAKE, give_up_contact)
@@ -33,7 +34,9 @@ def select_contacts(
     contact_ids: Sequence[int], *, source: str, template_id: int | None = None, priority: int | None = None
 ) -> list[Handoff]:
     """Contact ids become deliveries."""
-    return stage_1.run(contact_ids, source=source, template_id=template_id, priority=priority)
+    handoffs = stage_1.run(contact_ids, source=source, template_id=template_id, priority=priority)
+    show_dead_letters(DeadLetter.message_id == source)
+    return handoffs
 
 
 @stage_actor(Stage.DEDUPE, give_up_delivery)
@@ -63,4 +66,6 @@ def deliver_message(delivery_ids: Sequence[int], *, slot_token: str) -> list[Han
 @stage_actor(Stage.RECORD, give_up_delivery)
 def record_outcome(delivery_ids: Sequence[int]) -> list[Handoff]:
     """What came of it is counted, and the next reservation triggered."""
-    return stage_6.run(delivery_ids)
+    handoffs = stage_6.run(delivery_ids)
+    show_dead_letters(DeadLetter.delivery.in_(delivery_ids))
+    return handoffs

@@ -9,12 +9,16 @@ nothing is held by a worker.
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+import pika
 from pika.adapters.blocking_connection import BlockingChannel
+from pika.exceptions import ChannelClosedByBroker
 
+from pipeline.faults import TroubleOutsideError
 from pipeline.flow import Stage
 from pipeline.settings import settings
 
@@ -29,6 +33,24 @@ LEVELS = 18
 UNIT_MS = 1000
 
 _WORDS = ".".join("*" * LEVELS)
+#: AMQP 0-9-1 1.2, reply codes.
+_PRECONDITION_FAILED = 406
+
+#: What RabbitMQ says of something that is there with other arguments.
+_INEQUIVALENT = re.compile(
+    r"inequivalent arg '(?P<argument>.+?)' for (?P<kind>queue|exchange) '(?P<name>.+?)'.*?"
+    r"received (the value )?(?P<wanted>none|'.*?').* current is (the value )?(?P<found>none|'.*?')( of type|$)"
+)
+
+
+class MismatchError(TroubleOutsideError):
+    """A queue or an exchange is on the server with another argument; the message says which, and what to do."""
+
+    def __init__(self, said: str) -> None:
+        found = _INEQUIVALENT.search(said)
+        what = "{kind} '{name}' has {argument} {found}, Slowpost's has {wanted}".format(**found.groupdict()) if found else said
+        super().__init__(f"{what}: stop the workers and run `slowpost topology migrate`, which keeps its messages")
+        self.what = what
 
 
 def retry_queue(backoff: int) -> str:
@@ -125,16 +147,79 @@ def _key(level: int, bit: str) -> str:
 
 
 def declare(channel: BlockingChannel, unit_ms: int = UNIT_MS) -> None:
-    """Declare everything; what is there already stays as it is."""
+    """Declare everything; what is there already stays as it is.
+
+    Raises:
+        MismatchError: something is there, and is different.
+    """
     wanted = topology(version_of(channel), unit_ms)
-    for name, kind in wanted.exchanges.items():
-        channel.exchange_declare(name, kind, durable=True)
-    for queue in wanted.queues:
-        channel.queue_declare(queue.name, durable=True, arguments=dict(queue.arguments))
-        for exchange, key in queue.bindings:
-            channel.queue_bind(queue.name, exchange, key)
-    for source, destination, key in wanted.exchange_bindings:
-        channel.exchange_bind(destination, source, key)
+    try:
+        for name in wanted.exchanges:
+            declare_exchange(channel, wanted, name)
+        for queue in wanted.queues:
+            declare_queue(channel, queue)
+        for source, destination, key in wanted.exchange_bindings:
+            channel.exchange_bind(destination, source, key)
+    except ChannelClosedByBroker as error:
+        raise_mismatch(error)
+        raise
+
+
+def declare_exchange(channel: BlockingChannel, wanted: Topology, name: str) -> None:
+    """Declare one exchange."""
+    channel.exchange_declare(name, wanted.exchanges[name], durable=True)
+
+
+def declare_queue(channel: BlockingChannel, queue: Queue) -> None:
+    """Declare one queue and bind it."""
+    channel.queue_declare(queue.name, durable=True, arguments=dict(queue.arguments))
+    for exchange, key in queue.bindings:
+        channel.queue_bind(queue.name, exchange, key)
+
+
+def raise_mismatch(error: ChannelClosedByBroker) -> None:
+    """Raise MismatchError if that is what RabbitMQ closed the channel for (AMQP 0-9-1 precondition-failed)."""
+    if error.reply_code == _PRECONDITION_FAILED:
+        raise MismatchError(error.reply_text) from None
+
+
+def persistent(message_id: str | None, headers: Mapping[str, Any] | None = None) -> pika.BasicProperties:
+    """Return the properties of a message that survives a restart of the server.
+
+    They are always made anew: RabbitMQ can take a message that is published with its `x-death` header for one that
+    goes round in a circle, and drops it (rabbitmq.com/docs/dlx#automatic-dead-letter-cycles).
+    """
+    return pika.BasicProperties(
+        delivery_mode=2, content_type="application/json", message_id=message_id, headers=dict(headers or {}) or None
+    )
+
+
+def definitions(server_version: tuple[int, ...], vhost: str) -> dict[str, Any]:
+    """Return everything as RabbitMQ's definitions, for those who keep their server's in a file
+    (rabbitmq.com/docs/definitions).
+    """
+    wanted = topology(server_version)
+    bindings = [
+        _binding(vhost, exchange, queue.name, "queue", key)
+        for queue in wanted.queues
+        for exchange, key in queue.bindings
+    ]
+    bindings += [_binding(vhost, above, below, "exchange", key) for above, below, key in wanted.exchange_bindings]
+    common = {"vhost": vhost, "durable": True, "auto_delete": False}
+    return {
+        "vhosts": [{"name": vhost}],
+        "exchanges": [
+            {"name": name, "type": kind, "internal": False, "arguments": {}} | common
+            for name, kind in wanted.exchanges.items()
+        ],
+        "queues": [{"name": q.name, "arguments": dict(q.arguments)} | common for q in wanted.queues],
+        "bindings": bindings,
+    }
+
+
+def _binding(vhost: str, source: str, destination: str, kind: str, key: str) -> dict[str, Any]:
+    ends = {"source": source, "vhost": vhost, "destination": destination, "destination_type": kind}
+    return ends | {"routing_key": key, "arguments": {}}
 
 
 def counts(channel: BlockingChannel) -> dict[str, int]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Mapping
 from enum import StrEnum
+from typing import Any
 
 import peewee
 
@@ -57,41 +58,36 @@ DeadLetter.add_index(
 )
 
 
-def file_message(queue: str, body: bytes, reason: str, at: dt.datetime, *, message_id: str | None = None) -> None:
+def file_message(
+    queue: str | None, body: bytes, reason: str, at: dt.datetime, *, message_id: str | None = None
+) -> list[DeadLetter]:
     """Keep a message that can't be processed; see `file_messages`."""
-    file_messages(queue, {reason: body}, at, message_id=message_id)
+    return file_messages(queue, {reason: body}, at, message_id=message_id)
 
 
-def file_messages(queue: str, bodies: Mapping[str, bytes], at: dt.datetime, *, message_id: str | None = None) -> None:
-    """Keep messages, or parts of one, that can't be processed; what is there already is not kept twice.
+def file_messages(
+    queue: str | None, bodies: Mapping[str, bytes], at: dt.datetime, *, message_id: str | None = None
+) -> list[DeadLetter]:
+    """Keep messages, or parts of one, that can't be processed, and return them; what is there already is not kept
+    twice.
 
     Args:
-        queue: where they were; a replay puts them back there.
+        queue: where they were; a replay puts them back there. None: nobody knows.
         bodies: what is wrong with each, for a person → the body that asks for that part alone.
         at: UTC time.
         message_id: the AMQP message id, by which a redelivery is told from a second message.
     """
-    rows = [
-        {
-            "kind": DeadLetterKind.MESSAGE,
-            "queue": queue,
-            "body": body,
-            "reason": reason,
-            "message_id": message_id,
-            "created_at": at,
-        }
-        for reason, body in bodies.items()
-    ]
-    if rows:
-        DeadLetter.insert_many(rows).on_conflict(action="nothing").execute()
+    common = {"kind": DeadLetterKind.MESSAGE, "queue": queue, "message_id": message_id, "created_at": at}
+    return _file([common | {"body": body, "reason": reason} for reason, body in bodies.items()])
 
 
 def file_deliveries(reasons: dict[int, tuple[str, str]], at: dt.datetime) -> None:
     """Keep deliveries that were given up: id → (reason, detail). To be called in the transaction that gives up."""
-    if not reasons:
-        return
-    rows = [
-        {"kind": DeadLetterKind.DELIVERY, "delivery": i, "reason": reason, "detail": detail, "created_at": at}
-        for i, (reason, detail) in reasons.items()
-    ]
-    DeadLetter.insert_many(rows).on_conflict(action="nothing").execute()
+    common = {"kind": DeadLetterKind.DELIVERY, "created_at": at}
+    _file([common | {"delivery": i, "reason": reason, "detail": detail} for i, (reason, detail) in reasons.items()])
+
+
+def _file(rows: list[dict[str, Any]]) -> list[DeadLetter]:
+    if not rows:
+        return []
+    return list(DeadLetter.insert_many(rows).on_conflict(action="nothing").returning(DeadLetter).execute())

@@ -18,7 +18,7 @@ from models.delivery import move, of_ids
 from . import claim as claims
 from . import logs, outcome
 from .claim import Claim, Refusal
-from .faults import patiently
+from .faults import connected, patiently
 from .flow import TRIGGER, Handoff, Stage
 from .identity import endpoint_of, sender_of, unsubscribe
 from .message import Envelope, MessageRefusedError, Rendered, build
@@ -132,7 +132,7 @@ def _send_dot(transaction: Transaction, claim: Claim) -> tuple[list[Handoff], bo
         transaction.abandon()
         return outcome.settle_unsent(claim, f"the dot was not sent within {claims.DOT_WITHIN:g} s of its claim"), True
     result = transaction.finish()
-    handoffs = patiently(lambda: outcome.settle(claim, result))
+    handoffs = patiently(connected(lambda: outcome.settle(claim, result)))
     return handoffs, result.verdict in _ENDS_LIST
 
 

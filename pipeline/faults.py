@@ -33,37 +33,60 @@ class TroubleOutsideError(Exception):
     """Something a stage needs is not as it should be and a person must mend it; the worker waits and says so."""
 
 
-def is_trouble_outside(error: BaseException) -> bool:
-    """Tell whether `error` is the state of the surroundings, which uses up nobody's tries."""
-    return isinstance(error, TroubleOutsideError) or database.is_trouble_outside(error)
+def what_is_away(error: BaseException) -> str | None:
+    """Return what `error` waits for where it is the state of the surroundings, which uses up nobody's tries; else
+    None.
+    """
+    if isinstance(error, TroubleOutsideError):
+        return "a person"
+    return "the database" if database.is_trouble_outside(error) else None
+
+
+def connected(do: Callable[[], T]) -> Callable[[], T]:
+    """Give a function a database connection; where the server behind it may have gone, it is thrown away."""
+
+    def run() -> T:
+        try:
+            with database.connection():
+                return do()
+        except Exception as error:
+            if what_is_away(error):
+                database.discard_connection()
+            raise
+
+    return run
 
 
 def patiently(
     do: Callable[[], T],
     *,
-    is_outside: Callable[[BaseException], bool] = is_trouble_outside,
+    away: Callable[[BaseException], str | None] = what_is_away,
     pause: Callable[[float], object] = time.sleep,
 ) -> T:
-    """Do something with a database connection, as often as it takes: where its surroundings are away, wait and say so.
+    """Do something as often as it takes: where its surroundings are away, wait and say what for.
 
     As it stands, for what must not be forgotten, such as the outcome of a mail that is out: a worker that is stopped
     meanwhile leaves that delivery in doubt, and nothing else could be true of it.
 
     Args:
         do: what to do.
-        is_outside: which errors are the state of the surroundings; all others are raised.
+        away: what an error waits for; where that is None, the error is raised.
         pause: waits so many seconds; what it raises ends the waiting.
     """
-    wait = FIRST_WAIT
+    wait, since = FIRST_WAIT, time.monotonic()
+    what = None
     while True:
         try:
-            with database.connection():
-                return do()
+            done = do()
         except Exception as error:
-            if not is_outside(error):
+            what = away(error)
+            if what is None:
                 raise
-            log.warning("waiting", seconds=wait, reason=f"{_name(error)}: {str(error).strip()}"[:300])
-            database.discard_connection()
+            log.warning("waiting", what=what, seconds=wait, reason=f"{_name(error)}: {str(error).strip()}"[:300])
+        else:
+            if what is not None:
+                log.info("going on", what=what, waited=round(time.monotonic() - since, 1))
+            return done
         pause(wait)
         wait = min(wait * 2, LONGEST_WAIT)
 
@@ -79,7 +102,7 @@ def isolated(run: Run, ids: Sequence[int], give_up: Callable[[int, Exception], N
         try:
             return run(ids)
         except Exception as error:
-            if is_trouble_outside(error):
+            if what_is_away(error):
                 raise
             # Without the error's text, in which a database may quote an address; the dead letter keeps it.
             where = [f"{f.filename}:{f.lineno} {f.name}" for f in traceback.extract_tb(error.__traceback__)]

@@ -38,7 +38,7 @@ def run(_ids: Sequence[int] = ()) -> list[Handoff]:
     try:
         return _run()
     except Exception as error:
-        if faults.is_trouble_outside(error) or not _give_up_what_cannot_be_judged():
+        if faults.what_is_away(error) or not _give_up_what_cannot_be_judged():
             raise
         return _run()
 

@@ -11,7 +11,8 @@ from typing import Any
 from apscheduler.schedulers.background import BackgroundScheduler
 from apscheduler.triggers.cron import CronTrigger
 
-from actors.running import PutBackError, patiently
+from actors.waiting import PutBackError, patiently
+from pipeline.faults import connected
 from pipeline.logs import log
 from pipeline.settings import settings
 
@@ -43,7 +44,7 @@ def publish() -> None:
 def _job(run: Callable[[], Any]) -> Callable[[], None]:
     def job() -> None:
         try:
-            patiently(run)
+            patiently(connected(run))
         except PutBackError:
             log.info("stopped before it could run", job=run.__module__)
         except Exception:

@@ -1,14 +1,26 @@
-"""Every minute: put back on the route what the broker lost, and mark what is in doubt."""
+"""Every minute: put back on the route what the broker lost, mark what is in doubt, keep the dead letters' copies."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from actors import entry
+from actors.dead_letters import InStep
+from models import database
 from pipeline import sweep
 from pipeline.flow import Handoff
 
 
-def run() -> list[Handoff]:
-    """Sweep once; return what was put back."""
+@dataclass(frozen=True)
+class Swept:
+    """What was put back, and what was done about dead letters on RabbitMQ."""
+
+    handoffs: list[Handoff]
+    dead_letters: InStep
+
+
+def run() -> Swept:
+    """Sweep once; on the hour, compare each dead letter and not only how many there are."""
     handoffs = sweep.run()
     entry.hand_over(handoffs)
-    return handoffs
+    return Swept(handoffs, entry.keep_in_step(thorough=database.now().minute == 0))

@@ -1,7 +1,7 @@
 """Long-running processes: `run` (workers and schedule in one), `worker` and `scheduler`.
 
-Reads: the settings. Trouble: SIGTERM and SIGINT end a process after the SMTP dialogues it is in; database or broker
-away at the start: it waits and says so.
+Reads: the settings. Trouble: SIGTERM and SIGINT end a process after the SMTP dialogues it is in; database or RabbitMQ
+away, at the start or later: it waits and says what for.
 """
 
 from __future__ import annotations
@@ -12,18 +12,20 @@ import signal
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from types import FrameType
 
 import dramatiq
 
-from actors import running
-from models import Delivery, State, database
+from actors import entry, running, waiting
+from actors.waiting import PutBackError, patiently
+from models import Delivery, State, database, schema
 from models.control import control
 from pipeline import sweep
 from pipeline.deliver_message import connections
+from pipeline.faults import connected
 from pipeline.flow import TRIGGER, Handoff, Stage, hand_on
 from pipeline.logs import log
 from pipeline.settings import settings
@@ -48,17 +50,29 @@ def run(threads: int = THREADS, stop: threading.Event | None = None) -> None:
         AlreadyRunningError: another one runs on the same SQLite file.
     """
     stop = stop or stop_at_signals()
-    with _alone(database.sqlite_file()), working(threads) as seen:
-        scheduler = make_scheduler()
-        scheduler.start()
-        log.info("running", database=_kind(settings().database_url), broker=_kind(settings().broker_url))
-        try:
-            while not stop.wait(LOOK_EVERY):
-                if settings().is_embedded:
-                    seen = running.patiently(partial(_look, seen))
-        finally:
-            scheduler.shutdown()
-    log.info("stopped")
+    with _stopping_well():
+        wait_for_servers()
+        with _alone(database.sqlite_file()), working(threads) as seen:
+            scheduler = make_scheduler()
+            scheduler.start()
+            log.info("running", database=_kind(settings().database_url), broker=_kind(settings().broker_url))
+            try:
+                while not stop.wait(LOOK_EVERY):
+                    if settings().is_embedded:
+                        seen = patiently(connected(partial(_look, seen)))
+            finally:
+                scheduler.shutdown()
+
+
+def wait_for_servers() -> None:
+    """Wait until database and RabbitMQ are there, and say so; declare the queues.
+
+    Raises:
+        NotMigratedError: the tables are not of this version.
+        PutBackError: the process is told to stop meanwhile.
+    """
+    patiently(connected(schema.check_migrated))
+    patiently(entry.declare_topology)
 
 
 @contextmanager
@@ -69,12 +83,12 @@ def working(threads: int = THREADS) -> Iterator[int]:
     """
     broker = dramatiq.get_broker()
     worker = dramatiq.Worker(broker, worker_threads=threads, worker_timeout=WORKER_TIMEOUT_MS)
-    last = running.patiently(_last_delivery)
-    handoffs = running.patiently(sweep.refill) if settings().is_embedded else [TRIGGER]
+    last = patiently(connected(_last_delivery))
+    handoffs = patiently(connected(sweep.refill)) if settings().is_embedded else [TRIGGER]
     worker.start()
     try:
         for handoff in handoffs:
-            running.patiently(partial(running.publish, [handoff]))
+            patiently(connected(partial(running.publish, [handoff])))
         yield last
     finally:
         worker.stop()
@@ -85,15 +99,22 @@ def working(threads: int = THREADS) -> Iterator[int]:
 def schedule(stop: threading.Event | None = None) -> None:
     """Run the schedule alone until SIGTERM, SIGINT or `stop`."""
     stop = stop or stop_at_signals()
-    scheduler = make_scheduler()
-    scheduler.start()
-    log.info("scheduling", jobs=[job.name for job in scheduler.get_jobs()])
-    stop.wait()
-    scheduler.shutdown()
+    with _stopping_well():
+        wait_for_servers()
+        scheduler = make_scheduler()
+        scheduler.start()
+        log.info("scheduling", jobs=[job.name for job in scheduler.get_jobs()])
+        stop.wait()
+        scheduler.shutdown()
 
 
 def become_worker(processes: int, threads: int, queues: list[str]) -> None:
-    """Replace this process by Dramatiq's own command, which starts and watches worker processes."""
+    """Replace this process by Dramatiq's own command, which starts and watches worker processes.
+
+    Raises:
+        NotMigratedError: the tables are not of this version.
+    """
+    wait_for_servers()
     command = [sys.executable, "-m", "dramatiq", "actors", "--processes", str(processes), "--threads", str(threads)]
     if queues:
         command += ["--queues", *queues]
@@ -101,15 +122,25 @@ def become_worker(processes: int, threads: int, queues: list[str]) -> None:
 
 
 def stop_at_signals() -> threading.Event:
-    """Return an event that SIGTERM and SIGINT set."""
+    """Return an event that SIGTERM and SIGINT set; they also end all waiting for a server."""
     stop = threading.Event()
+    waiting.begin()
 
     def ask(_number: int, _frame: FrameType | None) -> None:
         stop.set()
+        waiting.stop()
 
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, ask)
     return stop
+
+
+@contextmanager
+def _stopping_well() -> Iterator[None]:
+    """Let a process that is told to stop while it waits end as any other."""
+    with suppress(PutBackError):
+        yield
+    log.info("stopped")
 
 
 @contextmanager

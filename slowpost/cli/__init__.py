@@ -31,6 +31,7 @@ COMMANDS: Mapping[str, tuple[str, str, str]] = {
     "dead": ("dead", "dead", "What was given up, until you decide."),
     "in-doubt": ("doubt", "in_doubt", "Mails of which nobody can know whether they went out."),
     "sweep": ("schedule", "sweep", "Put back on the route what was lost."),
+    "topology": ("topology", "topology", "RabbitMQ's queues and exchanges as definitions; migrate them."),
     "check-health": ("schedule", "check_health", "Switch off accounts that have gone bad."),
 }
 

@@ -18,6 +18,7 @@ from .shared import (
     hand_over,
     import_options,
     reason,
+    remove_copies,
     run_import,
     show_table,
     who,
@@ -80,4 +81,5 @@ def forget(contact_id: int, reason: str) -> None:
     """
     people.forget(contact_id, who(), reason)
     hand_over([TRIGGER])
+    remove_copies()
     click.echo(f"contact {contact_id}: forgotten")

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import click
 
 from models import DeadLetter, DeadLetterKind
 from pipeline import decisions
+from pipeline.decisions import DecisionRefusedError
+from pipeline.lookup import NotThereError
 
-from .shared import ID, Refused, as_json, emit, hand_over, reason, show_table, who, with_database
+from .shared import ID, Refused, as_json, emit, hand_over, reason, remove_copies, show_table, who, with_database
 
 
 @click.group()
@@ -58,33 +62,53 @@ def show(letter_id: int, as_json: bool) -> None:
 
 
 @dead.command()
-@click.argument("letter_id", type=ID)
+@click.argument("letter_ids", type=ID, nargs=-1, required=True, metavar="LETTER_ID...")
 @reason
 @with_database
-def replay(letter_id: int, reason: str) -> None:
+def replay(letter_ids: tuple[int, ...], reason: str) -> None:
     """Put it back: a message on its queue, a delivery to `ready` with its attempts at 0.
 
     Refused where the person must not be mailed now (suppressed, contacted recently, in flight).
     """
+    _decide_each(letter_ids, partial(_replay, reason), "replayed")
+
+
+def _replay(reason: str, letter_id: int) -> None:
+    from actors import entry
+    from actors.intake import UnacceptableError
+
     letter = decisions.open_letter(letter_id)
     if letter.kind == DeadLetterKind.MESSAGE:
-        from actors import entry
-        from actors.intake import UnacceptableError
-
         try:
             entry.put_back(letter.queue, bytes(letter.body))
         except UnacceptableError as error:
-            raise Refused(f"dead letter {letter_id}: {error}") from None
+            raise DecisionRefusedError(str(error)) from None
     handoffs, _ = decisions.replay(letter_id, who(), reason)
     hand_over(handoffs)
-    click.echo(f"dead letter {letter_id}: replayed")
 
 
 @dead.command()
-@click.argument("letter_id", type=ID)
+@click.argument("letter_ids", type=ID, nargs=-1, required=True, metavar="LETTER_ID...")
 @reason
 @with_database
-def discard(letter_id: int, reason: str) -> None:
+def discard(letter_ids: tuple[int, ...], reason: str) -> None:
     """Close it; what was given up stays given up."""
-    decisions.discard(letter_id, who(), reason)
-    click.echo(f"dead letter {letter_id}: discarded")
+    _decide_each(letter_ids, lambda letter_id: decisions.discard(letter_id, who(), reason), "discarded")
+
+
+def _decide_each(letter_ids: Sequence[int], decide: Callable[[int], None], done: str) -> None:
+    """Decide about each letter; a refusal holds up none of the others, and makes the exit code 1."""
+    refused = 0
+    for letter_id in letter_ids:
+        try:
+            decide(letter_id)
+        except (DecisionRefusedError, NotThereError) as error:
+            if len(letter_ids) == 1:
+                raise
+            click.echo(f"dead letter {letter_id}: {error}", err=True)
+            refused += 1
+        else:
+            click.echo(f"dead letter {letter_id}: {done}")
+    remove_copies()
+    if refused:
+        raise Refused(f"{refused} of {len(letter_ids)} refused")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import asdict
 
 import click
 
@@ -13,17 +14,19 @@ from .shared import as_json, emit, with_database
 @as_json
 @with_database
 def sweep(as_json: bool) -> None:
-    """Put back on the route what the broker lost, and mark what is in doubt. Cron runs it every minute."""
+    """Put back on the route what the broker lost, mark what is in doubt, and keep RabbitMQ's queue `dead-letter` as
+    `slowpost dead list` has it. Cron runs it every minute.
+    """
     from schedules import sweep as job
 
+    swept = job.run()
     counts: Counter[str] = Counter()
-    for handoff in job.run():
+    for handoff in swept.handoffs:
         counts[str(handoff.stage)] += max(1, len(handoff.ids))
-    emit(
-        dict(counts),
-        as_json,
-        lambda: click.echo(", ".join(f"{number} to {stage}" for stage, number in counts.items()) or "nothing to do"),
-    )
+    copies = asdict(swept.dead_letters)
+    words = [f"{number} to {stage}" for stage, number in counts.items()]
+    words += [f"dead letters {what}: {number}" for what, number in copies.items() if number]
+    emit(dict(counts) | {"dead_letters": copies}, as_json, lambda: click.echo(", ".join(words) or "nothing to do"))
 
 
 @click.command("check-health")

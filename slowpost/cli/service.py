@@ -10,7 +10,7 @@ from models import database, schema
 from pipeline import logs
 from pipeline.settings import settings
 
-from .shared import Refused, as_json, emit, open_database, with_database
+from .shared import Refused, as_json, emit, open_database
 
 
 @click.command()
@@ -48,16 +48,15 @@ def demo(contacts: int, folder: Path) -> None:
 
 @click.command()
 @click.option("--threads", default=8, show_default=True, type=click.IntRange(1, 64), help="Worker threads.")
-@with_database
 def run(threads: int) -> None:
     """Run workers and schedule in one process, until SIGTERM or Ctrl-C.
 
     The embedded default needs nothing else; with RabbitMQ it is one worker among others.
     """
+    open_database()
     from slowpost import service
 
     logs.configure()
-    database.db.close()
     try:
         service.run(threads)
     except service.AlreadyRunningError as error:
@@ -78,17 +77,18 @@ def worker(processes: int, threads: int, queues: str) -> None:
         raise click.BadParameter(f"{unknown[0]!r} is none of {', '.join(Stage)}", param_hint="--queues")
     if settings().is_embedded:
         raise Refused("with BROKER_URL=memory:// the queues are inside one process: use `slowpost run`")
+    open_database()
     from slowpost import service
 
+    logs.configure()
     service.become_worker(processes, threads, wanted)
 
 
 @click.command()
-@with_database
 def scheduler() -> None:
     """Run the schedule (batch publisher, sweep, health check), where there is no cron."""
+    open_database()
     from slowpost import service
 
     logs.configure()
-    database.db.close()
     service.schedule()

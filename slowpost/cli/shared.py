@@ -98,6 +98,20 @@ def hand_over(handoffs: Sequence[Any]) -> None:
         entry.hand_over(handoffs)
 
 
+def remove_copies() -> None:
+    """Take the copies of closed dead letters off RabbitMQ's queue `dead-letter`; if it is away, the sweep does it."""
+    from dramatiq.errors import ConnectionClosed
+
+    from actors import entry
+
+    try:
+        entry.keep_in_step()
+    except ConnectionClosed as error:
+        click.echo(
+            f"RabbitMQ is away, the next sweep takes the copy off its queue dead-letter: {_shown(error)}", err=True
+        )
+
+
 def who() -> str:
     """Return who acts, as the operating system knows them."""
     try:

@@ -10,8 +10,8 @@ from typing import Any
 import dramatiq
 import pytest
 
-import actors.broker
-from actors import running, topology
+import actors.consumer
+from actors import running, topology, waiting
 from actors.broker import QuorumBroker
 from actors.intake import encode
 from models import DeadLetter
@@ -63,7 +63,7 @@ def test_bad_bodies_become_dead_letters_and_the_good_ones_between_them_go_on(
 def test_a_message_for_a_newer_version_is_held_back_and_comes_again(
     broker: QuorumBroker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(actors.broker, "HOLD_BACK", 0.1)
+    monkeypatch.setattr(actors.consumer, "HOLD_BACK", 0.1)
     body = json.dumps(json.loads(encode(Stage.DEDUPE, [1]).encode()) | {"actor_name": "check_consent"}).encode()
     put(broker, "dedupe", body)
     put(broker, "dedupe", encode(Stage.DEDUPE, [2]).encode())
@@ -90,7 +90,7 @@ def test_an_acknowledgement_of_a_lost_channel_acknowledges_nothing_else(broker: 
 def test_a_message_that_was_put_back_is_given_to_another_worker(broker: QuorumBroker) -> None:
     put(broker, "dedupe", encode(Stage.DEDUPE, [1]).encode())
     consumer, (message,) = consumed(broker, "dedupe", 1)
-    running.WorkerState().after_process_message(broker, message, exception=running.PutBackError())
+    running.WorkerState().after_process_message(broker, message, exception=waiting.PutBackError())
     consumer.ack(message)
     consumer.close()
     until_counted(broker, "dedupe", 1)
@@ -110,20 +110,20 @@ def test_a_stage_whose_handoff_can_not_be_published_waits_and_publishes_it_then(
         publish(*args)
 
     monkeypatch.setattr(broker, "publish", refuse_twice)
-    running.patiently(lambda: running.publish([Handoff(Stage.RENDER, [1])]))
+    waiting.patiently(lambda: running.publish([Handoff(Stage.RENDER, [1])]))
     assert broker.counts()["render"] == 1
 
 
 def test_a_worker_that_is_told_to_stop_while_it_waits_puts_the_message_back(monkeypatch: pytest.MonkeyPatch) -> None:
     stopping = threading.Event()
-    monkeypatch.setattr(running, "_stopping", stopping)
+    monkeypatch.setattr(waiting, "_stopping", stopping)
     stopping.set()
 
     def away() -> None:
         raise dramatiq.errors.ConnectionClosed(RuntimeError("away"))
 
-    with pytest.raises(running.PutBackError):
-        running.patiently(away)
+    with pytest.raises(waiting.PutBackError):
+        waiting.patiently(away)
 
 
 def test_the_queue_for_a_persons_eyes_is_there(broker: QuorumBroker, configure: Callable[..., None]) -> None:

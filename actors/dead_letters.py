@@ -1,0 +1,138 @@
+"""The queue `dead-letter`: a copy of each open dead letter, for the management page. The rows are the truth.
+
+A copy's payload is the message that was given up (its first bytes), or the delivery's id; its headers say which row it
+shows and why. `keep_in_step` compares queue and rows: it files what RabbitMQ itself has dead-lettered, adds copies
+that are missing, and removes those whose row is not open any more. Trouble: RabbitMQ away raises, and the next sweep
+does it; two at once: the second leaves it to the first.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import pika
+from pika.adapters.blocking_connection import BlockingChannel
+from pika.exceptions import ChannelClosedByBroker
+
+from models import DeadLetter, DeadLetterKind, database
+from models.dead_letter import file_message
+from pipeline.logs import log
+
+from . import topology
+from .intake import is_text
+
+#: Header of a copy: the id of its row.
+ROW = "dead-letter"
+#: Bytes of a message that its copy shows; `slowpost dead show` has all of it.
+MAX_SHOWN = 4096
+#: Messages that are compared at once; what is beyond them is compared when these are decided.
+MAX_COMPARED = 50_000
+#: Seconds without another message after which there is none.
+SILENCE = 5
+#: A younger row without a copy has one on its way.
+ON_ITS_WAY = dt.timedelta(seconds=10)
+
+#: AMQP 0-9-1 1.2, reply codes.
+_ACCESS_REFUSED = 403
+
+
+@dataclass(frozen=True)
+class InStep:
+    """What was done: messages of RabbitMQ's own that were filed, copies that were added and removed."""
+
+    filed: int = 0
+    added: int = 0
+    removed: int = 0
+
+
+def copy_of(letter: DeadLetter) -> tuple[bytes, str, dict[str, Any]]:
+    """Return payload, message id and headers of a letter's copy."""
+    headers: dict[str, Any] = {ROW: letter.id, "reason": letter.reason, "since": f"{letter.created_at:%FT%TZ}"}
+    if letter.kind == DeadLetterKind.DELIVERY:
+        body = json.dumps({"delivery_id": letter.delivery_id}).encode()
+    else:
+        body = bytes(letter.body)
+        headers |= {"queue": letter.queue, "bytes": len(body)}
+    return body[:MAX_SHOWN], f"{ROW}-{letter.id}", headers
+
+
+def keep_in_step(channel: BlockingChannel, *, thorough: bool = True) -> InStep:
+    """Bring the queue to what the rows say.
+
+    Args:
+        channel: with confirms; its connection ends afterwards, which gives back what stays in the queue.
+        thorough: compare each message, not only how many there are.
+    """
+    there = channel.queue_declare(topology.DEAD_LETTER_QUEUE, passive=True).method.message_count
+    if there == _open().count() and not (thorough and there):
+        return InStep()
+    copies: dict[int, list[int]] = {}
+    filed: list[DeadLetter] = []
+    try:
+        for tag, properties, body in _messages(channel, min(there, MAX_COMPARED)):
+            row = (properties.headers or {}).get(ROW)
+            if isinstance(row, int):
+                copies.setdefault(row, []).append(tag)
+            else:
+                filed += _file(properties, body)
+                channel.basic_ack(tag)
+    except ChannelClosedByBroker as error:
+        if error.reply_code != _ACCESS_REFUSED:
+            raise
+        log.info("another process compares the dead letters")
+        return InStep()
+    # Read after the messages, so that no copy is older than what is known of its row.
+    is_open = {row for (row,) in _open().select(DeadLetter.id).tuples()}
+    superfluous = [tag for row, tags in copies.items() for tag in (tags[1:] if row in is_open else tags)]
+    for tag in superfluous:
+        channel.basic_ack(tag)
+    missing = []
+    if there <= MAX_COMPARED:
+        old = _open().where(DeadLetter.created_at < database.now() - ON_ITS_WAY).order_by(DeadLetter.id)
+        missing = [letter for letter in old if letter.id not in copies]
+    for letter in (*filed, *missing):
+        body, message_id, headers = copy_of(letter)
+        properties = topology.persistent(message_id, headers)
+        channel.basic_publish(topology.DEAD_EXCHANGE, "", body, properties, mandatory=True)
+    return InStep(len(filed), len(filed) + len(missing), len(superfluous))
+
+
+def _messages(channel: BlockingChannel, number: int) -> Iterator[tuple[int, pika.BasicProperties, bytes]]:
+    """Yield the next `number` messages, or as many as there are, and let nobody else compare meanwhile."""
+    channel.basic_qos(prefetch_count=MAX_COMPARED)
+    if not number:
+        return
+    for method, properties, body in channel.consume(
+        topology.DEAD_LETTER_QUEUE, exclusive=True, inactivity_timeout=SILENCE
+    ):
+        if method is None:
+            return
+        yield method.delivery_tag, properties, body
+        number -= 1
+        if not number:
+            return
+
+
+def _file(properties: pika.BasicProperties, body: bytes) -> list[DeadLetter]:
+    """Keep a message that is no copy: RabbitMQ has put it there, or somebody by hand."""
+    headers = properties.headers or {}
+    queue, why = headers.get("x-first-death-queue"), headers.get("x-first-death-reason")
+    if not (is_text(queue) and is_text(why)):
+        queue, reason = None, f"somebody put it on the queue {topology.DEAD_LETTER_QUEUE}"
+    elif why == "delivery_limit":
+        reason = (
+            f"it came back to '{queue}' more often than RabbitMQ allows: each time a worker died over it, or went away"
+        )
+    else:
+        reason = f"RabbitMQ took it off '{queue}': {why}"
+    message_id = properties.message_id if is_text(properties.message_id) else None
+    log.warning("dead letter of RabbitMQ's", queue=queue)
+    return file_message(queue, body, reason, database.now(), message_id=message_id)
+
+
+def _open() -> Any:
+    return DeadLetter.select().where(DeadLetter.resolved_at.is_null())

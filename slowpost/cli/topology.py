@@ -1,0 +1,83 @@
+"""`topology` and `topology migrate`."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import click
+
+from pipeline.settings import settings
+
+from .shared import Refused, as_json, emit
+
+
+class _Version(click.ParamType):
+    name = "version"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[int, ...]:
+        if not re.fullmatch(r"\d{1,3}\.\d{1,3}(\.\d{1,3})?", value):
+            self.fail(f"{value!r} is no version of RabbitMQ, such as 4.1 or 3.10.8", param, ctx)
+        return tuple(int(part) for part in value.split(".")[:2])
+
+
+@click.group(invoke_without_command=True)
+@click.option("--output", type=click.Path(dir_okay=False, path_type=Path), help="A file instead of stdout.")
+@click.option("--for-version", type=_Version(), help="RabbitMQ's version (default: BROKER_URL's server is asked; 4.0).")
+@click.option("--vhost", help="The vhost it is for (default: BROKER_URL's; /slowpost).")
+@click.pass_context
+def topology(ctx: click.Context, output: Path | None, for_version: tuple[int, ...] | None, vhost: str | None) -> None:
+    """Print all queues and exchanges as RabbitMQ's definitions (JSON), for `rabbitmqctl import_definitions` or the
+    management page.
+
+    `slowpost init` and the workers declare the same: definitions are for those who keep a server's in a file.
+    """
+    if ctx.invoked_subcommand is not None:
+        return
+    import json
+
+    from actors import entry
+
+    text = json.dumps(entry.definitions(for_version, vhost), indent=2) + "\n"
+    if output is None:
+        click.echo(text, nl=False)
+    else:
+        output.write_text(text)
+
+
+@topology.command()
+@click.option("--dry-run", is_flag=True, help="Only say what is different.")
+@as_json
+def migrate(dry_run: bool, as_json: bool) -> None:
+    """Bring a server whose queues have other arguments to this version; their messages move over.
+
+    Stop the workers first, and whatever else publishes: RabbitMQ can only delete a queue and make it anew. Messages of
+    delay and retry queues begin their wait in that queue again. A run that is cut off is finished by the next.
+    """
+    from actors import entry
+    from actors.topology_migration import MigrationRefusedError, Step
+
+    if settings().is_embedded:
+        raise Refused("with BROKER_URL=memory:// there is no server whose queues could differ")
+    steps: list[dict[str, Any]] = []
+
+    def done(step: Step) -> None:
+        steps.append({"difference": step.what, "moved": step.moved})
+        if not as_json:
+            click.echo(f"{step.what}: made anew, {step.moved} messages moved over")
+
+    try:
+        if dry_run:
+            steps = [{"difference": what} for what in entry.differences()]
+            if not as_json:
+                click.echo("\n".join(step["difference"] for step in steps) or "nothing is different")
+        else:
+            for step in entry.migrate():
+                done(step)
+            if not steps and not as_json:
+                click.echo("nothing is different")
+    except MigrationRefusedError as error:
+        raise Refused(str(error)) from None
+    if as_json:
+        emit(steps, as_json, lambda: None)
