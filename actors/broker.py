@@ -18,7 +18,7 @@ from dramatiq import Consumer, Message, Middleware
 from dramatiq.brokers.rabbitmq import MAX_ENQUEUE_ATTEMPTS, RabbitmqBroker
 from dramatiq.brokers.stub import StubBroker
 from dramatiq.errors import ConnectionClosed
-from pika.adapters.blocking_connection import BlockingChannel
+from pika.adapters.blocking_connection import BlockingConnection
 
 from models import DeadLetter
 from pipeline.logs import log
@@ -91,10 +91,10 @@ class QuorumBroker(RabbitmqBroker):
             self.declare_queue(queue_name, ensure=True)
             try:
                 return QuorumConsumer(self, queue_name, prefetch, timeout)
-            except (ConnectionClosed, OSError) as error:
+            except ConnectionClosed:
                 # Perhaps the server has lost the queue.
                 self.declared = False
-                raise ConnectionClosed(error) from None
+                raise
 
         # One waits for all: the others' consumers would only say the same.
         with self._coming_back:
@@ -145,8 +145,8 @@ class QuorumBroker(RabbitmqBroker):
 
     def keep_in_step(self, *, thorough: bool = True) -> InStep:
         """Bring the copies of dead letters to what the rows say; see `dead_letters`. Raises ConnectionClosed."""
-        with self.own_channel() as channel:
-            return dead_letters.keep_in_step(channel, thorough=thorough)
+        with self.own_connection() as connection:
+            return dead_letters.keep_in_step(connection, thorough=thorough)
 
     def get_queue_message_counts(self, queue_name: str) -> tuple[int, int, int]:
         """Return the messages of a queue (Dramatiq's entry; its delay queue and dead-letter queue are not there)."""
@@ -157,17 +157,15 @@ class QuorumBroker(RabbitmqBroker):
         self.channel.queue_purge(queue_name)
 
     @contextmanager
-    def own_channel(self) -> Iterator[BlockingChannel]:
-        """Yield a channel with confirms on a connection of its own, which the block may spoil.
+    def own_connection(self) -> Iterator[BlockingConnection]:
+        """Yield a connection for the block alone, which may spoil its channels.
 
         Raises:
-            ConnectionClosed: RabbitMQ is away.
+            ConnectionClosed: RabbitMQ is away, or goes away.
         """
         try:
             with pika.BlockingConnection(self.parameters) as connection:
-                channel = connection.channel()
-                channel.confirm_delivery()
-                yield channel
+                yield connection
         except AWAY as error:
             raise ConnectionClosed(error) from None
 

@@ -7,6 +7,7 @@ ConnectionClosed, and the message comes again.
 from __future__ import annotations
 
 import struct
+from contextlib import suppress
 from typing import Any
 
 import pika.data
@@ -57,6 +58,28 @@ class _ChannelMessage(_RabbitmqMessage):
 
 class QuorumConsumer(_RabbitmqConsumer):
     """Consumer of one queue, with a connection of its own."""
+
+    def __init__(self, *args: Any) -> None:
+        """Begin to consume. Raises ConnectionClosed."""
+        self.connection: Any = None
+        try:
+            super().__init__(*args)
+        except (ConnectionClosed, OSError) as error:
+            self._disconnect()
+            raise ConnectionClosed(error) from None
+
+    def close(self) -> None:
+        """Close the connection. Raises ConnectionClosed if it was closed already."""
+        try:
+            super().close()
+        finally:
+            self._disconnect()
+
+    def _disconnect(self) -> None:
+        """Close the connection where Dramatiq leaves it open: when the channel is closed already."""
+        if self.connection is not None and self.connection.is_open:
+            with suppress(*AWAY):
+                self.connection.close()
 
     def __next__(self) -> MessageProxy | None:
         """Return the next good message, or None after a while without one."""

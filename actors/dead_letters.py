@@ -15,8 +15,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import pika
-from pika.adapters.blocking_connection import BlockingChannel
-from pika.exceptions import ChannelClosedByBroker
+from pika.adapters.blocking_connection import BlockingChannel, BlockingConnection
 
 from models import DeadLetter, DeadLetterKind, database
 from models.dead_letter import file_message
@@ -35,9 +34,6 @@ MAX_COMPARED = 50_000
 SILENCE = 5
 #: A younger row without a copy has one on its way.
 ON_ITS_WAY = dt.timedelta(seconds=10)
-
-#: AMQP 0-9-1 1.2, reply codes.
-_ACCESS_REFUSED = 403
 
 
 @dataclass(frozen=True)
@@ -60,31 +56,30 @@ def copy_of(letter: DeadLetter) -> tuple[bytes, str, dict[str, Any]]:
     return body[:MAX_SHOWN], f"{ROW}-{letter.id}", headers
 
 
-def keep_in_step(channel: BlockingChannel, *, thorough: bool = True) -> InStep:
+def keep_in_step(connection: BlockingConnection, *, thorough: bool = True) -> InStep:
     """Bring the queue to what the rows say.
 
     Args:
-        channel: with confirms; its connection ends afterwards, which gives back what stays in the queue.
+        connection: nobody else's; it ends afterwards, which gives back what stays in the queue.
         thorough: compare each message, not only how many there are.
     """
+    channel = connection.channel()
+    channel.confirm_delivery()
     there = channel.queue_declare(topology.DEAD_LETTER_QUEUE, passive=True).method.message_count
     if there == _open().count() and not (thorough and there):
         return InStep()
-    copies: dict[int, list[int]] = {}
-    filed: list[DeadLetter] = []
-    try:
-        for tag, properties, body in _messages(channel, min(there, MAX_COMPARED)):
-            row = (properties.headers or {}).get(ROW)
-            if isinstance(row, int):
-                copies.setdefault(row, []).append(tag)
-            else:
-                filed += _file(properties, body)
-                channel.basic_ack(tag)
-    except ChannelClosedByBroker as error:
-        if error.reply_code != _ACCESS_REFUSED:
-            raise
+    if not topology.hold(channel, "dead-letter-comparison"):
         log.info("another process compares the dead letters")
         return InStep()
+    copies: dict[int, list[int]] = {}
+    filed: list[DeadLetter] = []
+    for tag, properties, body in _messages(channel, min(there, MAX_COMPARED)):
+        row = (properties.headers or {}).get(ROW)
+        if isinstance(row, int):
+            copies.setdefault(row, []).append(tag)
+        else:
+            filed += _file(properties, body)
+            channel.basic_ack(tag)
     # Read after the messages, so that no copy is older than what is known of its row.
     is_open = {row for (row,) in _open().select(DeadLetter.id).tuples()}
     superfluous = [tag for row, tags in copies.items() for tag in (tags[1:] if row in is_open else tags)]
@@ -92,8 +87,9 @@ def keep_in_step(channel: BlockingChannel, *, thorough: bool = True) -> InStep:
         channel.basic_ack(tag)
     missing = []
     if there <= MAX_COMPARED:
+        shown = copies.keys() | {letter.id for letter in filed}
         old = _open().where(DeadLetter.created_at < database.now() - ON_ITS_WAY).order_by(DeadLetter.id)
-        missing = [letter for letter in old if letter.id not in copies]
+        missing = [letter for letter in old if letter.id not in shown]
     for letter in (*filed, *missing):
         body, message_id, headers = copy_of(letter)
         properties = topology.persistent(message_id, headers)
@@ -102,13 +98,11 @@ def keep_in_step(channel: BlockingChannel, *, thorough: bool = True) -> InStep:
 
 
 def _messages(channel: BlockingChannel, number: int) -> Iterator[tuple[int, pika.BasicProperties, bytes]]:
-    """Yield the next `number` messages, or as many as there are, and let nobody else compare meanwhile."""
-    channel.basic_qos(prefetch_count=MAX_COMPARED)
+    """Yield the next `number` messages, or as many as there are."""
     if not number:
         return
-    for method, properties, body in channel.consume(
-        topology.DEAD_LETTER_QUEUE, exclusive=True, inactivity_timeout=SILENCE
-    ):
+    channel.basic_qos(prefetch_count=MAX_COMPARED)
+    for method, properties, body in channel.consume(topology.DEAD_LETTER_QUEUE, inactivity_timeout=SILENCE):
         if method is None:
             return
         yield method.delivery_tag, properties, body

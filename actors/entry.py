@@ -103,8 +103,8 @@ def definitions(server_version: tuple[int, ...] | None = None, vhost: str | None
     if isinstance(broker, QuorumBroker):
         vhost = broker.vhost if vhost is None else vhost
         if server_version is None:
-            with broker.own_channel() as channel:
-                server_version = topology.version_of(channel)
+            with broker.own_connection() as connection:
+                server_version = topology.version_of(connection)
     return topology.definitions(server_version or SERVER_VERSION, VHOST if vhost is None else vhost)
 
 
@@ -112,14 +112,21 @@ def differences() -> list[str]:
     """Return what is different on the server from this version's topology. Raises ConnectionClosed."""
     broker = _broker()
     assert isinstance(broker, QuorumBroker)
-    return topology_migration.differences(broker.own_channel, broker.unit_ms)
+    with broker.own_connection() as connection:
+        return topology_migration.differences(connection, broker.unit_ms)
 
 
 def migrate() -> Iterator[Step]:
-    """Bring the server's queues to this version's topology; see `topology_migration`."""
+    """Bring the server's queues to this version's topology, and yield each step; see `topology_migration`.
+
+    Raises:
+        MigrationRefusedError: it can't be done now.
+        ConnectionClosed: RabbitMQ is away; run it again.
+    """
     broker = _broker()
     assert isinstance(broker, QuorumBroker)
-    return topology_migration.migrate(broker.own_channel, broker.unit_ms)
+    with broker.own_connection() as connection:
+        yield from topology_migration.migrate(connection, broker.unit_ms)
 
 
 def keep_in_step(*, thorough: bool = True) -> InStep:

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import pika
-from pika.adapters.blocking_connection import BlockingChannel
+from pika.adapters.blocking_connection import BlockingChannel, BlockingConnection
 from pika.exceptions import ChannelClosedByBroker
 
 from pipeline.faults import TroubleOutsideError
@@ -34,7 +34,7 @@ UNIT_MS = 1000
 
 _WORDS = ".".join("*" * LEVELS)
 #: AMQP 0-9-1 1.2, reply codes.
-_PRECONDITION_FAILED = 406
+_RESOURCE_LOCKED, _PRECONDITION_FAILED = 405, 406
 
 #: What RabbitMQ says of something that is there with other arguments.
 _INEQUIVALENT = re.compile(
@@ -48,7 +48,11 @@ class MismatchError(TroubleOutsideError):
 
     def __init__(self, said: str) -> None:
         found = _INEQUIVALENT.search(said)
-        what = "{kind} '{name}' has {argument} {found}, Slowpost's has {wanted}".format(**found.groupdict()) if found else said
+        what = (
+            "{kind} '{name}' has {argument} {found}, Slowpost's has {wanted}".format(**found.groupdict())
+            if found
+            else said
+        )
         super().__init__(f"{what}: stop the workers and run `slowpost topology migrate`, which keeps its messages")
         self.what = what
 
@@ -152,7 +156,7 @@ def declare(channel: BlockingChannel, unit_ms: int = UNIT_MS) -> None:
     Raises:
         MismatchError: something is there, and is different.
     """
-    wanted = topology(version_of(channel), unit_ms)
+    wanted = topology(version_of(channel.connection), unit_ms)
     try:
         for name in wanted.exchanges:
             declare_exchange(channel, wanted, name)
@@ -181,6 +185,19 @@ def raise_mismatch(error: ChannelClosedByBroker) -> None:
     """Raise MismatchError if that is what RabbitMQ closed the channel for (AMQP 0-9-1 precondition-failed)."""
     if error.reply_code == _PRECONDITION_FAILED:
         raise MismatchError(error.reply_text) from None
+
+
+def hold(channel: BlockingChannel, lock: str) -> bool:
+    """Take what one connection at a time can have, until it ends: an exclusive queue. Tell whether that went well; if
+    not, the channel is closed. (Exclusive consumers would be the same, but quorum queues don't keep others out.)
+    """
+    try:
+        channel.queue_declare(lock, exclusive=True)
+    except ChannelClosedByBroker as error:
+        if error.reply_code != _RESOURCE_LOCKED:
+            raise
+        return False
+    return True
 
 
 def persistent(message_id: str | None, headers: Mapping[str, Any] | None = None) -> pika.BasicProperties:
@@ -229,13 +246,13 @@ def counts(channel: BlockingChannel) -> dict[str, int]:
         ChannelClosedByBroker: a queue is not there: `slowpost init` declares it.
     """
     found: dict[str, int] = {}
-    for queue in topology(version_of(channel)).queues:
+    for queue in topology(version_of(channel.connection)).queues:
         name = "delay" if queue.name.startswith("delay-") else queue.name
         found[name] = found.get(name, 0) + channel.queue_declare(queue.name, passive=True).method.message_count
     return found
 
 
-def version_of(channel: BlockingChannel) -> tuple[int, ...]:
+def version_of(connection: BlockingConnection) -> tuple[int, ...]:
     """Return the server's version as it says at connection (AMQP 0-9-1 connection.start, server-properties)."""
-    properties = channel.connection._impl.server_properties
+    properties = connection._impl.server_properties
     return tuple(int(part) for part in properties["version"].split("-")[0].split(".")[:2])

@@ -241,12 +241,20 @@ class PrivatePostgres(PrivateServer):
 
 
 class PrivateRabbitmq(PrivateServer):
-    """A RabbitMQ node with an Erlang port mapper of its own; guest/guest, and one vhost."""
+    """A RabbitMQ node with an Erlang port mapper of its own; guest/guest, and one vhost.
+
+    Args:
+        conf: further lines of rabbitmq.conf.
+        management: with the management plugin, on `management_url`.
+    """
 
     user = "rabbitmq"
 
-    def __init__(self) -> None:
+    def __init__(self, conf: str = "", *, management: bool = False) -> None:
         super().__init__()
+        self._conf, self._management = conf, management
+        self._management_port = _free_port()
+        self.management_url = f"http://127.0.0.1:{self._management_port}"
         self._programs = _rabbitmq_programs()
         self._epmd_port, self._dist_port = _free_port(), _free_port()
         self._epmd: subprocess.Popen[bytes] | None = None
@@ -274,8 +282,9 @@ class PrivateRabbitmq(PrivateServer):
     def _prepare(self) -> None:
         (self.home / "rabbitmq.conf").write_text(
             f"listeners.tcp.local = 127.0.0.1:{self.port}\ndefault_vhost = slowpost_test\n"
+            f"management.tcp.ip = 127.0.0.1\nmanagement.tcp.port = {self._management_port}\n{self._conf}"
         )
-        (self.home / "enabled_plugins").write_text("[].\n")
+        (self.home / "enabled_plugins").write_text("[rabbitmq_management].\n" if self._management else "[].\n")
         cookie = self.home / ".erlang.cookie"
         cookie.write_text(secrets.token_hex(16))
         cookie.chmod(0o400)

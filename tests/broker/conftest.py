@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 import pika
 import pytest
 
-from actors import topology
+from actors import topology, topology_migration
 from actors.broker import QuorumBroker
 from actors.running import WorkerState
 from pipeline.flow import Stage
@@ -29,10 +29,11 @@ def wipe(url: str) -> None:
     """Delete all queues and exchanges of Slowpost."""
     with pika.BlockingConnection(pika.URLParameters(url)) as connection:
         channel = connection.channel()
-        everything = topology.topology(topology.version_of(channel))
+        everything = topology.topology(topology.version_of(connection))
         for queue in everything.queues:
             channel.queue_delete(queue.name)
-        for exchange in everything.exchanges:
+            channel.queue_delete(f"{queue.name}-moving")
+        for exchange in (*everything.exchanges, topology_migration.MOVING_EXCHANGE):
             channel.exchange_delete(exchange)
 
 
@@ -46,6 +47,23 @@ def broker(empty_rabbitmq: str, configure: Callable[..., None]) -> Iterator[Quor
     made.declare_topology()
     yield made
     made.close()
+
+
+def until(holds: Callable[[], bool], what: object = "", patience: float = 30) -> None:
+    """Wait until something holds."""
+    deadline = time.monotonic() + patience
+    while not holds():
+        assert time.monotonic() < deadline, what() if callable(what) else what
+        time.sleep(0.05)
+
+
+def count(url: str, queue: str) -> int:
+    """Return how many messages are ready in a queue; none if it is not there."""
+    with pika.BlockingConnection(pika.URLParameters(url)) as connection:
+        try:
+            return int(connection.channel().queue_declare(queue, passive=True).method.message_count)
+        except pika.exceptions.ChannelClosedByBroker:
+            return 0
 
 
 def until_counted(broker: QuorumBroker, queue: str, number: int, patience: float = 10) -> None:

@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
+import datetime
 import json
 import threading
-from collections.abc import Callable
 from typing import Any
 
 import dramatiq
+import pika
 import pytest
+from dramatiq.brokers.rabbitmq import _RabbitmqConsumer
 
 import actors.consumer
-from actors import running, topology, waiting
+from actors import running, waiting
 from actors.broker import QuorumBroker
 from actors.intake import encode
 from models import DeadLetter
 from pipeline import faults
 from pipeline.flow import Handoff, Stage
-from tests.broker.conftest import take, until_counted
+from tests.broker.conftest import UNIT_MS, take, until_counted
 
 
 def consumed(broker: QuorumBroker, queue: str, number: int) -> tuple[Any, list[Any]]:
@@ -73,18 +75,84 @@ def test_a_message_for_a_newer_version_is_held_back_and_comes_again(
     assert take(broker, "dedupe")[2] == body
 
 
-def test_an_acknowledgement_of_a_lost_channel_acknowledges_nothing_else(broker: QuorumBroker) -> None:
+class StockBroker(QuorumBroker):
+    """Our queues with Dramatiq's own consumer."""
+
+    def consume(self, queue_name: str, prefetch: int = 1, timeout: int = 5000) -> Any:
+        """Return the stock consumer."""
+        return _RabbitmqConsumer(self, queue_name, prefetch, timeout)
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        QuorumBroker,
+        pytest.param(
+            StockBroker, marks=pytest.mark.xfail(strict=True, reason="it acknowledges whatever has the same tag now")
+        ),
+    ],
+)
+def test_an_acknowledgement_of_a_lost_channel_acknowledges_nothing_else(
+    broker: QuorumBroker, empty_rabbitmq: str, kind: type[QuorumBroker]
+) -> None:
+    consuming = kind(empty_rabbitmq, middleware=[], unit_ms=UNIT_MS)
     put(broker, "dedupe", encode(Stage.DEDUPE, [1]).encode())
-    old, (first,) = consumed(broker, "dedupe", 1)
+    old, (first,) = consumed(consuming, "dedupe", 1)
     old.connection.close()
     put(broker, "dedupe", encode(Stage.DEDUPE, [2]).encode())
-    new, again = consumed(broker, "dedupe", 2)
+    new, again = consumed(consuming, "dedupe", 2)
     assert first._tag in {m._tag for m in again}
 
     new.ack(first)
 
     new.close()
+    consuming.close()
     until_counted(broker, "dedupe", 2)
+
+
+def raw_properties(**properties: Any) -> pika.BasicProperties:
+    """Return properties as other programs send them and pika would not."""
+    return pika.BasicProperties(delivery_mode=2, **properties)
+
+
+class BeyondTheYear9999(datetime.datetime):
+    """A point in time in an AMQP header that Python has no datetime for."""
+
+    def utctimetuple(self) -> Any:
+        """Return what pika makes the number of seconds of."""
+        return (2026, 1, 1, 10**12, 0, 0)
+
+
+def test_no_property_of_a_message_ends_its_consumer(broker: QuorumBroker, postgres: str) -> None:
+    for bad in (
+        raw_properties(message_id=b"\xff\xfe"),
+        raw_properties(message_id="a\0b"),
+        raw_properties(headers={"at": BeyondTheYear9999(2026, 1, 1)}),
+        raw_properties(headers={"words": b"\xff", "deep": {"er": {"at": BeyondTheYear9999(2026, 1, 1)}}}),
+    ):
+        broker.channel.basic_publish("", "intake", b"7", bad)
+    put(broker, "intake", b"8")
+    consumer, messages = consumed(broker, "intake", 3)
+    consumer.close()
+    assert [m.args[0] for m in messages] == [[7], [7], [8]]
+    assert [d.reason for d in DeadLetter.select()] == ["the AMQP message_id is no text of 1 to 255 bytes"] * 2
+
+
+def test_a_mistake_of_ours_keeps_the_message_and_the_queue_goes_on(
+    broker: QuorumBroker, postgres: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    decode = actors.consumer.decode
+
+    def mistaken(queue: str, body: bytes, message_id: Any) -> Any:
+        return decode(queue, body, message_id) if body != b"7" else 1 / 0
+
+    monkeypatch.setattr(actors.consumer, "decode", mistaken)
+    put(broker, "intake", b"7")
+    put(broker, "intake", b"8")
+    consumer, messages = consumed(broker, "intake", 1)
+    consumer.close()
+    assert messages[0].args[0] == [8]
+    assert [(d.reason, bytes(d.body)) for d in DeadLetter.select()] == [("fault: ZeroDivisionError", b"7")]
 
 
 def test_a_message_that_was_put_back_is_given_to_another_worker(broker: QuorumBroker) -> None:
@@ -124,7 +192,3 @@ def test_a_worker_that_is_told_to_stop_while_it_waits_puts_the_message_back(monk
 
     with pytest.raises(waiting.PutBackError):
         waiting.patiently(away)
-
-
-def test_the_queue_for_a_persons_eyes_is_there(broker: QuorumBroker, configure: Callable[..., None]) -> None:
-    assert broker.counts()[topology.DEAD_LETTER_QUEUE] == 0
