@@ -17,8 +17,9 @@ from dramatiq import Middleware
 
 from models import DeadLetter, database
 from pipeline import faults, logs
-from pipeline.faults import connected
+from pipeline.faults import GiveUp, connected
 from pipeline.flow import Handoff, Stage
+from pipeline.logs import log
 
 from . import waiting
 from .intake import encode
@@ -37,6 +38,11 @@ class WorkerState(Middleware):
     def before_worker_boot(self, *_: Any) -> None:
         """Dramatiq's hook: a worker begins."""
         _working.set()
+
+    def after_worker_boot(self, broker: dramatiq.Broker, worker: dramatiq.Worker) -> None:
+        """Dramatiq's hook: the worker has begun."""
+        queues = worker.consumer_whitelist or broker.get_declared_queues()
+        log.info("working", queues=[str(s) for s in Stage if s in queues], threads=worker.worker_threads)
 
     def before_worker_shutdown(self, *_: Any) -> None:
         """Dramatiq's hook: the worker begins to stop."""
@@ -65,7 +71,7 @@ def works_here() -> bool:
     return _working.is_set()
 
 
-def stage_actor(stage: Stage, give_up: Callable[[int, Exception], None]) -> Callable[[Any], Any]:
+def stage_actor(stage: Stage, give_up: GiveUp) -> Callable[[Any], Any]:
     """Make a function from ids (and options) to handoffs the actor of `stage`.
 
     Args:

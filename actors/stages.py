@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from models import DeadLetter
+from models import DeadLetter, database
 from pipeline import (
     check_duplicates as stage_2,
 )
@@ -34,8 +34,9 @@ def select_contacts(
     contact_ids: Sequence[int], *, source: str, template_id: int | None = None, priority: int | None = None
 ) -> list[Handoff]:
     """Contact ids become deliveries."""
+    since = database.now()
     handoffs = stage_1.run(contact_ids, source=source, template_id=template_id, priority=priority)
-    show_dead_letters(DeadLetter.message_id == source)
+    show_dead_letters((DeadLetter.message_id == source) & (DeadLetter.created_at >= since))
     return handoffs
 
 

@@ -17,7 +17,7 @@ from models import Delivery, Reason, State, database
 from models.dead_letter import file_deliveries, file_message
 from models.delivery import NOT_CLAIMED, move
 
-from .flow import Handoff, Stage
+from .flow import Handoff, Stage, hand_on
 from .logs import log
 
 #: Times a single id may raise.
@@ -26,6 +26,7 @@ MAX_TRIES = 3
 FIRST_WAIT, LONGEST_WAIT = 1.0, 30.0
 
 Run = Callable[[Sequence[int]], list[Handoff]]
+GiveUp = Callable[[int, Exception], list[Handoff]]
 T = TypeVar("T")
 
 
@@ -91,7 +92,7 @@ def patiently(
         wait = min(wait * 2, LONGEST_WAIT)
 
 
-def isolated(run: Run, ids: Sequence[int], give_up: Callable[[int, Exception], None]) -> list[Handoff]:
+def isolated(run: Run, ids: Sequence[int], give_up: GiveUp) -> list[Handoff]:
     """Run a stage over `ids`; give up those that can't be processed, and go on with their neighbours.
 
     Raises:
@@ -110,34 +111,35 @@ def isolated(run: Run, ids: Sequence[int], give_up: Callable[[int, Exception], N
             last = error
     if len(ids) > 1:
         return [handoff for i in ids for handoff in isolated(run, [i], give_up)]
-    for i in ids:
-        give_up(i, last)
-    return []
+    return [handoff for i in ids for handoff in give_up(i, last)]
 
 
-def give_up_contact(contact_id: int, error: Exception) -> None:
+def give_up_contact(contact_id: int, error: Exception) -> list[Handoff]:
     """Keep a contact id that no delivery could be made of."""
     body = json.dumps({"contact_ids": [contact_id]}).encode()
     file_message(Stage.INTAKE, body, f"fault: {_short(error)}", database.now())
+    return []
 
 
-def give_up_trigger(_id: int, _error: Exception) -> None:
+def give_up_trigger(_id: int, _error: Exception) -> list[Handoff]:
     """Let a trigger go: the stage did not look at the ids it carries, and the sweep sends another in a minute."""
+    return []
 
 
-def give_up_delivery(delivery_id: int, error: Exception) -> None:
-    """Fail a delivery that a stage can't process, with its dead letter; one that has been claimed is left to the
-    sweep.
+def give_up_delivery(delivery_id: int, error: Exception) -> list[Handoff]:
+    """Fail a delivery that a stage can't process, with its dead letter, and hand it to *record outcome*; one that has
+    been claimed is left to the sweep.
     """
     with database.transaction():
         delivery = Delivery.get_by_id(delivery_id)
         if delivery.state not in NOT_CLAIMED:
-            return
+            return []
         detail = _short(error)
         given_up = move(
             State(delivery.state), State.FAILED, Delivery.id == delivery_id, reason=Reason.FAULT, detail=detail
         )
         file_deliveries(dict.fromkeys(given_up, (Reason.FAULT, detail)), database.now())
+    return hand_on(Stage.RECORD, given_up)
 
 
 def _name(error: Exception) -> str:

@@ -1,7 +1,8 @@
 """Stage 3: a cleared delivery gets its words.
 
 Reads: `cleared` deliveries with contact, website and template. Writes: the rendered parts (they are what is sent) and
-`ready`, or `failed` with the template's line and a dead letter. Hands on: a trigger to *reserve slot*.
+`ready`, or `failed` with the template's line and a dead letter. Hands on: a trigger to *reserve slot*;
+what has failed, to *record outcome*.
 Trouble: an error in a template fails that delivery alone.
 """
 
@@ -15,12 +16,14 @@ from models.dead_letter import file_deliveries
 from models.delivery import by_id, move, of_ids
 
 from . import logs, standing
-from .flow import TRIGGER, Handoff, Stage, chunks
+from .flow import TRIGGER, Handoff, Stage, chunks, hand_on
 from .template import Compiled, Parts, TemplateError, compile_template, render
 
 
 def run(delivery_ids: Sequence[int]) -> list[Handoff]:
-    """Render those of `delivery_ids` that are `cleared`; return a trigger if any is `ready` then."""
+    """Render those of `delivery_ids` that are `cleared`; return a trigger if any is `ready` then, and what has failed
+    to *record outcome*.
+    """
     with database.transaction():
         rendered, errors = render_all(_with_what_it_needs(of_ids(delivery_ids) & (Delivery.state == State.CLEARED)))
         done = move(State.CLEARED, State.READY, of_ids(rendered), **columns(rendered)) if rendered else []
@@ -28,7 +31,7 @@ def run(delivery_ids: Sequence[int]) -> list[Handoff]:
         ready = list(Delivery.select(Delivery.id).where(of_ids(delivery_ids) & (Delivery.state == State.READY)))
     logs.moved(Stage.RENDER, errors, State.FAILED, errors)
     logs.moved(Stage.RENDER, done, State.READY)
-    return [TRIGGER] if ready else []
+    return hand_on(Stage.RECORD, sorted(errors)) + ([TRIGGER] if ready else [])
 
 
 def rerender(template_id: int) -> tuple[list[int], dict[int, str]]:

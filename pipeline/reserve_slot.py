@@ -38,9 +38,9 @@ def run(_ids: Sequence[int] = ()) -> list[Handoff]:
     try:
         return _run()
     except Exception as error:
-        if faults.what_is_away(error) or not _give_up_what_cannot_be_judged():
+        if faults.what_is_away(error) or not (given_up := _give_up_what_cannot_be_judged()):
             raise
-        return _run()
+        return given_up + _run()
 
 
 def _run() -> list[Handoff]:
@@ -165,17 +165,13 @@ def _sender_domains(account_ids: Iterable[int]) -> dict[int, str]:
     return {a.id: address.normalise_domain(a.from_address.rpartition("@")[2]) for a in rows}
 
 
-def _give_up_what_cannot_be_judged() -> bool:
-    """Look at each delivery that a decision depends on; give up those that raise, and tell whether there were any."""
-    given_up = []
+def _give_up_what_cannot_be_judged() -> list[Handoff]:
+    """Look at each delivery that a decision depends on, and give up those that raise; return them to *record
+    outcome*.
+    """
 
     def judge(delivery_ids: Sequence[int]) -> list[Handoff]:
         standing.judge(delivery_ids)
         return []
 
-    def give_up(delivery_id: int, error: Exception) -> None:
-        faults.give_up_delivery(delivery_id, error)
-        given_up.append(delivery_id)
-
-    faults.isolated(judge, standing.ids_in_view(database.now()), give_up)
-    return bool(given_up)
+    return faults.isolated(judge, standing.ids_in_view(database.now()), faults.give_up_delivery)

@@ -112,3 +112,28 @@ def test_every_contact_becomes_one_mail_and_no_account_goes_over_its_limit(
     log = (tmp_path / "log").read_text()
     assert "Traceback" not in log
     assert "@example.test" not in log
+
+
+def test_a_dead_letter_is_shown_on_its_queue_until_a_person_decides(
+    environment: dict[str, str], empty_rabbitmq: str, tmp_path: Path
+) -> None:
+    slowpost(environment, "init")
+    a_template(text="Dear {{ contact.nickname }}")
+    contact = a_contact()
+    with workers(environment, tmp_path / "log"):
+        put_on_intake(empty_rabbitmq, [contact.id, 999_999, -1], "first")
+        until(lambda: Delivery.select().where(Delivery.recorded_at.is_null(False)).count() == 1)
+    # The workers have done what they had to: there is one copy of each, and none comes later.
+    assert queued(environment) == {"dead-letter": 3}
+    letters = json.loads(slowpost(environment, "dead", "list", "--json"))
+    assert {(d["kind"], d["queue"], d["reason"]) for d in letters} == {
+        ("message", "intake", "-1 is no id (a whole number from 1 to 2147483647)"),
+        ("message", "intake", "contact 999999 does not exist"),
+        ("delivery", None, "template_error"),
+    }
+    first, second, third = (str(d["id"]) for d in letters)
+    slowpost(environment, "dead", "discard", first)
+    # What has been looked at is ready again when its connection has gone.
+    until(lambda: queued(environment) == {"dead-letter": 2})
+    slowpost(environment, "dead", "discard", second, third)
+    until(lambda: queued(environment) == {})

@@ -100,6 +100,8 @@ BAD_INPUT = [
     (["dead", "show", "99"], REFUSED, "there is no dead letter 99"),
     (["dead", "replay", "99"], REFUSED, "there is no open dead letter 99"),
     (["dead", "discard", "99"], REFUSED, "there is no open dead letter 99"),
+    (["topology", "--for-version", "new"], USAGE, "'new' is no version of RabbitMQ, such as 4.1 or 3.10.8"),
+    (["topology", "migrate"], REFUSED, "with BROKER_URL=memory:// there is no server whose queues could differ"),
     (["in-doubt", "resolve", "99"], USAGE, "either --sent or --resend is needed"),
     (["in-doubt", "resolve", "99", "--sent"], REFUSED, "there is no delivery 99 in doubt"),
     (["worker"], REFUSED, "use `slowpost run`"),

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from models import Action, Attempt, Contact, Delivery, SmtpAccount, State, Suppression, database
+from models.dead_letter import file_deliveries, file_message
 from slowpost.catcher import Catcher
 from tests.builders import a_contact, a_delivery, a_template, an_account
 from tests.cli.conftest import Result, Slowpost
@@ -158,8 +159,6 @@ def test_cancel_cancels_what_waits_and_leaves_what_is_claimed(ready: Slowpost) -
 
 
 def test_what_was_given_up_can_be_replayed_unless_the_person_must_not_be_mailed(ready: Slowpost) -> None:
-    from models.dead_letter import file_deliveries
-
     with database.connection():
         delivery = a_delivery(State.FAILED, attempts=3)
         file_deliveries({delivery.id: ("attempts_used_up", "452")}, database.now())
@@ -173,6 +172,24 @@ def test_what_was_given_up_can_be_replayed_unless_the_person_must_not_be_mailed(
         assert (again.state, again.attempts) == (State.READY, 0)
     assert parsed(ready("dead", "list", "--json")) == []
     assert parsed(ready("dead", "list", "--all", "--json"))[0]["resolution"] == "replayed"
+
+
+def test_several_dead_letters_are_decided_at_once_and_a_refusal_holds_up_none(ready: Slowpost) -> None:
+    with database.connection():
+        for body in (b"one", b"two"):
+            file_message("intake", body, "the body is not JSON", database.now())
+    decided = ready("dead", "discard", "1", "99", "2")
+    assert (decided.code, decided.out) == (1, "dead letter 1: discarded\ndead letter 2: discarded\n")
+    assert decided.err == "dead letter 99: there is no open dead letter 99\nslowpost: 1 of 3 refused\n"
+
+
+def test_definitions_are_for_the_server_and_the_vhost_that_are_named(ready: Slowpost, tmp_path: Path) -> None:
+    for version, limit in (("4.1", {"x-delivery-limit": -1}), ("3.10.8", {})):
+        assert ready("topology", "--for-version", version, "--vhost", "mine", "--output", "d.json").code == 0
+        definitions = json.loads((tmp_path / "d.json").read_text())
+        assert definitions["vhosts"] == [{"name": "mine"}]
+        (dead,) = [q["arguments"] for q in definitions["queues"] if q["name"] == "dead-letter"]
+        assert dead == {"x-queue-type": "quorum"} | limit
 
 
 def test_an_unknown_id_replayed_after_its_contact_was_imported_is_on_the_route(ready: Slowpost) -> None:

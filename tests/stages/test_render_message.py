@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from models import DeadLetter, Delivery, EmailTemplate, State
 from pipeline import render_message
-from pipeline.flow import TRIGGER
+from pipeline.flow import TRIGGER, Handoff, Stage
 from tests.builders import a_contact, a_delivery, a_template, a_website, an_account
 from tests.conftest import Clock
 
@@ -45,7 +45,10 @@ def test_a_mistake_in_a_template_fails_its_deliveries_with_the_line_and_no_other
     misspelt = unrendered(a_contact(), a_template(html="<p>\n\n{% endfor %}"))
     fine = unrendered(a_contact(name="Ann"), a_template())
 
-    assert render_message.run([undefined.id, misspelt.id, fine.id]) == [TRIGGER]
+    assert render_message.run([undefined.id, misspelt.id, fine.id]) == [
+        Handoff(Stage.RECORD, [undefined.id, misspelt.id]),
+        TRIGGER,
+    ]
 
     assert [d.state for d in Delivery.select().order_by(Delivery.id)] == [State.FAILED, State.FAILED, State.READY]
     letters = {row.delivery_id: row for row in DeadLetter.select()}
@@ -55,8 +58,9 @@ def test_a_mistake_in_a_template_fails_its_deliveries_with_the_line_and_no_other
     assert Delivery.get_by_id(undefined.id).detail == letters[undefined.id].detail
 
 
-def test_only_mistakes_hand_on_nothing(any_database: str) -> None:
-    assert render_message.run([unrendered(a_contact(), a_template(text="{{ nothing }}")).id]) == []
+def test_only_mistakes_trigger_no_reservation(any_database: str) -> None:
+    delivery = unrendered(a_contact(), a_template(text="{{ nothing }}"))
+    assert render_message.run([delivery.id]) == [Handoff(Stage.RECORD, [delivery.id])]
 
 
 def test_a_second_message_hands_on_again_and_changes_no_words(any_database: str) -> None:

@@ -352,7 +352,7 @@ def test_a_delivery_that_can_not_be_judged_is_given_up_and_the_others_go_on(
     monkeypatch.setattr(standing, "jitter_share", raises_for_one)
     handoffs = reserve_slot.run()
 
-    assert [h.ids for h in handoffs] == [[good.id]]
+    assert [(h.stage, h.ids) for h in handoffs] == [(Stage.RECORD, [bad.id]), (Stage.DELIVER, [good.id])]
     given_up = Delivery.get_by_id(bad.id)
     assert (given_up.state, given_up.reason) == (State.FAILED, Reason.FAULT)
     assert [(d.delivery_id, d.reason) for d in DeadLetter.select()] == [(bad.id, Reason.FAULT)]

@@ -26,8 +26,12 @@ def test_an_id_that_raises_is_given_up_after_three_tries_and_its_neighbours_go_o
             raise ZeroDivisionError
         return [Handoff(Stage.RENDER, ids)]
 
-    handoffs = faults.isolated(run, [1, 2, 3], lambda i, _: given_up.append(i))
-    assert handoffs == [Handoff(Stage.RENDER, [1]), Handoff(Stage.RENDER, [3])]
+    def give_up(i: int, _: Exception) -> list[Handoff]:
+        given_up.append(i)
+        return [Handoff(Stage.RECORD, [i])]
+
+    handoffs = faults.isolated(run, [1, 2, 3], give_up)
+    assert handoffs == [Handoff(Stage.RENDER, [1]), Handoff(Stage.RECORD, [2]), Handoff(Stage.RENDER, [3])]
     assert (tried[2], given_up) == (1 + 3, [2])
 
 
@@ -108,7 +112,7 @@ def test_a_fault_in_the_log_names_its_place_and_quotes_no_data(monkeypatch: pyte
     def run(_: Sequence[int]) -> list[Handoff]:
         raise ValueError("Key (address)=(ann@x.test) already exists")
 
-    faults.isolated(run, [1], lambda _i, _e: None)
+    faults.isolated(run, [1], lambda _i, _e: [])
     events = [call.kwargs for call in captured.calls]
     assert [e["error"] for e in events] == ["ValueError"] * faults.MAX_TRIES
     assert events[0]["where"][-1].endswith(" run")
