@@ -19,6 +19,7 @@ from pika.adapters.blocking_connection import BlockingChannel
 
 from models import database
 from models.dead_letter import file_messages
+from pipeline.faults import described
 from pipeline.logs import log
 
 from . import topology
@@ -122,7 +123,7 @@ class QuorumConsumer(_RabbitmqConsumer):
             return None
         except Exception as error:
             # A mistake of ours: the message is kept, and its queue goes on.
-            log.exception("fault", queue=self.queue_name)
+            log.error("fault", queue=self.queue_name, **described(error))
             self._dead_letter({f"fault: {type(error).__name__}": body}, message_id)
             return None
         if decoded.refused:

@@ -21,7 +21,7 @@ from . import running, topology, topology_migration
 from .broker import MemoryBroker, QuorumBroker
 from .dead_letters import InStep
 from .intake import UnacceptableError, decode, encode
-from .topology_migration import Step
+from .topology_migration import Moving, Step
 
 #: Whom the definitions are for where no server is named: docker-compose.yml's.
 SERVER_VERSION, VHOST = (4, 0), "/slowpost"
@@ -116,7 +116,7 @@ def differences() -> list[str]:
         return topology_migration.differences(connection, broker.unit_ms)
 
 
-def migrate() -> Iterator[Step]:
+def migrate(moving: Moving) -> Iterator[Step]:
     """Bring the server's queues to this version's topology, and yield each step; see `topology_migration`.
 
     Raises:
@@ -126,7 +126,7 @@ def migrate() -> Iterator[Step]:
     broker = _broker()
     assert isinstance(broker, QuorumBroker)
     with broker.own_connection() as connection:
-        yield from topology_migration.migrate(connection, broker.unit_ms)
+        yield from topology_migration.migrate(connection, broker.unit_ms, moving)
 
 
 def keep_in_step(*, thorough: bool = True) -> InStep:

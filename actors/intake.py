@@ -145,9 +145,9 @@ def _options_of_envelope(stage: Stage, kwargs: dict[str, Any]) -> dict[str, Any]
 def _ids_of_envelope(stage: Stage, values: list[Any]) -> list[int]:
     if not values and stage is not Stage.RESERVE:
         raise UnacceptableError("the list of ids is empty")
-    bad = next((v for v in values if not _is_id(v)), None)
-    if bad is not None:
-        raise UnacceptableError(_no_id(bad))
+    bad = [v for v in values if not _is_id(v)]
+    if bad:
+        raise UnacceptableError(_no_id(bad[0]))
     return values
 
 

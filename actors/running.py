@@ -23,7 +23,7 @@ from pipeline.logs import log
 
 from . import waiting
 from .intake import encode
-from .waiting import patiently
+from .waiting import PutBackError, patiently
 
 _working = threading.Event()
 
@@ -80,10 +80,21 @@ def stage_actor(stage: Stage, give_up: GiveUp) -> Callable[[Any], Any]:
     """
 
     def decorate(run: Callable[..., list[Handoff]]) -> Any:
-        def act(ids: Sequence[int], **options: Any) -> None:
+        def work(ids: Sequence[int], **options: Any) -> None:
             handoffs = patiently(connected(lambda: faults.isolated(partial(run, **options), ids, give_up)))
             for handoff in handoffs:
                 patiently(connected(partial(publish, [handoff])))
+
+        def act(ids: Sequence[int], **options: Any) -> None:
+            try:
+                work(ids, **options)
+            except PutBackError:
+                raise
+            except Exception as error:
+                # A mistake of ours around the stage: left unacknowledged, a few such messages would stop the queue.
+                log.error("fault", stage=str(stage), ids=list(ids)[:10], **faults.described(error))
+                body = encode(stage, list(ids), **options).encode()
+                patiently(connected(partial(faults.give_up_message, stage, body, error)))
 
         return dramatiq.actor(actor_name=run.__name__, queue_name=stage.value)(act)
 

@@ -20,10 +20,15 @@ from .topology import MismatchError, Queue, Topology
 
 #: Exchange through which messages move, so that they keep their routing keys: in the ladder these are their delays.
 MOVING_EXCHANGE = "moving"
+#: Messages that move between two reports of how far it is.
+MOVES_BETWEEN = 10_000
 #: AMQP 0-9-1 1.2, reply codes.
 _NOT_FOUND = 404
 
 _HALF = "queue '{}' was left half migrated"
+
+
+Moving = Callable[[str, int], object]
 
 
 class MigrationRefusedError(Exception):
@@ -47,12 +52,15 @@ def differences(connection: BlockingConnection, unit_ms: int = topology.UNIT_MS)
     return [*_different_exchanges(connection, wanted).values(), *_different_queues(connection, wanted).values(), *half]
 
 
-def migrate(connection: BlockingConnection, unit_ms: int = topology.UNIT_MS) -> Iterator[Step]:
+def migrate(
+    connection: BlockingConnection, unit_ms: int = topology.UNIT_MS, moving: Moving = lambda _source, _moved: None
+) -> Iterator[Step]:
     """Bring everything on the server to this topology, and yield what was done.
 
     Args:
         connection: nobody else's.
         unit_ms: milliseconds of the ladder's step.
+        moving: told, every MOVES_BETWEEN messages, the queue they come from and how many have moved.
 
     Raises:
         MigrationRefusedError: a queue is consumed, or messages came onto it in the very instant it was deleted.
@@ -74,7 +82,7 @@ def migrate(connection: BlockingConnection, unit_ms: int = topology.UNIT_MS) -> 
         topology.declare_exchange(channel, wanted, name)
     for queue in wanted.queues:
         is_different = queue.name in queues
-        moved = _move_over(connection, queue, set_aside=is_different)
+        moved = _move_over(connection, queue, moving, set_aside=is_different)
         if is_different or moved:
             yield Step(queues.get(queue.name, _HALF.format(queue.name)), moved)
     topology.declare(channel, unit_ms)
@@ -125,7 +133,7 @@ def _exists(connection: BlockingConnection, name: str, *, is_queue: bool) -> boo
     return True
 
 
-def _move_over(connection: BlockingConnection, queue: Queue, *, set_aside: bool) -> int:
+def _move_over(connection: BlockingConnection, queue: Queue, moving: Moving, *, set_aside: bool) -> int:
     """Set the messages of a queue aside, make it anew, and bring them back; also those that an earlier run has left
     aside. Return how many came back.
     """
@@ -135,11 +143,11 @@ def _move_over(connection: BlockingConnection, queue: Queue, *, set_aside: bool)
     channel, lost = connection.channel(), 0
     if set_aside:
         channel.queue_declare(aside, durable=True, arguments={"x-queue-type": "quorum"})
-        _move(connection, queue.name, aside)
+        _move(connection, queue.name, aside, moving)
         # RabbitMQ can delete a quorum queue only as it is, not only if it is empty.
         lost = channel.queue_delete(queue.name).method.message_count
     topology.declare_queue(channel, queue)
-    moved = _move(connection, aside, queue.name)
+    moved = _move(connection, aside, queue.name, moving)
     channel.queue_delete(aside)
     channel.close()
     if lost:
@@ -154,7 +162,7 @@ def _aside(queue: Queue) -> str:
     return f"{queue.name}-moving"
 
 
-def _move(connection: BlockingConnection, source: str, destination: str) -> int:
+def _move(connection: BlockingConnection, source: str, destination: str, moving: Moving) -> int:
     # A channel of its own: one that has known a queue as a classic one breaks when a quorum queue takes its name.
     channel = connection.channel()
     channel.confirm_delivery()
@@ -172,6 +180,8 @@ def _move(connection: BlockingConnection, source: str, destination: str) -> int:
         channel.basic_publish(MOVING_EXCHANGE, method.routing_key, body, kept, mandatory=True)
         channel.basic_ack(method.delivery_tag)
         moved += 1
+        if moved % MOVES_BETWEEN == 0:
+            moving(source, moved)
     channel.exchange_delete(MOVING_EXCHANGE)
     channel.close()
     return moved

@@ -11,7 +11,7 @@ import json
 import time
 import traceback
 from collections.abc import Callable, Sequence
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from models import Delivery, Reason, State, database
 from models.dead_letter import file_deliveries, file_message
@@ -105,20 +105,28 @@ def isolated(run: Run, ids: Sequence[int], give_up: GiveUp) -> list[Handoff]:
         except Exception as error:
             if what_is_away(error):
                 raise
-            # Without the error's text, in which a database may quote an address; the dead letter keeps it.
-            where = [f"{f.filename}:{f.lineno} {f.name}" for f in traceback.extract_tb(error.__traceback__)]
-            log.error("fault", ids=list(ids)[:10], of=len(ids), attempt=attempt, error=_name(error), where=where)
+            log.error("fault", ids=list(ids)[:10], of=len(ids), attempt=attempt, **described(error))
             last = error
     if len(ids) > 1:
         return [handoff for i in ids for handoff in isolated(run, [i], give_up)]
     return [handoff for i in ids for handoff in give_up(i, last)]
 
 
+def described(error: Exception) -> dict[str, Any]:
+    """Return what a log may say of an error: not its text, in which a database may quote an address."""
+    where = [f"{f.filename}:{f.lineno} {f.name}" for f in traceback.extract_tb(error.__traceback__)]
+    return {"error": _name(error), "where": where}
+
+
 def give_up_contact(contact_id: int, error: Exception) -> list[Handoff]:
     """Keep a contact id that no delivery could be made of."""
-    body = json.dumps({"contact_ids": [contact_id]}).encode()
-    file_message(Stage.INTAKE, body, f"fault: {_short(error)}", database.now())
+    give_up_message(Stage.INTAKE, json.dumps({"contact_ids": [contact_id]}).encode(), error)
     return []
+
+
+def give_up_message(queue: str, body: bytes, error: Exception) -> None:
+    """Keep a message whose stage fails as a whole."""
+    file_message(queue, body, f"fault: {_short(error)}", database.now())
 
 
 def give_up_trigger(_id: int, _error: Exception) -> list[Handoff]:
@@ -131,8 +139,8 @@ def give_up_delivery(delivery_id: int, error: Exception) -> list[Handoff]:
     been claimed is left to the sweep.
     """
     with database.transaction():
-        delivery = Delivery.get_by_id(delivery_id)
-        if delivery.state not in NOT_CLAIMED:
+        delivery = Delivery.get_or_none(Delivery.id == delivery_id)
+        if delivery is None or delivery.state not in NOT_CLAIMED:
             return []
         detail = _short(error)
         given_up = move(

@@ -73,7 +73,7 @@ def migrate(dry_run: bool, as_json: bool) -> None:
             if not as_json:
                 click.echo("\n".join(step["difference"] for step in steps) or "nothing is different")
         else:
-            for step in entry.migrate():
+            for step in entry.migrate(lambda source, moved: click.echo(f"{source}: {moved} messages", err=True)):
                 done(step)
             if not steps and not as_json:
                 click.echo("nothing is different")

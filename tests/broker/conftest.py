@@ -1,9 +1,18 @@
-"""A RabbitMQ broker in this run's vhost, with a delay ladder a hundred times faster, and an empty server afterwards."""
+"""A RabbitMQ broker in this run's vhost, with a delay ladder a hundred times faster, and an empty server afterwards;
+and Slowpost as a user starts it there.
+"""
 
 from __future__ import annotations
 
+import json
+import os
+import signal
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
 
 import pika
 import pytest
@@ -49,8 +58,8 @@ def broker(empty_rabbitmq: str, configure: Callable[..., None]) -> Iterator[Quor
     made.close()
 
 
-def until(holds: Callable[[], bool], what: object = "", patience: float = 30) -> None:
-    """Wait until something holds."""
+def until(holds: Callable[[], bool], what: object = "", patience: float = 60) -> None:
+    """Wait until something holds; `what` is shown if it doesn't."""
     deadline = time.monotonic() + patience
     while not holds():
         assert time.monotonic() < deadline, what() if callable(what) else what
@@ -83,3 +92,56 @@ def take(broker: QuorumBroker, queue: str, patience: float = 5) -> tuple[float, 
             return time.monotonic(), properties, body
         broker.connection.sleep(0.002)
     raise AssertionError(f"nothing came to {queue} within {patience} s")
+
+
+#: Seconds in which workers have to stop.
+STOPS_WITHIN = 60
+
+
+@pytest.fixture
+def environment(postgres: str, empty_rabbitmq: str) -> dict[str, str]:
+    """What a user's `.env` would say: always open, as early as the limits allow."""
+    return os.environ | {
+        "DATABASE_URL": postgres,
+        "BROKER_URL": empty_rabbitmq,
+        "MAIL_WINDOW_START": "0",
+        "MAIL_WINDOW_END": "0",
+        "MAIL_WINDOW_TIMEZONE": "UTC",
+        "MAIL_SPREAD": "off",
+        "MAIL_MIN_INTERVAL": "1",
+        "MAIL_DAILY_LIMIT": "3",
+    }
+
+
+def slowpost(environment: dict[str, str], *words: str) -> str:
+    """Run a command as a user would."""
+    done = subprocess.run(
+        [sys.executable, "-m", "slowpost", *words], env=environment, capture_output=True, text=True, check=True
+    )
+    return done.stdout
+
+
+@contextmanager
+def workers(environment: dict[str, str], log: Path) -> Iterator[None]:
+    """Run two worker processes; at the end they stop by themselves when they are asked to."""
+    command = [sys.executable, "-m", "slowpost", "worker", "--processes", "2", "--threads", "4"]
+    with log.open("w") as output, subprocess.Popen(command, env=environment, stdout=output, stderr=output) as process:
+        try:
+            yield
+        finally:
+            process.send_signal(signal.SIGTERM)
+            process.wait(STOPS_WITHIN)
+    assert process.returncode == 0, log.read_text()
+
+
+def put_on_intake(url: str, ids: list[int], message_id: str) -> None:
+    """Publish plain JSON, as any program may."""
+    with pika.BlockingConnection(pika.URLParameters(url)) as connection:
+        properties = pika.BasicProperties(message_id=message_id)
+        connection.channel().basic_publish("", "intake", json.dumps(ids).encode(), properties)
+
+
+def queued(environment: dict[str, str]) -> dict[str, int]:
+    """Return the queues that hold messages."""
+    queues = json.loads(slowpost(environment, "status", "--json"))["queues"]
+    return {q["queue"]: q["messages"] for q in queues if q["messages"]}

@@ -15,11 +15,11 @@ from dramatiq.brokers.rabbitmq import _RabbitmqConsumer
 import actors.consumer
 from actors import running, waiting
 from actors.broker import QuorumBroker
-from actors.intake import encode
+from actors.intake import decode, encode
 from models import DeadLetter
 from pipeline import faults
 from pipeline.flow import Handoff, Stage
-from tests.broker.conftest import UNIT_MS, take, until_counted
+from tests.broker.conftest import UNIT_MS, take, until, until_counted
 
 
 def consumed(broker: QuorumBroker, queue: str, number: int) -> tuple[Any, list[Any]]:
@@ -153,6 +153,35 @@ def test_a_mistake_of_ours_keeps_the_message_and_the_queue_goes_on(
     consumer.close()
     assert messages[0].args[0] == [8]
     assert [(d.reason, bytes(d.body)) for d in DeadLetter.select()] == [("fault: ZeroDivisionError", b"7")]
+
+
+def test_a_mistake_around_a_stage_keeps_its_message_as_a_dead_letter_and_acknowledges_it(
+    broker: QuorumBroker, postgres: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(dramatiq.broker, "global_broker", broker)
+
+    def deliver_message(_ids: list[int], *, slot_token: str) -> list[Handoff]:
+        raise ArithmeticError(slot_token)
+
+    def give_up(_id: int, _error: Exception) -> list[Handoff]:
+        raise LookupError
+
+    running.stage_actor(Stage.DELIVER, give_up)(deliver_message)
+    worker = dramatiq.Worker(broker, queues={Stage.DELIVER}, worker_threads=1, worker_timeout=50)
+    worker.start()
+    try:
+        # More than are prefetched.
+        for number in range(5):
+            broker.send(encode(Stage.DELIVER, [number + 1], slot_token="t"))
+        until(lambda: DeadLetter.select().count() == 5)
+    finally:
+        worker.stop()
+    until_counted(broker, "deliver", 0)
+    letter = DeadLetter.get(DeadLetter.id == 1)
+    assert (letter.queue, letter.reason) == ("deliver", "fault: LookupError: ")
+    message = decode("deliver", bytes(letter.body), None).message
+    assert message is not None
+    assert (message.args, message.kwargs) == (([1],), {"slot_token": "t"})
 
 
 def test_a_message_that_was_put_back_is_given_to_another_worker(broker: QuorumBroker) -> None:

@@ -3,82 +3,18 @@
 from __future__ import annotations
 
 import json
-import os
-import signal
-import subprocess
-import sys
-import time
 from collections import Counter
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
-
-import pika
-import pytest
 
 from models import Attempt, Delivery, SmtpAccount
 from slowpost.catcher import Catcher
+from tests.broker.conftest import put_on_intake, queued, slowpost, until, workers
 from tests.builders import a_contact, a_template, a_website, an_account
 
-#: Seconds for what takes a few.
-PATIENCE = 60
 
-
-@pytest.fixture
-def environment(postgres: str, empty_rabbitmq: str) -> dict[str, str]:
-    """What a user's `.env` would say: always open, as early as the limits allow."""
-    return os.environ | {
-        "DATABASE_URL": postgres,
-        "BROKER_URL": empty_rabbitmq,
-        "MAIL_WINDOW_START": "0",
-        "MAIL_WINDOW_END": "0",
-        "MAIL_WINDOW_TIMEZONE": "UTC",
-        "MAIL_SPREAD": "off",
-        "MAIL_MIN_INTERVAL": "1",
-        "MAIL_DAILY_LIMIT": "3",
-    }
-
-
-def slowpost(environment: dict[str, str], *words: str) -> str:
-    """Run a command as a user would."""
-    done = subprocess.run(
-        [sys.executable, "-m", "slowpost", *words], env=environment, capture_output=True, text=True, check=True
-    )
-    return done.stdout
-
-
-@contextmanager
-def workers(environment: dict[str, str], log: Path) -> Iterator[None]:
-    """Run two worker processes; at the end they stop by themselves when they are asked to."""
-    command = [sys.executable, "-m", "slowpost", "worker", "--processes", "2", "--threads", "4"]
-    with log.open("w") as output, subprocess.Popen(command, env=environment, stdout=output, stderr=output) as process:
-        try:
-            yield
-        finally:
-            process.send_signal(signal.SIGTERM)
-            process.wait(PATIENCE)
-    assert process.returncode == 0, log.read_text()
-
-
-def until(holds: Callable[[], bool]) -> None:
-    """Wait until something holds."""
-    deadline = time.monotonic() + PATIENCE
-    while not holds():
-        assert time.monotonic() < deadline, [(d.state, d.reason) for d in Delivery.select()]
-        time.sleep(0.1)
-
-
-def put_on_intake(url: str, ids: list[int], message_id: str) -> None:
-    """Publish plain JSON, as any program may."""
-    with pika.BlockingConnection(pika.URLParameters(url)) as connection:
-        properties = pika.BasicProperties(message_id=message_id)
-        connection.channel().basic_publish("", "intake", json.dumps(ids).encode(), properties)
-
-
-def queued(environment: dict[str, str]) -> dict[str, int]:
-    """Return the queues that hold messages."""
-    queues = json.loads(slowpost(environment, "status", "--json"))["queues"]
-    return {q["queue"]: q["messages"] for q in queues if q["messages"]}
+def states() -> list[tuple[str, str | None]]:
+    """Return the deliveries' states, for a test that waits in vain."""
+    return [(d.state, d.reason) for d in Delivery.select()]
 
 
 def test_every_contact_becomes_one_mail_and_no_account_goes_over_its_limit(
@@ -91,7 +27,7 @@ def test_every_contact_becomes_one_mail_and_no_account_goes_over_its_limit(
         for _ in range(10):
             an_account(port=catcher.port)
         put_on_intake(empty_rabbitmq, ids[:30], "first")
-        until(lambda: Delivery.select().where(Delivery.recorded_at.is_null(False)).count() == 30)
+        until(lambda: Delivery.select().where(Delivery.recorded_at.is_null(False)).count() == 30, states)
 
         assert Counter(m.recipient for m in catcher.mails) == Counter(d.recipient for d in Delivery.select())
         assert [a.outcome for a in Attempt.select()] == ["accepted"] * 30

@@ -106,14 +106,25 @@ ENVELOPE = json.loads(intake.encode(Stage.DEDUPE, [1]).encode())
         ({"args": [[1], [2]]}, "the envelope's args must be one list of ids"),
         ({"args": [[]]}, "the list of ids is empty"),
         ({"args": [["1"]]}, '"1" is no id'),
+        ({"args": [[None]]}, "null is no id"),
         ({"kwargs": {"slot_token": "t"}}, "the envelope's kwargs must be empty"),
         ({"actor_name": None}, "unknown actor null"),
+        ({"message_id": "a\0b"}, "the envelope's args, kwargs or message_id"),
+        ({"message_id": "\ud800"}, "the envelope's args, kwargs or message_id"),
+        ({"message_id": "x" * 256}, "the envelope's args, kwargs or message_id"),
     ],
 )
 def test_nothing_of_an_envelope_is_believed(changes: dict[str, Any], reason: str) -> None:
     with pytest.raises(intake.UnacceptableError) as refusal:
         intake.decode("dedupe", json.dumps(ENVELOPE | changes).encode(), None)
     assert str(refusal.value).startswith(reason)
+
+
+@pytest.mark.parametrize("token", ["a\0b", "\ud800", "", 7, None])
+def test_a_slot_token_that_no_database_takes_is_the_messages_fault_and_not_its_deliverys(token: Any) -> None:
+    envelope = json.loads(intake.encode(Stage.DELIVER, [1], slot_token="t").encode())
+    with pytest.raises(intake.UnacceptableError, match="kwargs must be slot_token"):
+        intake.decode("deliver", json.dumps(envelope | {"kwargs": {"slot_token": token}}).encode(), None)
 
 
 def test_options_that_dramatiq_would_stumble_over_are_left_behind() -> None:
