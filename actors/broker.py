@@ -10,6 +10,7 @@ import logging
 import threading
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from itertools import islice
 from typing import Any
 
 import pika
@@ -31,6 +32,8 @@ from .waiting import PutBackError, patiently
 #: Seconds a publisher waits while RabbitMQ blocks it (memory or disk alarm) before it counts as away.
 BLOCKED_TIMEOUT = 30
 
+#: Copies of dead letters that are published while something waits for it.
+SHOWN_AT_ONCE = 100
 #: RabbitMQ is there and takes nothing now: it blocks publishers, or the queue is full. Trying at once is of no use.
 _HELD_BACK = (pika.exceptions.ConnectionBlockedTimeout, pika.exceptions.NackError)
 
@@ -136,17 +139,26 @@ class QuorumBroker(RabbitmqBroker):
         return topology.counts(self.channel)
 
     def show(self, letters: Iterable[DeadLetter]) -> None:
-        """Put copies of dead letters on their queue; where that can't be done now, the sweep does it."""
+        """Put copies of dead letters on their queue; where they are many, or that can't be done now, the sweep does
+        it.
+        """
         try:
-            for letter in letters:
+            for letter in islice(letters, SHOWN_AT_ONCE):
                 self.publish(topology.DEAD_EXCHANGE, "", *dead_letters.copy_of(letter))
         except (ConnectionClosed, topology.MismatchError) as error:
             log.info("a dead letter's copy is left to the sweep", reason=str(error)[:300])
 
     def keep_in_step(self, *, thorough: bool = True) -> InStep:
         """Bring the copies of dead letters to what the rows say; see `dead_letters`. Raises ConnectionClosed."""
-        with self.own_connection() as connection:
-            return dead_letters.keep_in_step(connection, thorough=thorough)
+        try:
+            if not self.declared:
+                self.declare_topology()
+            with self.own_connection() as connection:
+                return dead_letters.keep_in_step(connection, thorough=thorough)
+        except ConnectionClosed:
+            # Perhaps the server has lost the queue.
+            self.declared = False
+            raise
 
     def get_queue_message_counts(self, queue_name: str) -> tuple[int, int, int]:
         """Return the messages of a queue (Dramatiq's entry; its delay queue and dead-letter queue are not there)."""

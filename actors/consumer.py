@@ -1,14 +1,16 @@
 """Takes messages off a queue of RabbitMQ: remembers the channel each came from, and believes nothing that is in them.
 
-What can't be decoded becomes a dead letter and is acknowledged. Trouble: RabbitMQ or the database away raises
-ConnectionClosed, and the message comes again.
+What can't be decoded becomes a dead letter and is acknowledged. Trouble: RabbitMQ away raises ConnectionClosed, and the
+message comes again; the database away, it waits.
 """
 
 from __future__ import annotations
 
 import struct
+from collections.abc import Callable
 from contextlib import suppress
-from typing import Any
+from functools import partial
+from typing import Any, TypeVar
 
 import pika.data
 import pika.exceptions
@@ -17,13 +19,16 @@ from dramatiq.brokers.rabbitmq import _RabbitmqConsumer, _RabbitmqMessage
 from dramatiq.errors import ConnectionClosed
 from pika.adapters.blocking_connection import BlockingChannel
 
-from models import database
+from models import DeadLetter, database
 from models.dead_letter import file_messages
-from pipeline.faults import described
+from pipeline.faults import connected, described
 from pipeline.logs import log
 
 from . import topology
 from .intake import UnacceptableError, UnknownActorError, decode, is_text
+from .waiting import PutBackError, patiently
+
+T = TypeVar("T")
 
 #: Seconds a message for an actor of a newer version is held back.
 HOLD_BACK = 60.0
@@ -92,7 +97,11 @@ class QuorumConsumer(_RabbitmqConsumer):
             raise ConnectionClosed(error) from None
         if method is None:
             return None
-        message = self._decode(body, properties.message_id)
+        try:
+            message = self._decode(body, properties.message_id)
+        except (PutBackError, *AWAY) as error:
+            # Unacknowledged: it comes again.
+            raise ConnectionClosed(error) from None
         if message is None:
             self.channel.basic_ack(method.delivery_tag)
             return None
@@ -119,7 +128,8 @@ class QuorumConsumer(_RabbitmqConsumer):
             return None
         except UnknownActorError as error:
             log.warning("held back for a newer version", queue=self.queue_name, actor=str(error))
-            self.broker.publish(*topology.delayed(self.queue_name, HOLD_BACK, self.broker.unit_ms), body, message_id)
+            later = topology.delayed(self.queue_name, HOLD_BACK, self.broker.unit_ms)
+            self._patiently(partial(self.broker.publish, *later, body, message_id))
             return None
         except Exception as error:
             # A mistake of ours: the message is kept, and its queue goes on.
@@ -132,14 +142,16 @@ class QuorumConsumer(_RabbitmqConsumer):
 
     def _dead_letter(self, bodies: dict[str, bytes], message_id: str | bytes | None) -> None:
         kept_id = message_id if is_text(message_id) else None
-        try:
-            with database.connection():
-                at = database.now()
-                filed = file_messages(self.queue_name, bodies, at, message_id=kept_id)
-                log.warning("dead letter", queue=self.queue_name, parts=len(filed))
-                self.broker.show(filed)
-        except Exception as error:
-            if not database.is_trouble_outside(error):
-                raise
-            # Unacknowledged: it comes again when the consumer restarts.
-            raise ConnectionClosed(error) from None
+
+        def file() -> list[DeadLetter]:
+            return file_messages(self.queue_name, bodies, database.now(), message_id=kept_id)
+
+        filed = self._patiently(connected(file))
+        log.warning("dead letter", queue=self.queue_name, parts=len(filed))
+        self.broker.show(filed)
+
+    def _patiently(self, do: Callable[[], T]) -> T:
+        """Do something as often as it takes, and serve the connection meanwhile: were it closed, all that is fetched
+        and not yet acknowledged would come again, and RabbitMQ 4 gives up what has come 20 times.
+        """
+        return patiently(do, self.connection.sleep)

@@ -26,6 +26,11 @@ from .intake import is_text
 
 #: Header of a copy: the id of its row.
 ROW = "dead-letter"
+#: Headers in which RabbitMQ says where and of what a message died first; under other names they can be published again.
+DIED_IN, DIED_OF = "x-first-death-queue", "x-first-death-reason"
+KEPT = {DIED_IN: "died-in", DIED_OF: "died-of"}
+#: Held by the one process that compares.
+LOCK = "dead-letter-comparison"
 #: Bytes of a message that its copy shows; `slowpost dead show` has all of it.
 MAX_SHOWN = 4096
 #: Messages that are compared at once; what is beyond them is compared when these are decided.
@@ -68,14 +73,14 @@ def keep_in_step(connection: BlockingConnection, *, thorough: bool = True) -> In
     there = channel.queue_declare(topology.DEAD_LETTER_QUEUE, passive=True).method.message_count
     if there == _open().count() and not (thorough and there):
         return InStep()
-    if not topology.hold(channel, "dead-letter-comparison"):
+    if not topology.hold(channel, LOCK):
         log.info("another process compares the dead letters")
         return InStep()
     copies: dict[int, list[int]] = {}
     filed: list[DeadLetter] = []
     for tag, properties, body in _messages(channel, min(there, MAX_COMPARED)):
-        row = (properties.headers or {}).get(ROW)
-        if isinstance(row, int):
+        row = _row_of(properties)
+        if row is not None:
             copies.setdefault(row, []).append(tag)
         else:
             filed += _file(properties, body)
@@ -111,10 +116,20 @@ def _messages(channel: BlockingChannel, number: int) -> Iterator[tuple[int, pika
             return
 
 
+def _row_of(properties: pika.BasicProperties) -> int | None:
+    """Return the id of the row that a message shows; None for a message that is no copy, or no copy any more: it has
+    been on another queue, and died there.
+    """
+    headers = properties.headers or {}
+    row = headers.get(ROW)
+    is_copy = isinstance(row, int) and properties.message_id == f"{ROW}-{row}" and DIED_IN not in headers
+    return row if is_copy else None
+
+
 def _file(properties: pika.BasicProperties, body: bytes) -> list[DeadLetter]:
     """Keep a message that is no copy: RabbitMQ has put it there, or somebody by hand."""
     headers = properties.headers or {}
-    queue, why = headers.get("x-first-death-queue"), headers.get("x-first-death-reason")
+    queue, why = (headers.get(name) or headers.get(KEPT[name]) for name in KEPT)
     if not (is_text(queue) and is_text(why)):
         queue, reason = None, f"somebody put it on the queue {topology.DEAD_LETTER_QUEUE}"
     elif why == "delivery_limit":

@@ -51,15 +51,21 @@ def enter(contact_ids: Sequence[int], *, template_id: int | None = None, priorit
     return sources
 
 
-def put_back(queue: str | None, body: bytes) -> None:
-    """Put a dead letter's message back on its queue, as a new message.
+def put_back(queue: str | None, body: bytes, source: str) -> None:
+    """Put a dead letter's message back on its queue.
+
+    Args:
+        queue: where it was.
+        body: what it was.
+        source: the source id it gets: the same for the same dead letter, so that a replay that is cut off and done
+            again makes nothing twice.
 
     Raises:
         UnacceptableError: it is as bad as it was, or no stage took it.
     """
     if queue not in tuple(Stage):
         raise UnacceptableError("nobody knows which stage it was for; discard it, or publish it anew onto intake")
-    decoded = decode(queue, body, None)
+    decoded = decode(queue, body, source)
     if decoded.message is None:
         raise UnacceptableError(decoded.refused[0].reason)
     if not _beside_embedded():

@@ -162,8 +162,7 @@ def declare(channel: BlockingChannel, unit_ms: int = UNIT_MS) -> None:
             declare_exchange(channel, wanted, name)
         for queue in wanted.queues:
             declare_queue(channel, queue)
-        for source, destination, key in wanted.exchange_bindings:
-            channel.exchange_bind(destination, source, key)
+        bind_exchanges(channel, wanted)
     except ChannelClosedByBroker as error:
         raise_mismatch(error)
         raise
@@ -179,6 +178,12 @@ def declare_queue(channel: BlockingChannel, queue: Queue) -> None:
     channel.queue_declare(queue.name, durable=True, arguments=dict(queue.arguments))
     for exchange, key in queue.bindings:
         channel.queue_bind(queue.name, exchange, key)
+
+
+def bind_exchanges(channel: BlockingChannel, wanted: Topology) -> None:
+    """Bind the levels of the ladder to one another."""
+    for source, destination, key in wanted.exchange_bindings:
+        channel.exchange_bind(destination, source, key)
 
 
 def raise_mismatch(error: ChannelClosedByBroker) -> None:

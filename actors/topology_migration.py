@@ -8,14 +8,15 @@ ladder or for a retry begins its wait in that queue anew, so that it may come la
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 from pika.adapters.blocking_connection import BlockingChannel, BlockingConnection
 from pika.exceptions import ChannelClosedByBroker
 
-from . import topology
+from . import dead_letters, topology
 from .topology import MismatchError, Queue, Topology
 
 #: Exchange through which messages move, so that they keep their routing keys: in the ladder these are their delays.
@@ -67,12 +68,13 @@ def migrate(
     """
     if not topology.hold(connection.channel(), "migration"):
         raise MigrationRefusedError("another migration is at work")
+    if not topology.hold(connection.channel(), dead_letters.LOCK):
+        raise MigrationRefusedError("a sweep compares the dead letters: run it again")
     wanted = topology.topology(topology.version_of(connection), unit_ms)
     exchanges, queues = _different_exchanges(connection, wanted), _different_queues(connection, wanted)
     channel = connection.channel()
     for name in queues:
-        if consumers := channel.queue_declare(name, passive=True).method.consumer_count:
-            raise MigrationRefusedError(f"queue '{name}' has {consumers} consumers: stop the workers first")
+        _demand_unused(channel, name)
     # Exchanges first, so that what is moved has somewhere to go on to. Whatever dead-letters to one that is away waits
     # in its queue: that is what at-least-once means.
     for name, what in exchanges.items():
@@ -80,6 +82,10 @@ def migrate(
         yield Step(what, 0)
     for name in wanted.exchanges:
         topology.declare_exchange(channel, wanted, name)
+    for queue in wanted.queues:
+        if queue.name not in queues:
+            topology.declare_queue(channel, queue)
+    topology.bind_exchanges(channel, wanted)
     for queue in wanted.queues:
         is_different = queue.name in queues
         moved = _move_over(connection, queue, moving, set_aside=is_different)
@@ -133,6 +139,11 @@ def _exists(connection: BlockingConnection, name: str, *, is_queue: bool) -> boo
     return True
 
 
+def _demand_unused(channel: BlockingChannel, name: str) -> None:
+    if consumers := channel.queue_declare(name, passive=True).method.consumer_count:
+        raise MigrationRefusedError(f"queue '{name}' has {consumers} consumers: stop the workers first")
+
+
 def _move_over(connection: BlockingConnection, queue: Queue, moving: Moving, *, set_aside: bool) -> int:
     """Set the messages of a queue aside, make it anew, and bring them back; also those that an earlier run has left
     aside. Return how many came back.
@@ -144,6 +155,7 @@ def _move_over(connection: BlockingConnection, queue: Queue, moving: Moving, *, 
     if set_aside:
         channel.queue_declare(aside, durable=True, arguments={"x-queue-type": "quorum"})
         _move(connection, queue.name, aside, moving)
+        _demand_unused(channel, queue.name)
         # RabbitMQ can delete a quorum queue only as it is, not only if it is empty.
         lost = channel.queue_delete(queue.name).method.message_count
     topology.declare_queue(channel, queue)
@@ -175,7 +187,7 @@ def _move(connection: BlockingConnection, source: str, destination: str, moving:
         method, properties, body = channel.basic_get(source)
         if method is None:
             break
-        own = {k: v for k, v in (properties.headers or {}).items() if not k.startswith("x-")}
+        own = _own(properties.headers or {})
         kept = topology.persistent(properties.message_id, own)
         channel.basic_publish(MOVING_EXCHANGE, method.routing_key, body, kept, mandatory=True)
         channel.basic_ack(method.delivery_tag)
@@ -185,3 +197,9 @@ def _move(connection: BlockingConnection, source: str, destination: str, moving:
     channel.exchange_delete(MOVING_EXCHANGE)
     channel.close()
     return moved
+
+
+def _own(headers: Mapping[str, Any]) -> dict[str, Any]:
+    """Return headers without RabbitMQ's own, but for where a message died: `dead_letters` wants to know."""
+    own = {name: value for name, value in headers.items() if not name.startswith("x-")}
+    return own | {kept: headers[name] for name, kept in dead_letters.KEPT.items() if name in headers}

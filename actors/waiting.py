@@ -33,19 +33,25 @@ def stop() -> None:
     _stopping.set()
 
 
-def patiently(do: Callable[[], T]) -> T:
+def patiently(do: Callable[[], T], sleep: Callable[[float], object] | None = None) -> T:
     """Do something as often as it takes: where the database or RabbitMQ is away, wait and do it again.
+
+    Args:
+        do: what to do.
+        sleep: waits so many seconds, where something else is to be served meanwhile.
 
     Raises:
         PutBackError: the process was told to stop meanwhile.
     """
-    return faults.patiently(do, away=_what_is_away, pause=_pause)
+
+    def pause(seconds: float) -> None:
+        if sleep is not None and not _stopping.is_set():
+            sleep(seconds)
+        if _stopping.wait(0 if sleep else seconds):
+            raise PutBackError
+
+    return faults.patiently(do, away=_what_is_away, pause=pause)
 
 
 def _what_is_away(error: BaseException) -> str | None:
     return "RabbitMQ" if isinstance(error, BrokerConnectionError) else faults.what_is_away(error)
-
-
-def _pause(seconds: float) -> None:
-    if _stopping.wait(seconds):
-        raise PutBackError

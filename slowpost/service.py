@@ -1,7 +1,7 @@
 """Long-running processes: `run` (workers and schedule in one), `worker` and `scheduler`.
 
-Reads: the settings. Trouble: SIGTERM and SIGINT end a process after the SMTP dialogues it is in; database or RabbitMQ
-away, at the start or later: it waits and says what for.
+Reads: the settings. Trouble: SIGTERM and SIGINT end a process after the SMTP dialogues it is in, once their outcomes
+are stored; database or RabbitMQ away, at the start or later: it waits and says what for.
 """
 
 from __future__ import annotations
@@ -127,6 +127,10 @@ def stop_at_signals() -> threading.Event:
     waiting.begin()
 
     def ask(_number: int, _frame: FrameType | None) -> None:
+        # In a thread: the one that is interrupted may hold an event's lock, and would wait for itself.
+        threading.Thread(target=end).start()
+
+    def end() -> None:
         stop.set()
         waiting.stop()
 

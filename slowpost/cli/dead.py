@@ -80,7 +80,7 @@ def _replay(reason: str, letter_id: int) -> None:
     letter = decisions.open_letter(letter_id)
     if letter.kind == DeadLetterKind.MESSAGE:
         try:
-            entry.put_back(letter.queue, bytes(letter.body))
+            entry.put_back(letter.queue, bytes(letter.body), f"replay-{letter_id}")
         except UnacceptableError as error:
             raise DecisionRefusedError(str(error)) from None
     handoffs, _ = decisions.replay(letter_id, who(), reason)

@@ -8,6 +8,7 @@ import threading
 from typing import Any
 
 import dramatiq
+import peewee
 import pika
 import pytest
 from dramatiq.brokers.rabbitmq import _RabbitmqConsumer
@@ -136,6 +137,26 @@ def test_no_property_of_a_message_ends_its_consumer(broker: QuorumBroker, postgr
     consumer.close()
     assert [m.args[0] for m in messages] == [[7], [7], [8]]
     assert [d.reason for d in DeadLetter.select()] == ["the AMQP message_id is no text of 1 to 255 bytes"] * 2
+
+
+def test_a_consumer_that_finds_the_database_away_waits_and_gives_nothing_back(
+    broker: QuorumBroker, postgres: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(faults, "FIRST_WAIT", 0.01)
+    file_messages, away = actors.consumer.file_messages, iter([True, True, False])
+
+    def file(*args: Any, **options: Any) -> Any:
+        if next(away):
+            raise peewee.OperationalError("server closed the connection")
+        return file_messages(*args, **options)
+
+    monkeypatch.setattr(actors.consumer, "file_messages", file)
+    for body in (b"1", b"nonsense", b"2"):
+        put(broker, "intake", body)
+    consumer, messages = consumed(broker, "intake", 2)
+    assert [(m.args[0], m.redelivered) for m in messages] == [([1], False), ([2], False)]
+    assert [d.reason for d in DeadLetter.select()] == ["the body is not JSON"]
+    consumer.close()
 
 
 def test_a_mistake_of_ours_keeps_the_message_and_the_queue_goes_on(

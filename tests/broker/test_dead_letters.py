@@ -7,8 +7,9 @@ from typing import Any
 
 import pika
 import pytest
+from dramatiq.errors import ConnectionClosed
 
-from actors import dead_letters, topology
+from actors import dead_letters, topology, topology_migration
 from actors.broker import QuorumBroker
 from actors.dead_letters import InStep
 from models import DeadLetter, Resolution, database
@@ -97,6 +98,45 @@ def test_what_somebody_puts_there_by_hand_is_filed_too(broker: QuorumBroker, pos
     until_counted(broker, QUEUE, 1)
     assert broker.keep_in_step().filed == 1
     assert [(d.queue, d.reason) for d in DeadLetter.select()] == [(None, "somebody put it on the queue dead-letter")]
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [{"dead-letter": 999}, {"dead-letter": 1, "x-first-death-queue": "intake"}],
+    ids=["made up", "moved away"],
+)
+def test_what_only_looks_like_a_copy_is_filed_and_not_thrown_away(
+    broker: QuorumBroker, postgres: str, headers: dict[str, Any]
+) -> None:
+    message_id = None if headers["dead-letter"] == 999 else "dead-letter-1"
+    broker.channel.basic_publish("", QUEUE, b"a message", pika.BasicProperties(headers=headers, message_id=message_id))
+    until_counted(broker, QUEUE, 1)
+    assert broker.keep_in_step() == InStep(filed=1, added=1)
+    assert bytes(DeadLetter.get().body) == b"a message"
+
+
+def test_a_queue_that_somebody_has_deleted_is_there_again(broker: QuorumBroker, postgres: str) -> None:
+    a_letter()
+    broker.channel.queue_delete(QUEUE)
+    with pytest.raises(ConnectionClosed):
+        broker.keep_in_step()
+    assert broker.keep_in_step() == InStep(added=1)
+
+
+def test_a_migration_keeps_where_a_message_came_from(broker: QuorumBroker, postgres: str) -> None:
+    broker.channel.basic_publish("", Stage.INTAKE, b"[1, 2]")
+    method, _, _ = broker.channel.basic_get(Stage.INTAKE)
+    broker.channel.basic_reject(method.delivery_tag, requeue=False)
+    until_counted(broker, QUEUE, 1)
+    with broker.own_connection() as connection:
+        channel = connection.channel()
+        channel.queue_declare("aside", durable=True, arguments={"x-queue-type": "quorum"})
+        topology_migration._move(connection, QUEUE, "aside", lambda *_: None)
+        topology_migration._move(connection, "aside", QUEUE, lambda *_: None)
+        channel.queue_delete("aside")
+    broker.keep_in_step()
+    letter = DeadLetter.get()
+    assert (letter.queue, letter.reason) == ("intake", "RabbitMQ took it off 'intake': rejected")
 
 
 def test_the_sweep_compares_only_numbers_and_the_hour_compares_all(broker: QuorumBroker, postgres: str) -> None:

@@ -51,7 +51,8 @@ def ours(url: str) -> dramatiq.Broker:
         return [Handoff(Stage.RENDER, ids)]
 
     stage_actor(Stage.DEDUPE, lambda _i, _e: pytest.fail("given up"))(check_duplicates)
-    broker.declare_topology()
+    # As a worker does: a node that has just started may still refuse.
+    waiting.patiently(broker.declare_topology)
     return broker
 
 
