@@ -122,6 +122,18 @@ def test_a_migration_that_was_cut_off_is_finished_by_the_next(
     assert differences(broker) == []
 
 
+def test_what_an_earlier_migration_has_bound_doubles_nothing(broker: QuorumBroker) -> None:
+    with broker.own_connection() as connection:
+        channel = connection.channel()
+        channel.queue_declare("intake-moving", durable=True, arguments={"x-queue-type": "quorum"})
+        channel.exchange_declare(topology_migration.MOVING_EXCHANGE, "fanout", durable=True)
+        channel.queue_bind("intake-moving", topology_migration.MOVING_EXCHANGE)
+        for number in range(3):
+            channel.basic_publish("", "intake-moving", str(number).encode())
+    assert migrate(broker) == [Step("queue 'intake' was left half migrated", 3)]
+    until_counted(broker, "intake", 3)
+
+
 def test_a_queue_that_somebody_consumes_is_left_alone(broker: QuorumBroker) -> None:
     make_different(broker, "render", {})
     broker.channel.basic_publish("", "render", b"1")

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import dramatiq
+import pika
 import pytest
 import structlog
 from dramatiq.brokers.rabbitmq import RabbitmqBroker
@@ -176,8 +177,19 @@ def test_a_worker_whose_queue_is_deleted_declares_it_again(
     monkeypatch.setattr(dramatiq.worker, "CONSUMER_RESTART_DELAY_SECS", 0.1)
     worker = worker_of(ours)
     worker.start()
-    worker.broker.channel.queue_delete(Stage.DEDUPE)  # type: ignore[attr-defined]
-    until(lambda: any(c.consumer is not None for c in worker.consumers.values()))
+
+    def consumers() -> int:
+        with pika.BlockingConnection(pika.URLParameters(node.url)) as connection:
+            try:
+                return int(connection.channel().queue_declare(Stage.DEDUPE, passive=True).method.consumer_count)
+            except pika.exceptions.ChannelClosedByBroker:
+                return 0
+
+    until(lambda: consumers() == 1)
+    with pika.BlockingConnection(pika.URLParameters(node.url)) as connection:
+        connection.channel().queue_delete(Stage.DEDUPE)
+    assert consumers() == 0
+    until(lambda: consumers() == 1)
     worker.broker.enqueue(encode(Stage.DEDUPE, [1]))
     until(lambda: count(node.url, Stage.RENDER) == 1)
 
