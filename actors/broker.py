@@ -92,12 +92,7 @@ class QuorumBroker(RabbitmqBroker):
 
         def connect() -> Consumer:
             self.declare_queue(queue_name, ensure=True)
-            try:
-                return QuorumConsumer(self, queue_name, prefetch, timeout)
-            except ConnectionClosed:
-                # Perhaps the server has lost the queue.
-                self.declared = False
-                raise
+            return QuorumConsumer(self, queue_name, prefetch, timeout)
 
         # One waits for all: the others' consumers would only say the same.
         with self._coming_back:

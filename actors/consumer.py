@@ -93,6 +93,7 @@ class QuorumConsumer(_RabbitmqConsumer):
             method, properties, body = next(self.iterator)
         except (StopIteration, AssertionError, *AWAY) as error:
             # StopIteration: RabbitMQ has cancelled the consumer, as it does when its queue is deleted.
+            self.broker.declared = False
             raise ConnectionClosed(error) from None
         if method is None:
             return None
