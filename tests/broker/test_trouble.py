@@ -186,10 +186,12 @@ def test_a_worker_whose_queue_is_deleted_declares_it_again(
                 return 0
 
     until(lambda: consumers() == 1)
+    before: Any = worker.consumers["dedupe"].consumer
     with pika.BlockingConnection(pika.URLParameters(node.url)) as connection:
         connection.channel().queue_delete(Stage.DEDUPE)
     assert consumers() == 0
     until(lambda: consumers() == 1)
+    assert before.connection.is_closed
     worker.broker.enqueue(encode(Stage.DEDUPE, [1]))
     until(lambda: count(node.url, Stage.RENDER) == 1)
 
