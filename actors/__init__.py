@@ -1,7 +1,8 @@
 """How the stages run on the broker: the broker first, then the actors. `dramatiq actors` starts here.
 
-`entry` puts contacts and handoffs onto the route, `stages` are the six actors, `running` is how each of them runs,
-`broker` and `topology` are RabbitMQ, `intake` is what may be put on a queue.
+`entry` puts contacts and handoffs onto the route, `stages` are the six actors, `running` is how each of them runs and
+`waiting` what it does while a server is away; `broker`, `consumer` and `topology` (with its `topology_migration`) are
+RabbitMQ, `intake` is what may be put on a queue, `dead_letters` what the queue of that name shows.
 """
 
 import dramatiq
