@@ -20,6 +20,7 @@ import pytest
 from actors import topology, topology_migration
 from actors.broker import QuorumBroker
 from actors.running import WorkerState
+from actors.waiting import patiently
 from pipeline.flow import Stage
 
 #: Milliseconds of the ladder's step here.
@@ -53,7 +54,8 @@ def broker(empty_rabbitmq: str, configure: Callable[..., None]) -> Iterator[Quor
     made = QuorumBroker(empty_rabbitmq, middleware=[WorkerState()], unit_ms=UNIT_MS)
     for stage in Stage:
         made.declare_queue(stage)
-    made.declare_topology()
+    # Patiently: a name that has just been deleted can still be refused.
+    patiently(made.declare_topology)
     yield made
     made.close()
 

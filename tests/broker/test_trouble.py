@@ -16,22 +16,26 @@ import structlog
 from dramatiq.brokers.rabbitmq import RabbitmqBroker
 
 import actors.broker
-from actors import waiting
+from actors import topology, waiting
 from actors.broker import QuorumBroker
 from actors.intake import encode
 from actors.running import WorkerState, stage_actor
 from pipeline import faults
 from pipeline.flow import Handoff, Stage
-from tests.broker.conftest import UNIT_MS, count, until, wipe
+from tests.broker.conftest import UNIT_MS, count, until
 from tests.servers import PrivateRabbitmq
 
-VHOST = "slowpost_test"
+#: Dramatiq's own queues have the same names as ours; a name that is deleted and declared again at once can break it
+#: (docs/dependencies.md), so each has a vhost of its own.
+VHOST, STOCK_VHOST = "slowpost_test", "stock"
 
 
 @pytest.fixture(scope="module")
 def node() -> Iterator[PrivateRabbitmq]:
     """A RabbitMQ that may be stopped."""
     with PrivateRabbitmq() as server:
+        server.ctl("add_vhost", STOCK_VHOST)
+        server.ctl("set_permissions", "-p", STOCK_VHOST, "guest", ".*", ".*", ".*")
         yield server
 
 
@@ -59,7 +63,7 @@ def ours(url: str) -> dramatiq.Broker:
 
 def stock(url: str) -> dramatiq.Broker:
     """Dramatiq's own broker with its own middleware, and the same two stages."""
-    broker = RabbitmqBroker(url=url, confirm_delivery=True)
+    broker = RabbitmqBroker(url=url.replace(f"/{VHOST}", f"/{STOCK_VHOST}"), confirm_delivery=True)
     render = dramatiq.actor(lambda _ids: None, broker=broker, actor_name="render_message", queue_name="render")
 
     def check_duplicates(ids: list[int]) -> None:
@@ -90,7 +94,10 @@ def worker_of(
         if worker.workers:
             worker.stop()
         worker.broker.close()
-    wipe(node.url)
+    with pika.BlockingConnection(pika.URLParameters(node.url)) as connection:
+        channel = connection.channel()
+        for queue in topology.topology(topology.version_of(connection)).queues:
+            channel.queue_purge(queue.name)
 
 
 def waited_for(logs: list[Any]) -> set[str]:
@@ -113,7 +120,8 @@ def test_what_can_not_be_handed_on_to_a_full_queue_stays_where_it_was(
     worker = worker_of(make_broker)
     worker.broker.enqueue(encode(Stage.DEDUPE, [1]))
     full = '{"max-length":0,"overflow":"reject-publish"}'
-    node.ctl("set_policy", "-p", VHOST, "full", "^(render|dedupe.DQ)$", full, "--apply-to", "queues")
+    vhost = STOCK_VHOST if make_broker is stock else VHOST
+    node.ctl("set_policy", "-p", vhost, "full", "^(render|dedupe.DQ)$", full, "--apply-to", "queues")
     tried = threading.Event()
     publish = worker.broker.enqueue if make_broker is stock else worker.broker.publish  # type: ignore[attr-defined]
 
@@ -130,8 +138,9 @@ def test_what_can_not_be_handed_on_to_a_full_queue_stays_where_it_was(
         # Its end waits for what is being processed.
         worker.stop()
     finally:
-        node.ctl("clear_policy", "-p", VHOST, "full")
-    kept = {queue: count(node.url, queue) for queue in ("dedupe", "dedupe.DQ", "render")}
+        node.ctl("clear_policy", "-p", vhost, "full")
+    url = node.url.replace(VHOST, vhost)
+    kept = {queue: count(url, queue) for queue in ("dedupe", "dedupe.DQ", "render")}
     assert sum(kept.values()) == 1, kept
 
 
@@ -172,9 +181,8 @@ def test_a_worker_that_finds_rabbitmq_away_waits_says_so_once_for_all_queues_and
 
 
 def test_a_worker_whose_queue_is_deleted_declares_it_again(
-    node: PrivateRabbitmq, worker_of: Callable[..., dramatiq.Worker], monkeypatch: pytest.MonkeyPatch
+    node: PrivateRabbitmq, worker_of: Callable[..., dramatiq.Worker]
 ) -> None:
-    monkeypatch.setattr(dramatiq.worker, "CONSUMER_RESTART_DELAY_SECS", 0.1)
     worker = worker_of(ours)
     worker.start()
 
