@@ -18,7 +18,7 @@ import pika
 from pika.adapters.blocking_connection import BlockingChannel, BlockingConnection
 
 from models import DeadLetter, DeadLetterKind, database
-from models.dead_letter import file_message
+from models.dead_letter import OPEN, file_message
 from pipeline.logs import log
 
 from . import topology
@@ -144,4 +144,4 @@ def _file(properties: pika.BasicProperties, body: bytes) -> list[DeadLetter]:
 
 
 def _open() -> Any:
-    return DeadLetter.select().where(DeadLetter.resolved_at.is_null())
+    return DeadLetter.select().where(OPEN)

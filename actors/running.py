@@ -16,6 +16,7 @@ import dramatiq
 from dramatiq import Middleware
 
 from models import DeadLetter, database
+from models.dead_letter import OPEN
 from pipeline import faults, logs
 from pipeline.faults import GiveUp, connected
 from pipeline.flow import Handoff, Stage
@@ -119,4 +120,4 @@ def publish(handoffs: Iterable[Handoff]) -> None:
 def show_dead_letters(which: Any) -> None:
     """Let the management page show the open dead letters among `which` (a condition on their rows)."""
     broker: Any = dramatiq.get_broker()
-    broker.show(DeadLetter.select().where(which & DeadLetter.resolved_at.is_null()))
+    broker.show(DeadLetter.select().where(which & OPEN))

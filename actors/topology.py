@@ -164,8 +164,7 @@ def declare(channel: BlockingChannel, unit_ms: int = UNIT_MS) -> None:
             declare_queue(channel, queue)
         bind_exchanges(channel, wanted)
     except ChannelClosedByBroker as error:
-        raise_mismatch(error)
-        raise
+        raise mismatch_of(error) or error from None
 
 
 def declare_exchange(channel: BlockingChannel, wanted: Topology, name: str) -> None:
@@ -186,10 +185,11 @@ def bind_exchanges(channel: BlockingChannel, wanted: Topology) -> None:
         channel.exchange_bind(destination, source, key)
 
 
-def raise_mismatch(error: ChannelClosedByBroker) -> None:
-    """Raise MismatchError if that is what RabbitMQ closed the channel for (AMQP 0-9-1 precondition-failed)."""
-    if error.reply_code == _PRECONDITION_FAILED:
-        raise MismatchError(error.reply_text) from None
+def mismatch_of(error: ChannelClosedByBroker) -> MismatchError | None:
+    """Return the mismatch that RabbitMQ closed the channel for (AMQP 0-9-1 precondition-failed); None: another
+    reason.
+    """
+    return MismatchError(error.reply_text) if error.reply_code == _PRECONDITION_FAILED else None
 
 
 def hold(channel: BlockingChannel, lock: str) -> bool:

@@ -17,7 +17,7 @@ from pika.adapters.blocking_connection import BlockingChannel, BlockingConnectio
 from pika.exceptions import ChannelClosedByBroker
 
 from . import dead_letters, topology
-from .topology import MismatchError, Queue, Topology
+from .topology import Queue, Topology
 
 #: Exchange through which messages move, so that they keep their routing keys: in the ladder these are their delays.
 MOVING_EXCHANGE = "moving"
@@ -118,11 +118,10 @@ def _difference(connection: BlockingConnection, declare: Callable[[BlockingChann
     try:
         declare(channel)
     except ChannelClosedByBroker as error:
-        try:
-            topology.raise_mismatch(error)
-        except MismatchError as mismatch:
-            return mismatch.what
-        raise
+        mismatch = topology.mismatch_of(error)
+        if mismatch is None:
+            raise
+        return mismatch.what
     channel.close()
     return None
 

@@ -43,6 +43,9 @@ class DeadLetter(Base):
     resolution = peewee.TextField(null=True)
 
 
+#: Nobody has decided about it yet.
+OPEN = DeadLetter.resolved_at.is_null()
+
 # One open dead letter for a delivery, and one for a message that comes again because its acknowledgement was lost.
 DeadLetter.add_index(
     peewee.SQL(

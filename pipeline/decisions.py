@@ -12,6 +12,7 @@ import peewee
 
 from models import Attempt, DeadLetter, DeadLetterKind, Delivery, Outcome, Reason, Resolution, State, database
 from models.control import record_action
+from models.dead_letter import OPEN
 from models.delivery import move
 
 from .check_duplicates import reasons_against
@@ -28,7 +29,7 @@ class DecisionRefusedError(Exception):
 
 def open_letter(letter_id: int) -> DeadLetter:
     """Return a dead letter nobody has decided about yet. Raises NotThereError."""
-    letter = DeadLetter.get_or_none((DeadLetter.id == letter_id) & DeadLetter.resolved_at.is_null())
+    letter = DeadLetter.get_or_none((DeadLetter.id == letter_id) & OPEN)
     if letter is None:
         raise NotThereError(f"there is no open dead letter {letter_id}")
     return letter

@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from models import DeadLetter, DeadLetterKind
+from models.dead_letter import OPEN
 from pipeline import decisions
 from pipeline.decisions import DecisionRefusedError
 from pipeline.lookup import NotThereError
@@ -30,7 +31,7 @@ def dead() -> None:
 def list_(with_resolved: bool, as_json: bool) -> None:
     """List the dead letters, oldest first."""
     query = DeadLetter.select().order_by(DeadLetter.id)
-    rows = [_row(letter) for letter in (query if with_resolved else query.where(DeadLetter.resolved_at.is_null()))]
+    rows = [_row(letter) for letter in (query if with_resolved else query.where(OPEN))]
     columns = {"id": "ID", "kind": "KIND", "delivery_id": "DELIVERY", "queue": "QUEUE", "reason": "REASON"}
     columns |= {"detail": "DETAIL", "created_at": "SINCE", "resolution": "DECIDED"}
     emit(rows, as_json, lambda: show_table(rows, columns, "no dead letters"))
