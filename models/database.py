@@ -8,6 +8,7 @@ the lock of the throttle, the clock, and how a point in time is stored.
 from __future__ import annotations
 
 import datetime as dt
+import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -137,6 +138,17 @@ def for_update(query: Any) -> Any:
     """
     # Not FOR UPDATE: that would wait for, and deadlock with, whoever only refers to the row by its key.
     return query.for_update("FOR NO KEY UPDATE") if is_postgres() else query
+
+
+def json_rows(*columns: Any) -> Any:
+    """Return the expression that gathers a query's rows into one value; `from_json` reads it."""
+    kind, rows = ("json_build_array", "json_agg") if is_postgres() else ("json_array", "json_group_array")
+    return getattr(peewee.fn, rows)(getattr(peewee.fn, kind)(*columns))
+
+
+def from_json(value: Any) -> list[list[Any]]:
+    """Return the rows that `json_rows` has gathered, in no order."""
+    return (json.loads(value) if isinstance(value, str) else value) or []
 
 
 def lock_throttle() -> None:

@@ -43,6 +43,8 @@ class Reason(StrEnum):
     NOT_VALIDATED = "not_validated"
     INVALID_ADDRESS = "invalid_address"
     WEBSITE_REQUIREMENTS = "website_requirements"
+    # skipped by select contacts, or by reserve slot when the settings have changed
+    NO_COMMON_WINDOW = "no_common_window"
     # skipped by select contacts or check duplicates
     IN_FLIGHT = "in_flight"
     SUPPRESSED_ADDRESS = "suppressed_address"
@@ -105,6 +107,7 @@ class Delivery(Base):
     """The intent to send one template to one contact.
 
     While `reserved`: `account`, `send_at` and `token` are its slot. While `sending`: `token` is its claim.
+    `timezone` is the contact's own ("" for none): its clocks have to be in the window too.
     `source` is the message it came from. `attempts` counts those charged to recipient or content since
     `attempts_since`. `nudged_at` is when the sweep last put it back on the route, `recorded_at` when its outcome went
     into the counters people see.
@@ -115,6 +118,7 @@ class Delivery(Base):
     template = peewee.ForeignKeyField(EmailTemplate, backref="deliveries")
     recipient = peewee.TextField()
     address = peewee.TextField()
+    timezone = peewee.TextField(default="")
     priority = peewee.SmallIntegerField(default=0)
     state = peewee.TextField()
     reason = peewee.TextField(null=True)
@@ -150,7 +154,8 @@ def _index(name: str, columns: str, where: Iterable[str], *, unique: bool = Fals
 
 _index("delivery_one_unfinished_contact", "contact_id", UNFINISHED, unique=True)
 _index("delivery_one_unfinished_address", "address", UNFINISHED, unique=True)
-_index("delivery_backlog", "priority DESC, id", [State.READY])
+# The backlog has a lane for each template and zone, so that what is paused or closed is passed over unread.
+_index("delivery_lane", "template_id, timezone, priority DESC, id", [State.READY])
 _index("delivery_not_before", "not_before", [State.READY])
 _index("delivery_slot", "account_id, send_at", [State.RESERVED, State.SENDING])
 _index("delivery_website_unfinished", "website_id", ON_ITS_WAY)

@@ -111,6 +111,11 @@ def is_template_paused(delivery: Delivery) -> bool:
     )
 
 
+def is_closed_for(delivery: Delivery, now: dt.datetime) -> bool:
+    """Tell whether the window is closed on the clocks of the contact of `delivery`."""
+    return not SendingWindow.from_settings(settings()).is_open(now, delivery.timezone)
+
+
 def locked(account_id: int) -> SmtpAccount:
     """Return an account, its row locked until the transaction ends."""
     query = database.for_update(SmtpAccount.select().where(SmtpAccount.id == account_id))
@@ -122,6 +127,8 @@ def _refusal(account: SmtpAccount, delivery: Delivery, now: dt.datetime) -> Refu
         return Refusal.SUPPRESSED
     if is_template_paused(delivery):
         return Refusal.PAUSED
+    if is_closed_for(delivery, now):
+        return Refusal.WINDOW_CLOSED
     open_claim = (Delivery.account == account.id) & (Delivery.state == State.SENDING)
     if Delivery.select().where(open_claim).exists():
         return Refusal.ACCOUNT_UNUSABLE

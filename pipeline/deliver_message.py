@@ -89,6 +89,8 @@ def _refusal_of_slot(deliveries: list[Delivery], account: SmtpAccount, now: dt.d
         return "slot_missed"
     if any(claims.is_template_paused(d) for d in deliveries):
         return Refusal.PAUSED
+    if any(claims.is_closed_for(d, now) for d in deliveries):
+        return Refusal.WINDOW_CLOSED
     refusal = claims.refusal_of_account(account, now)
     return None if refusal is Refusal.TOO_SOON else refusal
 

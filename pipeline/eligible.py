@@ -17,6 +17,7 @@ from models.delivery import TEMPLATE_DONE, UNFINISHED, in_states
 from models.suppression import suppressed_among
 
 from .settings import settings
+from .window import SendingWindow
 
 #: Contacts read at a time.
 PAGE = 500
@@ -49,7 +50,7 @@ def eligible(template: EmailTemplate, limit: int, min_priority: int) -> list[int
 def _candidates(template: EmailTemplate, min_priority: int) -> Iterator[Contact]:
     """Yield contacts page by page in the order of the index `contact_eligible`."""
     query = (
-        Contact.select(Contact.id, Contact.address, Contact.website, Contact.priority)
+        Contact.select(Contact.id, Contact.address, Contact.website, Contact.priority, Contact.timezone)
         .where(
             # written as the partial index has it, so that the planner sees it
             SQL("t1.validated AND t1.address_valid AND t1.forgotten_at IS NULL")
@@ -62,12 +63,13 @@ def _candidates(template: EmailTemplate, min_priority: int) -> Iterator[Contact]
         .order_by(Contact.priority.desc(), Contact.id)
         .limit(PAGE)
     )
-    for condition in _not_contacted_recently(database.now()):
+    now, window = database.now(), SendingWindow.from_settings(settings())
+    for condition in _not_contacted_recently(now):
         query = query.where(condition)
     page = list(query)
     while page:
         suppressed = suppressed_among(c.address for c in page)
-        yield from (c for c in page if c.address not in suppressed)
+        yield from (c for c in page if c.address not in suppressed and window.soonest(now, c.timezone or ""))
         last = page[-1]
         after = (Contact.priority < last.priority) | ((Contact.priority == last.priority) & (Contact.id > last.id))
         page = list(query.where(after)) if len(page) == PAGE else []

@@ -7,6 +7,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from itertools import islice
+from typing import TypeVar
+
+T = TypeVar("T")
 
 #: Ids that travel in one message.
 MAX_IDS = 100
@@ -51,8 +54,8 @@ def hand_on(stage: Stage, ids: Sequence[int]) -> list[Handoff]:
     return [Handoff(stage, chunk) for chunk in chunks(ids)]
 
 
-def chunks(ids: Sequence[int], size: int = MAX_IDS) -> Iterator[list[int]]:
-    """Yield `ids` in lists of at most `size`."""
+def chunks(ids: Sequence[T], size: int = MAX_IDS) -> Iterator[list[T]]:
+    """Yield `ids`, or what else, in lists of at most `size`."""
     rest = iter(ids)
     while chunk := list(islice(rest, size)):
         yield chunk

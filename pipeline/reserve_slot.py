@@ -3,7 +3,7 @@
 A message to this stage is a trigger, not a ticket: whatever ids it carries, the stage takes the head of the whole
 backlog.
 Reads: accounts, slots and backlog as they stand. Writes: slots (`ready` → `reserved`), slots brought forward or
-handed over, and `wake_at`. Hands on: each new slot to *deliver*, at its time; a wake-up to itself.
+handed over, and `wake_at`; `skipped` for zones without a common hour. Hands on: each new slot to *deliver*, at its time; a wake-up to itself.
 Trouble: one stage at a time decides, under one lock; what was reserved and not published is the sweep's. A delivery
 that can't be judged is `failed` (`fault`) with its dead letter, and the others go on.
 """
@@ -16,7 +16,7 @@ from collections.abc import Iterable, Sequence
 
 from peewee import fn
 
-from models import Control, Delivery, SmtpAccount, State, database
+from models import Control, Delivery, Reason, SmtpAccount, State, database
 from models.control import ONLY
 from models.delivery import by_id, move, of_ids
 
@@ -47,6 +47,9 @@ def _run() -> list[Handoff]:
     # Look before taking the lock: most triggers at a full day, in a closed window or under a long backlog change
     # nothing, and this is all they cost.
     seen = standing.glance(database.now())
+    if zones := standing.without_common_hour(seen):
+        _skip_zones(zones)
+        seen = standing.glance(database.now())
     if not _changes_anything(seen, _decide(seen)):
         return []
     with database.transaction():
@@ -85,6 +88,14 @@ def _wake_moves(wake_at: dt.datetime | None, seen: Standing) -> bool:
     if seen.wake_at is not None and seen.wake_at <= seen.now:
         return True
     return wake_at is not None and (seen.wake_at is None or wake_at < seen.wake_at)
+
+
+def _skip_zones(zones: Sequence[str]) -> None:
+    """Skip what waits of these zones: it was let in under other settings, and would wait for ever."""
+    with database.transaction():
+        which = Delivery.timezone.in_(zones)
+        skipped = move(State.READY, State.SKIPPED, which, reason=Reason.NO_COMMON_WINDOW)
+    logs.moved(Stage.RESERVE, skipped, State.SKIPPED)
 
 
 def _take_over(slots: Sequence[Slot], held: dict[int, Held]) -> dict[int, int]:

@@ -18,6 +18,8 @@ from models.dead_letter import file_messages
 
 from . import logs
 from .flow import MAX_IDS, Handoff, Stage, chunks, hand_on
+from .settings import settings
+from .window import SendingWindow
 
 
 def run(
@@ -79,13 +81,14 @@ def _template(template_id: int | None) -> EmailTemplate | None:
 def _row(
     contact: Contact, template: EmailTemplate, source: str, priority: int | None, now: dt.datetime
 ) -> dict[str, Any]:
-    reasons = _reasons_against(contact)
+    reasons = _reasons_against(contact, now)
     return {
         "contact": contact.id,
         "website": contact.website_id,
         "template": template.id,
         "recipient": contact.email,
         "address": contact.address,
+        "timezone": contact.timezone or "",
         "priority": contact.priority if priority is None else priority,
         "source": source,
         "state": State.SELECTED,
@@ -96,7 +99,7 @@ def _row(
     } | (_skip(*reasons) if reasons else {})
 
 
-def _reasons_against(contact: Contact) -> list[Reason]:
+def _reasons_against(contact: Contact, now: dt.datetime) -> list[Reason]:
     reasons = []
     if not contact.validated:
         reasons.append(Reason.NOT_VALIDATED)
@@ -104,6 +107,8 @@ def _reasons_against(contact: Contact) -> list[Reason]:
         reasons.append(Reason.INVALID_ADDRESS)
     if contact.website is not None and not contact.website.meets_requirements:
         reasons.append(Reason.WEBSITE_REQUIREMENTS)
+    if contact.timezone and SendingWindow.from_settings(settings()).soonest(now, contact.timezone) is None:
+        reasons.append(Reason.NO_COMMON_WINDOW)
     return reasons
 
 

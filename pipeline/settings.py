@@ -10,6 +10,8 @@ from __future__ import annotations
 import datetime as dt
 import functools
 import re
+from collections.abc import Iterable
+from pathlib import Path
 from typing import Annotated, Any
 from urllib.parse import SplitResult, urlsplit
 from zoneinfo import ZoneInfo, available_timezones
@@ -44,6 +46,45 @@ def _time_of_day(value: Any) -> dt.time:
     if not match or int(match[1]) > 23 or int(match[2] or 0) > 59:
         raise ValueError("allowed: an hour 0 to 23, or HH:MM")
     return dt.time(int(match[1]), int(match[2] or 0))
+
+
+def _hours(value: Any) -> tuple[tuple[dt.time, dt.time], ...] | None:
+    if value in (None, "") or isinstance(value, tuple):
+        return value or None
+    intervals = []
+    for part in str(value).replace(" ", "").split(","):
+        start, _, end = part.partition("-")
+        try:
+            intervals.append((_time_of_day(start), _time_of_day(end)))
+        except ValueError:
+            raise ValueError("allowed: hours such as 08:00-12:00,13:00-17:00") from None
+    return tuple(intervals)
+
+
+def _closed_dates(value: Any) -> frozenset[dt.date]:
+    if isinstance(value, frozenset):
+        return value
+    text = str(value)
+    try:
+        return _dates(text.split(",")) if text.strip() else frozenset()
+    except ValueError:
+        allowed = "allowed: dates such as 2026-12-25,2027-01-01, or a file with one on each line"
+    try:
+        lines = Path(text).read_text(encoding="utf-8").splitlines()
+    except (OSError, ValueError):
+        raise ValueError(allowed) from None
+    dates: set[dt.date] = set()
+    for number, line in enumerate(lines, 1):
+        date = line.partition("#")[0].strip()
+        try:
+            dates |= _dates([date] if date else [])
+        except ValueError:
+            raise ValueError(f"line {number} is no date; {allowed}") from None
+    return frozenset(dates)
+
+
+def _dates(texts: Iterable[str]) -> frozenset[dt.date]:
+    return frozenset(dt.date.fromisoformat(text.strip()) for text in texts)
 
 
 def _days(value: Any) -> frozenset[int]:
@@ -148,6 +189,8 @@ def _empty_is_none(value: Any) -> Any:
 
 
 TimeOfDay = Annotated[dt.time, NoDecode, BeforeValidator(_time_of_day)]
+Hours = Annotated[tuple[tuple[dt.time, dt.time], ...] | None, NoDecode, BeforeValidator(_hours)]
+ClosedDates = Annotated[frozenset[dt.date], NoDecode, BeforeValidator(_closed_dates)]
 Zone = Annotated[ZoneInfo, NoDecode, BeforeValidator(_zone)]
 Switch = Annotated[bool, BeforeValidator(_on_off)]
 OptionalText = Annotated[str | None, BeforeValidator(_empty_is_none)]
@@ -185,8 +228,10 @@ class Settings(BaseSettings):
 
     mail_window_start: TimeOfDay = dt.time(8)
     mail_window_end: TimeOfDay = dt.time(17)
+    mail_window_hours: Hours = None
     mail_window_timezone: Zone = ZoneInfo("America/New_York")
     mail_window_days: Days = frozenset(range(7))
+    mail_window_closed_dates: ClosedDates = frozenset()
 
     mail_daily_limit: Count = 10
     mail_min_interval: Seconds = 60
@@ -218,6 +263,11 @@ class Settings(BaseSettings):
     def is_embedded(self) -> bool:
         """Tell whether the broker is inside the process."""
         return self.broker_url == EMBEDDED
+
+    @property
+    def window_intervals(self) -> tuple[tuple[dt.time, dt.time], ...]:
+        """Start and end of each interval in which the window is open, on the wall clock."""
+        return self.mail_window_hours or ((self.mail_window_start, self.mail_window_end),)
 
     def backoff_after(self, attempt: int) -> int:
         """Return the seconds to wait after failure number `attempt` (from 1; the last backoff repeats)."""

@@ -1,8 +1,9 @@
 """How accounts and backlog stand: everything the throttle decides by; and slots given back.
 
 Reads: one statement sees the control row, the accounts with their slots, and what the backlog amounts to; the head of
-the backlog takes two more. All of it through indexes: no cost grows with what waits or with what was sent. Nothing is
-a counter. Writes: only `give_back`, in the caller's transaction.
+the backlog takes two more. The backlog is read lane by lane (a template's deliveries in one time zone), each from the
+most urgent on, so that what is paused or closed is passed over unread. All of it through indexes: no cost grows with
+what waits or with what was sent. Nothing is a counter. Writes: only `give_back`, in the caller's transaction.
 """
 
 from __future__ import annotations
@@ -10,22 +11,21 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import reduce
 from itertools import groupby
+from operator import add
 from typing import Any, cast
 
-from peewee import JOIN, SQL, fn
+from peewee import JOIN, SQL, Select, fn
 
 from models import COUNTS_AS_USED, Attempt, ChargedTo, Control, Delivery, EmailTemplate, SmtpAccount, State, database
 from models.base import one_of
 from models.delivery import in_states, move, of_ids
 
+from .flow import chunks
 from .settings import settings
-from .throttle import Account, Backlog, Rules, Slot, Waiting, jitter_share, limit_on
+from .throttle import SLACK, Account, Backlog, Rules, Slot, Waiting, jitter_share, limit_on, urgency
 from .window import SendingWindow
-
-#: Rows of the backlog read beyond those that can get a slot, so that an account which has failed the first of them
-#: still finds one that it may send.
-SLACK = 20
 
 # Lists in a partial index's condition are written out as the index has them: else SQLite's planner scans the table.
 _HOLDS = in_states(State.RESERVED, State.SENDING)
@@ -33,6 +33,8 @@ _USES_UP = Attempt.outcome.in_(SQL(f"({one_of(COUNTS_AS_USED)})"))
 _RESERVED = _HOLDS & (Delivery.state == State.RESERVED)
 _READY = Delivery.state == State.READY
 _USABLE = SmtpAccount.enabled & SmtpAccount.removed_at.is_null() & SmtpAccount.paused_at.is_null()
+#: Lanes whose heads one statement reads: SQLite allows 500 terms.
+LANES_AT_ONCE = 100
 _to_time = Attempt.claimed_at.python_value
 
 
@@ -69,18 +71,21 @@ class Standing:
 
 
 def glance(now: dt.datetime) -> Standing:
-    """Return how everything stands, in one statement. Of the backlog's head it knows only the highest priority: enough
-    to tell whether anything is to change.
+    """Return how everything stands, in one statement. Of the backlog's head it knows only each zone's highest
+    priority: enough to tell whether anything is to change.
     """
     rows = _rows(now)
-    top = rows[0].top_priority
-    return _standing(rows, now, [] if top is None else [Waiting(0, top)], {})
+    top: dict[str, int] = {}
+    for lane in _open_lanes(rows, now):
+        top[lane.zone] = max(lane.priority or 0, top.get(lane.zone, 0))
+    head = [Waiting(0, priority, zone=zone) for zone, priority in top.items()]
+    return _standing(rows, now, sorted(head, key=urgency), {})
 
 
 def inspect(now: dt.datetime) -> Standing:
     """Return how everything stands, with the head of the backlog: enough to decide who gets which slot."""
     rows = _rows(now)
-    head = list(_head(now, _size_of_head(rows)))
+    head = _head(_open_lanes(rows, now), now, _size_of_head(rows))
     failed_by = _failed_by([row.id for row in head] + [row.delivery_id for row in rows if row.state == State.RESERVED])
     return _standing(rows, now, [_waiting(row.id, row, failed_by) for row in head], failed_by)
 
@@ -124,8 +129,14 @@ def usable_accounts() -> Any:
 
 def something_could_go() -> bool:
     """Tell, in one query, whether a delivery waits that may go and an account has neither slot nor open claim."""
-    now = database.now()
-    return bool(Control.select(fn.EXISTS(_may_go(now, SQL("1"))) & _an_account_is_idle(now)).tuples().get()[0])
+    seen = glance(database.now())
+    idle = (a for a in seen.accounts if a.slot is None and not a.sending and not a.is_cooling(seen.now))
+    return bool(seen.backlog.head) and any(idle)
+
+
+def without_common_hour(seen: Standing) -> list[str]:
+    """Return the zones of which something waits, and whose clocks are in the window at no time at which it is open."""
+    return [zone for zone in seen.backlog.counts if zone and _window().soonest(seen.now, zone) is None]
 
 
 def give_back(
@@ -151,10 +162,9 @@ def give_back(
 
 def ids_in_view(now: dt.datetime) -> list[int]:
     """Return the deliveries that `inspect` looks at: those that hold a slot, and the head of the backlog."""
-    holders = Delivery.select(Delivery.id).where(_RESERVED)
-    size = holders.count() + usable_accounts().count() * Rules.from_settings(settings()).list_size + SLACK
-    head = _may_go(now, Delivery.id).order_by(Delivery.priority.desc(), Delivery.id).limit(size)
-    return [row[0] for query in (holders, head) for row in query.tuples()]
+    rows = _rows(now)
+    head = _head(_lanes_of(rows), now, _size_of_head(rows))
+    return [row.delivery_id for row in rows if row.state == State.RESERVED] + [row.id for row in head]
 
 
 def judge(delivery_ids: Sequence[int]) -> list[Waiting]:
@@ -164,7 +174,25 @@ def judge(delivery_ids: Sequence[int]) -> list[Waiting]:
     return [_waiting(row.id, row, failed_by) for row in rows]
 
 
-_JUDGED_BY = (Delivery.id, Delivery.priority, Delivery.contact.alias("contact"), Delivery.template.alias("template"))
+_JUDGED_BY = (
+    Delivery.id,
+    Delivery.priority,
+    Delivery.contact.alias("contact"),
+    Delivery.template.alias("template"),
+    Delivery.timezone,
+)
+
+
+@dataclass(frozen=True)
+class _Lane:
+    """What waits of one template and zone: how many before today's end (counted up to the capacity), and the highest
+    priority among those that may go now.
+    """
+
+    template_id: int
+    zone: str
+    count: int
+    priority: int | None
 
 
 def _rows(now: dt.datetime) -> list[Any]:
@@ -181,16 +209,18 @@ def _rows(now: dt.datetime) -> list[Any]:
 
 
 def _of_control(now: dt.datetime) -> list[Any]:
-    top = _may_go(now, Delivery.priority).order_by(Delivery.priority.desc(), Delivery.id).limit(1)
-    later = _in_view(fn.MIN(Delivery.not_before)).where(Delivery.not_before > now)
+    # No join: it would tempt the planner away from the index.
+    paused = EmailTemplate.select(EmailTemplate.id).where(EmailTemplate.paused_at.is_null(False))
+    later = Delivery.select(fn.MIN(Delivery.not_before)).where(
+        _READY & (Delivery.not_before > now) & Delivery.template.not_in(paused)
+    )
     each = SmtpAccount.alias()
     return [
         Control.paused_at,
         Control.wake_at,
         Control.replanned_at,
-        top.alias("top_priority"),
         later.alias("next_not_before"),
-        _count(now).alias("waiting"),
+        _lanes(now).alias("lanes"),
         # Over all accounts, also those that are off by now.
         each.select(fn.MAX(_last_claim(each.id))).alias("last_claim"),
     ]
@@ -226,24 +256,90 @@ def _of_delivery() -> list[Any]:
     return [Delivery.id.alias("delivery_id"), Delivery.state, Delivery.send_at, Delivery.token, *judged_by]
 
 
-def _count(now: dt.datetime) -> Any:
-    """Return the query that counts what may go before today's end, up to the limits of all accounts; nothing where no
-    pace depends on it.
+def _lanes(now: dt.datetime) -> Any:
+    """Return the query that gathers the lanes: from each template on, the index is entered once for each zone that
+    waits, however much does.
     """
-    window = _window()
-    if not (settings().mail_spread and window.contains(now)):
-        return Control.select(SQL("0"))
-    own_limit = fn.COALESCE(SmtpAccount.daily_limit, settings().mail_daily_limit)
-    enough = usable_accounts().select(fn.COALESCE(fn.SUM(own_limit), 0))
-    before_end = Delivery.not_before.is_null() | (Delivery.not_before < window.day_end(now))
-    found = _in_view(SQL("1")).where(before_end).limit(enough)
-    return Control.select(fn.COUNT(SQL("*"))).from_(found.alias("found"))
+
+    def zone_after(template: Any, zone: Any) -> Any:
+        of_template = _READY & (Delivery.template == template)
+        return Delivery.select(fn.MIN(Delivery.timezone)).where(
+            of_template if zone is None else of_template & (Delivery.timezone > zone)
+        )
+
+    usable = EmailTemplate.paused_at.is_null()
+    first = EmailTemplate.select(EmailTemplate.id, zone_after(EmailTemplate.id, None)).where(usable)
+    each = first.cte("lane", recursive=True, columns=("template_id", "zone"))
+    there = each.c.zone.is_null(False)
+    following = Select([each], [each.c.template_id, zone_after(each.c.template_id, each.c.zone)]).where(there)
+    lane = each.union_all(following)
+    columns = (lane.c.template_id, lane.c.zone, _count(now, lane), _top_priority(now, lane))
+    return lane.select_from(database.json_rows(*columns)).where(lane.c.zone.is_null(False))
+
+
+def _count(now: dt.datetime, lane: Any) -> Any:
+    """Return the query that counts what may go before today's end, up to the limits of all accounts; where no pace
+    depends on it, whether there is any.
+    """
+    window, enough, end = _window(), Control.select(SQL("1")), now
+    if settings().mail_spread and window.contains(now):
+        own_limit = fn.COALESCE(SmtpAccount.daily_limit, settings().mail_daily_limit)
+        enough = usable_accounts().select(fn.COALESCE(fn.SUM(own_limit), 0))
+        end = window.day_end(now)
+    found = _of_lane(lane, SQL("1")).where(Delivery.not_before.is_null() | (Delivery.not_before < end))
+    return Control.select(fn.COUNT(SQL("*"))).from_(found.limit(enough).alias("found"))
+
+
+def _top_priority(now: dt.datetime, lane: Any) -> Any:
+    return _in_order(_of_lane(lane, Delivery.priority).where(_is_due(now))).limit(1)
+
+
+def _of_lane(lane: Any, *columns: Any) -> Any:
+    return Delivery.select(*columns).where(
+        _READY & (Delivery.template == lane.c.template_id) & (Delivery.timezone == lane.c.zone)
+    )
+
+
+def _is_due(now: dt.datetime) -> Any:
+    return Delivery.not_before.is_null() | (Delivery.not_before <= now)
+
+
+def _in_order(query: Any) -> Any:
+    return query.order_by(Delivery.priority.desc(), Delivery.id)
+
+
+def _lanes_of(rows: list[Any]) -> list[_Lane]:
+    return [_Lane(*lane) for lane in database.from_json(rows[0].lanes)]
+
+
+def _open_lanes(rows: list[Any], now: dt.datetime) -> list[_Lane]:
+    return [lane for lane in _lanes_of(rows) if lane.priority is not None and _window().is_open(now, lane.zone)]
+
+
+def _head(lanes: list[_Lane], now: dt.datetime, size: int) -> list[Any]:
+    """Return the most urgent of these lanes that may go now."""
+    found: list[Any] = []
+    for some in chunks(lanes, LANES_AT_ONCE):
+        heads = [
+            _in_order(
+                Delivery.select(*_JUDGED_BY).where(
+                    _READY & (Delivery.template == lane.template_id) & (Delivery.timezone == lane.zone) & _is_due(now)
+                )
+            ).limit(size)
+            for lane in some
+        ]
+        found.extend(reduce(add, heads).namedtuples())
+    return sorted(found, key=lambda row: (-row.priority, row.id))[:size]
 
 
 def _standing(rows: list[Any], now: dt.datetime, head: list[Waiting], failed_by: dict[int, frozenset[int]]) -> Standing:
     window, control = _window(), rows[0]
     today = window.local_date(now)
     last_claim = _to_time(control.last_claim)
+    counts: dict[str, int] = {}
+    for lane in _lanes_of(rows):
+        if lane.count:
+            counts[lane.zone] = counts.get(lane.zone, 0) + lane.count
     held: dict[int, Held] = {}
     accounts = []
     for account_id, group in groupby((r for r in rows if r.account_id is not None), key=lambda r: r.account_id):
@@ -272,7 +368,7 @@ def _standing(rows: list[Any], now: dt.datetime, head: list[Waiting], failed_by:
         last_claim_today=last_claim if last_claim and window.local_date(last_claim) == today else None,
         accounts=tuple(accounts),
         held=held,
-        backlog=Backlog(tuple(head), control.waiting, _to_time(control.next_not_before)),
+        backlog=Backlog(tuple(head), counts, _to_time(control.next_not_before)),
     )
 
 
@@ -283,14 +379,9 @@ def _size_of_head(rows: list[Any]) -> int:
     return holders + idle * Rules.from_settings(settings()).list_size + SLACK
 
 
-def _head(now: dt.datetime, size: int) -> Any:
-    query = _may_go(now, *_JUDGED_BY).order_by(Delivery.priority.desc(), Delivery.id).limit(size)
-    return query.namedtuples()
-
-
 def _waiting(delivery_id: int, row: Any, failed_by: dict[int, frozenset[int]]) -> Waiting:
     share = jitter_share(row.contact, row.template)
-    return Waiting(delivery_id, row.priority, failed_by.get(delivery_id, frozenset()), share)
+    return Waiting(delivery_id, row.priority, failed_by.get(delivery_id, frozenset()), share, row.timezone)
 
 
 def _failed_by(delivery_ids: Sequence[int]) -> dict[int, frozenset[int]]:
@@ -311,17 +402,6 @@ def _failed_by(delivery_ids: Sequence[int]) -> dict[int, frozenset[int]]:
     return {i: frozenset(account for _, account in rows) for i, rows in groupby(failed, key=lambda row: row[0])}
 
 
-def _in_view(*columns: Any) -> Any:
-    """Return the query of what the throttle sees of the backlog; deliveries of paused templates are unseen."""
-    # No join: it would tempt the planner away from the index that has the backlog in its order.
-    paused = EmailTemplate.select(EmailTemplate.id).where(EmailTemplate.paused_at.is_null(False))
-    return Delivery.select(*columns).where(_READY & Delivery.template.not_in(paused))
-
-
-def _may_go(now: dt.datetime, *columns: Any) -> Any:
-    return _in_view(*columns).where(Delivery.not_before.is_null() | (Delivery.not_before <= now))
-
-
 def _used_on(day: dt.date) -> Any:
     return Attempt.select().where((Attempt.local_on == day) & _USES_UP)
 
@@ -329,12 +409,6 @@ def _used_on(day: dt.date) -> Any:
 def _last_claim(account_id: Any) -> Any:
     of_account = (Attempt.account == account_id) & Attempt.claimed_at.is_null(False)
     return Attempt.select(fn.MAX(Attempt.claimed_at)).where(of_account)
-
-
-def _an_account_is_idle(now: dt.datetime) -> Any:
-    busy = Delivery.select(Delivery.account).where(_HOLDS)
-    rested = SmtpAccount.cooling_until.is_null() | (SmtpAccount.cooling_until <= now)
-    return fn.EXISTS(usable_accounts().select(SQL("1")).where(rested & SmtpAccount.id.not_in(busy)))
 
 
 def _window() -> SendingWindow:

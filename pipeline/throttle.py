@@ -10,11 +10,11 @@ import bisect
 import datetime as dt
 import hashlib
 import heapq
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 from .settings import Settings
-from .window import SendingWindow
+from .window import OpenTime, SendingWindow
 
 #: Deliveries in one slot where neither spread nor interval keeps an account's sends apart.
 MAX_LIST = 100
@@ -25,19 +25,24 @@ MOVE_EVERY = dt.timedelta(seconds=10)
 #: … and not when it is this near.
 TOO_NEAR = dt.timedelta(seconds=5)
 
+#: Deliveries of the backlog to look at beyond those that can get a slot, so that an account which has failed the first
+#: of them still finds one that it may send.
+SLACK = 20
+
 _LONG_AGO = dt.datetime.min.replace(tzinfo=dt.UTC)
 
 
 @dataclass(frozen=True)
 class Waiting:
     """A delivery that may go now. `failed_by`: accounts that have failed it. `share`: −1 to 1, the jitter's
-    direction and size.
+    direction and size. `zone`: its contact's own time zone (IANA name), whose clocks have to be in the window too.
     """
 
     id: int
     priority: int = 0
     failed_by: frozenset[int] = frozenset()
     share: float = 0.0
+    zone: str = ""
 
 
 @dataclass(frozen=True)
@@ -76,13 +81,18 @@ class Account:
 
 @dataclass(frozen=True)
 class Backlog:
-    """What waits: the head in order of priority and age, and how many may go before today's end (counted up to the
-    capacity).
+    """What waits: the head, of all that may go now, in order of priority and age; and for each zone how many there
+    are whose own time (`not_before`) comes before today's end, counted up to the capacity.
     """
 
     head: tuple[Waiting, ...] = ()
-    count: int = 0
+    counts: Mapping[str, int] = field(default_factory=dict)
     next_not_before: dt.datetime | None = None
+
+    @property
+    def count(self) -> int:
+        """How many wait in all zones."""
+        return sum(self.counts.values())
 
 
 @dataclass(frozen=True)
@@ -175,48 +185,99 @@ def decide(
     """
     if not window.contains(now):
         return Decision(wake_at=_wake_when_closed(backlog, now, window))
-    pace = _pace(accounts, backlog, now, window, rules, last_claim_today)
+    today = _Today(accounts, backlog, now, window, rules, last_claim_today)
+    by_id = {a.id: a for a in accounts}
     slots = sorted((a.slot for a in accounts if a.slot), key=lambda s: (s.send_at, s.account_id))
-    handed_over, waiting = _hand_over(slots, backlog.head)
-    standing = [handed_over.get(slot.account_id, slot) for slot in slots]
-    earlier = list(_bring_forward(standing, {a.id: a for a in accounts}, pace))
+    handed_over, waiting = _hand_over(slots, by_id, backlog.head, today)
+    standing = [handed_over.get(slot.account_id, slot) for slot in slots] if handed_over else slots
+    earlier = list(_bring_forward(standing, by_id, today))
     may_move = moved_at is None or now >= moved_at + MOVE_EVERY
     moved = {slot.account_id: slot for slot in earlier} if may_move else {}
-    reserved, rest = _reserve(accounts, waiting, pace, taken=sum(len(s.deliveries) for s in slots))
+    reserved, rest = _reserve(by_id, waiting, today)
 
-    wake_at = None
     left_over = bool(rest) or backlog.count > len(backlog.head)
     busy = bool(reserved) or any(a.slot or a.sending for a in accounts)
-    moments = list(_moments(accounts, backlog, now, window, left_over=left_over, busy=busy))
+    moments = list(_moments(accounts, backlog, today, left_over=left_over, busy=busy))
     if earlier and not may_move and moved_at is not None:
         moments.append(moved_at + MOVE_EVERY)
-    if moments:
-        wake_at = min(moments)
     return Decision(
         tuple(reserved),
         tuple(s for s in moved.values() if s.account_id not in handed_over),
         tuple(moved.get(account_id, slot) for account_id, slot in handed_over.items()),
-        wake_at,
+        min(moments, default=None),
     )
 
 
-@dataclass(frozen=True)
 class _Pace:
-    """How today's sends follow each other: position i is at first + i × gap."""
+    """How sends follow each other in open time: position i is at first + i × gap."""
 
-    now: dt.datetime
-    first: dt.datetime
-    gap: dt.timedelta
-    end: dt.datetime
-    rules: Rules
+    def __init__(
+        self, open_time: OpenTime, n: int, now: dt.datetime, last: dt.datetime | None, *, spread: bool
+    ) -> None:
+        self.open, self.n = open_time, n
+        self.now = self.first = open_time.offset_of(now)
+        self.gap = dt.timedelta(0)
+        if spread and n:
+            if last is not None:
+                since = open_time.offset_of(last)
+                self.first = max(self.now, since + (open_time.total - since) / (n + 1))
+            self.gap = (open_time.total - self.first) / n
+
+    def at(self, position: int, shift: float, earliest: dt.datetime) -> dt.datetime | None:
+        """Return the time of a position, shifted by a share of the gap unless it is now, and not before `earliest`;
+        None if that is not today.
+        """
+        offset = self.first + position * self.gap
+        if shift and offset > self.now:
+            offset += self.gap * shift
+        at = self.open.at(offset)
+        return at if at is None or at >= earliest else self.open.soonest(earliest)
+
+
+class _Today:
+    """What is left of today: open time, also that of contacts' own zones, and how many go in it."""
+
+    def __init__(
+        self,
+        accounts: Sequence[Account],
+        backlog: Backlog,
+        now: dt.datetime,
+        window: SendingWindow,
+        rules: Rules,
+        last: dt.datetime | None,
+    ) -> None:
+        self.now, self.window, self.rules, self.last = now, window, rules, last
+        self.end = window.day_end(now)
+        self.capacity = sum(a.left for a in accounts if not a.is_cooling(now))
+        self.unclaimed = [(a.slot.send_at, len(a.slot.deliveries)) for a in accounts if a.slot]
+        self.taken = sum(number for _, number in self.unclaimed)
+        self._open: dict[str, OpenTime] = {}
+        self.counts = {zone: n for zone, n in backlog.counts.items() if self._closes(zone) > now}
+        self._paces: dict[str, _Pace] = {}
+        self._pace = self._pace_of("")
 
     def at(self, position: int, account: Account, delivery: Waiting) -> dt.datetime | None:
-        """Return the time of a position for an account, or None if that is not today."""
-        time = self.first + position * self.gap
-        if time > self.now:
-            time += self.gap * (delivery.share * self.rules.jitter)
-        time = max(time, self.earliest(account))
-        return time if time < self.end else None
+        """Return the time of a position for an account and a delivery, or None if that is not today.
+
+        A delivery whose contact's own zone is closed then goes earlier, before it closes.
+        """
+        earliest, shift = self.earliest(account), delivery.share * self.rules.jitter
+        at = self._pace.at(position, shift, earliest)
+        if not delivery.zone or (at is not None and self.suits(delivery, at)):
+            return at
+        pace = self._pace_of(delivery.zone)
+        at = pace.at(min(position, max(pace.n - 1, 0)), shift, earliest)
+        return at or pace.open.soonest(earliest)
+
+    def open(self, zone: str) -> OpenTime:
+        """Return today's open time, with a zone: that in which its clocks are in the window too."""
+        if zone not in self._open:
+            self._open[zone] = self.window.open_today(self.now, zone)
+        return self._open[zone]
+
+    def suits(self, delivery: Waiting, at: dt.datetime) -> bool:
+        """Tell whether the contact's own zone, if there is one, is open at `at`."""
+        return not delivery.zone or self.open(delivery.zone).contains(at)
 
     def earliest(self, account: Account) -> dt.datetime:
         """Return the soonest that the account's interval allows."""
@@ -224,87 +285,95 @@ class _Pace:
             return self.now
         return max(self.now, account.last_claim_at + self.rules.interval)
 
+    def opening(self, zone: str) -> dt.datetime | None:
+        """Return when a zone opens that is closed now."""
+        return self.open(zone).soonest(self.now) or self.window.soonest(self.end, zone)
 
-def _pace(
-    accounts: Sequence[Account],
-    backlog: Backlog,
-    now: dt.datetime,
-    window: SendingWindow,
-    rules: Rules,
-    last: dt.datetime | None,
-) -> _Pace:
-    end = window.day_end(now)
-    capacity = sum(a.left for a in accounts if not a.is_cooling(now))
-    unclaimed = sum(len(a.slot.deliveries) for a in accounts if a.slot)
-    n = min(unclaimed + backlog.count, capacity)
-    if not rules.spread or n == 0:
-        return _Pace(now, now, dt.timedelta(0), end, rules)
-    first = now if last is None else max(now, last + (end - last) / (n + 1))
-    return _Pace(now, first, (end - first) / n, end, rules)
+    def _pace_of(self, zone: str) -> _Pace:
+        """Return the pace of all that has to go before a zone closes."""
+        if zone not in self._paces:
+            end = self._closes(zone)
+            waiting = sum(n for other, n in self.counts.items() if self._closes(other) <= end)
+            slots = sum(number for send_at, number in self.unclaimed if send_at < end)
+            n = min(slots + waiting, self.capacity)
+            self._paces[zone] = _Pace(self.open(zone), n, self.now, self.last, spread=self.rules.spread)
+        return self._paces[zone]
+
+    def _closes(self, zone: str) -> dt.datetime:
+        spans = self.open(zone).spans
+        return spans[-1][1] if spans else self.now
 
 
-def _hand_over(slots: Sequence[Slot], head: Iterable[Waiting]) -> tuple[dict[int, Slot], list[Waiting]]:
+def _hand_over(
+    slots: Sequence[Slot], accounts: Mapping[int, Account], head: Iterable[Waiting], today: _Today
+) -> tuple[dict[int, Slot], list[Waiting]]:
     """Give the soonest slots to deliveries of higher priority; return the changed slots by account, and what waits
     then.
     """
-    waiting = sorted(head, key=_urgency)
+    waiting = sorted(head, key=urgency)
     changed: dict[int, Slot] = {}
-    for slot in slots:
+    for position, slot in enumerate(slots):
         holder = slot.deliveries[0]
         if not waiting or len(slot.deliveries) > 1 or waiting[0].priority <= holder.priority:
             continue
-        welcome = (w for w in waiting if slot.account_id not in w.failed_by)
-        urgent = next(welcome, holder)
-        if urgent.priority > holder.priority:
+        urgent = next((w for w in waiting if slot.account_id not in w.failed_by), holder)
+        if urgent.priority <= holder.priority:
+            continue
+        suits = today.suits(urgent, slot.send_at)
+        send_at = slot.send_at if suits else today.at(position, accounts[slot.account_id], urgent)
+        if send_at is not None:
             waiting.remove(urgent)
-            bisect.insort(waiting, holder, key=_urgency)
-            changed[slot.account_id] = replace(slot, deliveries=(urgent,))
+            bisect.insort(waiting, holder, key=urgency)
+            changed[slot.account_id] = replace(slot, deliveries=(urgent,), send_at=send_at)
     return changed, waiting
 
 
-def _urgency(delivery: Waiting) -> tuple[int, int]:
+def urgency(delivery: Waiting) -> tuple[int, int]:
+    """Return what the backlog is ordered by: priority, then age."""
     return -delivery.priority, delivery.id
 
 
-def _bring_forward(slots: Sequence[Slot], accounts: dict[int, Account], pace: _Pace) -> Iterator[Slot]:
+def _bring_forward(slots: Sequence[Slot], accounts: Mapping[int, Account], today: _Today) -> Iterator[Slot]:
     """Yield slots with a time that is enough earlier to be worth a move."""
     for position, slot in enumerate(slots):
-        wait = slot.send_at - pace.now
+        wait = slot.send_at - today.now
         if wait <= TOO_NEAR:
             continue
-        target = pace.at(position, accounts[slot.account_id], slot.deliveries[0])
+        target = today.at(position, accounts[slot.account_id], slot.deliveries[0])
         if target is not None and slot.send_at - target >= wait * WORTH_MOVING:
             yield replace(slot, send_at=target)
 
 
 def _reserve(
-    accounts: Sequence[Account], waiting: Sequence[Waiting], pace: _Pace, *, taken: int
+    accounts: Mapping[int, Account], waiting: Sequence[Waiting], today: _Today
 ) -> tuple[list[Slot], list[Waiting]]:
     """Deal what waits to the free accounts: fewest used, then longest idle, then lowest id. Return slots and the
     rest.
     """
-    usable = {a.id for a in accounts if a.left and not a.is_cooling(pace.now)}
-    by_id = {a.id: a for a in accounts}
+    usable = {a.id for a in accounts.values() if a.left and not a.is_cooling(today.now)}
     # One whose interval ends after today's end would only keep the delivery from the others.
-    in_time = (a for a in accounts if a.id in usable and pace.earliest(a) < pace.end)
+    in_time = (a for a in accounts.values() if a.id in usable and today.earliest(a) < today.end)
     free = [_turn(a, 0) for a in in_time if a.slot is None and not a.sending]
     heapq.heapify(free)
     dealt: dict[int, tuple[dt.datetime, list[Waiting]]] = {}
     rest: list[Waiting] = []
+    taken = today.taken
     for delivery in waiting:
         account_id = _next_account(free, usable, delivery)
         if account_id is None:
             rest.append(delivery)
             continue
-        account = by_id[account_id]
-        send_at = pace.at(taken, account, delivery)
+        account = accounts[account_id]
+        send_at = today.at(taken, account, delivery)
         if send_at is None:
+            # The account is still free for the next.
+            heapq.heappush(free, _turn(account, len(dealt[account_id][1]) if account_id in dealt else 0))
             rest.append(delivery)
             continue
         held = dealt.setdefault(account_id, (send_at, []))[1]
         held.append(delivery)
         taken += 1
-        if len(held) < min(pace.rules.list_size, account.left):
+        if len(held) < min(today.rules.list_size, account.left):
             heapq.heappush(free, _turn(account, len(held)))
     return [Slot(account_id, at, tuple(held)) for account_id, (at, held) in dealt.items()], rest
 
@@ -333,27 +402,33 @@ def _next_account(free: list[_Turn], usable: set[int], delivery: Waiting) -> int
 
 
 def _moments(
-    accounts: Sequence[Account],
-    backlog: Backlog,
-    now: dt.datetime,
-    window: SendingWindow,
-    *,
-    left_over: bool,
-    busy: bool,
+    accounts: Sequence[Account], backlog: Backlog, today: _Today, *, left_over: bool, busy: bool
 ) -> Iterator[dt.datetime]:
     """Yield the moments at which something deferred can go on; an account that is busy triggers when it has sent."""
+    now, window = today.now, today.window
     if backlog.next_not_before is not None:
         yield _when_open(backlog.next_not_before, window)
+    for zone, count in backlog.counts.items():
+        if count and zone and not today.open(zone).contains(now) and (opening := today.opening(zone)):
+            yield opening
     if left_over:
         yield from (a.cooling_until for a in accounts if a.cooling_until is not None and a.is_cooling(now))
         if not busy:
-            yield window.next_chance(now)
+            yield from _soonest(backlog, today.end, window)
 
 
 def _wake_when_closed(backlog: Backlog, now: dt.datetime, window: SendingWindow) -> dt.datetime | None:
-    if backlog.head or backlog.count:
-        return window.next_opening(now)
-    return None if backlog.next_not_before is None else _when_open(backlog.next_not_before, window)
+    moments = list(_soonest(backlog, now, window))
+    if backlog.next_not_before is not None:
+        moments.append(_when_open(backlog.next_not_before, window))
+    return min(moments, default=None)
+
+
+def _soonest(backlog: Backlog, at: dt.datetime, window: SendingWindow) -> Iterator[dt.datetime]:
+    """Yield when, at or after `at`, each zone is open of which something waits."""
+    for zone in {zone for zone, count in backlog.counts.items() if count} | {w.zone for w in backlog.head}:
+        if (opening := window.soonest(at, zone)) is not None:
+            yield opening
 
 
 def _when_open(at: dt.datetime, window: SendingWindow) -> dt.datetime:

@@ -44,7 +44,7 @@ class Day:
         """Ask, and store what was decided."""
         accounts = list(self.accounts.values())
         capacity = sum(a.left for a in accounts)
-        backlog = Backlog(tuple(self.waiting), min(len(self.waiting), max(capacity, 1)))
+        backlog = Backlog(tuple(self.waiting), {"": min(len(self.waiting), max(capacity, 1))})
         decision = decide(accounts, backlog, now, self.window, self.rules, last_claim_today=self.last)
         assert decision == decide(accounts, backlog, now, self.window, self.rules, last_claim_today=self.last)
         assert all(slot.send_at >= now for slot in (*decision.reserved, *decision.moved))
@@ -116,14 +116,14 @@ def test_the_worked_examples_of_an_even_spread(
 
 
 def test_a_thousand_accounts_send_every_3_24_seconds_and_each_every_54_minutes() -> None:
-    first = decide(accounts(1000), Backlog(tuple(contacts(1001)), 10_000), local(8), WINDOW, EXACT)
+    first = decide(accounts(1000), Backlog(tuple(contacts(1001)), {"": 10_000}), local(8), WINDOW, EXACT)
     times = sorted(slot.send_at for slot in first.reserved)
     assert len(times) == 1000
     assert {b - a for a, b in pairwise(times)} == {dt.timedelta(seconds=3.24)}
     standing = [replace(a, slot=s) for a, s in zip(accounts(1000), first.reserved, strict=True)]
     standing[0] = replace(standing[0], slot=None, used=1, last_claim_at=local(8))
     (second,) = decide(
-        standing, Backlog(tuple(contacts(2)), 9_000), local(8), WINDOW, EXACT, last_claim_today=local(8)
+        standing, Backlog(tuple(contacts(2)), {"": 9_000}), local(8), WINDOW, EXACT, last_claim_today=local(8)
     ).reserved
     assert (second.account_id, second.send_at) == (1, local(8, 54))
 
@@ -132,26 +132,28 @@ def test_a_thousand_accounts_send_every_3_24_seconds_and_each_every_54_minutes()
 def test_an_open_day_is_spread_over_the_hours_it_has(month: int, day: int, hours: int) -> None:
     always = SendingWindow((), ZONE, frozenset(range(7)))
     midnight = dt.datetime(2026, month, day, tzinfo=ZONE).astimezone(dt.UTC)
-    decision = decide(accounts(2), Backlog(tuple(contacts(2)), 2), midnight, always, EXACT)
+    decision = decide(accounts(2), Backlog(tuple(contacts(2)), {"": 2}), midnight, always, EXACT)
     assert [slot.send_at - midnight for slot in decision.reserved] == [dt.timedelta(0), dt.timedelta(hours=hours) / 2]
 
 
 def test_after_a_lull_the_rest_is_spread_from_now_on() -> None:
-    decision = decide(accounts(2), Backlog(tuple(contacts(2)), 2), local(12), WINDOW, EXACT, last_claim_today=local(8))
+    decision = decide(
+        accounts(2), Backlog(tuple(contacts(2)), {"": 2}), local(12), WINDOW, EXACT, last_claim_today=local(8)
+    )
     assert [slot.send_at for slot in decision.reserved] == [local(12), local(14, 30)]
 
 
 def test_an_account_that_is_cooling_or_over_its_limit_is_no_capacity_to_spread_over() -> None:
     out = [Account(1, 10, cooling_until=local(16)), Account(2, 1, used=5)]
-    decision = decide([*out, *accounts(4, 1)[2:]], Backlog(tuple(contacts(9)), 9), local(8), WINDOW, EXACT)
+    decision = decide([*out, *accounts(4, 1)[2:]], Backlog(tuple(contacts(9)), {"": 9}), local(8), WINDOW, EXACT)
     assert [(s.account_id, s.send_at) for s in decision.reserved] == [(3, local(8)), (4, local(12, 30))]
     assert decision.wake_at == local(16)
 
 
 def test_nothing_is_reserved_outside_the_window_and_the_opening_is_the_next_moment() -> None:
-    decision = decide(accounts(1), Backlog(tuple(contacts(1)), 1), local(17), WINDOW, EXACT)
+    decision = decide(accounts(1), Backlog(tuple(contacts(1)), {"": 1}), local(17), WINDOW, EXACT)
     assert decision == Decision(wake_at=local(8) + dt.timedelta(days=1))
-    assert decide(accounts(1), Backlog(count=1), local(17), WINDOW, EXACT) == decision
+    assert decide(accounts(1), Backlog(counts={"": 1}), local(17), WINDOW, EXACT) == decision
 
 
 def test_nothing_that_waits_needs_no_wake_up() -> None:
@@ -167,13 +169,13 @@ def test_nothing_that_waits_needs_no_wake_up() -> None:
     ],
 )
 def test_what_can_not_go_now_wakes_at_the_moment_that_changes_it(account: Account, moment: dt.datetime) -> None:
-    decision = decide([account], Backlog(tuple(contacts(1)), 1), local(9), WINDOW, EXACT)
+    decision = decide([account], Backlog(tuple(contacts(1)), {"": 1}), local(9), WINDOW, EXACT)
     assert decision == Decision(wake_at=moment)
 
 
 def test_a_full_account_of_an_overnight_window_goes_on_at_midnight() -> None:
     night = SendingWindow(((dt.time(20), dt.time(6)),), ZONE, frozenset(range(7)))
-    decision = decide([Account(1, 10, used=10)], Backlog(tuple(contacts(1)), 1), local(21), night, EXACT)
+    decision = decide([Account(1, 10, used=10)], Backlog(tuple(contacts(1)), {"": 1}), local(21), night, EXACT)
     assert decision == Decision(wake_at=local(0) + dt.timedelta(days=1))
 
 
@@ -181,7 +183,7 @@ def test_a_full_account_of_an_overnight_window_goes_on_at_midnight() -> None:
 def test_an_account_that_is_busy_triggers_itself_and_only_a_cool_down_is_waited_for(slot: Slot | None) -> None:
     busy = Account(1, 10, slot=slot, sending=slot is None)
     warm, cold = Account(2, 0, cooling_until=local(8, 50)), Account(2, 10, cooling_until=local(9, 20))
-    backlog = Backlog(tuple(contacts(1)), 1)
+    backlog = Backlog(tuple(contacts(1)), {"": 1})
     assert decide([busy, warm], backlog, local(9), WINDOW, EXACT, moved_at=local(9)) == Decision()
     assert decide([busy, cold], backlog, local(9), WINDOW, EXACT).wake_at == local(9, 20)
     assert decide([busy, cold], Backlog(), local(9), WINDOW, EXACT).wake_at is None
@@ -189,14 +191,14 @@ def test_an_account_that_is_busy_triggers_itself_and_only_a_cool_down_is_waited_
 
 def test_an_account_that_has_just_been_given_a_slot_is_busy_and_what_is_not_in_the_head_counts_too() -> None:
     free, cold = Account(1, 10), Account(2, 10, cooling_until=local(9, 20))
-    backlog = Backlog(tuple(contacts(1)), 5)
+    backlog = Backlog(tuple(contacts(1)), {"": 5})
     assert decide([free], backlog, local(9), WINDOW, EXACT).wake_at is None
     assert decide([free, cold], backlog, local(9), WINDOW, EXACT).wake_at == local(9, 20)
 
 
 def test_a_cool_down_is_over_at_its_end() -> None:
     account = Account(1, 10, cooling_until=local(9))
-    assert decide([account], Backlog(tuple(contacts(1)), 1), local(9), WINDOW, EXACT).reserved
+    assert decide([account], Backlog(tuple(contacts(1)), {"": 1}), local(9), WINDOW, EXACT).reserved
 
 
 def test_a_retry_in_ten_minutes_is_a_moment_that_matters() -> None:
@@ -212,7 +214,7 @@ def test_a_retry_that_is_due_in_the_night_is_a_moment_when_the_window_opens(now:
 
 def test_a_second_move_within_10_seconds_is_put_off_and_not_dropped() -> None:
     account = Account(1, 10, used=1, last_claim_at=local(8), slot=Slot(1, local(12, 30), (Waiting(1),)))
-    grown = Backlog(tuple(contacts(101)[1:]), 100)  # more than the nine that the account has left
+    grown = Backlog(tuple(contacts(101)[1:]), {"": 100})  # more than the nine that the account has left
 
     def at(second: int) -> Decision:
         now = local(8, 5, second)
@@ -225,25 +227,27 @@ def test_a_second_move_within_10_seconds_is_put_off_and_not_dropped() -> None:
 def test_an_account_with_an_open_claim_or_a_slot_gets_no_other() -> None:
     slot = Slot(2, local(12), (Waiting(77),))
     busy = [Account(1, 10, sending=True), Account(2, 10, slot=slot)]
-    decision = decide(busy, Backlog(tuple(contacts(3)), 3), local(9), WINDOW, EXACT, moved_at=local(9))
+    decision = decide(busy, Backlog(tuple(contacts(3)), {"": 3}), local(9), WINDOW, EXACT, moved_at=local(9))
     assert not decision.changes_slots
 
 
 def test_an_account_never_sends_sooner_than_its_interval() -> None:
     account = Account(1, 10, used=1, last_claim_at=local(9), last_attempt_at=local(9))
-    (slot,) = decide([account], Backlog(tuple(contacts(1)), 1), local(9, 0, 1), WINDOW, Rules(spread=False)).reserved
+    (slot,) = decide(
+        [account], Backlog(tuple(contacts(1)), {"": 1}), local(9, 0, 1), WINDOW, Rules(spread=False)
+    ).reserved
     assert slot.send_at == local(9, 1)
 
 
 def test_a_slot_that_the_interval_puts_after_the_end_is_not_todays() -> None:
     account = Account(1, 10, used=1, last_claim_at=local(16, 59), last_attempt_at=local(16, 59))
-    decision = decide([account], Backlog(tuple(contacts(1)), 1), local(16, 59, 40), WINDOW, Rules(spread=False))
+    decision = decide([account], Backlog(tuple(contacts(1)), {"": 1}), local(16, 59, 40), WINDOW, Rules(spread=False))
     assert decision == Decision(wake_at=local(8) + dt.timedelta(days=1))
 
 
 def test_an_account_that_can_send_no_more_today_does_not_keep_the_most_urgent_from_another() -> None:
     spent = Account(1, 10, used=1, last_claim_at=local(16, 59, 30), last_attempt_at=local(16, 59, 30))
-    backlog = Backlog((Waiting(1, priority=9), Waiting(2)), 2)
+    backlog = Backlog((Waiting(1, priority=9), Waiting(2)), {"": 2})
     decision = decide(
         [spent, Account(2, 10, used=5)], backlog, local(16, 59, 40), WINDOW, Rules(spread=False, jitter=0)
     )
@@ -251,16 +255,18 @@ def test_an_account_that_can_send_no_more_today_does_not_keep_the_most_urgent_fr
 
 
 def test_without_spread_and_interval_each_account_takes_a_list_within_its_limit() -> None:
-    decision = decide(accounts(2, limit=120), Backlog(tuple(contacts(300)), 240), local(9), WINDOW, AT_ONCE)
+    decision = decide(accounts(2, limit=120), Backlog(tuple(contacts(300)), {"": 240}), local(9), WINDOW, AT_ONCE)
     assert [len(slot.deliveries) for slot in decision.reserved] == [100, 100]
     assert {slot.send_at for slot in decision.reserved} == {local(9)}
-    lists = decide([Account(1, 3), Account(2, 3, used=1)], Backlog(tuple(contacts(9)), 5), local(9), WINDOW, AT_ONCE)
+    lists = decide(
+        [Account(1, 3), Account(2, 3, used=1)], Backlog(tuple(contacts(9)), {"": 5}), local(9), WINDOW, AT_ONCE
+    )
     assert [[w.id for w in slot.deliveries] for slot in lists.reserved] == [[1, 2, 4], [3, 5]]
 
 
 @pytest.mark.parametrize("rules", [replace(AT_ONCE, spread=True), replace(AT_ONCE, interval=dt.timedelta(seconds=1))])
 def test_with_spread_or_an_interval_a_slot_holds_one_delivery(rules: Rules) -> None:
-    (slot,) = decide(accounts(1), Backlog(tuple(contacts(9)), 9), local(9), WINDOW, rules).reserved
+    (slot,) = decide(accounts(1), Backlog(tuple(contacts(9)), {"": 9}), local(9), WINDOW, rules).reserved
     assert [w.id for w in slot.deliveries] == [1]
 
 
@@ -277,29 +283,29 @@ def test_with_spread_or_an_interval_a_slot_holds_one_delivery(rules: Rules) -> N
 def test_it_is_the_turn_of_the_fewest_used_then_the_longest_idle_then_the_lowest_id(
     standing: list[Account], turns: list[int]
 ) -> None:
-    decision = decide(standing, Backlog(tuple(contacts(3)), 3), local(12), WINDOW, EXACT)
+    decision = decide(standing, Backlog(tuple(contacts(3)), {"": 3}), local(12), WINDOW, EXACT)
     assert [(s.account_id, s.deliveries[0].id) for s in decision.reserved] == [(turns[i], i + 1) for i in range(3)]
 
 
 def test_the_account_that_failed_a_delivery_is_last_choice() -> None:
     waiting = Waiting(1, failed_by=frozenset({1}))
-    both = decide(accounts(2), Backlog((waiting,), 1), local(9), WINDOW, EXACT)
+    both = decide(accounts(2), Backlog((waiting,), {"": 1}), local(9), WINDOW, EXACT)
     assert [s.account_id for s in both.reserved] == [2]
-    next_one = decide(accounts(2), Backlog((waiting, Waiting(2)), 2), local(9), WINDOW, EXACT)
+    next_one = decide(accounts(2), Backlog((waiting, Waiting(2)), {"": 2}), local(9), WINDOW, EXACT)
     assert [(s.account_id, s.deliveries[0].id) for s in next_one.reserved] == [(2, 1), (1, 2)]
     other_is_busy = [Account(1, 10), Account(2, 10, sending=True)]
-    assert not decide(other_is_busy, Backlog((waiting,), 1), local(9), WINDOW, EXACT).reserved
+    assert not decide(other_is_busy, Backlog((waiting,), {"": 1}), local(9), WINDOW, EXACT).reserved
     other_is_full = [Account(1, 10), Account(2, 10, used=10)]
-    assert [s.account_id for s in decide(other_is_full, Backlog((waiting,), 1), local(9), WINDOW, EXACT).reserved] == [
-        1
-    ]
+    assert [
+        s.account_id for s in decide(other_is_full, Backlog((waiting,), {"": 1}), local(9), WINDOW, EXACT).reserved
+    ] == [1]
 
 
 def test_an_urgent_delivery_takes_the_soonest_slot_and_the_displaced_one_goes_on() -> None:
     soon, later = Slot(2, local(11), (Waiting(5),)), Slot(1, local(14), (Waiting(6),))
     standing = [Account(1, 10, slot=later), Account(2, 10, slot=soon), Account(3, 10)]
     decision = decide(
-        standing, Backlog((Waiting(9, priority=9),), 1), local(9), WINDOW, EXACT,
+        standing, Backlog((Waiting(9, priority=9),), {"": 1}), local(9), WINDOW, EXACT,
         last_claim_today=local(8), moved_at=local(9),
     )  # fmt: skip
     assert [(s.account_id, s.deliveries[0].id, s.send_at) for s in decision.handed_over] == [(2, 9, local(11))]
@@ -308,22 +314,22 @@ def test_an_urgent_delivery_takes_the_soonest_slot_and_the_displaced_one_goes_on
 
 def test_a_slot_can_be_handed_over_and_brought_forward_in_one() -> None:
     account = Account(1, 10, slot=Slot(1, local(16), (Waiting(5),)))
-    decision = decide([account], Backlog((Waiting(9, priority=9),), 1), local(9), WINDOW, EXACT)
+    decision = decide([account], Backlog((Waiting(9, priority=9),), {"": 1}), local(9), WINDOW, EXACT)
     assert decision == Decision(handed_over=(Slot(1, local(9), (Waiting(9, priority=9),)),))
 
 
 def test_a_slot_of_an_account_that_failed_the_most_urgent_goes_to_the_next_urgent() -> None:
     account = Account(1, 10, slot=Slot(1, local(9), (Waiting(5),)))
     refused, welcome = Waiting(8, priority=9, failed_by=frozenset({1})), Waiting(9, priority=8)
-    one = decide([account], Backlog((refused,), 1), local(9), WINDOW, EXACT)
+    one = decide([account], Backlog((refused,), {"": 1}), local(9), WINDOW, EXACT)
     assert not one.changes_slots
-    two = decide([account], Backlog((refused, welcome), 2), local(9), WINDOW, EXACT)
+    two = decide([account], Backlog((refused, welcome), {"": 2}), local(9), WINDOW, EXACT)
     assert two.handed_over == (Slot(1, local(9), (welcome,)),)
 
 
 def test_a_list_that_is_due_at_once_is_not_handed_over() -> None:
     account = Account(1, 10, slot=Slot(1, local(9), tuple(contacts(3))))
-    assert not decide([account], Backlog((Waiting(9, priority=9),), 1), local(9), WINDOW, AT_ONCE).changes_slots
+    assert not decide([account], Backlog((Waiting(9, priority=9),), {"": 1}), local(9), WINDOW, AT_ONCE).changes_slots
 
 
 def test_a_slot_moves_only_if_that_saves_a_tenth_of_its_wait_and_not_when_it_is_near() -> None:
@@ -331,7 +337,7 @@ def test_a_slot_moves_only_if_that_saves_a_tenth_of_its_wait_and_not_when_it_is_
         account = Account(1, 10, slot=Slot(1, send_at, (Waiting(1),)))
         # eight more wait: the slot's position is now 08:54
         decision = decide(
-            [account], Backlog(tuple(contacts(9)), 8), local(8, 5), WINDOW, EXACT, last_claim_today=local(8)
+            [account], Backlog(tuple(contacts(9)), {"": 8}), local(8, 5), WINDOW, EXACT, last_claim_today=local(8)
         )
         return bool(decision.moved)
 
@@ -367,7 +373,7 @@ def test_jitter_is_the_pairs_own_and_keeps_neighbours_in_order() -> None:
     assert len({jitter_share(1, 2), jitter_share(2, 1), jitter_share(1, 3), jitter_share(3, 2)}) == 4
     assert all(-1 <= jitter_share(i, 1) <= 1 for i in range(1000))
     waiting = [Waiting(i, share=jitter_share(i, 1)) for i in range(200)]
-    decision = decide(accounts(200), Backlog(tuple(waiting), 200), local(8), WINDOW, Rules(jitter=0.5))
+    decision = decide(accounts(200), Backlog(tuple(waiting), {"": 200}), local(8), WINDOW, Rules(jitter=0.5))
     times = [slot.send_at for slot in decision.reserved]
     assert times == sorted(times)
     assert times[0] == local(8)

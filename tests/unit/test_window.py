@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import datetime as dt
+from dataclasses import replace
+from pathlib import Path
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -23,6 +25,11 @@ def window(start: str = "08:00", end: str = "17:00", days: frozenset[int] = EVER
 def local(text: str, fold: int = 0) -> dt.datetime:
     """Return a New York wall-clock time as UTC."""
     return dt.datetime.fromisoformat(text).replace(tzinfo=ZONE, fold=fold).astimezone(dt.UTC)
+
+
+def after_today(window: SendingWindow, text: str) -> dt.datetime | None:
+    """Return when sending goes on after the end of the day of a wall-clock time."""
+    return window.soonest(window.day_end(local(text)))
 
 
 @pytest.mark.parametrize(
@@ -54,7 +61,7 @@ def test_a_window_may_end_at_midnight() -> None:
     assert evening.contains(local("2026-06-02 23:59:59"))
     assert not evening.contains(local("2026-06-03 00:00"))
     assert evening.day_end(local("2026-06-02 19:00")) == local("2026-06-03 00:00")
-    assert evening.next_chance(local("2026-06-02 19:00")) == local("2026-06-03 18:00")
+    assert after_today(evening, "2026-06-02 19:00") == local("2026-06-03 18:00")
 
 
 def test_outside_the_window_there_is_no_end() -> None:
@@ -70,14 +77,14 @@ def test_an_overnight_window_belongs_to_the_day_on_which_it_opens() -> None:
     assert not fridays.contains(local("2026-06-06 22:30"))
     assert fridays.closes_at(local("2026-06-05 23:00")) == local("2026-06-06 06:00")
     assert fridays.day_end(local("2026-06-05 23:00")) == local("2026-06-06 00:00")
-    assert fridays.next_chance(local("2026-06-05 23:00")) == local("2026-06-06 00:00")
+    assert after_today(fridays, "2026-06-05 23:00") == local("2026-06-06 00:00")
 
 
 def test_equal_start_and_end_is_always_open() -> None:
     always = SendingWindow.from_settings(Settings(mail_window_start="9", mail_window_end="9"))  # type: ignore[arg-type]
     assert all(always.contains(local(f"2026-06-02 {hour:02}:00")) for hour in range(24))
     assert always.day_end(local("2026-06-02 12:00")) == local("2026-06-03 00:00")
-    assert always.next_chance(local("2026-06-02 12:00")) == local("2026-06-03 00:00")
+    assert after_today(always, "2026-06-02 12:00") == local("2026-06-03 00:00")
 
 
 def test_no_interval_at_all_is_always_open_and_no_weekday_at_all_is_refused() -> None:
@@ -110,14 +117,67 @@ def test_one_interval_that_ends_as_it_starts_opens_the_whole_day() -> None:
     assert tuesdays.closes_at(local("2026-06-02 00:00")) == local("2026-06-03 00:00")
 
 
-def test_after_the_first_of_two_intervals_the_chance_is_the_second_and_not_midnight() -> None:
-    day_and_night = SendingWindow(((dt.time(8), dt.time(17)), (dt.time(20), dt.time(6))), ZONE, EVERY_DAY)
-    assert day_and_night.next_chance(local("2026-06-02 12:00")) == local("2026-06-02 20:00")
-
-
 def test_the_last_open_day_of_the_week_has_no_chance_at_midnight() -> None:
-    weekdays = window("00:00", "00:00", WEEKDAYS)
-    assert weekdays.next_chance(local("2026-06-05 12:00")) == local("2026-06-08 00:00")
+    assert after_today(window("00:00", "00:00", WEEKDAYS), "2026-06-05 12:00") == local("2026-06-08 00:00")
+
+
+def test_the_day_ends_with_its_last_interval_or_at_midnight() -> None:
+    day_and_night = SendingWindow(((dt.time(8), dt.time(17)), (dt.time(20), dt.time(6))), ZONE, EVERY_DAY)
+    assert day_and_night.day_end(local("2026-06-02 12:00")) == local("2026-06-03 00:00")
+    assert day_and_night.day_end(local("2026-06-03 01:00")) == local("2026-06-03 06:00")
+    assert after_today(day_and_night, "2026-06-03 01:00") == local("2026-06-03 08:00")
+
+
+def test_open_time_stands_still_over_lunch() -> None:
+    hours = Settings(mail_window_hours="08:00-12:00,13:00-17:00")  # type: ignore[arg-type]
+    open_time = SendingWindow.from_settings(hours).open_today(local("2026-06-02 09:00"))
+    assert open_time.total == dt.timedelta(hours=8)
+    assert open_time.at(dt.timedelta(hours=4)) == local("2026-06-02 13:00")
+    assert open_time.offset_of(local("2026-06-02 12:30")) == dt.timedelta(hours=4)
+    assert open_time.at(dt.timedelta(hours=8)) is None
+    assert open_time.soonest(local("2026-06-02 12:00")) == local("2026-06-02 13:00")
+
+
+def test_nothing_opens_on_a_closed_date_and_what_was_open_closes_at_its_midnight(tmp_path: Path) -> None:
+    closed = tmp_path / "closed"
+    closed.write_text("# Slowpost rests\n2026-06-04  # a holiday\n\n")
+    day = SendingWindow.from_settings(Settings(mail_window_closed_dates=str(closed)))  # type: ignore[arg-type]
+    assert day.next_opening(local("2026-06-03 09:00")) == local("2026-06-05 08:00")
+    night = replace(window("22:00", "06:00"), closed_dates=frozenset({dt.date(2026, 6, 4)}))
+    assert night.closes_at(local("2026-06-03 23:00")) == local("2026-06-04 00:00")
+    assert not night.contains(local("2026-06-05 01:00"))
+    assert night.next_opening(local("2026-06-03 23:00")) == local("2026-06-05 22:00")
+
+
+def test_a_file_of_closed_dates_is_refused_with_the_line_that_is_none(tmp_path: Path) -> None:
+    (tmp_path / "closed").write_text("2026-12-25\nChristmas\n")
+    with pytest.raises(ValueError, match="line 2 is no date"):
+        Settings(mail_window_closed_dates=str(tmp_path / "closed"))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("zone", "opens"),
+    [("Europe/London", "2026-06-03 08:00"), ("America/Los_Angeles", "2026-06-02 12:00"), ("", "2026-06-02 12:00")],
+)
+def test_with_a_zone_the_window_has_to_be_open_on_both_clocks(zone: str, opens: str) -> None:
+    assert window().soonest(local("2026-06-02 12:00"), zone) == local(opens)
+    assert window().is_open(local("2026-06-02 12:00"), zone) is (opens == "2026-06-02 12:00")
+
+
+def test_london_and_new_york_share_an_hour_more_while_only_one_has_changed_its_clocks() -> None:
+    def common(date: str) -> dt.timedelta:
+        return window().open_today(local(f"{date} 08:00"), "Europe/London").total
+
+    assert [common(date) for date in ("2026-03-02", "2026-03-16", "2026-03-30")] == [
+        dt.timedelta(hours=4), dt.timedelta(hours=5), dt.timedelta(hours=4)
+    ]  # fmt: skip
+
+
+def test_zones_without_a_common_hour_have_no_opening_and_one_that_has_it_in_summer_opens_then() -> None:
+    assert window().soonest(local("2026-06-02 12:00"), "Asia/Tokyo") is None
+    # 08:00 in New York is 16:00 in Moscow in winter and 15:00 in summer
+    evening = window("08:00", "16:00")
+    assert evening.soonest(local("2026-12-01 12:00"), "Europe/Moscow") == local("2027-03-14 08:00")
 
 
 def test_a_day_has_23_hours_in_spring_and_25_in_autumn() -> None:
