@@ -78,6 +78,16 @@ def daily_limit(text: str) -> int:
     return _whole(text, 0, 1_000_000, "a whole number of mails a day, 0 or more")
 
 
+def warmup_start(text: str) -> int:
+    """Return an account's limit on the first day of its warm-up."""
+    return _whole(text, 0, 1_000_000, "a whole number of mails on the first day, 0 to 1000000")
+
+
+def warmup_step(text: str) -> int:
+    """Return by how much that limit rises each day."""
+    return _whole(text, 1, 1_000_000, "a whole number of mails more each day, 1 to 1000000")
+
+
 def timezone(text: str) -> str:
     """Return an IANA time zone name."""
     zone = text.strip()

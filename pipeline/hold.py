@@ -1,11 +1,13 @@
-"""What a person holds up: pause, resume, cancel; accounts switched on, off, or removed. Paused is not failed.
+"""What a person holds up: pause, resume, cancel; accounts switched on, off, changed, or removed. Paused is not failed.
 
-Writes: the pause or the state, slots given back in the same transaction, and the action with its reason. Returns
+Writes: the pause, state or change, slots given back in the same transaction, and the action with its reason. Returns
 handoffs: whatever frees capacity triggers the next reservation; a pause doesn't.
 """
 
 from __future__ import annotations
 
+import datetime as dt
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,6 +17,8 @@ from models.delivery import NOT_CLAIMED, move
 
 from . import logs, lookup, standing
 from .flow import TRIGGER, Handoff
+from .settings import settings
+from .window import SendingWindow
 
 
 @dataclass(frozen=True)
@@ -92,15 +96,42 @@ def enable(account_id: int, who: str, reason: str = "") -> None:
         record_action(who, "enable", f"account {account_id}", database.now(), reason)
 
 
+def change(account_id: int, who: str, changes: Mapping[str, Any], reason: str = "") -> None:
+    """Change columns of an account; another limit or warm-up gives its slot back. Raises NotThereError."""
+    with database.transaction():
+        lookup.account(account_id)
+        was = database.for_update(SmtpAccount.select().where(SmtpAccount.id == account_id)).dicts().get()
+        now = database.now()
+        becomes = was | changes
+        _update_account(account_id, **changes, warmup_on=warmup_on(becomes, was, today(now)))
+        if any(becomes[column] != was[column] for column in ("daily_limit", "warmup_start", "warmup_step")):
+            standing.give_back(account_ids=[account_id])
+        record_action(who, "set", f"account {account_id}", now, reason)
+
+
+def warmup_on(becomes: Mapping[str, Any], was: Mapping[str, Any], today: dt.date) -> dt.date | None:
+    """Return the first day of a changed account's warm-up: the ramp that it was on goes on, another begins today."""
+    if becomes["warmup_start"] is None:
+        return None
+    same = all(becomes[column] == was[column] for column in ("warmup_start", "warmup_step"))
+    return was["warmup_on"] if same else today
+
+
+def today(now: dt.datetime) -> dt.date:
+    """Return the date in the window's zone: the one that limits and warm-ups count by."""
+    return SendingWindow.from_settings(settings()).local_date(now)
+
+
 def remove(account_id: int, who: str, reason: str = "") -> None:
     """Take an account out of use for good, with its password; its attempts stay. Raises NotThereError."""
     with database.transaction():
         account = lookup.account(account_id)
         now = database.now()
+        # First: the throttle's lock must not be waited for with a name changed, which locks the row against references.
+        standing.give_back(account_ids=[account_id])
         _update_account(
             account_id, removed_at=now, enabled=False, password=None, name=f"{account.name} (removed {account_id})"
         )
-        standing.give_back(account_ids=[account_id])
         record_action(who, "remove", f"account {account_id}", now, reason)
 
 

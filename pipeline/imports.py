@@ -20,7 +20,7 @@ from peewee import EXCLUDED
 from models import Contact, SmtpAccount, SuppressionKind, Website, database
 from models.suppression import suppress
 
-from . import address, fields, people, secrets, standing
+from . import address, fields, hold, people, secrets, standing
 from .fields import FieldError
 
 #: Rows committed at a time.
@@ -84,6 +84,8 @@ ACCOUNT_COLUMNS: Mapping[str, Parse] = {
     "reply_to": fields.email,
     "signature": str,
     "daily_limit": fields.daily_limit,
+    "warmup_start": fields.warmup_start,
+    "warmup_step": fields.warmup_step,
 }
 
 
@@ -294,6 +296,7 @@ def _websites(rows: dict[Any, Row], _lines: dict[Any, int], summary: Summary, _l
 
 def _accounts(rows: dict[Any, Row], lines: dict[Any, int], summary: Summary, listener: Listener) -> None:
     now = database.now()
+    today = hold.today(now)
     there = _there(SmtpAccount, SmtpAccount.name.in_(list(rows)) & SmtpAccount.removed_at.is_null())
     old = {row["name"]: row for row in there}
     merged = []
@@ -303,15 +306,27 @@ def _accounts(rows: dict[Any, Row], lines: dict[Any, int], summary: Summary, lis
         if "password" in given:
             given["password"] = _encrypted(given["password"], was["password"])
         account = _laid_over(was, given)
-        if account["username"] and not account["password"]:
-            listener.refused(lines[name], "password: it is empty, and there is a username")
+        if lacking := _lacking(account):
+            listener.refused(lines[name], lacking)
             summary.refused += 1
             continue
-        merged.append(account)
+        merged.append(account | {"warmup_on": hold.warmup_on(account, was, today)})
     changed = _upsert(SmtpAccount, merged, {row["id"]: row for row in there}, summary, now)
     if changed:
         # A lower limit or another server: what was planned for these accounts is planned anew.
         standing.give_back(account_ids=changed)
+
+
+def _lacking(account: Row) -> str | None:
+    """Return what is missing beside something that is there, or None."""
+    for there, missing in (
+        ("username", "password"),
+        ("warmup_start", "warmup_step"),
+        ("warmup_step", "warmup_start"),
+    ):
+        if account[there] not in (None, "") and account[missing] in (None, ""):
+            return f"{missing}: it is empty, and there is a {there}"
+    return None
 
 
 def _encrypted(password: str, was: str | None) -> str:
@@ -326,8 +341,9 @@ def _encrypted(password: str, was: str | None) -> str:
 
 def account_defaults(now: dt.datetime) -> Row:
     """Return what an account has that nothing is said about: submission with STARTTLS (RFC 6409, RFC 8314)."""
-    nothing = dict.fromkeys(("username", "password", "reply_to", "daily_limit"))
-    return {"port": 587, "security": "starttls", "from_name": "", "signature": "", "enabled_at": now} | nothing
+    nothing = ("username", "password", "reply_to", "daily_limit", "warmup_start", "warmup_step", "warmup_on")
+    something = {"port": 587, "security": "starttls", "from_name": "", "signature": "", "enabled_at": now}
+    return something | dict.fromkeys(nothing)
 
 
 def _suppressions(rows: dict[Any, Row], _lines: dict[Any, int], summary: Summary, _listener: Listener) -> None:

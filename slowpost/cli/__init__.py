@@ -18,6 +18,8 @@ COMMANDS: Mapping[str, tuple[str, str, str]] = {
     "scheduler": ("service", "scheduler", "Run the schedule, where there is no cron."),
     "send": ("route", "send", "Put one contact onto the route."),
     "publish": ("route", "publish", "Put as many contacts onto the route as there is capacity for."),
+    "plan": ("plan", "plan", "Show who is going to be mailed when, and from which account."),
+    "why": ("plan", "why", "Say what became of a contact, or why not yet and when at the earliest."),
     "status": ("route", "status", "Show accounts, deliveries, queues and the window."),
     "pause": ("route", "pause", "Hold up everything, an account or a template."),
     "resume": ("route", "resume", "Go on with what was paused."),

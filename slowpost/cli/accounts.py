@@ -1,9 +1,10 @@
-"""`accounts add|list|import|test|enable|disable|remove`."""
+"""`accounts add|set|list|import|test|enable|disable|remove`."""
 
 from __future__ import annotations
 
+import datetime as dt
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Container, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -11,9 +12,9 @@ import click
 
 from models import SmtpAccount, database
 from models.control import record_action
-from pipeline import fields, hold, imports, lookup, secrets
+from pipeline import fields, hold, imports, lookup, secrets, standing
 from pipeline.flow import TRIGGER
-from pipeline.imports import ACCOUNT_COLUMNS, account_defaults
+from pipeline.imports import ACCOUNT_COLUMNS, Parse, account_defaults
 
 from .shared import (
     ID,
@@ -28,6 +29,23 @@ from .shared import (
     who,
     with_database,
 )  # fmt: skip
+
+#: What `set` changes. Unlike in an import, where an empty cell says nothing, a value can be taken away.
+CHANGES: Mapping[str, Parse] = {
+    **{name: ACCOUNT_COLUMNS[name] for name in ("from_name", "signature", "warmup_start", "warmup_step")},
+    "daily_limit": lambda text: None if text.strip() == "default" else fields.daily_limit(text),
+    "reply_to": lambda text: fields.email(text) if text.strip() else None,
+}
+
+
+def _warmup_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    command = click.option("--warmup-step", help="So many more each day, up to the limit.")(command)
+    return click.option("--warmup-start", help="Warm-up: mails today, its first day.")(command)
+
+
+def _demand_both(given: Container[str]) -> None:
+    if ("warmup_start" in given) != ("warmup_step" in given):
+        raise click.UsageError("a warm-up needs both --warmup-start and --warmup-step")
 
 
 @click.group()
@@ -46,12 +64,14 @@ def accounts() -> None:
 @click.option("--reply-to")
 @click.option("--signature", default="")
 @click.option("--daily-limit", help="Mails a day (default: MAIL_DAILY_LIMIT).")
+@_warmup_options
 @click.option("--name", help="What you call it (default: the From address).")
 @as_json
 @with_database
 def add(password_stdin: bool, as_json: bool, **given: str | None) -> None:
     """Add an account. Its password is encrypted before it is stored, and never shown again."""
     row = {k: ACCOUNT_COLUMNS[k](v) for k, v in given.items() if v is not None and v != ""}
+    _demand_both(row)
     row["name"] = fields.name(imports.account_name(row))
     if SmtpAccount.get_or_none(SmtpAccount.name == row["name"]) is not None:
         raise Refused(f"there is an account {row['name']!r} already")
@@ -61,6 +81,8 @@ def add(password_stdin: bool, as_json: bool, **given: str | None) -> None:
             row["password"] = secrets.encrypt(password)
     with database.transaction():
         now = database.now()
+        if "warmup_start" in row:
+            row["warmup_on"] = hold.today(now)
         account = SmtpAccount.create(**account_defaults(now) | row | {"created_at": now, "updated_at": now})
         record_action(who(), "add", f"account {account.id}", now)
     hand_over([TRIGGER])
@@ -87,12 +109,42 @@ def _password(from_stdin: bool) -> str:
     return password
 
 
+@accounts.command("set")
+@click.argument("account_id", type=ID)
+@click.option("--daily-limit", help="Mails a day; default: MAIL_DAILY_LIMIT again.")
+@_warmup_options
+@click.option("--no-warmup", is_flag=True, help="From now on the limit alone counts.")
+@click.option("--from-name")
+@click.option("--reply-to", help="An address; '': none.")
+@click.option("--signature")
+@reason
+@as_json
+@with_database
+def set_(account_id: int, no_warmup: bool, reason: str, as_json: bool, **options: str | None) -> None:
+    """Change an account. A warm-up with the values it has goes on, one with others begins today."""
+    given = {k: v for k, v in options.items() if v is not None}
+    _demand_both(given)
+    if no_warmup and "warmup_start" in given:
+        raise click.UsageError("either a warm-up or --no-warmup, not both")
+    if not given and not no_warmup:
+        raise click.UsageError("nothing to change is given")
+    changes = {k: CHANGES[k](v) for k, v in given.items()}
+    if no_warmup:
+        changes |= dict.fromkeys(("warmup_start", "warmup_step"))
+    hold.change(account_id, who(), changes, reason)
+    hand_over([TRIGGER])
+    row = _row(lookup.account(account_id), hold.today(database.now()))
+    emit(row, as_json, lambda: click.echo(f"account {account_id}: changed, today's limit is {row['limit_today']}"))
+
+
 @accounts.command("list")
 @as_json
 @with_database
 def list_(as_json: bool) -> None:
     """List the accounts; passwords are never shown."""
-    rows = [_row(a) for a in SmtpAccount.select().where(SmtpAccount.removed_at.is_null()).order_by(SmtpAccount.id)]
+    today = hold.today(database.now())
+    query = SmtpAccount.select().where(SmtpAccount.removed_at.is_null()).order_by(SmtpAccount.id)
+    rows = [_row(a, today) for a in query]
     columns = {
         "id": "ID",
         "name": "NAME",
@@ -101,11 +153,23 @@ def list_(as_json: bool) -> None:
         "security": "SECURITY",
         "from_address": "FROM",
     }
-    columns |= {"daily_limit": "LIMIT", "enabled": "ON", "paused": "PAUSED", "disabled_reason": "WHY OFF"}
-    emit(rows, as_json, lambda: show_table(rows, columns, "no accounts: add one with `slowpost accounts add`"))
+    columns |= {"daily_limit": "LIMIT", "limit_today": "TODAY", "warmup": "WARM-UP"}
+    columns |= {"enabled": "ON", "paused": "PAUSED", "disabled_reason": "WHY OFF"}
+
+    def show() -> None:
+        shown = [row | {"warmup": _warmup(row)} for row in rows]
+        show_table(shown, columns, "no accounts: add one with `slowpost accounts add`")
+
+    emit(rows, as_json, show)
 
 
-def _row(account: SmtpAccount) -> dict[str, Any]:
+def _warmup(row: Mapping[str, Any]) -> str | None:
+    if row["warmup_on"] is None:
+        return None
+    return f"{row['warmup_start']} + {row['warmup_step']} a day since {row['warmup_on']}"
+
+
+def _row(account: SmtpAccount, today: dt.date) -> dict[str, Any]:
     shown = (
         "id",
         "name",
@@ -117,9 +181,13 @@ def _row(account: SmtpAccount) -> dict[str, Any]:
         "from_name",
         "reply_to",
         "daily_limit",
+        "warmup_start",
+        "warmup_step",
+        "warmup_on",
     )
     more = ("enabled", "disabled_reason", "cooling_until", "enabled_at", "created_at")
-    return {k: getattr(account, k) for k in (*shown, *more)} | {"paused": account.paused_at is not None}
+    computed = {"limit_today": standing.limit_of(account, today), "paused": account.paused_at is not None}
+    return {k: getattr(account, k) for k in (*shown, *more)} | computed
 
 
 @accounts.command("import")
@@ -129,7 +197,8 @@ def import_(file: str, as_json: bool, strict: bool) -> None:
     """Import accounts from a CSV file (- for stdin).
 
     Columns: host and from_address (required), name, port, security, username, password, from_name, reply_to, signature,
-    daily_limit. An account whose name is there already is updated.
+    daily_limit, warmup_start and warmup_step. An account whose name is there already is updated; a warm-up with the
+    values it has goes on, one with others begins today.
     """
     with _saying_where_the_key_is():
         run_import(file, imports.accounts, as_json, strict=strict)

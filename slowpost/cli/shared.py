@@ -265,6 +265,14 @@ def _progress() -> Iterator[Callable[[Any], None]]:
         yield lambda summary: progress.update(task, completed=summary.lines)
 
 
+@contextmanager
+def progress(title: str, total: float) -> Iterator[Callable[[float], None]]:
+    """Yield what is told how far long work has come, of `total`; shown where somebody looks at a terminal."""
+    with Progress(console=Console(stderr=True), transient=True, disable=not sys.stderr.isatty()) as bar:
+        task = bar.add_task(title, total=total)
+        yield lambda completed: bar.update(task, completed=completed)
+
+
 def import_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Add what every import takes."""
     strict = "Exit 1 if any line was refused (default: only if all were)."

@@ -19,6 +19,7 @@ from tests.cli.conftest import Slowpost
 REFUSED, USAGE = 1, 2
 
 ADD_ACCOUNT = ["accounts", "add", "--host", "h.test", "--from", "me@h.test"]
+SET_ACCOUNT = ["accounts", "set", "1"]
 ADD_TEMPLATE = ["templates", "add", "new", "--subject", "s", "--text-file"]
 
 BAD_INPUT = [
@@ -46,6 +47,13 @@ BAD_INPUT = [
     ([*ADD_ACCOUNT, "--username", "u", "--password-stdin"], REFUSED, "the password is empty"),
     ([*ADD_ACCOUNT, "--username", "u"], REFUSED, "there is no terminal to ask for the password"),
     ([*ADD_ACCOUNT, "--name", "n" * 201], REFUSED, "a name has 1 to 200 characters, this one has 201"),
+    ([*ADD_ACCOUNT, "--warmup-start", "2"], USAGE, "a warm-up needs both --warmup-start and --warmup-step"),
+    ([*ADD_ACCOUNT, "--warmup-start", "2", "--warmup-step", "0"], REFUSED, "'0' is not a whole number of mails more"),
+    ([*SET_ACCOUNT, "--reason", "none"], USAGE, "nothing to change is given"),
+    ([*SET_ACCOUNT, "--warmup-step", "2"], USAGE, "a warm-up needs both --warmup-start and --warmup-step"),
+    ([*SET_ACCOUNT, "--warmup-start", "2", "--warmup-step", "2", "--no-warmup"], USAGE, "not both"),
+    ([*SET_ACCOUNT, "--daily-limit", "none"], REFUSED, "'none' is not a whole number of mails a day"),
+    (["accounts", "set", "99", "--no-warmup"], REFUSED, "there is no account 99"),
     (["accounts", "list", "--password", "s3cret"], USAGE, "No such option"),
     (["accounts", "add", "--host", "h.test", "--from", "me"], REFUSED, "'me' is no e-mail address"),
     (["accounts", "test", "99"], REFUSED, "there is no account 99"),

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from models import Action, Attempt, Contact, Delivery, SmtpAccount, State, Suppression, database
+from models.control import control
 from models.dead_letter import file_deliveries, file_message
 from slowpost.catcher import Catcher
 from tests.builders import a_contact, a_delivery, a_template, an_account
@@ -127,8 +128,6 @@ def test_send_beside_an_embedded_run_does_stage_1_and_wakes_it(ready: Slowpost) 
         contact = a_contact()
         a_template()
     assert ready("send", str(contact.id), "--priority", "7").code == 0
-    from models.control import control
-
     with database.connection():
         delivery = Delivery.get()
         assert (delivery.state, delivery.priority) == (State.SELECTED, 7)
@@ -284,6 +283,69 @@ def test_suppressions_are_normalised_and_kept_once(ready: Slowpost) -> None:
             ("address", "jdoe@gmail.com"),
             ("domain", "competitor.test"),
         ]
+
+
+def limits(account: dict[str, Any]) -> tuple[Any, ...]:
+    """Return an account's own limit, today's, and its warm-up."""
+    return tuple(account[k] for k in ("daily_limit", "limit_today", "warmup_start", "warmup_step", "warmup_on"))
+
+
+def test_an_account_that_is_added_with_a_warm_up_may_send_more_each_day(ready: Slowpost, clock: Any) -> None:
+    clock.set(2026, 6, 2, 3)  # in New York still the 1st
+    words = ("accounts", "add", "--host", "h.test", "--from", "me@h.test", "--daily-limit", "10")
+    assert ready(*words, "--warmup-start", "2", "--warmup-step", "3").code == 0
+    found = []
+    for day in range(4):
+        found += map(limits, parsed(ready("accounts", "list", "--json")))
+        if day == 2:
+            table = " ".join(ready("accounts", "list").out.split())
+            assert "10 8 2 + 3 a day since 2026-06-01 yes" in table
+        clock.tick(24 * 60 * 60)
+    assert found == [(10, limit, 2, 3, "2026-06-01") for limit in (2, 5, 8, 10)]
+
+
+def test_set_changes_what_it_is_told_and_gives_a_slot_back_only_for_another_limit(ready: Slowpost) -> None:
+    with database.connection():
+        account = an_account(daily_limit=20, from_name="Me", reply_to="me@h.test", signature="old")
+        planned = a_delivery(State.RESERVED, account=account, send_at=database.now(), token="slot")
+    words = ("accounts", "set", str(account.id))
+    assert ready(*words, "--reply-to", "", "--signature", "new", "--daily-limit", "20").code == 0
+    with database.connection():
+        assert Delivery.get_by_id(planned.id).state == State.RESERVED
+    done = ready(*words, "--daily-limit", "5", "--reason", "complaints")
+    assert done.out == f"account {account.id}: changed, today's limit is 5\n"
+    with database.connection():
+        found = SmtpAccount.get_by_id(account.id)
+        assert (found.from_name, found.reply_to, found.signature, found.daily_limit) == ("Me", None, "new", 5)
+        assert Delivery.get_by_id(planned.id).state == State.READY
+        assert control().wake_at is not None
+        assert [(a.verb, a.subject, a.reason) for a in Action.select()] == [
+            ("set", f"account {account.id}", ""),
+            ("set", f"account {account.id}", "complaints"),
+        ]
+
+
+def test_a_warm_up_that_is_set_goes_on_until_another_is_set_or_none(ready: Slowpost, clock: Any) -> None:
+    with database.connection():
+        account = an_account()
+
+    def after_a_day(*options: str) -> tuple[Any, ...]:
+        clock.tick(24 * 60 * 60)
+        with database.connection():
+            planned = a_delivery(State.RESERVED, account=account, send_at=database.now(), token="slot")
+        found = limits(parsed(ready("accounts", "set", str(account.id), *options, "--json")))
+        with database.connection():
+            state = Delivery.get_by_id(planned.id).state
+            Delivery.delete().execute()
+        return (*found, state)
+
+    first, other = ("--warmup-start", "2", "--warmup-step", "3"), ("--warmup-start", "1", "--warmup-step", "3")
+    assert after_a_day(*first, "--daily-limit", "9") == (9, 2, 2, 3, "2026-06-03", State.READY)
+    assert after_a_day(*first) == (9, 5, 2, 3, "2026-06-03", State.RESERVED)
+    assert after_a_day("--from-name", "Me") == (9, 8, 2, 3, "2026-06-03", State.RESERVED)
+    assert after_a_day(*other) == (9, 1, 1, 3, "2026-06-06", State.READY)
+    assert after_a_day("--no-warmup") == (9, 9, None, None, None, State.READY)
+    assert after_a_day("--daily-limit", "default") == (None, 10, None, None, None, State.READY)
 
 
 def test_a_removed_account_keeps_its_history_and_frees_its_name(ready: Slowpost) -> None:

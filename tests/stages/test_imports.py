@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import logging
 import threading
 from collections.abc import Callable, Iterator
@@ -184,7 +185,7 @@ def test_websites_are_updated_by_domain_also_where_a_contact_made_them() -> None
     assert run(imports.websites, *lines) == ((0, 0, 2, 0), [])
 
 
-ACCOUNTS = "name,host,port,security,username,password,from_address,daily_limit"
+ACCOUNTS = "name,host,port,security,username,password,from_address,daily_limit,warmup_start,warmup_step"
 
 
 @pytest.mark.usefixtures("any_database")
@@ -216,6 +217,11 @@ def test_an_account_that_is_imported_again_mends_a_password_whose_key_is_lost(sq
         ("a,h.test,,,,,me,", "from_address: 'me' is no e-mail address"),
         ("a,h.test,,,,,me@h.test,-1", "daily_limit: '-1' is not a whole number of mails a day"),
         ("a,h.test,,,me,,me@h.test,", "password: it is empty, and there is a username"),
+        ("a,h.test,,,,,me@h.test,,2,", "warmup_step: it is empty, and there is a warmup_start"),
+        ("a,h.test,,,,,me@h.test,,,3", "warmup_start: it is empty, and there is a warmup_step"),
+        ("a,h.test,,,,,me@h.test,,-1,3", "warmup_start: '-1' is not a whole number of mails on the first day, 0 to 1"),
+        ("a,h.test,,,,,me@h.test,,2,0", "warmup_step: '0' is not a whole number of mails more each day, 1 to 1"),
+        ("a,h.test,,,,,me@h.test,,2,1000001", "warmup_step: '1000001' is not"),
         (f"{'a' * 201},h.test,,,,,me@h.test,", "name: a name has 1 to 200 characters, this one has 201"),
     ],
 )
@@ -223,6 +229,24 @@ def test_a_bad_account_is_refused(sqlite: str, line: str, why: str) -> None:
     counts, refused = run(imports.accounts, ACCOUNTS, line)
     assert counts == (0, 0, 0, 1)
     assert refused[0][1].startswith(why)
+
+
+@pytest.mark.usefixtures("any_database")
+def test_an_imported_warm_up_begins_today_and_goes_on_until_a_line_says_another(clock: Any) -> None:
+    def load(ramp: str) -> tuple[int, int, int, int]:
+        return run(imports.accounts, ACCOUNTS, f"one,h.test,,,,,me@h.test,,{ramp}")[0]
+
+    def stored() -> tuple[int, int, dt.date]:
+        account = SmtpAccount.get()
+        return account.warmup_start, account.warmup_step, account.warmup_on
+
+    clock.set(2026, 6, 2, 3)  # in New York still the 1st
+    assert load("0,3") == (1, 0, 0, 0)
+    clock.set(2026, 6, 5, 14)
+    assert load("0,3") == load(",") == (0, 0, 1, 0)
+    assert stored() == (0, 3, dt.date(2026, 6, 1))
+    assert load(",4") == (0, 1, 0, 0)
+    assert stored() == (0, 4, dt.date(2026, 6, 5))
 
 
 @pytest.mark.usefixtures("any_database")
