@@ -81,7 +81,7 @@ class Forecast:
             self._ask()
         self._go_to(max(self.now, until))
 
-    def attempt(self, account: Account, delivery: Waiting) -> tuple[Account, Waiting | None]:
+    def attempt(self, account: Account, _delivery: Waiting) -> tuple[Account, Waiting | None]:
         """Return how an account stands after an attempt at `now`, and the delivery if it has to go again. Here
         everything is accepted.
         """

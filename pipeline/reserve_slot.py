@@ -3,7 +3,8 @@
 A message to this stage is a trigger, not a ticket: whatever ids it carries, the stage takes the head of the whole
 backlog.
 Reads: accounts, slots and backlog as they stand. Writes: slots (`ready` → `reserved`), slots brought forward or
-handed over, and `wake_at`; `skipped` for zones without a common hour. Hands on: each new slot to *deliver*, at its time; a wake-up to itself.
+handed over, and `wake_at`; `skipped` for a contact's zone that has no hour in common with the window. Hands on: each
+new slot to *deliver*, at its time; a wake-up to itself.
 Trouble: one stage at a time decides, under one lock; what was reserved and not published is the sweep's. A delivery
 that can't be judged is `failed` (`fault`) with its dead letter, and the others go on.
 """

@@ -45,6 +45,20 @@ def run(
     return handoffs
 
 
+def reasons_against(contact: Contact, now: dt.datetime) -> list[Reason]:
+    """Return why a contact can't become a delivery, at `now`: all of the reasons that hold."""
+    reasons = []
+    if not contact.validated:
+        reasons.append(Reason.NOT_VALIDATED)
+    if not contact.address_valid:
+        reasons.append(Reason.INVALID_ADDRESS)
+    if contact.website is not None and not contact.website.meets_requirements:
+        reasons.append(Reason.WEBSITE_REQUIREMENTS)
+    if contact.timezone and SendingWindow.from_settings(settings()).soonest(now, contact.timezone) is None:
+        reasons.append(Reason.NO_COMMON_WINDOW)
+    return reasons
+
+
 def _select(ids: list[int], source: str, template_id: int | None, priority: int | None) -> list[int]:
     now = database.now()
     template = _template(template_id)
@@ -81,7 +95,7 @@ def _template(template_id: int | None) -> EmailTemplate | None:
 def _row(
     contact: Contact, template: EmailTemplate, source: str, priority: int | None, now: dt.datetime
 ) -> dict[str, Any]:
-    reasons = _reasons_against(contact, now)
+    reasons = reasons_against(contact, now)
     return {
         "contact": contact.id,
         "website": contact.website_id,
@@ -97,19 +111,6 @@ def _row(
         "created_at": now,
         "updated_at": now,
     } | (_skip(*reasons) if reasons else {})
-
-
-def _reasons_against(contact: Contact, now: dt.datetime) -> list[Reason]:
-    reasons = []
-    if not contact.validated:
-        reasons.append(Reason.NOT_VALIDATED)
-    if not contact.address_valid:
-        reasons.append(Reason.INVALID_ADDRESS)
-    if contact.website is not None and not contact.website.meets_requirements:
-        reasons.append(Reason.WEBSITE_REQUIREMENTS)
-    if contact.timezone and SendingWindow.from_settings(settings()).soonest(now, contact.timezone) is None:
-        reasons.append(Reason.NO_COMMON_WINDOW)
-    return reasons
 
 
 def _skip(*reasons: Reason) -> dict[str, str]:

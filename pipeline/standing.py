@@ -33,6 +33,8 @@ _USES_UP = Attempt.outcome.in_(SQL(f"({one_of(COUNTS_AS_USED)})"))
 _RESERVED = _HOLDS & (Delivery.state == State.RESERVED)
 _READY = Delivery.state == State.READY
 _USABLE = SmtpAccount.enabled & SmtpAccount.removed_at.is_null() & SmtpAccount.paused_at.is_null()
+#: Deliveries named in one statement.
+BATCH = 1000
 #: Lanes whose heads one statement reads: SQLite allows 500 terms.
 LANES_AT_ONCE = 100
 _to_time = Attempt.claimed_at.python_value
@@ -88,6 +90,23 @@ def inspect(now: dt.datetime) -> Standing:
     head = _head(_open_lanes(rows, now), now, _size_of_head(rows))
     failed_by = _failed_by([row.id for row in head] + [row.delivery_id for row in rows if row.state == State.RESERVED])
     return _standing(rows, now, [_waiting(row.id, row, failed_by) for row in head], failed_by)
+
+
+def backlog_from(now: dt.datetime, size: int) -> list[tuple[Waiting, dt.datetime | None]]:
+    """Return the first `size` of all that the throttle sees of the backlog, or is going to see when it has been through
+    the first stages; also what may not go yet, each with its own `not_before`.
+    """
+    paused = EmailTemplate.select(EmailTemplate.id).where(EmailTemplate.paused_at.is_null(False))
+    coming = Delivery.select(*_JUDGED_BY).where(
+        in_states(State.SELECTED, State.CLEARED) & Delivery.template.not_in(paused)
+    )
+    rows = [*_head(_lanes_of(_rows(now)), None, size), *_in_order(coming).limit(size).namedtuples()]
+    rows = sorted(rows, key=_order_of)[:size]
+    found: list[tuple[Waiting, dt.datetime | None]] = []
+    for some in chunks(rows, BATCH):
+        failed_by = _failed_by([row.id for row in some])
+        found += [(_waiting(row.id, row, failed_by), row.not_before) for row in some]
+    return found
 
 
 def held_slots() -> dict[int, Held]:
@@ -180,6 +199,7 @@ _JUDGED_BY = (
     Delivery.contact.alias("contact"),
     Delivery.template.alias("template"),
     Delivery.timezone,
+    Delivery.not_before,
 )
 
 
@@ -316,20 +336,25 @@ def _open_lanes(rows: list[Any], now: dt.datetime) -> list[_Lane]:
     return [lane for lane in _lanes_of(rows) if lane.priority is not None and _window().is_open(now, lane.zone)]
 
 
-def _head(lanes: list[_Lane], now: dt.datetime, size: int) -> list[Any]:
-    """Return the most urgent of these lanes that may go now."""
+def _head(lanes: list[_Lane], now: dt.datetime | None, size: int) -> list[Any]:
+    """Return the most urgent of these lanes that are due at `now`, or, without it, of all."""
     found: list[Any] = []
+    due = True if now is None else _is_due(now)
     for some in chunks(lanes, LANES_AT_ONCE):
         heads = [
             _in_order(
                 Delivery.select(*_JUDGED_BY).where(
-                    _READY & (Delivery.template == lane.template_id) & (Delivery.timezone == lane.zone) & _is_due(now)
+                    _READY & (Delivery.template == lane.template_id) & (Delivery.timezone == lane.zone) & due
                 )
             ).limit(size)
             for lane in some
         ]
         found.extend(reduce(add, heads).namedtuples())
-    return sorted(found, key=lambda row: (-row.priority, row.id))[:size]
+    return sorted(found, key=_order_of)[:size]
+
+
+def _order_of(row: Any) -> tuple[int, int]:
+    return -row.priority, row.id
 
 
 def _standing(rows: list[Any], now: dt.datetime, head: list[Waiting], failed_by: dict[int, frozenset[int]]) -> Standing:
