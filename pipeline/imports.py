@@ -15,9 +15,10 @@ from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any
 
-from peewee import EXCLUDED
+from peewee import EXCLUDED, fn
 
-from models import Contact, SmtpAccount, SuppressionKind, Website, database
+from models import Contact, Delivery, SmtpAccount, SuppressionKind, Website, database
+from models.delivery import NOT_CLAIMED, in_states
 from models.suppression import suppress
 
 from . import address, fields, hold, people, secrets, standing
@@ -272,7 +273,12 @@ def _contacts(rows: dict[Any, Row], lines: dict[Any, int], summary: Summary, lis
         given = row | {"website": website_ids[row["website"]]} if "website" in row else row
         of_address = {"address": normalised[key], "address_valid": True}
         merged.append(_laid_over(old.get(key, defaults), given) | of_address)
-    _upsert(Contact, merged, {row["id"]: row for row in there}, summary, now)
+    changed = _upsert(Contact, merged, {row["id"]: row for row in there}, summary, now)
+    if changed:
+        # What waits for them waits in their own zone.
+        zone = Contact.select(fn.COALESCE(Contact.timezone, "")).where(Contact.id == Delivery.contact)
+        waiting = Delivery.contact.in_(changed) & in_states(*NOT_CLAIMED)
+        Delivery.update(timezone=zone).where(waiting).execute()
 
 
 def _website_ids(domains: set[str], now: dt.datetime) -> dict[str, int]:

@@ -1,0 +1,138 @@
+"""A contact with a time zone of its own is written to when the window is open on both clocks, or never."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Callable
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import pytest
+
+from models import Attempt, Contact, Delivery, Reason, State, database
+from pipeline import claim, imports, reserve_slot, select_contacts
+from pipeline.eligible import eligible
+from pipeline.flow import Handoff, Stage
+from pipeline.imports import Listener
+from tests.builders import a_contact, a_delivery, a_template, an_account
+from tests.conftest import Clock
+
+NEW_YORK = ZoneInfo("America/New_York")
+LONDON, LOS_ANGELES, TOKYO = "Europe/London", "America/Los_Angeles", "Asia/Tokyo"
+
+
+@pytest.fixture(autouse=True)
+def no_jitter(configure: Callable[..., None]) -> None:
+    """The times are exact."""
+    configure(mail_jitter=0)
+
+
+def local(hour: int, minute: int = 0, day: int = 2) -> dt.datetime:
+    """Return a time in New York, in June 2026, as UTC; London is 5 h ahead, Los Angeles 3 h behind."""
+    return dt.datetime(2026, 6, day, hour, minute, tzinfo=NEW_YORK).astimezone(dt.UTC)
+
+
+def slots() -> list[tuple[int, str]]:
+    """Return delivery and local time of each slot, soonest first."""
+    rows = Delivery.select().where(Delivery.state == State.RESERVED).order_by(Delivery.send_at, Delivery.id)
+    return [(d.id, f"{d.send_at.astimezone(NEW_YORK):%H:%M}") for d in rows]
+
+
+def test_a_delivery_keeps_its_contacts_zone_and_one_without_a_common_hour_is_skipped(
+    any_database: str, clock: Clock
+) -> None:
+    a_template()
+    ids = [a_contact(timezone=zone).id for zone in (LONDON, None, TOKYO)]
+    select_contacts.run(ids, source="m")
+    rows = [(d.timezone, d.state, d.reason) for d in Delivery.select().order_by(Delivery.contact)]
+    assert rows == [
+        (LONDON, State.SELECTED, None),
+        ("", State.SELECTED, None),
+        (TOKYO, State.SKIPPED, Reason.NO_COMMON_WINDOW),
+    ]
+    assert eligible(a_template(), 10, 0) == []
+    Delivery.delete().execute()
+    assert eligible(a_template(), 10, 0) == ids[:2]
+
+
+def test_what_is_closed_for_its_contact_is_unseen_until_it_opens(any_database: str, clock: Clock) -> None:
+    clock.at = local(8)
+    an_account()
+    late = a_delivery(priority=9, timezone=LOS_ANGELES)
+    assert reserve_slot.run() == [Handoff(Stage.RESERVE, not_before=local(11))]
+    other = a_delivery()
+    reserve_slot.run()
+    assert slots() == [(other.id, "08:00")]
+    clock.at = local(11)
+    Delivery.update(send_at=local(12)).where(Delivery.id == other.id).execute()
+    reserve_slot.run()
+    assert slots() == [(late.id, "11:00")]
+
+
+def test_what_closes_for_its_contact_before_the_spread_gives_it_a_slot_goes_before_that(
+    any_database: str, clock: Clock
+) -> None:
+    clock.at = local(8)
+    an_account(), an_account()
+    first, second, soon_closed = a_delivery(), a_delivery(), a_delivery(timezone=LONDON)
+    reserve_slot.run()
+    assert slots() == [(first.id, "08:00"), (second.id, "11:00")]
+    Attempt.create(delivery=first, account=1, outcome="accepted", claimed_at=clock.at, local_on=dt.date(2026, 6, 2))
+    Delivery.update(state=State.SENT, account=None, token=None).where(Delivery.id == first.id).execute()
+    reserve_slot.run()
+    assert slots() == [(soon_closed.id, "10:40"), (second.id, "11:00")]  # and not 14:00: that is 19:00 in London
+    clock.at = local(12)
+    assert claim.claim(soon_closed.id, Delivery.get_by_id(soon_closed.id).token, 1) is claim.Refusal.WINDOW_CLOSED
+    assert Delivery.get_by_id(soon_closed.id).state == State.READY
+    assert Attempt.select().count() == 1
+
+
+def test_an_urgent_one_that_closes_before_the_next_slot_takes_it_and_brings_it_forward(
+    any_database: str, clock: Clock
+) -> None:
+    clock.at = local(11)
+    account = an_account()
+    a_delivery(State.RESERVED, account=account, send_at=local(14), token="of another")
+    urgent = a_delivery(priority=9, timezone=LONDON)
+    reserve_slot.run()
+    assert slots() == [(urgent.id, "11:00")]
+
+
+def test_of_many_that_wait_in_closed_zones_and_in_paused_templates_none_is_read(
+    any_database: str, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock.at = local(16)
+    an_account()
+    for template in (a_template(paused_at=clock.at), a_template()):
+        for _ in range(30):
+            a_delivery(priority=5, template=template, timezone="" if template.paused_at else LONDON)
+    open_now = a_delivery()
+    read: list[Any] = []
+    waiting = reserve_slot.standing._waiting
+    monkeypatch.setattr(reserve_slot.standing, "_waiting", lambda *row: read.append(row[0]) or waiting(*row))
+    reserve_slot.run()
+    assert slots() == [(open_now.id, "16:00")]
+    assert read == [open_now.id]
+
+
+def test_what_waits_in_a_zone_that_has_lost_its_common_hour_is_skipped_and_not_forgotten(
+    any_database: str, clock: Clock, configure: Callable[..., None]
+) -> None:
+    an_account()
+    waiting, other = a_delivery(timezone=LONDON), a_delivery()
+    configure(mail_window_start=14, mail_window_end=17)
+    clock.at = local(14)
+    reserve_slot.run()
+    stored = Delivery.get_by_id(waiting.id)
+    assert (stored.state, stored.reason) == (State.SKIPPED, Reason.NO_COMMON_WINDOW)
+    assert slots() == [(other.id, "14:00")]
+
+
+def test_a_changed_zone_reaches_what_waits_and_not_what_is_over(any_database: str, clock: Clock) -> None:
+    moved = a_contact(email="ann@x.test", timezone=LONDON)
+    over = a_delivery(State.SENT, contact=moved, timezone=LONDON, sent_at=clock.at)
+    waiting = a_delivery(contact=moved, timezone=LONDON)
+    imports.contacts(["email,timezone\n", f"ann@x.test,{LOS_ANGELES}\n"], Listener())
+    assert Contact.get_by_id(moved.id).timezone == LOS_ANGELES
+    assert [Delivery.get_by_id(d.id).timezone for d in (over, waiting)] == [LONDON, LOS_ANGELES]
+    assert database.now() == clock.at

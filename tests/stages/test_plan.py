@@ -1,0 +1,216 @@
+"""What `plan` says is what is then sent, and `why` gives a reason of the closed list and a time that holds."""
+
+from __future__ import annotations
+
+import datetime as dt
+import heapq
+from collections.abc import Callable, Iterator
+from itertools import count
+from zoneinfo import ZoneInfo
+
+import pytest
+
+from models import Attempt, Delivery, EmailTemplate, Reason, SmtpAccount, State
+from models.control import control
+from models.suppression import suppress
+from pipeline import deliver_message, hold, plan, record_outcome, reserve_slot, select_contacts
+from pipeline.eligible import eligible
+from pipeline.flow import TRIGGER, Handoff, Stage
+from pipeline.why import WORDS, Answer, NotYet, why
+from tests.builders import a_contact, a_delivery, a_template, a_website, an_account
+from tests.conftest import Clock
+from tests.smtp_server import ScriptedServer
+
+NEW_YORK = ZoneInfo("America/New_York")
+#: What a run takes longer than its plan, at most.
+TOLERANCE = dt.timedelta(seconds=2)
+
+
+@pytest.fixture
+def server() -> Iterator[ScriptedServer]:
+    """A server that takes everything; connections to it are closed afterwards."""
+    with ScriptedServer() as running:
+        yield running
+        deliver_message.connections.close()
+
+
+def local(hour: int, minute: int = 0, day: int = 2) -> dt.datetime:
+    """Return a time in New York, in June 2026, as UTC."""
+    return dt.datetime(2026, 6, day, hour, minute, tzinfo=NEW_YORK).astimezone(dt.UTC)
+
+
+class Accelerated:
+    """The last three stages on a clock that jumps from message to message; each takes a tenth of a second."""
+
+    def __init__(self, clock: Clock) -> None:
+        self.clock = clock
+        self._number = count()
+        self._queue: list[tuple[dt.datetime, int, Handoff]] = []
+
+    def put(self, *handoffs: Handoff) -> None:
+        """Put messages on their queues."""
+        for handoff in handoffs:
+            heapq.heappush(self._queue, (handoff.not_before or self.clock.at, next(self._number), handoff))
+
+    def run(self, until: dt.datetime) -> None:
+        """Deliver all messages that are due before `until`."""
+        while self._queue and self._queue[0][0] < until:
+            at, _, handoff = heapq.heappop(self._queue)
+            self.clock.at = max(self.clock.at, at)
+            if handoff.stage is Stage.RESERVE:
+                self.put(*reserve_slot.run())
+            elif handoff.stage is Stage.DELIVER:
+                self.put(*deliver_message.run(handoff.ids, handoff.slot_token or ""))
+                self.clock.tick(0.1)
+            else:
+                self.put(*record_outcome.run(handoff.ids))
+        self.clock.at = until
+
+
+def test_what_is_sent_is_what_was_planned(
+    any_database: str, clock: Clock, server: ScriptedServer, configure: Callable[..., None]
+) -> None:
+    configure(mail_window_hours="08:00-12:00,13:00-17:00", mail_daily_limit=4)
+    clock.at = local(7, 30)
+    accounts = [an_account(port=server.port) for _ in range(2)] + [an_account(port=server.port, daily_limit=7)]
+    SmtpAccount.update(warmup_start=1, warmup_step=2, warmup_on=dt.date(2026, 6, 2)).where(
+        SmtpAccount.id == accounts[0].id
+    ).execute()
+    for i in range(30):
+        zone = {0: "Europe/London", 1: "America/Los_Angeles"}.get(i % 5, "")
+        a_delivery(priority=i % 3, timezone=zone, not_before=local(10) if i == 7 else None, message_id=f"<{i}@x.test>")
+    a_delivery(priority=9, template=a_template(paused_at=clock.at))
+    until = local(0, day=5)
+    planned = [(p.delivery.id, p.account_id, p.send_at) for p in plan.upcoming(until)]
+
+    run = Accelerated(clock)
+    run.put(TRIGGER)
+    run.run(until)
+
+    attempts = Attempt.select().order_by(Attempt.claimed_at, Attempt.id)
+    sent = [(a.delivery_id, a.account_id, a.claimed_at) for a in attempts]
+    assert [s[:2] for s in sent] == [p[:2] for p in planned]
+    assert len(sent) == 30
+    assert all(abs(s[2] - p[2]) <= TOLERANCE for s, p in zip(sent, planned, strict=True))
+    assert not any(a.claimed_at.astimezone(NEW_YORK).hour in (12, 17) for a in attempts)
+
+
+def test_a_plan_of_what_is_paused_is_empty_and_a_claim_under_way_has_been_used(any_database: str, clock: Clock) -> None:
+    account = an_account(daily_limit=2)
+    a_delivery(State.SENDING, account=account, token="claim")
+    Attempt.create(
+        delivery=1, account=account, token="claim", outcome="open", claimed_at=clock.at, local_on=dt.date(2026, 6, 2)
+    )
+    for _ in range(3):
+        a_delivery()
+    days = [p.send_at.astimezone(NEW_YORK).day for p in plan.upcoming(local(0, day=5))]
+    assert days == [2, 3, 3]
+    hold.pause(hold.Target(), "a test")
+    assert list(plan.upcoming(local(0, day=5))) == []
+
+
+def reasons(answer: Answer) -> list[str]:
+    """Return the codes of an answer's reasons."""
+    return [because.reason for because in answer.because]
+
+
+def test_why_says_what_a_ready_delivery_waits_for_and_when_it_goes(any_database: str, clock: Clock) -> None:
+    clock.at = local(9)
+    account = an_account(daily_limit=1)
+    ahead, behind = a_delivery(), a_delivery()
+    answer = why(behind.contact_id)
+    assert reasons(answer) == [NotYet.BEHIND_OTHERS]
+    assert (answer.because[0].number, answer.earliest, answer.is_planned) == (1, local(8, day=3), True)
+    assert why(ahead.contact_id).earliest == local(9)
+
+    reserve_slot.run()
+    answer = why(ahead.contact_id)
+    assert (reasons(answer), answer.earliest, answer.account_id) == ([NotYet.SLOT], local(9), account.id)
+
+
+@pytest.mark.parametrize(
+    ("spoil", "reason", "until"),
+    [
+        (lambda _: hold.pause(hold.Target(), ""), NotYet.EVERYTHING_PAUSED, None),
+        (lambda d: hold.pause(hold.Target(template_id=d.template_id), ""), NotYet.TEMPLATE_PAUSED, None),
+        (lambda _: Delivery.update(not_before=local(9, 30)).execute(), NotYet.RETRY, local(9, 30)),
+        (lambda _: Delivery.update(timezone="America/Los_Angeles").execute(), NotYet.CONTACT_WINDOW_CLOSED, local(11)),
+        (lambda _: SmtpAccount.update(enabled=False).execute(), NotYet.NO_ACCOUNT, None),
+        (lambda _: SmtpAccount.update(cooling_until=local(10)).execute(), NotYet.ACCOUNTS_COOLING_DOWN, local(10)),
+        (lambda _: SmtpAccount.update(daily_limit=0).execute(), NotYet.LIMITS_REACHED, None),
+        (lambda _: Delivery.update(state=State.CLEARED).execute(), NotYet.BEING_CHECKED, None),
+    ],
+)
+def test_each_thing_to_wait_for_has_its_reason_and_its_time(
+    any_database: str, clock: Clock, spoil: Callable[[Delivery], object], reason: NotYet, until: dt.datetime | None
+) -> None:
+    clock.at = local(9)
+    an_account()
+    delivery = a_delivery()
+    spoil(delivery)
+    answer = why(delivery.contact_id)
+    assert reasons(answer) == [reason]
+    assert answer.because[0].until == until
+    depends_on_a_person = reason in (NotYet.EVERYTHING_PAUSED, NotYet.TEMPLATE_PAUSED, NotYet.NO_ACCOUNT)
+    assert (answer.earliest is None) is depends_on_a_person
+    if until is not None:
+        assert answer.earliest == until
+
+
+def test_in_a_closed_window_why_says_when_it_opens(any_database: str, clock: Clock) -> None:
+    clock.at = local(20)
+    an_account()
+    answer = why(a_delivery().contact_id)
+    assert reasons(answer) == [NotYet.WINDOW_CLOSED]
+    assert answer.because[0].until == answer.earliest == local(8, day=3)
+
+
+def test_why_and_the_batch_publisher_agree_on_who_can_be_picked(any_database: str, clock: Clock) -> None:
+    template, other = a_template(), a_template()
+    contacted, on_its_way = a_website(), a_website()
+    recently = clock.at - dt.timedelta(days=3)
+    suppress("domain", ["bad.test"], "", clock.at)
+    sent = a_delivery(State.SENT, contact=a_contact(website=contacted), sent_at=recently, template=other).contact
+    a_delivery(State.READY, contact=a_contact(website=on_its_way))
+    expected = {
+        a_contact().id: NotYet.NOT_PICKED_YET,
+        a_contact(validated=False).id: Reason.NOT_VALIDATED,
+        a_contact(address_valid=False).id: Reason.INVALID_ADDRESS,
+        a_contact(website=a_website(meets_requirements=False)).id: Reason.WEBSITE_REQUIREMENTS,
+        a_contact(timezone="Asia/Tokyo").id: Reason.NO_COMMON_WINDOW,
+        a_contact(email="ann@bad.test").id: Reason.SUPPRESSED_DOMAIN,
+        a_contact(website=contacted).id: Reason.WEBSITE_CONTACTED_RECENTLY,
+        a_contact(website=on_its_way).id: Reason.IN_FLIGHT,
+        a_delivery(State.BOUNCED, template=template).contact_id: NotYet.TEMPLATE_DONE,
+        a_delivery(State.SKIPPED, template=template).contact_id: NotYet.NOT_PICKED_YET,
+    }
+    found = {
+        contact_id: [b.reason for b in why(contact_id).again or why(contact_id).because] for contact_id in expected
+    }
+    assert found == {contact_id: [reason] for contact_id, reason in expected.items()}
+    pickable = [contact_id for contact_id, reason in expected.items() if reason is NotYet.NOT_PICKED_YET]
+    assert eligible(template, 100, 0) == sorted(pickable)
+
+    of_both = why(sent.id)
+    assert [b.reason for b in of_both.again] == [Reason.CONTACTED_RECENTLY, Reason.WEBSITE_CONTACTED_RECENTLY]
+    clock.at = max(b.until for b in of_both.again if b.until)
+    assert sent.id in eligible(template, 100, 0)
+    assert why(sent.id).again == (why(sent.id).again[0],)
+    assert why(sent.id).again[0].reason == NotYet.NOT_PICKED_YET
+
+
+def test_every_reason_has_its_words() -> None:
+    assert set(WORDS) == set(NotYet) | set(Reason)
+
+
+def test_a_delivery_beyond_the_forecast_has_a_time_before_which_it_is_not(any_database: str, clock: Clock) -> None:
+    an_account(daily_limit=1)
+    template = a_template()
+    last = [a_delivery(template=template) for _ in range(30)][-1]
+    answer = why(last.contact_id)
+    assert not answer.is_planned
+    assert answer.earliest is not None
+    assert answer.earliest > clock.at + dt.timedelta(days=13)
+    assert control().wake_at is None
+    assert EmailTemplate.select().count() == 1
+    assert select_contacts.reasons_against(last.contact, clock.at) == []
