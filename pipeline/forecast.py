@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from itertools import islice
 
-from .throttle import SLACK, Account, Backlog, Decision, Rules, Waiting, decide, urgency
+from .throttle import Account, Backlog, Decision, Rules, Waiting, decide, size_of_head
 from .window import SendingWindow
 
 
@@ -159,12 +159,9 @@ class Forecast:
         return Backlog(tuple(self._head(accounts)), counts, self._later[0][0] if self._later else None)
 
     def _head(self, accounts: list[Account]) -> list[Waiting]:
-        size = sum(1 if a.slot else self._rules.list_size for a in accounts) + SLACK
-        window, now = self._window, self.now
-        lanes = [lane for zone, lane in self._lanes.items() if lane and window.is_open(now, zone)]
-        if len(lanes) == 1:
-            return lanes[0][: -size - 1 : -1]
-        return sorted((w for lane in lanes for w in lane[-size:]), key=urgency)[:size]
+        lanes = [lane for zone, lane in self._lanes.items() if lane and self._window.is_open(self.now, zone)]
+        size = size_of_head(accounts, max((lane[-1].priority for lane in lanes), default=0), self._rules)
+        return [delivery for lane in lanes for delivery in lane[: -size - 1 : -1]]
 
 
 def _from_the_end(delivery: Waiting) -> tuple[int, int]:

@@ -111,6 +111,13 @@ def give_up(delivery: Delivery, slot_token: str, reason: Reason, detail: str) ->
     return _hand_on(delivery.id, following) if moved else []
 
 
+def rest_after(failures: int) -> dt.timedelta | None:
+    """Return how long an account rests after so many failures in a row; None: it doesn't yet."""
+    if failures < FAILURES_BEFORE_REST:
+        return None
+    return min(FIRST_REST * 2 ** min(failures - FAILURES_BEFORE_REST, 10), LONGEST_REST)
+
+
 def _following(delivery: Delivery, result: Result, now: dt.datetime) -> _Next:
     """Return what becomes of a delivery by the table of `behaviour`, section 5."""
     said = _words(result)
@@ -197,9 +204,8 @@ def _charge(account: SmtpAccount, result: Result, now: dt.datetime) -> None:
         case Verdict.ACCOUNT_FOR_NOW:
             failures = account.failures_in_row + 1
             changes = {"failures_in_row": failures}
-            if failures >= FAILURES_BEFORE_REST:
-                rest = FIRST_REST * 2 ** min(failures - FAILURES_BEFORE_REST, 10)
-                changes["cooling_until"] = now + min(rest, LONGEST_REST)
+            if (rest := rest_after(failures)) is not None:
+                changes["cooling_until"] = now + rest
         case Verdict.ACCOUNT_QUOTA:
             today = SendingWindow.from_settings(settings()).local_date(now)
             changes = {"quota_limit": standing.used_on(account.id, today), "quota_on": today}

@@ -24,7 +24,7 @@ from models.delivery import in_states, move, of_ids
 
 from .flow import chunks
 from .settings import settings
-from .throttle import SLACK, Account, Backlog, Rules, Slot, Waiting, jitter_share, limit_on, urgency
+from .throttle import Account, Backlog, Rules, Slot, Waiting, jitter_share, limit_on, size_of_head
 from .window import SendingWindow
 
 # Lists in a partial index's condition are written out as the index has them: else SQLite's planner scans the table.
@@ -80,14 +80,14 @@ def glance(now: dt.datetime) -> Standing:
     top: dict[str, int] = {}
     for lane in _open_lanes(rows, now):
         top[lane.zone] = max(lane.priority or 0, top.get(lane.zone, 0))
-    head = [Waiting(0, priority, zone=zone) for zone, priority in top.items()]
-    return _standing(rows, now, sorted(head, key=urgency), {})
+    return _standing(rows, now, [Waiting(0, priority, zone=zone) for zone, priority in top.items()], {})
 
 
 def inspect(now: dt.datetime) -> Standing:
     """Return how everything stands, with the head of the backlog: enough to decide who gets which slot."""
     rows = _rows(now)
-    head = _head(_open_lanes(rows, now), now, _size_of_head(rows))
+    lanes = _open_lanes(rows, now)
+    head = _head(lanes, now, _size_of_head(rows, lanes, now))
     failed_by = _failed_by([row.id for row in head] + [row.delivery_id for row in rows if row.state == State.RESERVED])
     return _standing(rows, now, [_waiting(row.id, row, failed_by) for row in head], failed_by)
 
@@ -182,7 +182,8 @@ def give_back(
 def ids_in_view(now: dt.datetime) -> list[int]:
     """Return the deliveries that `inspect` looks at: those that hold a slot, and the head of the backlog."""
     rows = _rows(now)
-    head = _head(_lanes_of(rows), now, _size_of_head(rows))
+    lanes = _lanes_of(rows)
+    head = _head(lanes, now, _size_of_head(rows, lanes, now))
     return [row.delivery_id for row in rows if row.state == State.RESERVED] + [row.id for row in head]
 
 
@@ -337,7 +338,7 @@ def _open_lanes(rows: list[Any], now: dt.datetime) -> list[_Lane]:
 
 
 def _head(lanes: list[_Lane], now: dt.datetime | None, size: int) -> list[Any]:
-    """Return the most urgent of these lanes that are due at `now`, or, without it, of all."""
+    """Return the most urgent of each of these lanes, of those that are due at `now` or, without it, of all."""
     found: list[Any] = []
     due = True if now is None else _is_due(now)
     for some in chunks(lanes, LANES_AT_ONCE):
@@ -350,7 +351,7 @@ def _head(lanes: list[_Lane], now: dt.datetime | None, size: int) -> list[Any]:
             for lane in some
         ]
         found.extend(reduce(add, heads).namedtuples())
-    return sorted(found, key=_order_of)[:size]
+    return found
 
 
 def _order_of(row: Any) -> tuple[int, int]:
@@ -397,11 +398,10 @@ def _standing(rows: list[Any], now: dt.datetime, head: list[Waiting], failed_by:
     )
 
 
-def _size_of_head(rows: list[Any]) -> int:
-    """Return how many of the backlog could get a slot, new or handed over, and some more."""
-    holders = sum(row.state == State.RESERVED for row in rows)
-    idle = sum(row.account_id is not None and row.state is None for row in rows)
-    return holders + idle * Rules.from_settings(settings()).list_size + SLACK
+def _size_of_head(rows: list[Any], lanes: list[_Lane], now: dt.datetime) -> int:
+    top = max((lane.priority for lane in lanes if lane.priority is not None), default=0)
+    accounts = _standing(rows, now, [], {}).accounts
+    return size_of_head(accounts, top, Rules.from_settings(settings()))
 
 
 def _waiting(delivery_id: int, row: Any, failed_by: dict[int, frozenset[int]]) -> Waiting:

@@ -25,7 +25,7 @@ MOVE_EVERY = dt.timedelta(seconds=10)
 #: … and not when it is this near.
 TOO_NEAR = dt.timedelta(seconds=5)
 
-#: Deliveries of the backlog to look at beyond those that can get a slot, so that an account which has failed the first
+#: Deliveries of each zone to look at beyond those that can get a slot, so that an account which has failed the first
 #: of them still finds one that it may send.
 SLACK = 20
 
@@ -81,7 +81,7 @@ class Account:
 
 @dataclass(frozen=True)
 class Backlog:
-    """What waits: the head, of all that may go now, in order of priority and age; and for each zone how many there
+    """What waits: the head, the most urgent of each zone and template that may go now; and for each zone how many there
     are whose own time (`not_before`) comes before today's end, counted up to the capacity.
     """
 
@@ -156,6 +156,19 @@ def limit_on(
     return max(0, limit)
 
 
+def size_of_head(accounts: Iterable[Account], top_priority: int, rules: Rules) -> int:
+    """Return how many deliveries of each zone and template a decision has to see: what can get a slot, what can take
+    one over, and some more.
+    """
+    size = SLACK
+    for account in accounts:
+        if account.slot is None:
+            size += rules.list_size
+        elif account.slot.deliveries[0].priority < top_priority:
+            size += 1
+    return size
+
+
 def jitter_share(contact_id: int, template_id: int) -> float:
     """Return the share, −1 to 1, by which a slot of this pair is moved: same pair, same jitter."""
     digest = hashlib.sha256(f"{contact_id}:{template_id}".encode()).digest()
@@ -223,6 +236,11 @@ class _Pace:
                 self.first = max(self.now, since + (open_time.total - since) / (n + 1))
             self.gap = (open_time.total - self.first) / n
 
+    @property
+    def left(self) -> dt.timedelta:
+        """The open time that is left."""
+        return self.open.total - self.now
+
     def at(self, position: int, shift: float, earliest: dt.datetime) -> dt.datetime | None:
         """Return the time of a position, shifted by a share of the gap unless it is now, and not before `earliest`;
         None if that is not today.
@@ -235,7 +253,9 @@ class _Pace:
 
 
 class _Today:
-    """What is left of today: open time, also that of contacts' own zones, and how many go in it."""
+    """What is left of today: open time, how many mails go in it, and how many of those before contacts' own zones
+    close.
+    """
 
     def __init__(
         self,
@@ -248,26 +268,53 @@ class _Today:
     ) -> None:
         self.now, self.window, self.rules, self.last = now, window, rules, last
         self.end = window.day_end(now)
-        self.capacity = sum(a.left for a in accounts if not a.is_cooling(now))
-        self.unclaimed = [(a.slot.send_at, len(a.slot.deliveries)) for a in accounts if a.slot]
-        self.taken = sum(number for _, number in self.unclaimed)
         self._open: dict[str, OpenTime] = {}
-        self.counts = {zone: n for zone, n in backlog.counts.items() if self._closes(zone) > now}
+        usable = [a for a in accounts if a.left and not a.is_cooling(now)]
+        slots = [(a.slot.send_at, len(a.slot.deliveries)) for a in accounts if a.slot]
+        waiting = {zone: n for zone, n in backlog.counts.items() if self._closes(zone) > now}
+        self.taken = sum(number for _, number in slots)
+        n = min(self.taken + sum(waiting.values()), sum(a.left for a in usable))
+        self._pace = self._pace_of("", n)
+        busiest = rules.interval / len(usable) if usable else dt.timedelta(0)
         self._paces: dict[str, _Pace] = {}
-        self._pace = self._pace_of("")
+        self._pressing: set[str] = set()
+        for zone in waiting:
+            if (closes := self._closes(zone)) < self.end:
+                later = sum(number for other, number in waiting.items() if self._closes(other) > closes)
+                later += sum(number for send_at, number in slots if send_at >= closes)
+                pace = self._paces[zone] = self._pace_of(zone, max(0, n - later))
+                if pace.n and pace.left / (pace.n + 1) <= max(self._pace.gap, busiest):
+                    self._pressing.add(zone)
+        paces = [self._pace, *(pace for pace in self._paces.values() if pace.n)]
+        self._least_gap = min(pace.gap for pace in paces)
+        self._first_at = min((at for pace in paces if (at := pace.open.at(pace.first))), default=self.end)
 
     def at(self, position: int, account: Account, delivery: Waiting) -> dt.datetime | None:
-        """Return the time of a position for an account and a delivery, or None if that is not today.
-
-        A delivery whose contact's own zone is closed then goes earlier, before it closes.
+        """Return the time of a position for an account, or None if that is not today. Sends follow each other faster
+        while more have to go before a zone closes than the even spread would let.
         """
         earliest, shift = self.earliest(account), delivery.share * self.rules.jitter
         at = self._pace.at(position, shift, earliest)
-        if not delivery.zone or (at is not None and self.suits(delivery, at)):
-            return at
-        pace = self._pace_of(delivery.zone)
-        at = pace.at(min(position, max(pace.n - 1, 0)), shift, earliest)
-        return at or pace.open.soonest(earliest)
+        for pace in self._paces.values():
+            if position < pace.n and (sooner := pace.at(position, shift, earliest)) and (at is None or sooner < at):
+                at = sooner
+        return at
+
+    def bound(self, position: int) -> dt.datetime:
+        """Return a time before which no slot of this position can be: cheaper to know than its time."""
+        return self._first_at + (position - self.rules.jitter) * self._least_gap
+
+    def before_it_closes(self, account: Account, delivery: Waiting) -> dt.datetime | None:
+        """Return the soonest time for an account at which the contact's own zone is open, or None if that is not
+        today.
+        """
+        return self.open(delivery.zone).soonest(self.earliest(account))
+
+    def urgency(self, delivery: Waiting) -> tuple[int, bool, int]:
+        """Return what today's order is: priority, then age; among equals those first of whose zone no slot until it
+        closes can be given to another.
+        """
+        return -delivery.priority, delivery.zone not in self._pressing, delivery.id
 
     def open(self, zone: str) -> OpenTime:
         """Return today's open time, with a zone: that in which its clocks are in the window too."""
@@ -289,15 +336,8 @@ class _Today:
         """Return when a zone opens that is closed now."""
         return self.open(zone).soonest(self.now) or self.window.soonest(self.end, zone)
 
-    def _pace_of(self, zone: str) -> _Pace:
-        """Return the pace of all that has to go before a zone closes."""
-        if zone not in self._paces:
-            end = self._closes(zone)
-            waiting = sum(n for other, n in self.counts.items() if self._closes(other) <= end)
-            slots = sum(number for send_at, number in self.unclaimed if send_at < end)
-            n = min(slots + waiting, self.capacity)
-            self._paces[zone] = _Pace(self.open(zone), n, self.now, self.last, spread=self.rules.spread)
-        return self._paces[zone]
+    def _pace_of(self, zone: str, n: int) -> _Pace:
+        return _Pace(self.open(zone), n, self.now, self.last, spread=self.rules.spread)
 
     def _closes(self, zone: str) -> dt.datetime:
         spans = self.open(zone).spans
@@ -310,37 +350,35 @@ def _hand_over(
     """Give the soonest slots to deliveries of higher priority; return the changed slots by account, and what waits
     then.
     """
-    waiting = sorted(head, key=urgency)
+    waiting = sorted(head, key=today.urgency)
     changed: dict[int, Slot] = {}
-    for position, slot in enumerate(slots):
+    for slot in slots:
         holder = slot.deliveries[0]
         if not waiting or len(slot.deliveries) > 1 or waiting[0].priority <= holder.priority:
             continue
         urgent = next((w for w in waiting if slot.account_id not in w.failed_by), holder)
         if urgent.priority <= holder.priority:
             continue
+        account = accounts[slot.account_id]
         suits = today.suits(urgent, slot.send_at)
-        send_at = slot.send_at if suits else today.at(position, accounts[slot.account_id], urgent)
+        send_at = slot.send_at if suits else today.before_it_closes(account, urgent)
         if send_at is not None:
             waiting.remove(urgent)
-            bisect.insort(waiting, holder, key=urgency)
+            bisect.insort(waiting, holder, key=today.urgency)
             changed[slot.account_id] = replace(slot, deliveries=(urgent,), send_at=send_at)
     return changed, waiting
-
-
-def urgency(delivery: Waiting) -> tuple[int, int]:
-    """Return what the backlog is ordered by: priority, then age."""
-    return -delivery.priority, delivery.id
 
 
 def _bring_forward(slots: Sequence[Slot], accounts: Mapping[int, Account], today: _Today) -> Iterator[Slot]:
     """Yield slots with a time that is enough earlier to be worth a move."""
     for position, slot in enumerate(slots):
         wait = slot.send_at - today.now
-        if wait <= TOO_NEAR:
+        latest = slot.send_at - wait * WORTH_MOVING
+        if wait <= TOO_NEAR or today.bound(position) > latest:
             continue
-        target = today.at(position, accounts[slot.account_id], slot.deliveries[0])
-        if target is not None and slot.send_at - target >= wait * WORTH_MOVING:
+        holder = slot.deliveries[0]
+        target = today.at(position, accounts[slot.account_id], holder)
+        if target is not None and target <= latest and today.suits(holder, target):
             yield replace(slot, send_at=target)
 
 
@@ -358,20 +396,26 @@ def _reserve(
     dealt: dict[int, tuple[dt.datetime, list[Waiting]]] = {}
     rest: list[Waiting] = []
     taken = today.taken
-    for delivery in waiting:
+    for index, delivery in enumerate(waiting):
         account_id = _next_account(free, usable, delivery)
         if account_id is None:
             rest.append(delivery)
             continue
         account = accounts[account_id]
+        held = dealt[account_id][1] if account_id in dealt else []
         send_at = today.at(taken, account, delivery)
+        if send_at is not None and not today.suits(delivery, send_at):
+            # One like it that can go then takes its place; where there is none it goes before it closes.
+            if any(w.priority == delivery.priority and today.suits(w, send_at) for w in waiting[index + 1 :]):
+                send_at = None
+            else:
+                send_at = today.before_it_closes(account, delivery)
         if send_at is None:
-            # The account is still free for the next.
-            heapq.heappush(free, _turn(account, len(dealt[account_id][1]) if account_id in dealt else 0))
+            heapq.heappush(free, _turn(account, len(held)))
             rest.append(delivery)
             continue
-        held = dealt.setdefault(account_id, (send_at, []))[1]
         held.append(delivery)
+        dealt.setdefault(account_id, (send_at, held))
         taken += 1
         if len(held) < min(today.rules.list_size, account.left):
             heapq.heappush(free, _turn(account, len(held)))

@@ -69,22 +69,42 @@ def test_what_is_closed_for_its_contact_is_unseen_until_it_opens(any_database: s
     assert slots() == [(late.id, "11:00")]
 
 
-def test_what_closes_for_its_contact_before_the_spread_gives_it_a_slot_goes_before_that(
+def test_what_closes_sooner_for_its_contacts_goes_first_among_equals_and_in_time(
     any_database: str, clock: Clock
 ) -> None:
     clock.at = local(8)
     an_account(), an_account()
-    first, second, soon_closed = a_delivery(), a_delivery(), a_delivery(timezone=LONDON)
+    _older, *soon_closed = a_delivery(), a_delivery(timezone=LONDON), a_delivery(timezone=LONDON)
     reserve_slot.run()
-    assert slots() == [(first.id, "08:00"), (second.id, "11:00")]
-    Attempt.create(delivery=first, account=1, outcome="accepted", claimed_at=clock.at, local_on=dt.date(2026, 6, 2))
-    Delivery.update(state=State.SENT, account=None, token=None).where(Delivery.id == first.id).execute()
+    # and not 11:00, as one of three: the second could not go at 14:00, that is 19:00 in London
+    assert slots() == [(soon_closed[0].id, "08:00"), (soon_closed[1].id, "10:00")]
+
+
+def test_as_long_as_all_can_go_in_time_the_older_goes_first(any_database: str, clock: Clock) -> None:
+    clock.at = local(8)
+    an_account(daily_limit=40)
+    older, *_ = [a_delivery() for _ in range(20)]
+    a_delivery(timezone=LONDON)
     reserve_slot.run()
-    assert slots() == [(soon_closed.id, "10:40"), (second.id, "11:00")]  # and not 14:00: that is 19:00 in London
+    assert slots() == [(older.id, "08:00")]
+
+
+def test_where_capacity_is_short_age_goes_before_the_sooner_close(any_database: str, clock: Clock) -> None:
+    clock.at = local(8)
+    an_account(daily_limit=3)
+    older, *_ = [a_delivery() for _ in range(3)]
+    a_delivery(timezone=LONDON)
+    reserve_slot.run()
+    assert slots() == [(older.id, "08:00")]
+
+
+def test_what_has_closed_for_its_contact_is_not_claimed(any_database: str, clock: Clock) -> None:
     clock.at = local(12)
-    assert claim.claim(soon_closed.id, Delivery.get_by_id(soon_closed.id).token, 1) is claim.Refusal.WINDOW_CLOSED
-    assert Delivery.get_by_id(soon_closed.id).state == State.READY
-    assert Attempt.select().count() == 1
+    account = an_account()
+    delivery = a_delivery(State.RESERVED, account=account, send_at=clock.at, token="slot", timezone=LONDON)
+    assert claim.claim(delivery.id, "slot", account.id) is claim.Refusal.WINDOW_CLOSED
+    assert Delivery.get_by_id(delivery.id).state == State.READY
+    assert Attempt.select().count() == 0
 
 
 def test_an_urgent_one_that_closes_before_the_next_slot_takes_it_and_brings_it_forward(
