@@ -1,7 +1,7 @@
 """A simulated year of the throttle: does it ever break a limit or the window, and does it waste what it could send?
 
 The same `decide` as the live stage, driven by `pipeline.forecast`. 200,000 contacts arrive at random over a year with
-two changes of the clocks; a tenth of them has a time zone of its own. Of 40 accounts some ramp up, some fail now and
+two changes of the clocks; a quarter of them has a time zone of its own. Of 40 accounts some ramp up, some fail now and
 then, and some break down for days. What was sent is judged by this file's own reckoning on wall clocks.
 
     python -m benchmarks.year [--zone Europe/Berlin] [--contacts 200000] [--seed 1] [--json]
