@@ -43,7 +43,7 @@ def plan(days: int, as_json: bool) -> None:
         columns |= {"priority": "PRIORITY", "state": "NOW"}
         show_table(rows, columns, f"nothing is going to be sent before {_local(until)}")
         if paused:
-            click.echo(f"not in the plan: {paused} deliveries that are paused", err=True)
+            click.echo(f"not in the plan, because they are paused: {paused}", err=True)
 
     emit({"until": until, "planned": rows, "paused": paused}, as_json, show)
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import csv
+import datetime as dt
 import io
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -359,3 +361,38 @@ def test_a_removed_account_keeps_its_history_and_frees_its_name(ready: Slowpost)
         assert Delivery.get_by_id(planned.id).state == State.READY
         assert SmtpAccount.get_by_id(account.id).password is None
         assert Contact.select().count() == 1
+
+
+def test_plan_and_why_say_who_is_mailed_when_and_from_which_account(
+    ready: Slowpost, clock: Any, configure: Callable[..., None]
+) -> None:
+    configure(mail_jitter=0, mail_daily_limit=2)
+    clock.at = dt.datetime(2026, 6, 2, 12, 0, tzinfo=dt.UTC)  # 08:00 in New York
+    with database.connection():
+        account = an_account()
+        first, urgent, tomorrow = a_delivery(), a_delivery(priority=9), a_delivery()
+        paused = a_delivery(template=a_template(paused_at=clock.at))
+    planned = parsed(ready("plan", "--days", "2", "--json"))
+    assert [(p["contact_id"], p["send_at"]) for p in planned["planned"]] == [
+        (urgent.contact_id, "2026-06-02T12:00:00Z"),
+        (first.contact_id, "2026-06-02T16:30:00Z"),
+        (tomorrow.contact_id, "2026-06-03T12:00:00Z"),
+    ]
+    assert {p["account_id"] for p in planned["planned"]} == {account.id}
+    assert planned["paused"] == 1
+    shown = ready("plan")
+    assert "2026-06-02 12:30:00" in shown.out
+    assert "2026-06-03" not in shown.out
+    assert "because they are paused: 1" in shown.err
+
+    answer = parsed(ready("why", str(tomorrow.contact_id), "--json"))
+    assert (answer["state"], answer["earliest"], answer["is_planned"]) == ("ready", "2026-06-03T12:00:00Z", True)
+    assert answer["reasons"] == [{"reason": "behind_others", "until": None, "number": 2}]
+    assert "planned for Wed 2026-06-03 08:00:00 EDT" in ready("why", str(tomorrow.contact_id)).out
+    assert "its template is paused" in ready("why", str(paused.contact_id)).out
+    assert ready("why", "4711").code == 1
+
+
+def test_a_plan_of_nothing_says_until_when(ready: Slowpost) -> None:
+    assert ready("plan").out.startswith("nothing is going to be sent before ")
+    assert parsed(ready("plan", "--json"))["planned"] == []

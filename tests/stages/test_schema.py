@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 
-from models import TABLES, schema
+from models import TABLES, Delivery, schema
 from models.database import db, is_postgres
+from tests.builders import a_contact, a_delivery
 
 
 def shape() -> dict[str, Any]:
@@ -53,3 +54,13 @@ def test_a_database_without_tables_is_told_from_one_that_is_ready(any_database: 
     db.execute_sql("DROP TABLE migratehistory")
     with pytest.raises(schema.NotMigratedError, match="slowpost init"):
         schema.check_migrated()
+
+
+def test_what_waited_before_contacts_zones_mattered_gets_its_contacts(any_database: str) -> None:
+    in_london, nowhere = a_delivery(contact=a_contact(timezone="Europe/London")), a_delivery()
+    db.execute_sql("DROP INDEX delivery_lane")
+    db.execute_sql("ALTER TABLE delivery DROP COLUMN timezone")
+    db.execute_sql("CREATE INDEX delivery_backlog ON delivery (priority DESC, id) WHERE state IN ('ready')")
+    db.execute_sql("DELETE FROM migratehistory WHERE name = '002_lanes'")
+    assert schema.migrate() == ["002_lanes"]
+    assert [Delivery.get_by_id(d.id).timezone for d in (in_london, nowhere)] == ["Europe/London", ""]
