@@ -137,7 +137,8 @@ def _refusal(account: SmtpAccount, delivery: Delivery, now: dt.datetime) -> Refu
 
 def _holder_of(delivery_id: int, slot_token: str) -> Delivery | None:
     holds = (Delivery.id == delivery_id) & (Delivery.state == State.RESERVED) & (Delivery.token == slot_token)
-    return Delivery.get_or_none(holds)
+    # Locked: a pause, a cancel or a hand-over takes slots back without the account's lock.
+    return database.for_update(Delivery.select().where(holds)).first()
 
 
 def _take(delivery: Delivery, account: SmtpAccount, slot_token: str, token: str, now: dt.datetime) -> None:

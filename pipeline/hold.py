@@ -16,6 +16,7 @@ from models.control import ONLY, record_action
 from models.delivery import NOT_CLAIMED, move
 
 from . import logs, lookup, standing
+from .claim import locked
 from .flow import TRIGGER, Handoff
 from .settings import settings
 from .window import SendingWindow
@@ -100,7 +101,7 @@ def change(account_id: int, who: str, changes: Mapping[str, Any], reason: str = 
     """Change columns of an account; another limit or warm-up gives its slot back. Raises NotThereError."""
     with database.transaction():
         lookup.account(account_id)
-        was = database.for_update(SmtpAccount.select().where(SmtpAccount.id == account_id)).dicts().get()
+        was = locked(account_id).__data__
         now = database.now()
         becomes = was | changes
         _update_account(account_id, **changes, warmup_on=warmup_on(becomes, was, today(now)))
@@ -125,9 +126,11 @@ def today(now: dt.datetime) -> dt.date:
 def remove(account_id: int, who: str, reason: str = "") -> None:
     """Take an account out of use for good, with its password; its attempts stay. Raises NotThereError."""
     with database.transaction():
-        account = lookup.account(account_id)
+        lookup.account(account_id)
+        # Account, throttle, delivery: the order in which all take their locks. The name comes last, since a row whose
+        # key is changed is locked even against those that only refer to it.
+        account = locked(account_id)
         now = database.now()
-        # First: the throttle's lock must not be waited for with a name changed, which locks the row against references.
         standing.give_back(account_ids=[account_id])
         _update_account(
             account_id, removed_at=now, enabled=False, password=None, name=f"{account.name} (removed {account_id})"
