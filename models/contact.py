@@ -21,6 +21,9 @@ class Website(Base):
     updated_at = UTCDateTimeField()
 
 
+Website.add_index(SQL("CREATE INDEX website_unfit ON website (id) WHERE NOT meets_requirements"))
+
+
 class Contact(Base):
     """A person with an address. `email` is mailed as written; `address` is its normalised form, by which people are
     told apart.

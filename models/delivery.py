@@ -91,6 +91,8 @@ TRANSITIONS: dict[State, frozenset[State]] = {
 NOT_CLAIMED = (State.SELECTED, State.CLEARED, State.READY, State.RESERVED)
 #: A contact or an address has at most one delivery in these.
 UNFINISHED = (*NOT_CLAIMED, State.SENDING, State.IN_DOUBT)
+#: These hold an account's slot, or its claim.
+HOLDS_SLOT = (State.RESERVED, State.SENDING)
 #: *Check duplicates* looks at others that have come at least this far.
 ON_ITS_WAY = (State.CLEARED, State.READY, State.RESERVED, State.SENDING, State.IN_DOUBT)
 #: What *record outcome* counts.
@@ -157,8 +159,9 @@ _index("delivery_one_unfinished_address", "address", UNFINISHED, unique=True)
 # The backlog has a lane for each template and zone, so that what is paused or closed is passed over unread.
 _index("delivery_lane", "template_id, timezone, priority DESC, id", [State.READY])
 _index("delivery_not_before", "not_before", [State.READY])
-_index("delivery_slot", "account_id, send_at", [State.RESERVED, State.SENDING])
+_index("delivery_slot", "account_id, send_at", HOLDS_SLOT)
 _index("delivery_website_unfinished", "website_id", ON_ITS_WAY)
+_index("delivery_template_done", "template_id, contact_id", TEMPLATE_DONE)
 _index("delivery_on_route", "state, updated_at", [State.SELECTED, State.CLEARED, State.RESERVED, State.SENDING])
 Delivery.add_index(peewee.SQL("CREATE INDEX delivery_address_sent ON delivery (address, sent_at) WHERE state = 'sent'"))
 Delivery.add_index(

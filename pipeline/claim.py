@@ -18,7 +18,7 @@ import peewee
 
 from models import Attempt, Delivery, EmailTemplate, Outcome, SmtpAccount, State, database
 from models.control import control
-from models.delivery import move
+from models.delivery import HOLDS_SLOT, in_states, move
 from models.suppression import suppressed_among
 
 from . import standing
@@ -129,7 +129,7 @@ def _refusal(account: SmtpAccount, delivery: Delivery, now: dt.datetime) -> Refu
         return Refusal.PAUSED
     if is_closed_for(delivery, now):
         return Refusal.WINDOW_CLOSED
-    open_claim = (Delivery.account == account.id) & (Delivery.state == State.SENDING)
+    open_claim = (Delivery.account == account.id) & in_states(*HOLDS_SLOT) & (Delivery.state == State.SENDING)
     if Delivery.select().where(open_claim).exists():
         return Refusal.ACCOUNT_UNUSABLE
     return refusal_of_account(account, now)

@@ -20,7 +20,7 @@ from peewee import JOIN, SQL, Select, fn
 
 from models import COUNTS_AS_USED, Attempt, ChargedTo, Control, Delivery, EmailTemplate, SmtpAccount, State, database
 from models.base import one_of
-from models.delivery import in_states, move, of_ids
+from models.delivery import HOLDS_SLOT, in_states, move, of_ids
 
 from .flow import chunks
 from .settings import settings
@@ -28,7 +28,7 @@ from .throttle import Account, Backlog, Rules, Slot, Waiting, jitter_share, limi
 from .window import SendingWindow
 
 # Lists in a partial index's condition are written out as the index has them: else SQLite's planner scans the table.
-_HOLDS = in_states(State.RESERVED, State.SENDING)
+_HOLDS = in_states(*HOLDS_SLOT)
 _USES_UP = Attempt.outcome.in_(SQL(f"({one_of(COUNTS_AS_USED)})"))
 _RESERVED = _HOLDS & (Delivery.state == State.RESERVED)
 _READY = Delivery.state == State.READY
