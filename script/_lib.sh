@@ -84,3 +84,10 @@ install_packages() {
     esac
     printf '%s\n' "$wanted $1" >.venv/installed
 }
+
+# install_servers: PostgreSQL's and RabbitMQ's programs, where they are missing; who needs a server starts it itself.
+install_servers() {
+    missing="$(.venv/bin/python -m tests.servers)"
+    # shellcheck disable=SC2086  # one word is one package
+    [ -z "$missing" ] || apt_install $missing
+}
