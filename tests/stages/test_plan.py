@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-import heapq
 from collections.abc import Callable, Iterator
-from itertools import count
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -13,10 +11,11 @@ import pytest
 from models import Attempt, Delivery, EmailTemplate, Reason, SmtpAccount, State
 from models.control import control
 from models.suppression import suppress
-from pipeline import deliver_message, hold, plan, record_outcome, reserve_slot, select_contacts
+from pipeline import deliver_message, hold, plan, reserve_slot, select_contacts
 from pipeline.eligible import eligible
-from pipeline.flow import TRIGGER, Handoff, Stage
+from pipeline.flow import TRIGGER
 from pipeline.why import WORDS, Answer, NotYet, why
+from tests.accelerated import Accelerated
 from tests.builders import a_contact, a_delivery, a_template, a_website, an_account
 from tests.conftest import Clock
 from tests.smtp_server import ScriptedServer
@@ -37,34 +36,6 @@ def server() -> Iterator[ScriptedServer]:
 def local(hour: int, minute: int = 0, day: int = 2) -> dt.datetime:
     """Return a time in New York, in June 2026, as UTC."""
     return dt.datetime(2026, 6, day, hour, minute, tzinfo=NEW_YORK).astimezone(dt.UTC)
-
-
-class Accelerated:
-    """The last three stages on a clock that jumps from message to message; each takes a tenth of a second."""
-
-    def __init__(self, clock: Clock) -> None:
-        self.clock = clock
-        self._number = count()
-        self._queue: list[tuple[dt.datetime, int, Handoff]] = []
-
-    def put(self, *handoffs: Handoff) -> None:
-        """Put messages on their queues."""
-        for handoff in handoffs:
-            heapq.heappush(self._queue, (handoff.not_before or self.clock.at, next(self._number), handoff))
-
-    def run(self, until: dt.datetime) -> None:
-        """Deliver all messages that are due before `until`."""
-        while self._queue and self._queue[0][0] < until:
-            at, _, handoff = heapq.heappop(self._queue)
-            self.clock.at = max(self.clock.at, at)
-            if handoff.stage is Stage.RESERVE:
-                self.put(*reserve_slot.run())
-            elif handoff.stage is Stage.DELIVER:
-                self.put(*deliver_message.run(handoff.ids, handoff.slot_token or ""))
-                self.clock.tick(0.1)
-            else:
-                self.put(*record_outcome.run(handoff.ids))
-        self.clock.at = until
 
 
 def test_what_is_sent_is_what_was_planned(
