@@ -11,7 +11,6 @@ import datetime as dt
 import heapq
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
-from itertools import islice
 
 from .throttle import Account, Backlog, Decision, Rules, Waiting, decide, size_of_head
 from .window import SendingWindow
@@ -151,9 +150,9 @@ class Forecast:
             self.accounts[slot.account_id] = replace(self.accounts[slot.account_id], slot=slot)
 
     def _backlog(self, accounts: list[Account]) -> Backlog:
-        enough = sum(a.left for a in accounts)
+        enough = max(1, sum(a.left for a in accounts))
         counts = {zone: min(len(lane), enough) for zone, lane in self._lanes.items() if lane}
-        for not_before, _, delivery in islice(self._later, enough) if self._window.contains(self.now) else ():
+        for not_before, _, delivery in self._later if self._window.contains(self.now) else ():
             if not_before < self._window.day_end(self.now):
                 counts[delivery.zone] = counts.get(delivery.zone, 0) + 1
         return Backlog(tuple(self._head(accounts)), counts, self._later[0][0] if self._later else None)

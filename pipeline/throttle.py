@@ -12,6 +12,7 @@ import hashlib
 import heapq
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import islice, takewhile
 
 from .settings import Settings
 from .window import OpenTime, SendingWindow
@@ -269,7 +270,8 @@ class _Today:
         self.now, self.window, self.rules, self.last = now, window, rules, last
         self.end = window.day_end(now)
         self._open: dict[str, OpenTime] = {}
-        usable = [a for a in accounts if a.left and not a.is_cooling(now)]
+        usable = self.usable = [a for a in accounts if a.left and not a.is_cooling(now)]
+        self._usable_ids = {a.id for a in usable}
         slots = [(a.slot.send_at, len(a.slot.deliveries)) for a in accounts if a.slot]
         waiting = {zone: n for zone, n in backlog.counts.items() if self._closes(zone) > now}
         self.taken = sum(number for _, number in slots)
@@ -326,6 +328,10 @@ class _Today:
         """Tell whether the contact's own zone, if there is one, is open at `at`."""
         return not delivery.zone or self.open(delivery.zone).contains(at)
 
+    def avoids(self, account_id: int, delivery: Waiting) -> bool:
+        """Tell whether an account has failed this delivery while another is usable."""
+        return account_id in delivery.failed_by and not self._usable_ids <= delivery.failed_by
+
     def earliest(self, account: Account) -> dt.datetime:
         """Return the soonest that the account's interval allows."""
         if account.last_claim_at is None:
@@ -353,20 +359,24 @@ def _hand_over(
     waiting = sorted(head, key=today.urgency)
     changed: dict[int, Slot] = {}
     for slot in slots:
-        holder = slot.deliveries[0]
-        if not waiting or len(slot.deliveries) > 1 or waiting[0].priority <= holder.priority:
+        if not waiting or len(slot.deliveries) > 1:
             continue
-        urgent = next((w for w in waiting if slot.account_id not in w.failed_by), holder)
-        if urgent.priority <= holder.priority:
-            continue
+        (holder,) = slot.deliveries
         account = accounts[slot.account_id]
-        suits = today.suits(urgent, slot.send_at)
-        send_at = slot.send_at if suits else today.before_it_closes(account, urgent)
-        if send_at is not None:
-            waiting.remove(urgent)
-            bisect.insort(waiting, holder, key=today.urgency)
-            changed[slot.account_id] = replace(slot, deliveries=(urgent,), send_at=send_at)
+        for urgent in _above(holder.priority, waiting):
+            fits = today.suits(urgent, slot.send_at)
+            send_at = slot.send_at if fits else today.before_it_closes(account, urgent)
+            if slot.account_id not in urgent.failed_by and send_at is not None and send_at <= slot.send_at:
+                waiting.remove(urgent)
+                bisect.insort(waiting, holder, key=today.urgency)
+                changed[slot.account_id] = replace(slot, deliveries=(urgent,), send_at=send_at)
+                break
     return changed, waiting
+
+
+def _above(priority: int, waiting: Iterable[Waiting]) -> Iterator[Waiting]:
+    """Return those of higher priority; `waiting` begins with the most urgent."""
+    return takewhile(lambda delivery: delivery.priority > priority, waiting)
 
 
 def _bring_forward(slots: Sequence[Slot], accounts: Mapping[int, Account], today: _Today) -> Iterator[Slot]:
@@ -388,16 +398,13 @@ def _reserve(
     """Deal what waits to the free accounts: fewest used, then longest idle, then lowest id. Return slots and the
     rest.
     """
-    usable = {a.id for a in accounts.values() if a.left and not a.is_cooling(today.now)}
-    # One whose interval ends after today's end would only keep the delivery from the others.
-    in_time = (a for a in accounts.values() if a.id in usable and today.earliest(a) < today.end)
-    free = [_turn(a, 0) for a in in_time if a.slot is None and not a.sending]
+    free = [_turn(a, 0) for a in today.usable if a.slot is None and not a.sending]
     heapq.heapify(free)
     dealt: dict[int, tuple[dt.datetime, list[Waiting]]] = {}
     rest: list[Waiting] = []
     taken = today.taken
     for index, delivery in enumerate(waiting):
-        account_id = _next_account(free, usable, delivery)
+        account_id = _next_account(free, accounts, delivery, today)
         if account_id is None:
             rest.append(delivery)
             continue
@@ -406,10 +413,9 @@ def _reserve(
         send_at = today.at(taken, account, delivery)
         if send_at is not None and not today.suits(delivery, send_at):
             # One like it that can go then takes its place; where there is none it goes before it closes.
-            if any(w.priority == delivery.priority and today.suits(w, send_at) for w in waiting[index + 1 :]):
-                send_at = None
-            else:
-                send_at = today.before_it_closes(account, delivery)
+            alike = _above(delivery.priority - 1, islice(waiting, index + 1, None))
+            replaced = any(today.suits(w, send_at) and not today.avoids(account_id, w) for w in alike)
+            send_at = None if replaced else today.before_it_closes(account, delivery)
         if send_at is None:
             heapq.heappush(free, _turn(account, len(held)))
             rest.append(delivery)
@@ -429,15 +435,15 @@ def _turn(account: Account, dealt: int) -> _Turn:
     return account.used + dealt, account.last_attempt_at or _LONG_AGO, account.id
 
 
-def _next_account(free: list[_Turn], usable: set[int], delivery: Waiting) -> int | None:
-    """Take the account whose turn it is; one that has failed this delivery only where no other is usable at all."""
-    avoid: frozenset[int] = frozenset() if usable <= delivery.failed_by else delivery.failed_by
+def _next_account(free: list[_Turn], accounts: Mapping[int, Account], delivery: Waiting, today: _Today) -> int | None:
+    """Take the account whose turn it is, of those that can send this delivery today."""
     passed_over = []
     found = None
     while free:
         turn = heapq.heappop(free)
-        if turn[2] not in avoid:
-            found = turn[2]
+        account_id = turn[2]
+        if not today.avoids(account_id, delivery) and today.before_it_closes(accounts[account_id], delivery):
+            found = account_id
             break
         passed_over.append(turn)
     for turn in passed_over:

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from pipeline.forecast import Forecast
 from pipeline.throttle import Account, Backlog, Decision, Rules, Slot, Waiting, decide, jitter_share, limit_on
 from pipeline.window import SendingWindow
 
@@ -325,6 +326,40 @@ def test_a_slot_of_an_account_that_failed_the_most_urgent_goes_to_the_next_urgen
     assert not one.changes_slots
     two = decide([account], Backlog((refused, welcome), {"": 2}), local(9), WINDOW, EXACT)
     assert two.handed_over == (Slot(1, local(9), (welcome,)),)
+
+
+def test_a_slot_that_comes_too_late_for_the_most_urgent_goes_to_the_next_urgent() -> None:
+    account = Account(1, 10, used=1, last_claim_at=local(10, 30), slot=Slot(1, local(11, 30), (Waiting(1),)))
+    closed_from_11_on, welcome = Waiting(8, priority=9, zone="Europe/Berlin"), Waiting(9, priority=8)
+    hourly = Rules(dt.timedelta(hours=1), spread=False, jitter=0)
+    backlog = Backlog((closed_from_11_on, welcome), {"Europe/Berlin": 1, "": 1})
+    decision = decide([account], backlog, local(10, 40), WINDOW, hourly)
+    assert decision.handed_over == (Slot(1, local(11, 30), (welcome,)),)
+
+
+def test_an_account_that_can_not_send_before_the_zone_closes_leaves_it_to_another() -> None:
+    resting, other = Account(1, 10, last_claim_at=local(10, 30)), Account(2, 10, used=5)
+    soon_closed = Waiting(7, zone="Europe/Berlin")
+    hourly = Rules(dt.timedelta(hours=1), spread=False, jitter=0)
+    decision = decide([resting, other], Backlog((soon_closed,), {"Europe/Berlin": 1}), local(10, 40), WINDOW, hourly)
+    assert decision.reserved == (Slot(2, local(10, 40), (soon_closed,)),)
+
+
+def test_the_forecast_counts_what_comes_later_today_and_not_what_comes_tomorrow() -> None:
+    forecast = Forecast([Account(1, 3)], local(8), WINDOW, EXACT, lambda _id, _date: 3)
+    for number, at in enumerate((local(9), local(9) + dt.timedelta(days=1), local(10)), 1):
+        forecast.add([Waiting(number)], at)
+    forecast.add([Waiting(4)])
+    sent = {mail.delivery.id: mail.send_at for mail in forecast.run(local(17))}
+    # three go today, and so the second one a third of the rest of the day after the first
+    assert sent == {4: local(8), 1: local(11), 3: local(14)}
+
+
+def test_the_forecast_of_a_day_without_capacity_goes_on_the_next() -> None:
+    night = local(20)
+    forecast = Forecast([Account(1, 0)], night, WINDOW, EXACT, lambda _id, date: int(date > dt.date(2026, 6, 2)))
+    forecast.add([Waiting(1)])
+    assert [mail.send_at for mail in forecast.run(night + dt.timedelta(days=2))] == [local(8) + dt.timedelta(days=1)]
 
 
 def test_a_list_that_is_due_at_once_is_not_handed_over() -> None:

@@ -1,0 +1,711 @@
+"""Properties of the throttle over random days: the forecast is driven through time, and what it did is checked against
+the wall clock and section 4 of the behaviour, by code that calls none of the code under test.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import functools
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import groupby, pairwise
+from typing import Any, TypeVar
+from unittest import mock
+from zoneinfo import ZoneInfo
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pipeline import forecast
+from pipeline.forecast import Forecast
+from pipeline.throttle import Account, Backlog, Decision, Rules, Slot, Waiting, decide
+from pipeline.window import SendingWindow
+
+DAY = dt.timedelta(days=1)
+QUARTER = dt.timedelta(minutes=15)
+NOTHING = dt.timedelta(0)
+#: Instants are whole microseconds, and shares of them are rounded.
+ROUNDING = dt.timedelta(milliseconds=1)
+#: The head of the backlog goes at least this far beyond the accounts.
+HEAD = 20
+#: Everything is sent within this many days: thirty deliveries, three weekdays, one mail on each.
+PATIENCE = 100
+
+NEW_YORK, BERLIN = ZoneInfo("America/New_York"), ZoneInfo("Europe/Berlin")
+FIRST_DATES = [
+    (NEW_YORK, dt.date(2026, 3, 7)),
+    (NEW_YORK, dt.date(2026, 6, 1)),
+    (NEW_YORK, dt.date(2026, 10, 31)),
+    (BERLIN, dt.date(2026, 3, 28)),
+    (BERLIN, dt.date(2026, 10, 24)),
+]
+HOURS = [
+    [("08:00", "17:00")],
+    [("09:00", "10:00")],
+    [("01:30", "02:30")],
+    [("20:00", "06:00")],
+    [("22:00", "02:30")],
+    [("08:00", "12:00"), ("13:30", "17:00")],
+    [("07:00", "07:30"), ("12:15", "13:00"), ("18:00", "18:30")],
+    [("08:00", "12:00"), ("22:00", "02:00")],
+    [("08:00", "08:00")],
+    [],
+]
+WEEKDAYS = [range(7), range(5), (0, 2, 5, 6)]
+CONTACT_ZONES = ["America/New_York", "America/Los_Angeles", "Europe/Berlin", "Asia/Kolkata", "Asia/Tokyo"]
+
+
+@functools.cache
+def midnight(zone: str, date: dt.date) -> dt.datetime:
+    """Return the first quarter of an hour whose date it is."""
+    at = dt.datetime.combine(date - DAY, dt.time(0), tzinfo=dt.UTC)
+    while at.astimezone(ZoneInfo(zone)).date() < date:
+        at += QUARTER
+    return at
+
+
+@functools.cache
+def spans(window: SendingWindow, zone: str, date: dt.date) -> list[tuple[dt.datetime, dt.datetime]]:
+    """Return what opens on a date: from the first quarter that reads the start or later to the last that reads the end,
+    or to the end of the last that reads less.
+    """
+    if date in window.closed_dates or date.weekday() not in window.days:
+        return []
+    clock = ZoneInfo(zone)
+    quarters = [midnight(zone, date) + i * QUARTER for i in range(4 * 50)]
+    reads = {q: q.astimezone(clock).replace(tzinfo=None) for q in quarters}
+    found = []
+    always = not window.intervals or any(start == end for start, end in window.intervals)
+    for start, end in [(dt.time(0), dt.time(0))] if always else window.intervals:
+        first, last = dt.datetime.combine(date, start), dt.datetime.combine(date + DAY if end <= start else date, end)
+        opens = min(q for q in quarters if reads[q] >= first)
+        closes = max(q + (QUARTER if reads[q] < last else NOTHING) for q in quarters if reads[q] <= last)
+        if date + DAY in window.closed_dates:
+            closes = min(closes, midnight(zone, date + DAY))
+        if opens < closes:
+            found.append((opens, closes))
+    return found
+
+
+def local_date(window: SendingWindow, at: dt.datetime) -> dt.date:
+    """Return the date that limits count by."""
+    return at.astimezone(window.zone).date()
+
+
+def open_on_clock(window: SendingWindow, zone: str, at: dt.datetime) -> bool:
+    """Tell whether one zone's clock is in the window."""
+    date = at.astimezone(ZoneInfo(zone)).date()
+    return any(opens <= at < closes for d in (date - DAY, date) for opens, closes in spans(window, zone, d))
+
+
+def is_open(window: SendingWindow, at: dt.datetime, zone: str = "") -> bool:
+    """Tell whether the window is open, also on the clock of the contact's own zone if there is one."""
+    return open_on_clock(window, window.zone.key, at) and (not zone or open_on_clock(window, zone, at))
+
+
+@functools.cache
+def open_quarters(window: SendingWindow, date: dt.date, zone: str = "") -> tuple[dt.datetime, ...]:
+    """Return the quarters of an hour of a date at which the window is open."""
+    start, end = (midnight(window.zone.key, d) for d in (date, date + DAY))
+    quarters = (start + i * QUARTER for i in range((end - start) // QUARTER))
+    return tuple(q for q in quarters if is_open(window, q, zone))
+
+
+def end_of_day(window: SendingWindow, at: dt.datetime) -> dt.datetime:
+    """Return when sending ends for today: the last end of the day that is open at `at`, at the latest midnight."""
+    today = local_date(window, at)
+    of_dates = (spans(window, window.zone.key, date) for date in (today - DAY, today))
+    ends = [max(closes for _, closes in day) for day in of_dates if any(o <= at < c for o, c in day)]
+    return min(max(ends), midnight(window.zone.key, today + DAY))
+
+
+def open_between(window: SendingWindow, zone: str, start: dt.datetime, end: dt.datetime) -> dt.datetime | None:
+    """Return the first open instant from `start` on and before `end`, both of one local date."""
+    if start >= end:
+        return None
+    later = (q for q in open_quarters(window, local_date(window, start), zone) if q + QUARTER > start and q < end)
+    return max(start, q) if (q := next(later, None)) else None
+
+
+@dataclass(frozen=True)
+class Fault:
+    """An attempt that is charged to its account: with the dot claimed or not, and with a rest or not."""
+
+    claimed: bool
+    cool_down: dt.timedelta
+
+
+@dataclass(frozen=True)
+class Limit:
+    """What an account may send a day: a ramp from `start` by `step` a day up to `full`."""
+
+    full: int
+    start: int
+    step: int
+    since: dt.date
+
+    def on(self, date: dt.date) -> int:
+        """Return the limit on a date."""
+        return min(self.full, self.start + self.step * max(0, (date - self.since).days))
+
+
+@dataclass(frozen=True)
+class Arrival:
+    """A delivery that begins to wait at a time, perhaps with one before which it may not go."""
+
+    at: dt.datetime
+    delivery: Waiting
+    not_before: dt.datetime | None = None
+
+
+@dataclass(frozen=True)
+class Case:
+    """All that is put in: where it starts, who sends, what arrives, and which attempts fail."""
+
+    start: dt.datetime
+    window: SendingWindow
+    rules: Rules
+    limits: Mapping[int, Limit]
+    accounts: tuple[Account, ...]
+    arrivals: tuple[Arrival, ...]
+    faults: Mapping[int, tuple[Fault, ...]] = field(default_factory=dict)
+
+    def limit_on(self, account_id: int, date: dt.date) -> int:
+        """Return an account's limit on a date."""
+        return self.limits[account_id].on(date)
+
+
+@dataclass(frozen=True)
+class Attempted:
+    """One attempt: when, from which account, for which delivery, and what came of it."""
+
+    at: dt.datetime
+    account: int
+    delivery: int
+    zone: str
+    accepted: bool
+    claimed: bool
+
+
+@dataclass(frozen=True)
+class Seen:
+    """A decision with what was put in, and with what waited then by our own book: deliveries with the time before
+    which each may not go.
+    """
+
+    now: dt.datetime
+    accounts: tuple[Account, ...]
+    backlog: Backlog
+    decision: Decision
+    pending: tuple[tuple[Waiting, dt.datetime], ...]
+    last_claim_today: dt.datetime | None
+    moved_at: dt.datetime | None
+
+    @property
+    def slots_before(self) -> list[Slot]:
+        """Return the slots that stood, the soonest first."""
+        return sorted((a.slot for a in self.accounts if a.slot), key=lambda s: (s.send_at, s.account_id))
+
+    @property
+    def slots_after(self) -> dict[int, Slot]:
+        """Return the slots that stand then, by account."""
+        changed = (*self.decision.moved, *self.decision.handed_over, *self.decision.reserved)
+        return {s.account_id: s for s in (*self.slots_before, *changed)}
+
+    @property
+    def pending_after(self) -> list[tuple[Waiting, dt.datetime]]:
+        """Return what waits then."""
+        before = [w for s in self.slots_before for w in s.deliveries]
+        held = {w.id for s in self.slots_after.values() for w in s.deliveries}
+        displaced = [(w, self.now) for w in before if w.id not in held]
+        return [(w, t) for w, t in self.pending if w.id not in held] + displaced
+
+
+class Played(Forecast):
+    """The forecast of a case, with a book of our own: every attempt, and every decision with what waited then."""
+
+    def __init__(self, case: Case, accounts: Sequence[Account]) -> None:
+        """Start where the case starts."""
+        claims = [a.last_claim_at for a in accounts if a.last_claim_at]
+        today = [at for at in claims if local_date(case.window, at) == local_date(case.window, case.start)]
+        last = max(today, default=None)
+        super().__init__(accounts, case.start, case.window, case.rules, case.limit_on, last_claim_today=last)
+        self.case, self.last_claim, self.last_move = case, last, None
+        self.attempted: list[Attempted] = []
+        self.seen: list[Seen] = []
+        self.pending: dict[int, tuple[Waiting, dt.datetime]] = {}
+        self.faults = {i: list(faults) for i, faults in case.faults.items()}
+
+    def arrive(self, arrival: Arrival) -> None:
+        """Let a delivery wait from now on."""
+        self.pending[arrival.delivery.id] = arrival.delivery, max(self.now, arrival.not_before or self.now)
+        self.add([arrival.delivery], arrival.not_before)
+
+    def attempt(self, account: Account, delivery: Waiting) -> tuple[Account, Waiting | None]:
+        """Fail as the case says, else accept."""
+        fault = self.faults[delivery.id].pop(0) if self.faults.get(delivery.id) else None
+        claimed = fault is None or fault.claimed
+        self.attempted.append(
+            Attempted(self.now, account.id, delivery.id, delivery.zone, accepted=fault is None, claimed=claimed)
+        )
+        account = replace(account, last_attempt_at=self.now)
+        if claimed:
+            account, self.last_claim = replace(account, last_claim_at=self.now), self.now
+        if fault is None:
+            return replace(account, used=account.used + 1), None
+        if fault.cool_down:
+            account = replace(account, cooling_until=self.now + fault.cool_down)
+        again = replace(delivery, failed_by=delivery.failed_by | {account.id})
+        self.pending[delivery.id] = again, self.now
+        return account, again
+
+    def watch(self, accounts: Sequence[Account], backlog: Backlog, now: dt.datetime, *args: Any, **named: Any) -> Any:
+        """Decide as the throttle does, and note it."""
+        decision = decide(accounts, backlog, now, *args, **named)
+        last = self.last_claim
+        if last and local_date(self.case.window, last) != local_date(self.case.window, now):
+            last = None
+        pending = tuple(self.pending.values())
+        seen = Seen(now, tuple(accounts), backlog, decision, pending, last, self.last_move)
+        self.seen.append(seen)
+        self.pending = {w.id: (w, t) for w, t in seen.pending_after}
+        before = {s.account_id: s.send_at for s in seen.slots_before}
+        if any(s.send_at < before[s.account_id] for s in (*decision.moved, *decision.handed_over)):
+            self.last_move = now
+        return decision
+
+    def play(self, arrivals: Sequence[Arrival], until: dt.datetime) -> Iterator[int]:
+        """Go on to a time, and yield after each step how many have arrived."""
+        arrived = 0
+        with mock.patch.object(forecast, "decide", self.watch):
+            for at, together in groupby(arrivals, key=lambda a: a.at):
+                list(self.run(at))
+                yield arrived
+                for arrival in together:
+                    self.arrive(arrival)
+                    arrived += 1
+            list(self.run(until))
+            yield arrived
+
+    @property
+    def held(self) -> list[Waiting]:
+        """Return the deliveries that hold a slot."""
+        return [w for a in self.accounts.values() if a.slot for w in a.slot.deliveries]
+
+
+def played(case: Case) -> Played:
+    """Return a case played to its end."""
+    world = Played(case, case.accounts)
+    for _ in world.play(case.arrivals, case.start + PATIENCE * DAY):
+        pass
+    return world
+
+
+T = TypeVar("T")
+
+
+def some(draw: st.DrawFn, values: Sequence[T]) -> T:
+    """Draw one of them."""
+    return draw(st.sampled_from(values))
+
+
+@st.composite
+def windows(draw: st.DrawFn) -> tuple[SendingWindow, dt.datetime]:
+    """Return a window of any kind and an instant shortly before or in a change of its clocks, or in June."""
+    zone, first = some(draw, FIRST_DATES)
+    hours = [(dt.time.fromisoformat(start), dt.time.fromisoformat(end)) for start, end in some(draw, HOURS)]
+    closed = draw(st.sets(st.integers(0, 4), max_size=2))
+    window = SendingWindow(
+        tuple(hours), zone, frozenset(some(draw, WEEKDAYS)), frozenset(first + i * DAY for i in closed)
+    )
+    hour = dt.timedelta(hours=some(draw, (8, 8, 0, 1, 2, 9, 12.4, 16.8, 20, 23.9)))
+    start = midnight(zone.key, first) + some(draw, (DAY, NOTHING)) + hour + dt.timedelta(seconds=some(draw, (0, 7)))
+    return window, start
+
+
+@st.composite
+def limits(draw: st.DrawFn, today: dt.date, *, at_least: int) -> Limit:
+    """Return a limit, flat or with a ramp that began yesterday, begins today or begins tomorrow."""
+    full = draw(st.integers(at_least, 8))
+    if draw(st.booleans()):
+        return Limit(full, full, 0, today)
+    return Limit(full, draw(st.integers(0, 3)), draw(st.integers(1, 3)), today + draw(st.integers(-1, 1)) * DAY)
+
+
+@st.composite
+def accounts_at(draw: st.DrawFn, account_id: int, limit: int, start: dt.datetime) -> Account:
+    """Return an account that is fresh, or has used some of today's limit, has just sent, or cools down."""
+    account = Account(account_id, limit)
+    if draw(st.booleans()):
+        ago = start - dt.timedelta(seconds=draw(st.integers(1, 5000)))
+        account = replace(account, used=draw(st.integers(0, 3)), last_claim_at=ago, last_attempt_at=ago)
+    if some(draw, (False, False, True)):
+        account = replace(account, cooling_until=start + dt.timedelta(minutes=draw(st.integers(1, 600))))
+    return account
+
+
+@st.composite
+def rules_of_any_kind(draw: st.DrawFn) -> Rules:
+    """Return interval, spread and jitter."""
+    interval = dt.timedelta(seconds=draw(st.sampled_from((0, 0, 1, 60, 600, 3600)) | st.integers(0, 3600)))
+    return Rules(interval, some(draw, (True, True, False)), some(draw, (0.2, 0.0, 0.5)))
+
+
+def has_common_hours(window: SendingWindow, zone: str, start: dt.datetime) -> bool:
+    """Tell whether a contact's own zone is open at some time of an ordinary week in the window."""
+    first = local_date(window, start) + 45 * DAY
+    return any(open_quarters(window, first + i * DAY, zone) for i in range(7))
+
+
+@st.composite
+def cases(draw: st.DrawFn, *, zones: bool = True, faults: bool = True, interval: bool = True) -> Case:
+    """Return a case; without zones, faults or interval, one in which none can keep capacity from being used."""
+    window, start = draw(windows())
+    today = local_date(window, start)
+    number = some(draw, (1, 2, 3, 4))
+    limit_of = {i: draw(limits(today, at_least=i == 1)) for i in range(1, number + 1)}
+    accounts = [draw(accounts_at(i, limit.on(today), start)) for i, limit in limit_of.items()]
+    rules = draw(rules_of_any_kind())
+    if not faults:
+        accounts = [replace(a, cooling_until=None) for a in accounts]
+    if not interval:
+        rules = replace(rules, interval=NOTHING)
+    own_zones = [z for z in CONTACT_ZONES if zones and has_common_hours(window, z, start)]
+    seconds = st.integers(1, 20_000) | st.integers(20_000, 300_000)
+    moments = [start, *(start + dt.timedelta(seconds=s) for s in draw(st.lists(seconds, min_size=1, max_size=6)))]
+    waiting = st.tuples(
+        st.sampled_from(moments),
+        st.sampled_from((0, 0, 0, 1, 5, 9)),
+        st.sampled_from(["", "", "", *own_zones]),
+        st.sampled_from((-1.0, -0.4, 0.0, 0.7, 1.0)),
+        st.sampled_from((0, 0, 0, 0, 30, 600, 2000)),
+    )
+    arriving = draw(st.lists(waiting, min_size=some(draw, (1, 6, 12, 20)), max_size=30))
+    arrivals = [
+        Arrival(at, Waiting(i, priority, share=share, zone=zone), at + dt.timedelta(minutes=later) if later else None)
+        for i, (at, priority, zone, share, later) in enumerate(arriving, 1)
+    ]
+    a_fault = st.builds(Fault, st.booleans(), st.sampled_from((0, 0, 15, 240)).map(lambda m: dt.timedelta(minutes=m)))
+    of_delivery = st.tuples(st.integers(1, len(arrivals)), a_fault)
+    failing = draw(st.lists(of_delivery, max_size=8)) if faults else []
+    faults_of = {i: tuple(f for j, f in failing if j == i) for i, _ in failing}
+    arrivals.sort(key=lambda a: (a.at, a.delivery.id))
+    return Case(start, window, rules, limit_of, tuple(accounts), tuple(arrivals), faults_of)
+
+
+def holds_for(examples: int) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Run a property over so many examples, always the same."""
+    return settings(max_examples=examples, deadline=None, derandomize=True)
+
+
+@holds_for(100)
+@given(cases())
+def test_no_account_exceeds_its_limit_on_any_local_date(case: Case) -> None:
+    today = local_date(case.window, case.start)
+    sent = Counter((a.account, local_date(case.window, a.at)) for a in played(case).attempted if a.accepted)
+    for account in case.accounts:
+        sent[account.id, today] += account.used if sent[account.id, today] else 0
+    assert all(number <= case.limits[account].on(date) for (account, date), number in sent.items())
+
+
+@holds_for(100)
+@given(cases())
+def test_nothing_is_attempted_outside_the_window_or_the_contacts_own(case: Case) -> None:
+    assert all(is_open(case.window, a.at, a.zone) for a in played(case).attempted)
+
+
+@holds_for(100)
+@given(cases())
+def test_claims_of_one_account_are_never_closer_than_the_interval(case: Case) -> None:
+    world = played(case)
+    for account in case.accounts:
+        claims = [a.at for a in world.attempted if a.account == account.id and a.claimed]
+        before = [account.last_claim_at] if account.last_claim_at else []
+        assert all(b - a >= case.rules.interval for a, b in pairwise(before + claims))
+
+
+@holds_for(60)
+@given(cases())
+def test_nothing_is_sent_twice_nothing_vanishes_and_all_is_sent_in_the_end(case: Case) -> None:
+    world = Played(case, case.accounts)
+    for arrived in world.play(case.arrivals, case.start + PATIENCE * DAY):
+        sent = [a.delivery for a in world.attempted if a.accepted]
+        held = [w.id for w in world.held]
+        assert sorted(sent + held + list(world.pending)) == sorted(a.delivery.id for a in case.arrivals[:arrived])
+        assert world.waiting == len(world.pending)
+    assert len(sent) == len(case.arrivals)
+
+
+@holds_for(60)
+@given(cases(), st.randoms(use_true_random=False))
+def test_the_same_inputs_give_the_same_slots_in_whatever_order_they_come(case: Case, random: Any) -> None:
+    def shuffled(values: Any) -> list[Any]:
+        return random.sample(list(values), len(values))
+
+    world = played(case)
+    for seen in random.sample(world.seen, min(10, len(world.seen))):
+        backlog = replace(
+            seen.backlog, head=tuple(shuffled(seen.backlog.head)), counts=dict(shuffled(seen.backlog.counts.items()))
+        )
+        again = decide(
+            shuffled(seen.accounts), backlog, seen.now, case.window, case.rules,
+            last_claim_today=seen.last_claim_today, moved_at=seen.moved_at,
+        )  # fmt: skip
+        assert again == seen.decision
+    other = Played(case, shuffled(case.accounts))
+    for _ in other.play(sorted(shuffled(case.arrivals), key=lambda a: a.at), case.start + PATIENCE * DAY):
+        pass
+    assert other.attempted == world.attempted
+
+
+@holds_for(60)
+@given(cases())
+def test_an_account_has_one_slot_at_most_and_it_only_moves_forward(case: Case) -> None:
+    for seen in played(case).seen:
+        before = {s.account_id: s for s in seen.slots_before}
+        decision = seen.decision
+        free = [a.id for a in seen.accounts if a.slot is None and not a.sending]
+        new = [s.account_id for s in decision.reserved]
+        assert set(new) <= set(free)
+        changed = [s.account_id for s in (*decision.reserved, *decision.moved, *decision.handed_over)]
+        assert len(changed) == len(set(changed))
+        assert all(s.deliveries == before[s.account_id].deliveries for s in decision.moved)
+        assert all(s.send_at < before[s.account_id].send_at for s in decision.moved)
+        assert all(s.send_at <= before[s.account_id].send_at for s in decision.handed_over)
+        assert all(s.send_at >= seen.now for s in (*decision.reserved, *decision.moved))
+        held = [w.id for s in seen.slots_after.values() for w in s.deliveries]
+        assert len(held) == len(set(held))
+
+
+def urgency(delivery: Waiting) -> tuple[int, int]:
+    """Return what the backlog is ordered by: priority, then age."""
+    return -delivery.priority, delivery.id
+
+
+def usable(accounts: Sequence[Account], at: dt.datetime) -> list[Account]:
+    """Return those that are below their limit and not cooling down."""
+    return [a for a in accounts if a.used < a.limit and (a.cooling_until is None or a.cooling_until <= at)]
+
+
+def soonest(case: Case, account: Account, at: dt.datetime) -> dt.datetime:
+    """Return from when on the account's interval allows it to send."""
+    return at if account.last_claim_at is None else max(at, account.last_claim_at + case.rules.interval)
+
+
+def may_go(case: Case, pending: Sequence[tuple[Waiting, dt.datetime]], at: dt.datetime) -> list[Waiting]:
+    """Return the head of the backlog: what may go at a time, the most urgent first."""
+    due = [w for w, not_before in pending if not_before <= at and is_open(case.window, at, w.zone)]
+    return sorted(due, key=urgency)[:HEAD]
+
+
+def could_send(
+    case: Case, account: Account, delivery: Waiting, accounts: Sequence[Account], at: dt.datetime
+) -> dt.datetime | None:
+    """Return from when on today a usable account may send a delivery; None if it may not."""
+    welcome = account.id not in delivery.failed_by or all(a.id in delivery.failed_by for a in usable(accounts, at))
+    if not welcome:
+        return None
+    return open_between(case.window, delivery.zone, soonest(case, account, at), end_of_day(case.window, at))
+
+
+def idle_for_nothing(
+    case: Case, accounts: Sequence[Account], pending: Sequence[tuple[Waiting, dt.datetime]], at: dt.datetime
+) -> list[tuple[int, int]]:
+    """Return the accounts that hold no slot at `at`, with a delivery that each could be dealt."""
+    return [
+        (account.id, delivery.id)
+        for account in (usable(accounts, at) if is_open(case.window, at) else [])
+        if account.slot is None
+        for delivery in may_go(case, pending, at)
+        if could_send(case, account, delivery, accounts, at)
+    ]
+
+
+def on_date(case: Case, accounts: Sequence[Account], now: dt.datetime, at: dt.datetime) -> list[Account]:
+    """Return accounts as they stand at `now` as they will stand at `at` if nothing happens."""
+    date = local_date(case.window, at)
+    if date == local_date(case.window, now):
+        return list(accounts)
+    return [replace(a, used=0, limit=case.limits[a.id].on(date)) for a in accounts]
+
+
+def moments_between(case: Case, seen: Seen, start: dt.datetime, end: dt.datetime) -> Iterator[dt.datetime]:
+    """Yield each instant between two at which something deferred could go on: whenever anything opens, a midnight, the
+    end of a cool-down, a delivery's own time.
+    """
+    yield from (a.cooling_until for a in seen.accounts if a.cooling_until)
+    yield from (not_before for _, not_before in seen.pending)
+    date = local_date(case.window, start)
+    while midnight(case.window.zone.key, date) < end:
+        yield midnight(case.window.zone.key, date)
+        for zone in {w.zone for w, _ in seen.pending_after}:
+            quarters = open_quarters(case.window, date, zone)
+            yield from (q for q in quarters if q - QUARTER not in quarters)
+        date += DAY
+
+
+@holds_for(80)
+@given(cases())
+def test_no_usable_account_is_without_a_slot_while_something_waits_that_it_may_send(case: Case) -> None:
+    world = played(case)
+    for seen, following in pairwise(world.seen):
+        slots = seen.slots_after
+        accounts = [replace(a, slot=slots.get(a.id)) for a in seen.accounts]
+        pending = seen.pending_after
+        assert not idle_for_nothing(case, accounts, pending, seen.now)
+        if pending and any(a.slot is None for a in accounts):
+            for at in set(moments_between(case, seen, seen.now, following.now)):
+                if seen.now < at < following.now:
+                    assert not idle_for_nothing(case, on_date(case, accounts, seen.now, at), pending, at)
+
+
+@holds_for(80)
+@given(cases())
+def test_who_gets_a_slot_is_the_most_urgent_of_those_that_may_go(case: Case) -> None:
+    for seen in played(case).seen:
+        accounts = {a.id: a for a in seen.accounts}
+        left_out = may_go(case, seen.pending_after, seen.now)
+        new = {s.account_id for s in seen.decision.reserved}
+        for slot in seen.slots_after.values():
+            account, holder = accounts[slot.account_id], slot.deliveries[-1]
+            if slot.account_id in new:
+                alike = not any(w.zone for w in (*left_out, holder))
+                passed_over = [
+                    w for w in left_out if (urgency(w) < urgency(holder) if alike else w.priority > holder.priority)
+                ]
+                assert not any(could_send(case, account, w, seen.accounts, seen.now) for w in passed_over)
+            elif len(slot.deliveries) == 1 and is_open(case.window, seen.now):
+                passed_over = [w for w in left_out if w.priority > holder.priority and account.id not in w.failed_by]
+                times = [could_send(case, account, w, seen.accounts, seen.now) for w in passed_over]
+                assert not any(at and at <= slot.send_at for at in times)
+
+
+@dataclass(frozen=True)
+class Pace:
+    """Section 4 by hand: position i of n is at first + i × gap, in the open time of today."""
+
+    window: SendingWindow
+    now: dt.datetime
+    quarters: tuple[dt.datetime, ...]
+    first: dt.timedelta
+    gap: dt.timedelta
+
+    @classmethod
+    def of(cls, case: Case, seen: Seen, waiting: int) -> Pace:
+        """Return the pace for what holds a slot and so many that wait."""
+        end = end_of_day(case.window, seen.now)
+        quarters = tuple(q for q in open_quarters(case.window, local_date(case.window, seen.now)) if q < end)
+        now, total = open_before(quarters, seen.now), len(quarters) * QUARTER
+        capacity = sum(a.limit - a.used for a in usable(seen.accounts, seen.now))
+        n = min(capacity, waiting + sum(len(s.deliveries) for s in seen.slots_before))
+        if not case.rules.spread or not n:
+            return cls(case.window, seen.now, quarters, now, NOTHING)
+        first = now
+        if seen.last_claim_today:
+            last = open_before(quarters, seen.last_claim_today)
+            first = max(now, last + (total - last) / (n + 1))
+        return cls(case.window, seen.now, quarters, first, (total - first) / n)
+
+    def at(self, position: int, share: float, earliest: dt.datetime) -> dt.datetime:
+        """Return the time of a position, moved by a share of the gap unless it is now, and not before `earliest`."""
+        offset = self.first + position * self.gap
+        if offset > open_before(self.quarters, self.now):
+            offset = max(NOTHING, offset + self.gap * share)
+        number = min(int(offset / QUARTER), len(self.quarters) - 1)
+        at = max(self.quarters[number] + (offset - number * QUARTER), earliest)
+        return next(max(at, q) for q in (*self.quarters, at) if q + QUARTER > at)
+
+
+def open_before(quarters: Sequence[dt.datetime], at: dt.datetime) -> dt.timedelta:
+    """Return how much of these quarters has passed."""
+    return sum((min(QUARTER, at - q) for q in quarters if q < at), NOTHING)
+
+
+def may_go_today(case: Case, seen: Seen) -> int:
+    """Count what waits and may go before today's end."""
+    end = end_of_day(case.window, seen.now)
+    return sum(bool(open_between(case.window, w.zone, max(t, seen.now), end)) for w, t in seen.pending if t < end)
+
+
+def paces(case: Case, seen: Seen) -> tuple[Pace, Pace]:
+    """Return the pace, and one that counts too whose own zone is closed by the time they may go."""
+    end = end_of_day(case.window, seen.now)
+    return Pace.of(case, seen, may_go_today(case, seen)), Pace.of(case, seen, sum(t < end for _, t in seen.pending))
+
+
+def is_worth_moving(seen: Seen, slot: Slot, target: dt.datetime) -> bool:
+    """Tell whether a slot has to be brought forward: not again in 10 s, not when it is near, not for less than a tenth
+    of its wait.
+    """
+    wait = slot.send_at - seen.now
+    again = seen.moved_at is not None and seen.now < seen.moved_at + dt.timedelta(seconds=10)
+    return not again and wait > dt.timedelta(seconds=5) and slot.send_at - target > wait / 10 + ROUNDING
+
+
+def opens_later(case: Case, seen: Seen, zone: str, at: dt.datetime) -> bool:
+    """Tell whether a contact's zone is open at some time from `at` to today's end."""
+    return at < (end := end_of_day(case.window, seen.now)) and bool(open_between(case.window, zone, at, end))
+
+
+@holds_for(80)
+@given(cases())
+def test_a_slot_is_at_the_time_that_the_spread_gives_its_position(case: Case) -> None:
+    for seen in played(case).seen:
+        if not seen.decision.reserved:
+            continue
+        exact, at_soonest = paces(case, seen)
+        position = sum(len(s.deliveries) for s in seen.slots_before)
+        for slot in seen.decision.reserved:
+            account = next(a for a in seen.accounts if a.id == slot.account_id)
+            delivery = slot.deliveries[0]
+            share, earliest = delivery.share * case.rules.jitter, soonest(case, account, seen.now)
+            latest = exact.at(position, share, earliest) + ROUNDING
+            if is_open(case.window, latest - ROUNDING, delivery.zone):
+                assert slot.send_at <= latest
+                # What closes sooner for its contacts may go faster than the even spread.
+                if not any(w.zone for w, _ in seen.pending):
+                    assert slot.send_at >= at_soonest.at(position, share, earliest) - ROUNDING
+            elif not opens_later(case, seen, delivery.zone, latest):
+                assert slot.send_at < latest
+            position += len(slot.deliveries)
+
+
+@holds_for(80)
+@given(cases())
+def test_a_slot_that_stands_is_brought_forward_to_its_position_when_that_is_worth_it(case: Case) -> None:
+    for seen in played(case).seen:
+        if not seen.slots_before or not is_open(case.window, seen.now):
+            continue
+        exact, _ = paces(case, seen)
+        after = seen.slots_after
+        for position, before in enumerate(seen.slots_before):
+            slot = after[before.account_id]
+            delivery = slot.deliveries[0]
+            account = next(a for a in seen.accounts if a.id == slot.account_id)
+            share, earliest = delivery.share * case.rules.jitter, soonest(case, account, seen.now)
+            target = exact.at(position, share, earliest)
+            if is_open(case.window, target, delivery.zone):
+                assert slot.send_at <= target + ROUNDING or not is_worth_moving(seen, slot, target)
+
+
+@holds_for(80)
+@given(cases(zones=False, faults=False, interval=False))
+def test_by_the_end_of_each_day_as_many_are_sent_as_are_asked_for_and_allowed(case: Case) -> None:
+    sent = [a.at for a in played(case).attempted]
+    used = {a.id: a.used for a in case.accounts}
+    assert len(sent) == len(case.arrivals)
+    date, last = local_date(case.window, case.start), local_date(case.window, max(sent))
+    while date <= last:
+        opening, closing = midnight(case.window.zone.key, date), midnight(case.window.zone.key, date + DAY)
+        capacity = sum(max(0, limit.on(date) - used.get(i, 0)) for i, limit in case.limits.items())
+        due = [max(a.at, a.not_before or a.at) for a in case.arrivals]
+        demand = sum(bool(opens_before_midnight(case, max(t, opening, case.start), closing)) for t in due)
+        demand = max(0, demand - sum(at < opening for at in sent))
+        assert sum(opening <= at < closing for at in sent) == min(demand, capacity)
+        date, used = date + DAY, {}
+
+
+def opens_before_midnight(case: Case, start: dt.datetime, end: dt.datetime) -> bool:
+    """Tell whether the window is open at some time from `start` to the midnight `end`."""
+    return start < end and open_between(case.window, "", start, end) is not None
