@@ -18,6 +18,7 @@ from dramatiq import Middleware
 from models import DeadLetter, database
 from models.dead_letter import OPEN
 from pipeline import faults, logs
+from pipeline.failpoints import reach
 from pipeline.faults import GiveUp, connected
 from pipeline.flow import Handoff, Stage
 from pipeline.logs import log
@@ -82,9 +83,12 @@ def stage_actor(stage: Stage, give_up: GiveUp) -> Callable[[Any], Any]:
 
     def decorate(run: Callable[..., list[Handoff]]) -> Any:
         def work(ids: Sequence[int], **options: Any) -> None:
+            reach(f"{stage}:got")
             handoffs = patiently(connected(lambda: faults.isolated(partial(run, **options), ids, give_up)))
+            reach(f"{stage}:committed")
             for handoff in handoffs:
                 patiently(connected(partial(publish, [handoff])))
+            reach(f"{stage}:published")
 
         def act(ids: Sequence[int], **options: Any) -> None:
             try:

@@ -18,6 +18,7 @@ from models.delivery import ON_ITS_WAY, by_id, in_states, move, of_ids
 from models.suppression import suppressed_among
 
 from . import logs
+from .failpoints import reach
 from .flow import Handoff, Stage, hand_on
 from .settings import settings
 
@@ -46,6 +47,7 @@ def run(delivery_ids: Sequence[int]) -> list[Handoff]:
         )
         move(State.SELECTED, State.CLEARED, of_ids(d.id for d in candidates if d.id not in against))
         cleared = sorted(d.id for d in _in_state(delivery_ids, State.CLEARED))
+        reach("dedupe:wrote")
     logs.moved(Stage.DEDUPE, skipped, State.SKIPPED, against)
     logs.moved(Stage.DEDUPE, cleared, State.CLEARED)
     return hand_on(Stage.RENDER, cleared)

@@ -23,6 +23,7 @@ from models.suppression import suppressed_among
 
 from . import standing
 from .check_duplicates import REASON_OF
+from .failpoints import reach
 from .settings import settings
 from .window import SendingWindow
 
@@ -75,6 +76,7 @@ def claim(delivery_id: int, slot_token: str, account_id: int) -> Claim | Refusal
             given = _refusal(account, delivery, now) or Claim(delivery_id, account_id, token, locked_at)
             if isinstance(given, Claim):
                 _take(delivery, account, slot_token, token, now)
+                reach("claim:wrote")
             else:
                 _give_way(delivery, account, slot_token, given)
     except (peewee.OperationalError, peewee.InterfaceError):

@@ -18,6 +18,7 @@ from models.delivery import move, of_ids
 from . import claim as claims
 from . import logs, outcome
 from .claim import Claim, Refusal
+from .failpoints import reach
 from .faults import connected, patiently
 from .flow import TRIGGER, Handoff, Stage
 from .identity import endpoint_of, sender_of, unsubscribe
@@ -119,6 +120,7 @@ def _deliver(delivery: Delivery, account: SmtpAccount, slot_token: str) -> tuple
         return outcome.give_up(delivery, slot_token, Reason.MESSAGE_REFUSED, str(error)), False
     with connections.transaction(endpoint_of(account)) as transaction:
         refused = transaction.offer(envelope)
+        reach("smtp:offered")
         if refused is not None:
             handoffs = outcome.settle_unclaimed(delivery, slot_token, refused)
             return handoffs, refused.verdict in _ENDS_LIST
@@ -126,6 +128,7 @@ def _deliver(delivery: Delivery, account: SmtpAccount, slot_token: str) -> tuple
         if isinstance(given, Refusal):
             transaction.abandon()
             return _after_refused_claim(delivery, slot_token, given), given is not Refusal.SUPPRESSED
+        reach("claim:committed")
         return _send_dot(transaction, given)
 
 
@@ -134,7 +137,9 @@ def _send_dot(transaction: Transaction, claim: Claim) -> tuple[list[Handoff], bo
         transaction.abandon()
         return outcome.settle_unsent(claim, f"the dot was not sent within {claims.DOT_WITHIN:g} s of its claim"), True
     result = transaction.finish()
+    reach("smtp:replied")
     handoffs = patiently(connected(lambda: outcome.settle(claim, result)))
+    reach("outcome:committed")
     return handoffs, result.verdict in _ENDS_LIST
 
 

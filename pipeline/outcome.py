@@ -20,6 +20,7 @@ from models.suppression import suppress
 
 from . import health, logs, standing
 from .claim import Claim, locked
+from .failpoints import reach
 from .flow import Handoff, Stage
 from .settings import settings
 from .smtp_reply import Result, Verdict
@@ -78,6 +79,7 @@ def settle(claim: Claim, result: Result) -> list[Handoff]:
         # An outcome whose commit's answer was lost comes twice, and is charged once.
         if Attempt.update(outcome=outcome, **_said(result), finished_at=now).where(unknown_yet).execute():
             _charge(account, result, now)
+        reach("outcome:wrote")
     _alert(account, result, now)
     return _hand_on(claim.delivery_id, following) if moved else []
 

@@ -18,6 +18,7 @@ from models import Attempt, ChargedTo, Contact, Delivery, EmailTemplate, State, 
 from models.delivery import RECORDED, in_states, of_ids
 
 from . import health
+from .failpoints import reach
 from .flow import TRIGGER, Handoff
 
 
@@ -41,6 +42,7 @@ def run(delivery_ids: Sequence[int]) -> list[Handoff]:
             Website.update(last_contacted_at=_last_sent(Delivery.website == Website.id)).where(
                 Website.id.in_(sorted({d.website_id for d in sent if d.website_id}))
             ).execute()
+        reach("record:wrote")
     health.check(_accounts_that_failed(delivery_ids))
     return [TRIGGER]
 

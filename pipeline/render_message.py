@@ -16,6 +16,7 @@ from models.dead_letter import file_deliveries
 from models.delivery import by_id, move, of_ids
 
 from . import logs, standing
+from .failpoints import reach
 from .flow import TRIGGER, Handoff, Stage, chunks, hand_on
 from .template import Compiled, Parts, TemplateError, compile_template, render
 
@@ -29,6 +30,7 @@ def run(delivery_ids: Sequence[int]) -> list[Handoff]:
         done = move(State.CLEARED, State.READY, of_ids(rendered), **columns(rendered)) if rendered else []
         _fail(errors)
         ready = list(Delivery.select(Delivery.id).where(of_ids(delivery_ids) & (Delivery.state == State.READY)))
+        reach("render:wrote")
     logs.moved(Stage.RENDER, errors, State.FAILED, errors)
     logs.moved(Stage.RENDER, done, State.READY)
     return hand_on(Stage.RECORD, sorted(errors)) + ([TRIGGER] if ready else [])

@@ -22,6 +22,7 @@ from models.control import ONLY
 from models.delivery import by_id, move, of_ids
 
 from . import address, faults, logs, standing
+from .failpoints import reach
 from .flow import Handoff, Stage
 from .settings import settings
 from .standing import Held, Standing
@@ -61,6 +62,7 @@ def _run() -> list[Handoff]:
             return []
         displaced = _take_over(decision.handed_over, seen.held)
         handoffs = _store(decision, seen, displaced)
+        reach("reserve:wrote")
     logs.moved(Stage.RESERVE, displaced.values(), State.READY, dict.fromkeys(displaced.values(), "handed_over"))
     logs.moved(Stage.RESERVE, [i for handoff in handoffs for i in handoff.ids], State.RESERVED)
     return handoffs

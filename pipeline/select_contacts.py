@@ -17,6 +17,7 @@ from models import Contact, Delivery, EmailTemplate, Reason, State, Website, dat
 from models.dead_letter import file_messages
 
 from . import logs
+from .failpoints import reach
 from .flow import MAX_IDS, Handoff, Stage, chunks, hand_on
 from .settings import settings
 from .window import SendingWindow
@@ -40,6 +41,7 @@ def run(
     for chunk in chunks(list(dict.fromkeys(contact_ids)), MAX_IDS):
         with database.transaction():
             selected = _select(chunk, source, template_id, priority)
+            reach("intake:wrote")
         logs.moved(Stage.INTAKE, selected, State.SELECTED)
         handoffs += hand_on(Stage.DEDUPE, selected)
     return handoffs

@@ -23,6 +23,7 @@ from typing import Any, cast
 
 from models import Security
 
+from .failpoints import reach
 from .message import Envelope
 from .smtp_reply import Phase, Reply, Result, Verdict, judge, judge_failure
 
@@ -202,6 +203,7 @@ class Transaction:
         """
         try:
             self.connection = self._take()
+            reach("smtp:connected")
             self._envelope(self.connection.smtp, envelope)
             _guarded(Phase.BODY, lambda smtp: smtp.send(_dot_stuffed(envelope.data)), self.connection.smtp)
         except _StepError as trouble:
@@ -221,6 +223,7 @@ class Transaction:
             if smtp.sock is not None:
                 smtp.sock.settimeout(self._endpoint.data_timeout)
             smtp.send(b".\r\n")
+            reach("smtp:dot")
             reply = _reply(smtp.getreply())
             if smtp.sock is not None:
                 smtp.sock.settimeout(self._endpoint.timeout)

@@ -1,0 +1,38 @@
+"""How much is broken: a short form with every test run, the full counts with `script/faults`; and what came of it."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+#: Set by `script/faults`: a file that takes a line for each experiment. Then the counts are full.
+REPORT = "SLOWPOST_FAULTS_REPORT"
+
+
+def is_full() -> bool:
+    """Tell whether the full counts are wanted."""
+    return REPORT in os.environ
+
+
+@pytest.fixture
+def counts() -> Callable[[int, int], int]:
+    """`counts(short, full)` is the number for this run."""
+    return lambda short, full: full if is_full() else short
+
+
+@pytest.fixture
+def report(request: pytest.FixtureRequest) -> Callable[..., None]:
+    """Note what an experiment was and came to, as `report(kills=20, sent=500, …)`."""
+
+    def note(**figures: Any) -> None:
+        row = {"experiment": request.node.name, **figures}
+        if is_full():
+            with Path(os.environ[REPORT]).open("a") as file:
+                file.write(json.dumps(row) + "\n")
+
+    return note

@@ -1,0 +1,214 @@
+"""A fleet: several `slowpost run` on one PostgreSQL and one RabbitMQ, as on several machines; whoever dies is started
+again.
+
+What dies is noted with its time. `settle` lets the route come to rest, with sweeps on a clock that is ahead, so that
+nobody waits for the minutes after which a sweep puts back what was lost.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pika
+
+from models import Contact, Delivery, State, database
+from models.delivery import UNFINISHED
+from pipeline import address, sweep
+from pipeline.failpoints import VARIABLE
+
+ROOT = Path(__file__).parents[2]
+#: Seconds in which a process has to be gone that was told to stop.
+STOPS_WITHIN = 60
+#: Seconds after which a process has surely begun to work.
+STARTS_WITHIN = 6
+#: Seconds between two sweeps that help a run to go on.
+SWEEP_EVERY = 3
+#: Of the sweeps that help a run to settle, each is so much further ahead than the last.
+AHEAD = dt.timedelta(minutes=15)
+
+
+class Fleet:
+    """Processes that are started again when they die.
+
+    Attributes:
+        environment: theirs.
+        faults: when one was killed, or what else was broken (UTC).
+        failpoints: the directory in which failpoints are armed.
+    """
+
+    def __init__(self, environment: dict[str, str], folder: Path, size: int = 4) -> None:
+        """Prepare `size` processes; `with` starts and stops them."""
+        self.failpoints = folder / "failpoints"
+        self.failpoints.mkdir()
+        self.environment = environment | {VARIABLE: str(self.failpoints)}
+        self.faults: list[dt.datetime] = []
+        self.folder = folder
+        self._size = size
+        self._processes: list[subprocess.Popen[bytes]] = []
+        self._begun: dict[int, float] = {}
+        self._stopping = threading.Event()
+        self._watcher = threading.Thread(target=self._watch)
+        self._sources = 0
+        self._sweeps = 0
+        self.sources: dict[str, list[int]] = {}
+
+    def __enter__(self) -> Fleet:
+        """Start them."""
+        self._processes = [self._start() for _ in range(self._size)]
+        self._watcher.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Stop them as an operator would; one that does not obey is killed, and fails the test."""
+        self._until_all_work()
+        self._stopping.set()
+        self._watcher.join()
+        for process in self._processes:
+            process.send_signal(signal.SIGCONT)
+            process.send_signal(signal.SIGTERM)
+        codes = []
+        for process in self._processes:
+            try:
+                codes.append(process.wait(STOPS_WITHIN))
+            except subprocess.TimeoutExpired:
+                process.kill()
+                codes.append(process.wait())
+        assert codes == [0] * len(codes), f"exit codes {codes}: {self.log()[-3000:]}"
+
+    @property
+    def pids(self) -> list[int]:
+        """The ids of the processes that run now."""
+        return [process.pid for process in self._processes]
+
+    def kill_one(self, rng: random.Random) -> None:
+        """Kill one of them, whatever it is doing."""
+        self.faults.append(dt.datetime.now(dt.UTC))
+        rng.choice(self._processes).kill()
+
+    def arm(self, failpoint: str, action: str = "kill") -> None:
+        """Let the next process that comes to `failpoint` do `action`."""
+        draft = self.folder / "armed"
+        draft.write_text(action)
+        draft.rename(self.failpoints / failpoint)
+
+    def fires(self, failpoint: str, patience: float = 30) -> bool:
+        """Tell whether an armed failpoint fires; sweeps bring back meanwhile what earlier kills have lost."""
+        deadline = time.monotonic() + patience
+        next_sweep = time.monotonic() + SWEEP_EVERY
+        while (self.failpoints / failpoint).exists():
+            if time.monotonic() > deadline:
+                return False
+            if time.monotonic() > next_sweep:
+                self.sweep_ahead()
+                next_sweep = time.monotonic() + SWEEP_EVERY
+            time.sleep(0.01)
+        self.faults.append(dt.datetime.now(dt.UTC))
+        return True
+
+    def publish(self, number: int) -> list[int]:
+        """Import new contacts and put their ids on `intake` in one message; return the ids."""
+        self._sources += 1
+        source = f"source-{self._sources}"
+        now = database.now()
+        names = [f"{source}-{i}@site{i}-{self._sources}.test" for i in range(number)]
+        rows = [{"email": n, "address": address.normalise(n), "created_at": now, "updated_at": now} for n in names]
+        ids = [row.id for row in Contact.insert_many(rows).returning(Contact.id).execute()]
+        self.sources[source] = ids
+        self.send(source, ids)
+        return ids
+
+    def send(self, source: str, ids: list[int], patience: float = 60) -> None:
+        """Put ids on `intake`, as a program with pika and confirms does; again while RabbitMQ is away."""
+        deadline = time.monotonic() + patience
+        while True:
+            try:
+                with pika.BlockingConnection(pika.URLParameters(self.environment["BROKER_URL"])) as connection:
+                    channel = connection.channel()
+                    channel.confirm_delivery()
+                    properties = pika.BasicProperties(message_id=source, delivery_mode=2)
+                    channel.basic_publish("", "intake", json.dumps(ids).encode(), properties, mandatory=True)
+                return
+            except (pika.exceptions.AMQPError, OSError):
+                assert time.monotonic() < deadline, "RabbitMQ does not come back"
+                time.sleep(0.2)
+
+    def settle(self, patience: float = 180) -> float:
+        """Wait until nothing waits any more but for a person; return the seconds that took."""
+        started = time.monotonic()
+        waiting = Delivery.state.in_(UNFINISHED) & Delivery.state.not_in([State.IN_DOUBT, State.SENDING])
+        selected = sum(map(len, self.sources.values()))
+        next_sweep = started + SWEEP_EVERY
+        while Delivery.select().where(waiting).exists() or Delivery.select().count() < selected:
+            assert time.monotonic() - started < patience, f"it does not settle: {self._states()} {self.log()[-3000:]}"
+            if time.monotonic() > next_sweep:
+                self.sweep_ahead()
+                next_sweep = time.monotonic() + SWEEP_EVERY
+            time.sleep(0.2)
+        return time.monotonic() - started
+
+    def sweep_ahead(self) -> None:
+        """Sweep on a clock that is ahead, and put the messages on the queues."""
+        self._sweeps += 1
+        ahead = str((AHEAD * self._sweeps).total_seconds())
+        command = [sys.executable, "-m", "tests.faults.sweep_ahead", ahead]
+        subprocess.run(command, cwd=ROOT, env=self.environment, check=True, timeout=60, stdout=subprocess.DEVNULL)
+
+    def _until_all_work(self) -> None:
+        """Wait until each process has begun to work: one that is told to stop before simply ends."""
+        while any(time.monotonic() - begun < STARTS_WITHIN for begun in self._begun.values()):
+            time.sleep(0.05)
+
+    def log(self) -> str:
+        """Return what all of them have said."""
+        return (self.folder / "log").read_text()
+
+    def _states(self) -> dict[str, int]:
+        query = "SELECT state, count(*) FROM delivery GROUP BY state"
+        return dict(database.db.execute_sql(query).fetchall())
+
+    def _start(self) -> subprocess.Popen[bytes]:
+        with (self.folder / "log").open("ab") as log:
+            command = [sys.executable, "-m", "slowpost", "run"]
+            process = subprocess.Popen(command, env=self.environment, stdout=log, stderr=log)
+        self._begun[process.pid] = time.monotonic()
+        return process
+
+    def _watch(self) -> None:
+        while not self._stopping.wait(0.02):
+            for number, process in enumerate(self._processes):
+                if process.poll() is not None:
+                    self._processes[number] = self._start()
+
+
+def doubt_what_is_open() -> None:
+    """Mark claims without an outcome, as the sweep does when their time is up; for when all processes have stopped."""
+    sweep.mark_in_doubt(database.now())
+
+
+def environment(postgres: str, rabbitmq: str, **more: str) -> dict[str, str]:
+    """Return what a user's `.env` would say: always open, no spread, a short interval, short timeouts."""
+    return os.environ | {
+        "DATABASE_URL": postgres,
+        "BROKER_URL": rabbitmq,
+        "MAIL_WINDOW_START": "0",
+        "MAIL_WINDOW_END": "0",
+        "MAIL_WINDOW_TIMEZONE": "UTC",
+        "MAIL_SPREAD": "off",
+        "MAIL_MIN_INTERVAL": "0.1",
+        "MAIL_DAILY_LIMIT": "1000",
+        "MAIL_SMTP_TIMEOUT": "3",
+        "MAIL_DATA_TIMEOUT": "4",
+        "MAIL_MAX_LATENESS": "30",
+        # The schedule's batch publisher finds nobody: only what the test publishes comes in.
+        "MAIL_PUBLISH_MIN_PRIORITY": "9",
+        **more,
+    }

@@ -1,0 +1,145 @@
+"""What has to hold when everything has settled, whatever was broken on the way: I1 to I6.
+
+Judged by SQL and by the oracle's file, with none of the code that is under test. `check` returns the violations in
+words, none if all is well; `tests/faults/test_invariants.py` shows that each can fail.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import pairwise
+from typing import Any
+
+from models.database import db, is_postgres
+
+from .oracle import Accepted
+
+ENDS = ("sent", "skipped", "bounced", "failed", "cancelled", "in_doubt")
+#: A claim that is in doubt was open when its holder was killed or cut: the fault came this long after it, at most.
+HELD_FOR = dt.timedelta(seconds=20)
+
+
+@dataclass
+class Run:
+    """What a run was: what came in, what the mail server accepted, when something was broken, and the rules.
+
+    Attributes:
+        sources: contact ids by the message that they came in.
+        accepted: the oracle's lines.
+        faults: when a process was killed, or a connection cut (UTC).
+        limit: mails an account may send on a date (UTC).
+        interval: seconds between two sends of one account, at least.
+        resent: deliveries that a person has had sent again.
+        may_end_otherwise: deliveries, by recipient, that a fault has touched; all others have to be sent.
+    """
+
+    sources: dict[str, list[int]]
+    accepted: Sequence[Accepted]
+    faults: list[dt.datetime] = field(default_factory=list)
+    limit: int = 1_000_000
+    interval: float = 0.0
+    resent: frozenset[int] = frozenset()
+    may_end_otherwise: frozenset[str] = frozenset()
+
+
+def check(run: Run) -> list[str]:
+    """Return every violation of I1 to I6, in words."""
+    deliveries = list(_rows("SELECT id, contact_id, source, state, recipient, message_id FROM delivery"))
+    attempts = list(
+        _rows("SELECT delivery_id, account_id, claimed_at, outcome, token FROM attempt WHERE claimed_at IS NOT NULL")
+    )
+    return [
+        *_accepted_once(run, deliveries),
+        *_nothing_vanished(run, deliveries),
+        *_sent_is_accepted(run, deliveries),
+        *_doubt_has_its_fault(run, deliveries, attempts),
+        *_within_limits(run, attempts),
+        *_everything_ended(run, deliveries),
+    ]
+
+
+def _accepted_once(run: Run, deliveries: list[dict[str, Any]]) -> Iterator[str]:
+    times = Counter(a.message_id for a in run.accepted)
+    for delivery in deliveries:
+        if times[delivery["message_id"]] > 1 and delivery["id"] not in run.resent:
+            yield f"I1: delivery {delivery['id']} was accepted {times[delivery['message_id']]} times"
+    people = Counter(a.recipient for a in run.accepted)
+    known = {d["message_id"] for d in deliveries}
+    for recipient, number in people.items():
+        if number > 1 and not run.resent:
+            yield f"I1: {recipient} was written to {number} times"
+    for message_id in times:
+        if message_id not in known:
+            yield f"I1: a message nobody knows was accepted: {message_id}"
+
+
+def _nothing_vanished(run: Run, deliveries: list[dict[str, Any]]) -> Iterator[str]:
+    found = Counter((d["source"], d["contact_id"]) for d in deliveries)
+    dead = {row["message_id"] for row in _rows("SELECT message_id FROM dead_letter WHERE message_id IS NOT NULL")}
+    for source, ids in run.sources.items():
+        for contact_id in ids:
+            number = found[source, contact_id]
+            if number != 1 and not (number == 0 and source in dead):
+                yield f"I2: contact {contact_id} of message {source} has {number} rows"
+
+
+def _sent_is_accepted(run: Run, deliveries: list[dict[str, Any]]) -> Iterator[str]:
+    accepted = {a.message_id for a in run.accepted}
+    for delivery in deliveries:
+        is_accepted = delivery["message_id"] in accepted
+        if delivery["state"] == "sent" and not is_accepted:
+            yield f"I3: delivery {delivery['id']} is sent, and nobody has it"
+        if is_accepted and delivery["state"] not in ("sent", "in_doubt"):
+            yield f"I3: delivery {delivery['id']} was accepted, and is {delivery['state']}"
+
+
+def _doubt_has_its_fault(run: Run, deliveries: list[dict[str, Any]], attempts: list[dict[str, Any]]) -> Iterator[str]:
+    doubtful = {a["delivery_id"]: a for a in attempts if a["outcome"] in ("in_doubt", "open")}
+    for delivery in deliveries:
+        if delivery["state"] not in ("in_doubt", "sending"):
+            continue
+        attempt = doubtful.get(delivery["id"])
+        if attempt is None:
+            yield f"I4: delivery {delivery['id']} is {delivery['state']} without a claim"
+        elif not any(attempt["claimed_at"] <= fault <= attempt["claimed_at"] + HELD_FOR for fault in run.faults):
+            yield f"I4: delivery {delivery['id']} is in doubt, and nothing was broken after its claim"
+
+
+def _within_limits(run: Run, attempts: list[dict[str, Any]]) -> Iterator[str]:
+    counted = [a for a in attempts if a["outcome"] in ("accepted", "in_doubt", "open")]
+    used = Counter((a["account_id"], a["claimed_at"].date()) for a in counted)
+    for (account_id, date), number in used.items():
+        if number > run.limit:
+            yield f"I5: account {account_id} sent {number} on {date}"
+    times: dict[int, list[dt.datetime]] = defaultdict(list)
+    for attempt in attempts:
+        times[attempt["account_id"]].append(attempt["claimed_at"])
+    for account_id, claimed in times.items():
+        for earlier, later in pairwise(sorted(claimed)):
+            if (later - earlier).total_seconds() < run.interval:
+                yield f"I5: account {account_id} claimed at {earlier} and at {later}"
+    senders = Counter((a.sender, dt.datetime.fromtimestamp(a.at, dt.UTC).date()) for a in run.accepted)
+    for (sender, date), number in senders.items():
+        if number > run.limit:
+            yield f"I5: the server took {number} from {sender} on {date}"
+
+
+def _everything_ended(run: Run, deliveries: list[dict[str, Any]]) -> Iterator[str]:
+    for delivery in deliveries:
+        if delivery["state"] not in ENDS:
+            yield f"I6: delivery {delivery['id']} is still {delivery['state']}"
+        elif delivery["state"] not in ("sent", "in_doubt") and delivery["recipient"] not in run.may_end_otherwise:
+            yield f"I6: delivery {delivery['id']}, which no fault has touched, ended {delivery['state']}"
+
+
+def _rows(sql: str) -> Iterable[dict[str, Any]]:
+    cursor = db.execute_sql(sql)
+    names = [column[0] for column in cursor.description]
+    for row in cursor.fetchall():
+        values = dict(zip(names, row, strict=True))
+        if "claimed_at" in values and not is_postgres():
+            values["claimed_at"] = dt.datetime.fromisoformat(f"{values['claimed_at']}+00:00")
+        yield values
