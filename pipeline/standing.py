@@ -1,9 +1,8 @@
 """How accounts and backlog stand: everything the throttle decides by; and slots given back.
 
-Reads: one statement sees the control row, the accounts with their slots, and what the backlog amounts to; the head of
-the backlog takes two more. The backlog is read lane by lane (a template's deliveries in one time zone), each from the
-most urgent on, so that what is paused or closed is passed over unread. All of it through indexes: no cost grows with
-what waits or with what was sent. Nothing is a counter. Writes: only `give_back`, in the caller's transaction.
+Reads: one statement sees the control row, the accounts with their slots, and what the backlog amounts to; its head
+takes two more (`lanes`). All of it through indexes: no cost grows with what waits or with what was sent. Nothing is a
+counter. Writes: only `give_back`, in the caller's transaction.
 """
 
 from __future__ import annotations
@@ -11,18 +10,18 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from functools import reduce
 from itertools import groupby
-from operator import add
 from typing import Any, cast
 
-from peewee import JOIN, SQL, Select, fn
+from peewee import JOIN, SQL, fn
 
 from models import COUNTS_AS_USED, Attempt, ChargedTo, Control, Delivery, EmailTemplate, SmtpAccount, State, database
 from models.base import one_of
 from models.delivery import HOLDS_SLOT, in_states, move, of_ids
 
+from . import lanes
 from .flow import chunks
+from .lanes import Lane
 from .settings import settings
 from .throttle import Account, Backlog, Rules, Slot, Waiting, jitter_share, limit_on, size_of_head
 from .window import SendingWindow
@@ -35,8 +34,6 @@ _READY = Delivery.state == State.READY
 _USABLE = SmtpAccount.enabled & SmtpAccount.removed_at.is_null() & SmtpAccount.paused_at.is_null()
 #: Deliveries named in one statement.
 BATCH = 1000
-#: Lanes whose heads one statement reads: SQLite allows 500 terms.
-LANES_AT_ONCE = 100
 _to_time = Attempt.claimed_at.python_value
 
 
@@ -86,8 +83,8 @@ def glance(now: dt.datetime) -> Standing:
 def inspect(now: dt.datetime) -> Standing:
     """Return how everything stands, with the head of the backlog: enough to decide who gets which slot."""
     rows = _rows(now)
-    lanes = _open_lanes(rows, now)
-    head = _head(lanes, now, _size_of_head(rows, lanes, now))
+    open_lanes = _open_lanes(rows, now)
+    head = lanes.head(open_lanes, _JUDGED_BY, now, _size_of_head(rows, open_lanes, now))
     failed_by = _failed_by([row.id for row in head] + [row.delivery_id for row in rows if row.state == State.RESERVED])
     return _standing(rows, now, [_waiting(row.id, row, failed_by) for row in head], failed_by)
 
@@ -100,7 +97,8 @@ def backlog_from(now: dt.datetime, size: int) -> list[tuple[Waiting, dt.datetime
     coming = Delivery.select(*_JUDGED_BY).where(
         in_states(State.SELECTED, State.CLEARED) & Delivery.template.not_in(paused)
     )
-    rows = [*_head(_lanes_of(_rows(now)), None, size), *_in_order(coming).limit(size).namedtuples()]
+    waiting = lanes.head(_lanes_of(_rows(now)), _JUDGED_BY, None, size)
+    rows = [*waiting, *lanes.in_order(coming).limit(size).namedtuples()]
     rows = sorted(rows, key=_order_of)[:size]
     found: list[tuple[Waiting, dt.datetime | None]] = []
     for some in chunks(rows, BATCH):
@@ -182,8 +180,8 @@ def give_back(
 def ids_in_view(now: dt.datetime) -> list[int]:
     """Return the deliveries that `inspect` looks at: those that hold a slot, and the head of the backlog."""
     rows = _rows(now)
-    lanes = _lanes_of(rows)
-    head = _head(lanes, now, _size_of_head(rows, lanes, now))
+    found = _lanes_of(rows)
+    head = lanes.head(found, _JUDGED_BY, now, _size_of_head(rows, found, now))
     return [row.delivery_id for row in rows if row.state == State.RESERVED] + [row.id for row in head]
 
 
@@ -202,18 +200,6 @@ _JUDGED_BY = (
     Delivery.timezone,
     Delivery.not_before,
 )
-
-
-@dataclass(frozen=True)
-class _Lane:
-    """What waits of one template and zone: how many before today's end (counted up to the capacity), and the highest
-    priority among those that may go now.
-    """
-
-    template_id: int
-    zone: str
-    count: int
-    priority: int | None
 
 
 def _rows(now: dt.datetime) -> list[Any]:
@@ -278,81 +264,22 @@ def _of_delivery() -> list[Any]:
 
 
 def _lanes(now: dt.datetime) -> Any:
-    """Return the query that gathers the lanes: from each template on, the index is entered once for each zone that
-    waits, however much does.
+    """Return the query that gathers the lanes: each counted up to the limits of all accounts, of what may go before
+    today's end; where no pace depends on that, whether there is any that may go now.
     """
-
-    def zone_after(template: Any, zone: Any) -> Any:
-        of_template = _READY & (Delivery.template == template)
-        return Delivery.select(fn.MIN(Delivery.timezone)).where(
-            of_template if zone is None else of_template & (Delivery.timezone > zone)
-        )
-
-    usable = EmailTemplate.paused_at.is_null()
-    first = EmailTemplate.select(EmailTemplate.id, zone_after(EmailTemplate.id, None)).where(usable)
-    each = first.cte("lane", recursive=True, columns=("template_id", "zone"))
-    there = each.c.zone.is_null(False)
-    following = Select([each], [each.c.template_id, zone_after(each.c.template_id, each.c.zone)]).where(there)
-    lane = each.union_all(following)
-    columns = (lane.c.template_id, lane.c.zone, _count(now, lane), _top_priority(now, lane))
-    return lane.select_from(database.json_rows(*columns)).where(lane.c.zone.is_null(False))
+    window = _window()
+    if not (settings().mail_spread and window.contains(now)):
+        return lanes.gather(now, Control.select(SQL("1")), now)
+    own_limit = fn.COALESCE(SmtpAccount.daily_limit, settings().mail_daily_limit)
+    return lanes.gather(now, usable_accounts().select(fn.COALESCE(fn.SUM(own_limit), 0)), window.day_end(now))
 
 
-def _count(now: dt.datetime, lane: Any) -> Any:
-    """Return the query that counts what may go before today's end, up to the limits of all accounts; where no pace
-    depends on it, whether there is any.
-    """
-    window, enough, end = _window(), Control.select(SQL("1")), now
-    if settings().mail_spread and window.contains(now):
-        own_limit = fn.COALESCE(SmtpAccount.daily_limit, settings().mail_daily_limit)
-        enough = usable_accounts().select(fn.COALESCE(fn.SUM(own_limit), 0))
-        end = window.day_end(now)
-    # In order: PostgreSQL does not know how few it will need, and would read the table in place of the index.
-    found = _in_order(_of_lane(lane, SQL("1")).where(Delivery.not_before.is_null() | (Delivery.not_before < end)))
-    return Control.select(fn.COUNT(SQL("*"))).from_(found.limit(enough).alias("found"))
+def _lanes_of(rows: list[Any]) -> list[Lane]:
+    return lanes.read(rows[0].lanes)
 
 
-def _top_priority(now: dt.datetime, lane: Any) -> Any:
-    return _in_order(_of_lane(lane, Delivery.priority).where(_is_due(now))).limit(1)
-
-
-def _of_lane(lane: Any, *columns: Any) -> Any:
-    return Delivery.select(*columns).where(
-        _READY & (Delivery.template == lane.c.template_id) & (Delivery.timezone == lane.c.zone)
-    )
-
-
-def _is_due(now: dt.datetime) -> Any:
-    return Delivery.not_before.is_null() | (Delivery.not_before <= now)
-
-
-def _in_order(query: Any) -> Any:
-    return query.order_by(Delivery.priority.desc(), Delivery.id)
-
-
-def _lanes_of(rows: list[Any]) -> list[_Lane]:
-    return [_Lane(*lane) for lane in database.from_json(rows[0].lanes)]
-
-
-def _open_lanes(rows: list[Any], now: dt.datetime) -> list[_Lane]:
+def _open_lanes(rows: list[Any], now: dt.datetime) -> list[Lane]:
     return [lane for lane in _lanes_of(rows) if lane.priority is not None and _window().is_open(now, lane.zone)]
-
-
-def _head(lanes: list[_Lane], now: dt.datetime | None, size: int) -> list[Any]:
-    """Return the most urgent of each of these lanes, of those that are due at `now` or, without it, of all."""
-    found: list[Any] = []
-    due = True if now is None else _is_due(now)
-    for some in chunks(lanes, LANES_AT_ONCE):
-        heads = [
-            _in_order(
-                Delivery.select(*_JUDGED_BY).where(
-                    _READY & (Delivery.template == lane.template_id) & (Delivery.timezone == lane.zone) & due
-                )
-            ).limit(size)
-            for lane in some
-        ]
-        found.extend(reduce(add, heads).namedtuples())
-    return found
 
 
 def _order_of(row: Any) -> tuple[int, int]:
@@ -399,8 +326,8 @@ def _standing(rows: list[Any], now: dt.datetime, head: list[Waiting], failed_by:
     )
 
 
-def _size_of_head(rows: list[Any], lanes: list[_Lane], now: dt.datetime) -> int:
-    top = max((lane.priority for lane in lanes if lane.priority is not None), default=0)
+def _size_of_head(rows: list[Any], found: list[Lane], now: dt.datetime) -> int:
+    top = max((lane.priority for lane in found if lane.priority is not None), default=0)
     accounts = _standing(rows, now, [], {}).accounts
     return size_of_head(accounts, top, Rules.from_settings(settings()))
 
