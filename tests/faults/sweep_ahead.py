@@ -1,4 +1,8 @@
-"""One sweep on a clock that is some seconds ahead: `python -m tests.faults.sweep_ahead SECONDS`."""
+"""One sweep on a clock that is some seconds ahead: `python -m tests.faults.sweep_ahead SECONDS [DOUBT_AFTER]`.
+
+A claim is in doubt DOUBT_AFTER seconds (15) after it on the real clock: the fleet's timeouts are far shorter than a
+user's, and whoever holds it has given up by then.
+"""
 
 from __future__ import annotations
 
@@ -6,17 +10,15 @@ import datetime as dt
 import sys
 
 from models import database
+from pipeline import sweep
 from pipeline.settings import settings
+from schedules import sweep as job
 
 if __name__ == "__main__":
-    ahead, real_now = dt.timedelta(seconds=float(sys.argv[1])), database.now
+    ahead, doubt_after = (dt.timedelta(seconds=float(word)) for word in [*sys.argv[1:], "15"][:2])
+    real_now, mark_in_doubt = database.now, sweep.mark_in_doubt
     database.now = lambda: real_now() + ahead
+    sweep.mark_in_doubt = lambda _before: mark_in_doubt(real_now() - doubt_after)
     database.connect(settings().database_url)
-    # What is being sent is left alone: its timeouts are not up on the real clock.
-    from pipeline import sweep
-
-    sweep.mark_in_doubt = lambda _before: []
-    from schedules import sweep as job
-
     with database.connection():
         job.run()
