@@ -1,0 +1,144 @@
+"""A soak: everything that can break, broken at random, all in one run; the seed is printed, and makes the same run.
+
+Short, it lasts seconds, with every test run; with `script/faults` twenty minutes.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import datetime as dt
+import os
+import random
+import signal
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pika
+import pytest
+
+from actors import topology
+from models import database, schema
+from pipeline.failpoints import NAMES
+from tests.builders import a_template, an_account
+from tests.faults import fleet as fleets
+from tests.faults.fleet import Fleet
+from tests.faults.invariants import Run, check
+from tests.faults.oracle import accepted, oracle
+from tests.faults.proxy import Fault, Proxy
+from tests.servers import PrivatePostgres, PrivateRabbitmq
+
+#: Set it to repeat a run.
+SEED = "SLOWPOST_TEST_SEED"
+ACCOUNTS = 60
+#: Everything has to have ended in this many seconds after the last fault.
+SETTLES_WITHIN = 300
+
+
+class Soak:
+    """A fleet between a PostgreSQL, a RabbitMQ and a mail server, and the ways in which they are broken."""
+
+    def __init__(self, rng: random.Random, postgres: PrivatePostgres, rabbitmq: PrivateRabbitmq, smtp: Proxy) -> None:
+        self.rng, self.postgres, self.rabbitmq, self.smtp = rng, postgres, rabbitmq, smtp
+        self.done: Counter[str] = Counter()
+        self.fleet: Fleet
+
+    def break_something(self) -> None:
+        """Do one of the faults."""
+        faults: dict[Callable[[], None], int] = {
+            self._kill: 6,
+            self._kill_at_a_failpoint: 6,
+            self._freeze: 3,
+            self._reset_smtp: 3,
+            self._restart_postgres: 1,
+            self._kill_rabbitmq: 1,
+            self._purge: 1,
+        }
+        fault = self.rng.choices(list(faults), list(faults.values()))[0]
+        self.done[fault.__name__.strip("_").replace("_", " ")] += 1
+        fault()
+
+    def _kill(self) -> None:
+        self.fleet.kill_one(self.rng)
+
+    def _kill_at_a_failpoint(self) -> None:
+        failpoint = self.rng.choice(NAMES)
+        self.fleet.arm(failpoint)
+        if not self.fleet.fires(failpoint, patience=5):
+            with contextlib.suppress(FileNotFoundError):
+                (self.fleet.failpoints / failpoint).unlink()
+            self.fleet.faults.append(dt.datetime.now(dt.UTC))
+
+    def _freeze(self) -> None:
+        pid = self.rng.choice(self.fleet.pids)
+        self.fleet.faults.append(dt.datetime.now(dt.UTC))
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGSTOP)
+            time.sleep(self.rng.uniform(1, 8))
+            os.kill(pid, signal.SIGCONT)
+
+    def _reset_smtp(self) -> None:
+        self.smtp.break_all(Fault.RESET)
+
+    def _restart_postgres(self) -> None:
+        database.db.obj.close_all()
+        self.postgres.kill()
+        time.sleep(self.rng.uniform(0, 3))
+        self.postgres.start()
+        database.db.connect(reuse_if_open=True)
+
+    def _kill_rabbitmq(self) -> None:
+        self.rabbitmq.kill()
+        time.sleep(self.rng.uniform(0, 3))
+        self.rabbitmq.start()
+
+    def _purge(self) -> None:
+        with pika.BlockingConnection(pika.URLParameters(self.rabbitmq.url)) as connection:
+            for queue in topology.topology(topology.version_of(connection)).queues:
+                # What came in and has not been read yet exists nowhere else: a purge of `intake` is a loss by hand.
+                if queue.name not in ("intake", topology.DEAD_LETTER_QUEUE):
+                    connection.channel().queue_purge(queue.name)
+
+
+@pytest.fixture
+def soak(tmp_path: Path, configure: Callable[..., None]) -> Iterator[tuple[Soak, Path]]:
+    """Servers of its own, with tables and queues; and the oracle's file."""
+    seed = int(os.environ.get(SEED, "20261124"))
+    with (
+        PrivatePostgres() as postgres,
+        PrivateRabbitmq() as rabbitmq,
+        oracle(tmp_path) as (port, file),
+        Proxy(port) as smtp,
+    ):
+        configure(database_url=postgres.url)
+        database.connect(postgres.url)
+        with database.connection():
+            schema.migrate()
+            a_template()
+            for _ in range(ACCOUNTS):
+                an_account(port=smtp.port)
+            yield Soak(random.Random(seed), postgres, rabbitmq, smtp), file  # noqa: S311
+        database.db.obj.close_all()
+
+
+def test_a_soak_of_everything_at_random(
+    soak: tuple[Soak, Path], tmp_path: Path, counts: Callable[[int, int], int], report: Callable[..., None]
+) -> None:
+    world, file = soak
+    seconds = counts(20, 1200)
+    settings = fleets.environment(world.postgres.url, world.rabbitmq.url)
+    with Fleet(settings, tmp_path) as fleet:
+        world.fleet = fleet
+        end = time.monotonic() + seconds
+        while time.monotonic() < end:
+            fleet.publish(world.rng.randint(1, 20))
+            world.break_something()
+            time.sleep(world.rng.uniform(0, 1.5))
+        settled = fleet.settle(SETTLES_WITHIN)
+    fleets.doubt_what_is_open()
+    came_in = sum(map(len, fleet.sources.values()))
+    run = Run(fleet.sources, accepted(file), fleet.faults + world.smtp.faults, limit=1000, interval=0.1)
+    assert check(run) == []
+    doubtful = database.db.execute_sql("SELECT count(*) FROM delivery WHERE state = 'in_doubt'").fetchone()[0]
+    report(seconds=seconds, contacts=came_in, in_doubt=doubtful, settled_in_s=round(settled, 1), **world.done)
