@@ -19,7 +19,7 @@ from dramatiq import Consumer, Message, Middleware
 from dramatiq.brokers.rabbitmq import MAX_ENQUEUE_ATTEMPTS, RabbitmqBroker
 from dramatiq.brokers.stub import StubBroker
 from dramatiq.errors import ConnectionClosed
-from pika.adapters.blocking_connection import BlockingConnection
+from pika.adapters.blocking_connection import BlockingChannel, BlockingConnection
 
 from models import DeadLetter
 from pipeline.logs import log
@@ -82,6 +82,18 @@ class QuorumBroker(RabbitmqBroker):
         """The vhost of the URL (of its first one)."""
         first = self.parameters[0] if isinstance(self.parameters, list) else self.parameters
         return str(first.virtual_host)
+
+    def _make_channel(self) -> BlockingChannel:
+        channel: BlockingChannel | None = getattr(self.state, "channel", None)
+        if channel is None:
+            channel = self.connection.channel()
+            channel.confirm_delivery()
+            self.state.channel = channel
+            self.channels.add(channel)
+        return channel
+
+    # Dramatiq's own keeps a channel on which confirms could not be switched on, and then can't forget it (KeyError).
+    channel = RabbitmqBroker.channel.getter(_make_channel)  # type: ignore[attr-defined]  # mypy: a property
 
     def consume(self, queue_name: str, prefetch: int = 1, timeout: int = 5000) -> Consumer:
         """Return a consumer of a queue; while RabbitMQ is away, wait for it and say so.

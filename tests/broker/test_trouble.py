@@ -14,6 +14,7 @@ import pika
 import pytest
 import structlog
 from dramatiq.brokers.rabbitmq import RabbitmqBroker
+from pika.adapters.blocking_connection import BlockingChannel
 
 import actors.broker
 from actors import topology, waiting
@@ -229,3 +230,20 @@ def test_a_host_name_that_can_not_be_resolved_is_rabbitmq_away() -> None:
     broker = QuorumBroker("amqp://guest:guest@rabbitmq.invalid/", middleware=[])
     with pytest.raises(dramatiq.errors.ConnectionClosed, match=r"not known|resolution"):
         broker.send(encode(Stage.DEDUPE, [1]))
+
+
+def test_a_connection_that_is_lost_before_confirms_are_on_is_rabbitmq_away_and_no_fault_of_a_message(
+    broker: QuorumBroker, rabbitmq_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lost = iter([pika.exceptions.StreamLostError("gone")])
+    switch_on = BlockingChannel.confirm_delivery
+
+    def confirm_delivery(channel: BlockingChannel) -> None:
+        for error in lost:
+            raise error
+        switch_on(channel)
+
+    del broker.channel
+    monkeypatch.setattr(BlockingChannel, "confirm_delivery", confirm_delivery)
+    broker.publish("", Stage.RECORD, b"one", "id")
+    assert count(rabbitmq_url, Stage.RECORD) == 1
