@@ -24,6 +24,13 @@ db = peewee.DatabaseProxy()
 
 #: PostgreSQL connections of one process: more than any sensible number of worker threads.
 POOL_SIZE = 64
+#: Of every PostgreSQL session, unless the URL says otherwise.
+POSTGRES_SESSION = {
+    # Compiling takes 30 ms where the planner thinks of a whole table, and the query reads the head of an index.
+    "jit": "off",
+    # A process that freezes in a transaction must not hold the throttle's lock for ever.
+    "idle_in_transaction_session_timeout": "30s",
+}
 #: Seconds SQLite waits for another writer before it gives up (PRAGMA busy_timeout).
 SQLITE_BUSY_TIMEOUT = 60
 #: Key of the PostgreSQL advisory lock under which slots are given and taken back.
@@ -89,8 +96,7 @@ def connect(url: str) -> peewee.Database:
         )
     elif scheme in ("postgresql", "postgres"):
         options.setdefault("connect_timeout", 10)
-        # Compiling takes 30 ms where its planner thinks of a whole table, and the query reads the head of an index.
-        options.setdefault("options", "-c jit=off")
+        options.setdefault("options", " ".join(f"-c {name}={value}" for name, value in POSTGRES_SESSION.items()))
         database = PooledPostgresqlDatabase(max_connections=POOL_SIZE, stale_timeout=300, timeout=30, **options)
     else:
         raise DatabaseUrlError("its scheme is neither sqlite nor postgresql")

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import os
 import signal
+import threading
 from pathlib import Path
 
 VARIABLE = "SLOWPOST_FAILPOINTS"
@@ -55,7 +56,8 @@ def _armed(name: str) -> None:
         return
     if action == "raise":
         raise FailpointError(name)
-    os.kill(os.getpid(), {"kill": signal.SIGKILL, "stop": signal.SIGSTOP}[action])
+    # To this thread: a signal to the process stops another first, and this one would run on for a moment.
+    signal.pthread_kill(threading.get_ident(), {"kill": signal.SIGKILL, "stop": signal.SIGSTOP}[action])
 
 
 # Not a setting: nobody who sends mail has a use for it.

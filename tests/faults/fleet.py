@@ -89,6 +89,11 @@ class Fleet:
         """The ids of the processes that run now."""
         return [process.pid for process in self._processes]
 
+    @property
+    def frozen(self) -> set[int]:
+        """The ids of those that have stopped at a failpoint, or by SIGSTOP, and wait to be continued."""
+        return {pid for pid in self.pids if _state_of(pid) == "T"}
+
     def kill_one(self, rng: random.Random) -> None:
         """Kill one of them, whatever it is doing."""
         self.faults.append(dt.datetime.now(dt.UTC))
@@ -155,11 +160,13 @@ class Fleet:
             time.sleep(0.2)
         return time.monotonic() - started
 
-    def sweep_ahead(self) -> None:
-        """Sweep on a clock that is ahead, and put the messages on the queues."""
+    def sweep_ahead(self, *doubt_after: float) -> None:
+        """Sweep on a clock that is ahead, and put the messages on the queues; a claim is in doubt `doubt_after` seconds
+        after it, 15 unless it is said.
+        """
         self._sweeps += 1
         ahead = str((AHEAD * self._sweeps).total_seconds())
-        command = [sys.executable, "-m", "tests.faults.sweep_ahead", ahead]
+        command = [sys.executable, "-m", "tests.faults.sweep_ahead", ahead, *map(str, doubt_after)]
         subprocess.run(command, cwd=ROOT, env=self.environment, check=True, timeout=60, stdout=subprocess.DEVNULL)
 
     def _until_all_work(self) -> None:
@@ -187,6 +194,12 @@ class Fleet:
             for number, process in enumerate(self._processes):
                 if process.poll() is not None:
                     self._processes[number] = self._start()
+
+
+def _state_of(pid: int) -> str:
+    """Return a process's state as Linux has it; `T`: stopped."""
+    # The name before it may hold blanks and brackets.
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
 
 
 def doubt_what_is_open() -> None:

@@ -3,22 +3,31 @@
 Each accepted message is a line of its file, on disk before the 250 goes out (RFC 5321 6.1): time, sender, recipient,
 Message-ID. The 250 follows a moment later, so that a kill can come between dot and reply.
 
-    python -m tests.faults.oracle FILE PORT_FILE
+    python -m tests.faults.oracle FOLDER SECONDS_TO_REPLY [MISBEHAVIOUR …]
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import datetime as dt
+import functools
+import json
 import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from email import message_from_bytes
 from pathlib import Path
+from typing import Any
 
+#: Seconds from a dot to its reply.
+REPLIES_AFTER = 0.05
+#: Tells the process another number.
+VARIABLE = "ORACLE_REPLIES_AFTER"
 #: Where `python -m tests.…` finds its module.
 ROOT = Path(__file__).parents[2]
 
@@ -39,77 +48,247 @@ def accepted(file: Path) -> list[Accepted]:
     return [Accepted(float(at), sender, recipient, message_id) for at, sender, recipient, message_id in lines]
 
 
+#: The moments at which a server can misbehave; RSET comes before the second message of a connection.
+STEPS = ("GREETING", "EHLO", "MAIL", "RCPT", "DATA", "DOT", "RSET")
+#: What it does there. `closes-before` and `silent` after the dot: the message is not accepted; `floods` (10 MiB),
+#: `garbles` and `drips` (byte by byte): it is.
+ACTIONS = ("4yz", "5yz", "closes-before", "closes-after", "silent", "floods", "garbles", "drips")
+#: What it does only after it has accepted a message: the 250 never comes, or just before or after DATA_TIMEOUT.
+AFTER_ACCEPTING = ("accepts-and-closes", "accepts-and-is-silent", "in-time", "too-late")
+#: The last words of a dialogue after which nobody but the oracle knows whether the message was accepted.
+_TELLS = ("4yz", "5yz", "closes-after", "in-time")
+#: The client's timeouts, in seconds, against which `in-time` and `too-late` are measured.
+SMTP_TIMEOUT, DATA_TIMEOUT = 2.0, 3.0
+#: Seconds between two bytes of what drips, and how many there are.
+DRIP_EVERY, DRIPS = 0.2, 300
+
+
+@dataclass(frozen=True)
+class Misbehaviour:
+    """What a port of the oracle is for: a step, what it does there, and whether it offers PIPELINING."""
+
+    step: str
+    action: str
+    pipelining: bool = True
+
+    def __str__(self) -> str:
+        return f"{self.step}/{self.action}" + ("" if self.pipelining else "/stepwise")
+
+    @classmethod
+    def parse(cls, text: str) -> Misbehaviour:
+        """Return what `str` made a text of."""
+        step, action, *stepwise = text.split("/")
+        return cls(step, action, not stepwise)
+
+    @property
+    def leaves_doubt(self) -> bool:
+        """Tell whether the client can't know what has become of the message."""
+        return self.step == "DOT" and self.action not in _TELLS
+
+    @property
+    def accepts(self) -> bool:
+        """Tell whether the message is accepted all the same."""
+        return self.step == "DOT" and self.action not in ("4yz", "5yz", "closes-before", "silent")
+
+
+@dataclass(frozen=True)
+class Misbehaved:
+    """What the oracle has done: when (UTC, seconds), and in which dialogue.
+
+    Attributes:
+        held: how long the client then waited until it hung up; None while it still waits.
+    """
+
+    at: float
+    what: str
+    recipient: str
+    message_id: str
+    held: float | None = None
+
+    @property
+    def kind(self) -> Misbehaviour:
+        """How it misbehaved."""
+        return Misbehaviour.parse(self.what)
+
+    @property
+    def time(self) -> dt.datetime:
+        """When, as the invariants want it."""
+        return dt.datetime.fromtimestamp(self.at, dt.UTC)
+
+
+def misbehaved(folder: Path) -> list[Misbehaved]:
+    """Return what an oracle has done, the last word on each dialogue."""
+    rows = [Misbehaved(**json.loads(line)) for line in (folder / "misbehaved").read_text().splitlines()]
+    return list({(row.at, row.what): row for row in rows}.values())
+
+
 @contextmanager
-def oracle(folder: Path) -> Iterator[tuple[int, Path]]:
-    """Run an oracle in a process; yield its port and its file."""
-    file, port_file = folder / "accepted", folder / "port"
-    file.touch()
-    command = [sys.executable, "-m", "tests.faults.oracle", str(file), str(port_file)]
-    with subprocess.Popen(command, cwd=ROOT) as process:
+def oracle(folder: Path, replies_after: float = REPLIES_AFTER) -> Iterator[tuple[int, Path]]:
+    """Run an oracle in a process that always behaves, and replies to a dot after so many seconds; yield its port and
+    its file.
+    """
+    with misbehaving(folder, [], replies_after) as ports:
+        yield ports[0], folder / "accepted"
+
+
+@contextmanager
+def misbehaving(
+    folder: Path, misbehaviours: Sequence[Misbehaviour], replies_after: float = REPLIES_AFTER
+) -> Iterator[list[int]]:
+    """Run an oracle in a process; yield its good port, and one for each misbehaviour; `accepted` and `misbehaved` in
+    `folder` are its files.
+    """
+    port_file = folder / "port"
+    for name in ("accepted", "misbehaved"):
+        (folder / name).touch()
+    command = [sys.executable, "-m", "tests.faults.oracle", str(folder), str(replies_after)]
+    command += map(str, misbehaviours)
+    environment = os.environ | {VARIABLE: str(replies_after)}
+    with subprocess.Popen(command, cwd=ROOT, env=environment) as process:
         try:
             deadline = time.monotonic() + 20
-            while not (port_file.exists() and port_file.read_text()):
+            while not port_file.exists():
                 assert process.poll() is None, "the oracle did not start"
                 assert time.monotonic() < deadline, "the oracle does not answer"
                 time.sleep(0.02)
-            yield int(port_file.read_text()), file
+            yield [int(port) for port in port_file.read_text().split()]
         finally:
             process.kill()
 
 
+class _CutError(Exception):
+    """This dialogue has ended."""
+
+
+class _Port:
+    """A port, and whether it still has to misbehave."""
+
+    def __init__(self, files: dict[str, int], replies_after: float, misbehaviour: Misbehaviour | None) -> None:
+        self.files = files
+        self.replies_after = replies_after
+        self.misbehaviour = misbehaviour
+        self.is_due = misbehaviour is not None
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Have a dialogue."""
+        with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError, _CutError):
+            await _Session(self, reader, writer).talk()
+        writer.close()
+
+    def keep(self, file: str, line: str) -> None:
+        """Write a line and have it on disk."""
+        os.write(self.files[file], f"{line}\n".encode())
+        os.fsync(self.files[file])
+
+
 class _Session:
-    def __init__(self, descriptor: int) -> None:
-        self._descriptor = descriptor
+    def __init__(self, port: _Port, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._port, self._reader, self._writer = port, reader, writer
+        self._sender = self._recipient = self._message_id = ""
 
-    async def __call__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        try:
-            await self._talk(reader, writer)
-        except (ConnectionError, asyncio.IncompleteReadError):
-            pass
-        finally:
-            writer.close()
-
-    async def _talk(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        sender = recipient = ""
-        writer.write(b"220 oracle\r\n")
-        while line := (await reader.readline()).decode():
+    async def talk(self) -> None:
+        """Answer until the client quits."""
+        await self._say("GREETING", b"220 oracle")
+        while line := (await self._reader.readline()).decode():
             word = line.strip().upper().partition(" ")[0].partition(":")[0]
-            if word == "EHLO":
-                writer.write(b"250-oracle\r\n250-PIPELINING\r\n250 SIZE 1000000\r\n")
+            if word in ("EHLO", "HELO"):
+                offers_pipelining = self._port.misbehaviour is None or self._port.misbehaviour.pipelining
+                pipelining = b"250-PIPELINING\r\n" if offers_pipelining else b""
+                await self._say(word, b"250-oracle\r\n" + pipelining + b"250 SIZE 1000000")
             elif word == "MAIL":
-                sender = _address(line)
-                writer.write(b"250 2.1.0 ok\r\n")
+                self._sender, self._recipient, self._message_id = _address(line), "", ""
+                await self._say(word, b"250 2.1.0 ok")
             elif word == "RCPT":
-                recipient = _address(line)
-                writer.write(b"250 2.1.5 ok\r\n")
+                self._recipient = _address(line)
+                if not await self._say(word, b"250 2.1.5 ok"):
+                    self._recipient = ""
+            elif word == "DATA" and not self._recipient:
+                await self._say("", b"503 5.5.1 no recipients")
             elif word == "DATA":
-                writer.write(b"354 go on\r\n")
-                data = await reader.readuntil(b"\r\n.\r\n")
-                self._keep(sender, recipient, str(message_from_bytes(data)["Message-ID"]))
-                await asyncio.sleep(0.05)
-                writer.write(b"250 2.0.0 kept\r\n")
+                if await self._say(word, b"354 go on"):
+                    await self._message()
             elif word == "QUIT":
-                writer.write(b"221 2.0.0 bye\r\n")
+                await self._say(word, b"221 2.0.0 bye")
                 return
             else:
-                writer.write(b"250 2.0.0 ok\r\n")
-            await writer.drain()
+                await self._say(word, b"250 2.0.0 ok")
 
-    def _keep(self, sender: str, recipient: str, message_id: str) -> None:
-        os.write(self._descriptor, f"{time.time()}\t{sender}\t{recipient}\t{message_id}\n".encode())
-        os.fsync(self._descriptor)
+    async def _message(self) -> None:
+        data = await self._reader.readuntil(b"\r\n.\r\n")
+        self._message_id = str(message_from_bytes(data)["Message-ID"])
+        due = self._port.misbehaviour if self._port.is_due else None
+        if due is None or due.step != "DOT" or due.accepts:
+            line = (str(time.time()), self._sender, self._recipient, self._message_id)
+            self._port.keep("accepted", "\t".join(line))
+            await asyncio.sleep(float(os.environ.get(VARIABLE, REPLIES_AFTER)))
+        await self._say("DOT", b"250 2.0.0 kept")
+
+    async def _say(self, step: str, reply: bytes) -> bool:
+        """Reply, or misbehave; tell whether it was the good reply."""
+        due = self._port.misbehaviour
+        if due is None or not self._port.is_due or due.step != step:
+            self._writer.write(reply + b"\r\n")
+            await self._writer.drain()
+            return True
+        self._port.is_due = False
+        row = Misbehaved(time.time(), str(due), self._recipient, self._message_id)
+        self._port.keep("misbehaved", json.dumps(asdict(row)))
+        try:
+            with contextlib.suppress(ConnectionError):
+                await self._misbehave(due.action, reply)
+            if due.action in ("4yz", "5yz", "in-time"):
+                return due.action == "in-time"
+            if due.action not in ("closes-before", "closes-after", "accepts-and-closes"):
+                with contextlib.suppress(ConnectionError):
+                    while await self._reader.read(65536):
+                        pass
+            raise _CutError
+        finally:
+            held = asdict(row) | {"held": time.time() - row.at}
+            self._port.keep("misbehaved", json.dumps(held))
+
+    async def _misbehave(self, action: str, reply: bytes) -> None:
+        write: Any = self._writer.write
+        match action:
+            case "4yz" | "5yz":
+                write((b"451" if action == "4yz" else b"554") + b" misbehaves\r\n")
+            case "closes-after":
+                write(reply + b"\r\n")
+            case "floods":
+                write(reply + b"x" * (10 << 20) + b"\r\n")
+            case "garbles":
+                write(os.urandom(64) + b"\r\n")
+            case "drips":
+                for byte in reply + b"." * DRIPS:
+                    write(bytes([byte]))
+                    await self._writer.drain()
+                    if self._reader.at_eof():
+                        break
+                    await asyncio.sleep(DRIP_EVERY)
+            case "in-time":
+                await asyncio.sleep(DATA_TIMEOUT - 1)
+                write(reply + b"\r\n")
+            case "too-late":
+                await asyncio.sleep(DATA_TIMEOUT + 0.5)
+                write(reply + b"\r\n")
+        await self._writer.drain()
 
 
 def _address(line: str) -> str:
     return line.partition("<")[2].partition(">")[0]
 
 
-async def _serve(file: str, port_file: str) -> None:
-    descriptor = os.open(file, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
-    server = await asyncio.start_server(_Session(descriptor), "127.0.0.1", 0)
-    Path(port_file).write_text(str(server.sockets[0].getsockname()[1]))
-    async with server:
-        await server.serve_forever()
+async def _serve(folder: str, replies_after: str, *misbehaviours: str) -> None:
+    append = os.O_WRONLY | os.O_APPEND | os.O_CREAT
+    files = {name: os.open(Path(folder) / name, append, 0o600) for name in ("accepted", "misbehaved")}
+    purposes = [None, *map(Misbehaviour.parse, misbehaviours)]
+    ports = [_Port(files, float(replies_after), purpose) for purpose in purposes]
+    listen = functools.partial(asyncio.start_server, host="127.0.0.1", port=0)
+    servers = [await listen(port.serve) for port in ports]
+    draft = Path(folder) / "port.draft"
+    draft.write_text(" ".join(str(server.sockets[0].getsockname()[1]) for server in servers))
+    draft.rename(Path(folder) / "port")
+    await asyncio.gather(*(server.serve_forever() for server in servers))
 
 
 if __name__ == "__main__":

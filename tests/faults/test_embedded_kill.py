@@ -1,82 +1,128 @@
-"""`kill -9` of an embedded `slowpost run`, again and again: everybody is written once, or is in doubt and says so."""
+"""`kill -9` of an embedded `slowpost run` between any two steps, and at random instants: what is unfinished is taken up
+from the database by the next one, nothing is lost, nothing is sent twice.
+"""
 
 from __future__ import annotations
 
-import os
-import signal
+import random
 import subprocess
 import sys
 import time
-from collections import Counter
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from models import Delivery, State
-from models.delivery import UNFINISHED
-from slowpost.catcher import Catcher
+import pytest
+
+from models import Contact, Delivery, State
+from pipeline.failpoints import NAMES
 from tests.builders import a_contact, a_template, a_website, an_account
+from tests.faults import fleet as fleets
+from tests.faults.embedded import Embedded
+from tests.faults.invariants import Run, check
+from tests.faults.oracle import accepted, oracle
 
-ACCOUNTS, CONTACTS, KILLS = 4, 120, 3
-#: Seconds for all of it.
-PATIENCE = 90
-
-
-def run(environment: dict[str, str], log: Path) -> subprocess.Popen[bytes]:
-    """Start `slowpost run`."""
-    with log.open("a") as output:
-        return subprocess.Popen(
-            [sys.executable, "-m", "slowpost", "run"], env=environment, stdout=output, stderr=output
-        )
+ACCOUNTS = 20
+#: Its queue `intake` stays empty: what others have selected it finds in the database.
+PASSED = [name for name in NAMES if not name.startswith("intake:")]
+#: Contacts that come in before each random kill.
+CONTACTS_EACH = 15
 
 
-def test_everybody_is_written_once_or_is_in_doubt(sqlite: str, tmp_path: Path) -> None:
-    environment = os.environ | {
-        "DATABASE_URL": sqlite,
-        "MAIL_WINDOW_START": "0",
-        "MAIL_WINDOW_END": "0",
-        "MAIL_SPREAD": "off",
-        "MAIL_MIN_INTERVAL": "0.1",
-        "MAIL_DAILY_LIMIT": "1000",
-    }
+@pytest.fixture
+def mail_server(tmp_path: Path) -> Iterator[tuple[int, Path]]:
+    """An oracle: its port and its file."""
+    with oracle(tmp_path) as running:
+        yield running
+
+
+@pytest.fixture
+def embedded(sqlite: str, mail_server: tuple[int, Path], tmp_path: Path) -> Iterator[Embedded]:
+    """A `slowpost run` that is not started yet, a template and accounts."""
     a_template()
-    for _ in range(CONTACTS):
-        a_contact(website=a_website())
-    deadline = time.monotonic() + PATIENCE
-    with Catcher(tmp_path / "mails") as catcher:
-        for _ in range(ACCOUNTS):
-            an_account(port=catcher.port)
-        process = run(environment, tmp_path / "log")
-        publish = subprocess.run([sys.executable, "-m", "slowpost", "publish"], env=environment, check=False)
-        assert publish.returncode == 0
-        second = subprocess.run(
-            [sys.executable, "-m", "slowpost", "run"],
-            env=environment,
-            check=False,
-            capture_output=True,
-            text=True,
-            timeout=PATIENCE,
-        )
-        assert second.returncode == 1
-        assert second.stderr.startswith("slowpost: another `slowpost run` works on ")
-        for kill in range(1, KILLS + 1):
-            while len(catcher.mails) < kill * CONTACTS // (KILLS + 1):
-                assert time.monotonic() < deadline, (tmp_path / "log").read_text()
-                time.sleep(0.01)
-            process.kill()
-            process.wait()
-            process = run(environment, tmp_path / "log")
-        waiting = Delivery.state.in_(UNFINISHED) & (Delivery.state != State.IN_DOUBT)
-        while Delivery.select().where(waiting).exists():
-            assert time.monotonic() < deadline, (tmp_path / "log").read_text()
-            time.sleep(0.1)
-        process.send_signal(signal.SIGTERM)
-        assert process.wait(PATIENCE) == 0
+    for _ in range(ACCOUNTS):
+        an_account(port=mail_server[0])
+    with Embedded(fleets.environment(sqlite, "memory://"), tmp_path) as made:
+        yield made
 
-    mails = Counter(m.recipient for m in catcher.mails)
-    states = {d.recipient: d.state for d in Delivery.select()}
-    assert len(states) == CONTACTS
-    assert set(mails.values()) == {1}
-    assert {recipient for recipient, state in states.items() if state == State.SENT} <= set(mails)
-    doubtful = [recipient for recipient, state in states.items() if state == State.IN_DOUBT]
-    assert set(states) - set(mails) <= set(doubtful)
-    assert len(doubtful) <= ACCOUNTS * KILLS
-    assert "Traceback" not in (tmp_path / "log").read_text()
+
+def slowpost(embedded: Embedded, *words: str) -> subprocess.CompletedProcess[str]:
+    """Run a command beside it."""
+    environment = embedded.environment | {"MAIL_PUBLISH_MIN_PRIORITY": "0"}
+    command = [sys.executable, "-m", "slowpost", *words]
+    return subprocess.run(command, env=environment, check=False, capture_output=True, text=True, timeout=60)
+
+
+def finish(embedded: Embedded, file: Path) -> dict[str, float]:
+    """Let it come to rest and stop; nothing is violated. Return the figures."""
+    seconds = embedded.settle()
+    assert embedded.stop() == 0, embedded.log()[-3000:]
+    run = Run(embedded.sources, accepted(file), embedded.faults, limit=1000, interval=0.1)
+    assert check(run) == []
+    assert "Traceback" not in embedded.log()
+    doubtful = Delivery.select().where(Delivery.state == State.IN_DOUBT).count()
+    assert doubtful <= ACCOUNTS * len(embedded.faults)
+    return {
+        "kills": len(embedded.faults),
+        "contacts": sum(map(len, embedded.sources.values())),
+        "in_doubt": doubtful,
+        "settled_in_s": round(seconds, 1),
+    }
+
+
+def test_a_second_run_on_the_same_file_is_refused(embedded: Embedded, mail_server: tuple[int, Path]) -> None:
+    embedded.start()
+    embedded.select(2)
+    embedded.settle()
+    second = slowpost(embedded, "run")
+    assert second.returncode == 1
+    assert second.stderr.startswith("slowpost: another `slowpost run` works on ")
+    finish(embedded, mail_server[1])
+
+
+def test_kills_of_the_embedded_process_at_random_instants(
+    embedded: Embedded,
+    mail_server: tuple[int, Path],
+    counts: Callable[[int, int], int],
+    report: Callable[..., None],
+) -> None:
+    _, file = mail_server
+    rng = random.Random(20261124)  # noqa: S311
+    for _ in range(CONTACTS_EACH):
+        a_contact(website=a_website())
+    assert slowpost(embedded, "publish").returncode == 0
+    (source,) = {delivery.source for delivery in Delivery.select()}
+    embedded.sources[source] = [contact.id for contact in Contact.select()]
+    for _ in range(counts(4, 100)):
+        before = len(accepted(file))
+        embedded.start()
+        embedded.select(CONTACTS_EACH)
+        if rng.random() < 0.8:
+            until_the_server_has_more_than(before + rng.randrange(CONTACTS_EACH // 2), file)
+        time.sleep(rng.uniform(0, 0.4))
+        embedded.kill()
+    embedded.start()
+    report(**finish(embedded, file))
+
+
+def test_a_kill_of_the_embedded_process_at_every_failpoint(
+    embedded: Embedded,
+    mail_server: tuple[int, Path],
+    counts: Callable[[int, int], int],
+    report: Callable[..., None],
+) -> None:
+    for _ in range(counts(1, 3)):
+        for failpoint in PASSED:
+            embedded.arm(failpoint)
+            embedded.select(2)
+            embedded.start()
+            embedded.dies()
+    embedded.start()
+    report(**finish(embedded, mail_server[1]))
+
+
+def until_the_server_has_more_than(number: int, file: Path, patience: float = 30) -> None:
+    """Wait until the oracle has taken more than `number` messages in all."""
+    deadline = time.monotonic() + patience
+    while len(accepted(file)) <= number:
+        assert time.monotonic() < deadline, f"the server has no more than {len(accepted(file))} messages"
+        time.sleep(0.01)

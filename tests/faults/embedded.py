@@ -1,0 +1,106 @@
+"""The embedded default: one `slowpost run` on an SQLite file, started and killed by the test."""
+
+from __future__ import annotations
+
+import datetime as dt
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from models import Contact, Delivery, State, database
+from models.control import wake_by
+from models.delivery import UNFINISHED
+from pipeline import address, select_contacts
+from pipeline.failpoints import VARIABLE
+
+#: Seconds in which it has to be gone when it is told to stop.
+STOPS_WITHIN = 60
+
+
+class Embedded:
+    """One `slowpost run` at a time.
+
+    Attributes:
+        faults: when it was killed (UTC).
+        failpoints: the directory in which failpoints are armed.
+        sources: contact ids by the message that they came in.
+        process: the one that was started last.
+    """
+
+    def __init__(self, environment: dict[str, str], folder: Path) -> None:
+        """Start nothing yet; at the end of `with` nothing is left that runs."""
+        self.failpoints = folder / "failpoints"
+        self.failpoints.mkdir()
+        self.environment = environment | {VARIABLE: str(self.failpoints)}
+        self.faults: list[dt.datetime] = []
+        self.sources: dict[str, list[int]] = {}
+        self.process: subprocess.Popen[bytes] | None = None
+        self._log = folder / "log"
+        self._log.touch()
+
+    def __enter__(self) -> Embedded:
+        """Return itself."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Leave nothing behind that runs."""
+        if self.process is not None:
+            self.process.kill()
+            self.process.wait()
+
+    def start(self) -> subprocess.Popen[bytes]:
+        """Start it."""
+        with self._log.open("ab") as log:
+            command = [sys.executable, "-m", "slowpost", "run"]
+            self.process = subprocess.Popen(command, env=self.environment, stdout=log, stderr=log)
+        return self.process
+
+    def arm(self, failpoint: str) -> None:
+        """Let it die when it comes to `failpoint`."""
+        (self.failpoints / failpoint).write_text("kill")
+
+    def dies(self, patience: float = 30) -> None:
+        """Wait until it has died at a failpoint."""
+        assert self.process is not None
+        assert self.process.wait(patience) == -signal.SIGKILL, self.log()[-3000:]
+        self.faults.append(dt.datetime.now(dt.UTC))
+
+    def kill(self) -> None:
+        """Kill it, whatever it is doing."""
+        assert self.process is not None
+        self.faults.append(dt.datetime.now(dt.UTC))
+        self.process.kill()
+        assert self.process.wait() == -signal.SIGKILL, self.log()[-3000:]
+
+    def stop(self, number: signal.Signals = signal.SIGTERM) -> int:
+        """Stop it as an operator would; return its exit code."""
+        assert self.process is not None
+        self.process.send_signal(number)
+        return self.process.wait(STOPS_WITHIN)
+
+    def select(self, number: int) -> list[int]:
+        """Put new contacts onto the route as `slowpost send` does beside it; return their ids."""
+        source = f"source-{len(self.sources)}"
+        now = database.now()
+        names = [f"{source}-{i}@site{i}-{len(self.sources)}.test" for i in range(number)]
+        rows = [{"email": n, "address": address.normalise(n), "created_at": now, "updated_at": now} for n in names]
+        ids = [row.id for row in Contact.insert_many(rows).returning(Contact.id).execute()]
+        self.sources[source] = ids
+        select_contacts.run(ids, source=source)
+        wake_by(database.now())
+        return ids
+
+    def settle(self, patience: float = 60) -> float:
+        """Wait until nothing waits any more but for a person; return the seconds that took."""
+        started = time.monotonic()
+        waiting = Delivery.state.in_(UNFINISHED) & (Delivery.state != State.IN_DOUBT)
+        while Delivery.select().where(waiting).exists():
+            assert time.monotonic() - started < patience, f"it does not settle: {self.log()[-3000:]}"
+            time.sleep(0.05)
+        return time.monotonic() - started
+
+    def log(self) -> str:
+        """Return what it has said."""
+        return self._log.read_text()

@@ -1,0 +1,165 @@
+"""SIGTERM in the midst of SMTP dialogues: they are finished, the rest is handed back, and the next process sends it."""
+
+from __future__ import annotations
+
+import contextlib
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from models import Contact, Delivery, State, database
+from models.control import wake_by
+from models.delivery import UNFINISHED
+from pipeline import address, select_contacts
+from tests.broker.conftest import put_on_intake, wipe
+from tests.builders import a_template, an_account
+from tests.faults import fleet as fleets
+from tests.faults.invariants import Run, check
+from tests.faults.oracle import accepted, oracle
+
+ACCOUNTS = 30
+#: Contacts that come in before each stop: several lists for all threads, so that something is left to hand back.
+CONTACTS_EACH = 40
+#: Seconds in which the server replies to a dot, and in which a process has to be gone that was told to stop.
+REPLIES_AFTER, STOPS_WITHIN = 0.7, 20
+
+RUN, WORKER = ["run"], ["worker", "--processes", "2", "--threads", "4"]
+
+
+@pytest.fixture
+def mail_server(tmp_path: Path) -> Iterator[tuple[int, Path]]:
+    """An oracle that takes its time after the dot: its port and its file."""
+    with oracle(tmp_path, REPLIES_AFTER) as running:
+        yield running
+
+
+@pytest.fixture
+def embedded(sqlite: str) -> dict[str, str]:
+    """The embedded default's environment."""
+    return fleets.environment(sqlite, "memory://")
+
+
+@pytest.fixture
+def production(postgres: str, rabbitmq_url: str) -> Iterator[dict[str, str]]:
+    """An environment with PostgreSQL and a vhost with empty queues."""
+    wipe(rabbitmq_url)
+    environment = fleets.environment(postgres, rabbitmq_url)
+    subprocess.run([sys.executable, "-m", "slowpost", "init"], env=environment, check=True, stdout=subprocess.DEVNULL)
+    yield environment
+    wipe(rabbitmq_url)
+
+
+class Successors:
+    """One service after the other, each of which finds what the one before has handed back."""
+
+    def __init__(self, command: list[str], environment: dict[str, str], folder: Path) -> None:
+        self._command = [sys.executable, "-m", "slowpost", *command]
+        self._environment = environment
+        self._folder = folder
+        self._process: subprocess.Popen[bytes] | None = None
+        self.sources: dict[str, list[int]] = {}
+
+    def publish(self, number: int) -> None:
+        """Put new contacts onto the route: by `intake`, or beside an embedded process by the database."""
+        source = f"source-{len(self.sources)}"
+        now = database.now()
+        names = [f"{source}-{i}@site{i}-{len(self.sources)}.test" for i in range(number)]
+        rows = [{"email": n, "address": address.normalise(n), "created_at": now, "updated_at": now} for n in names]
+        ids = [row.id for row in Contact.insert_many(rows).returning(Contact.id).execute()]
+        self.sources[source] = ids
+        if database.is_postgres():
+            put_on_intake(self._environment["BROKER_URL"], ids, source)
+        else:
+            select_contacts.run(ids, source=source)
+            wake_by(database.now())
+
+    @contextlib.contextmanager
+    def one(self) -> Iterator[None]:
+        """Run one for the block, which ends when it is told to stop; a process that does not obey fails the test."""
+        with (self._folder / "log").open("ab") as log:
+            process = subprocess.Popen(self._command, env=self._environment, stdout=log, stderr=log)
+        try:
+            yield
+            process.send_signal(signal.SIGTERM)
+            assert process.wait(STOPS_WITHIN) == 0, self.log()[-3000:]
+        finally:
+            if process.poll() is None:
+                process.terminate()
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    process.wait(STOPS_WITHIN)
+                process.kill()
+                process.wait()
+
+    def log(self) -> str:
+        """Return what all of them have said."""
+        return (self._folder / "log").read_text()
+
+
+def until(holds: Callable[[], bool], what: Callable[[], object], patience: float = 60) -> None:
+    """Wait until something holds."""
+    deadline = time.monotonic() + patience
+    while not holds():
+        assert time.monotonic() < deadline, what()
+        time.sleep(0.02)
+
+
+def number_in(*states: State) -> int:
+    """Return how many deliveries are in one of these states."""
+    return int(Delivery.select().where(Delivery.state.in_(states)).count())
+
+
+@pytest.mark.parametrize(
+    ("command", "where"),
+    [(RUN, "embedded"), (RUN, "production"), (WORKER, "production")],
+    ids=["run-embedded", "run", "worker"],
+)
+def test_a_stop_finishes_the_dialogues_and_hands_back_the_rest(
+    command: list[str],
+    where: str,
+    mail_server: tuple[int, Path],
+    tmp_path: Path,
+    request: pytest.FixtureRequest,
+    counts: Callable[[int, int], int],
+    report: Callable[..., None],
+) -> None:
+    services = Successors(command, request.getfixturevalue(where), tmp_path)
+    port, file = mail_server
+    a_template()
+    for _ in range(ACCOUNTS):
+        an_account(port=port)
+    rng = random.Random(20261124)  # noqa: S311
+    stops = counts(2, 20)
+    in_dialogue, handed_back, slowest = 0, 0, 0.0
+    for _ in range(stops):
+        before = len(accepted(file))
+        services.publish(CONTACTS_EACH)
+        with services.one():
+            until(lambda n=before: len(accepted(file)) > n, services.log)  # type: ignore[misc]
+            time.sleep(rng.uniform(0, REPLIES_AFTER))
+            now = time.time()
+            in_dialogue += sum(now - line.at < REPLIES_AFTER for line in accepted(file))
+            told = time.monotonic()
+        slowest = max(slowest, time.monotonic() - told)
+        assert number_in(State.SENDING, State.IN_DOUBT) == 0, services.log()[-3000:]
+        assert number_in(State.SENT) == len(accepted(file))
+        handed_back += number_in(*UNFINISHED)
+    with services.one():
+        until(lambda: number_in(State.SENT) == stops * CONTACTS_EACH, services.log)
+    assert check(Run(services.sources, accepted(file), limit=1000, interval=0.1)) == []
+    assert "Traceback" not in services.log()
+    # Had nothing been cut short, nothing would be shown.
+    assert in_dialogue >= stops
+    assert handed_back >= stops
+    report(
+        stops=stops,
+        contacts=stops * CONTACTS_EACH,
+        in_dialogue=in_dialogue,
+        handed_back=handed_back,
+        slowest_stop_s=round(slowest, 1),
+    )
