@@ -174,7 +174,7 @@ class PrivateServer(ABC):
                 stderr=log,
             )
 
-    def _run(self, *command: str) -> None:
+    def _run(self, *command: str) -> str:
         done = subprocess.run(
             [*self._as_user(), *command],
             cwd=self.home,
@@ -186,6 +186,7 @@ class PrivateServer(ABC):
         )
         if done.returncode:
             raise ServerError(f"{' '.join(command)} failed: {done.stdout}{done.stderr}")
+        return done.stdout
 
     def _as_user(self) -> list[str]:
         if os.geteuid() != 0:
@@ -241,36 +242,45 @@ class PrivatePostgres(PrivateServer):
 
 
 class PrivateRabbitmq(PrivateServer):
-    """A RabbitMQ node with an Erlang port mapper of its own; guest/guest, and one vhost.
+    """A RabbitMQ node with an Erlang port mapper of its own (of its cluster's first node); guest/guest, and one vhost.
+
+    Attributes:
+        name: its Erlang node name.
 
     Args:
         conf: further lines of rabbitmq.conf.
         management: with the management plugin, on `management_url`.
+        joins: a running node whose cluster it becomes a member of at its first start.
     """
 
     user = "rabbitmq"
 
-    def __init__(self, conf: str = "", *, management: bool = False) -> None:
+    def __init__(self, conf: str = "", *, management: bool = False, joins: PrivateRabbitmq | None = None) -> None:
         super().__init__()
         self._conf, self._management = conf, management
         self._management_port = _free_port()
         self.management_url = f"http://127.0.0.1:{self._management_port}"
         self._programs = _rabbitmq_programs()
-        self._epmd_port, self._dist_port = _free_port(), _free_port()
+        self._joins = joins
+        self._cookie: str = joins._cookie if joins else secrets.token_hex(16)
+        self._epmd_port: int = joins._epmd_port if joins else _free_port()
+        self._dist_port = _free_port()
         self._epmd: subprocess.Popen[bytes] | None = None
+        # An IP address for a host name: a machine may have none that resolves.
+        self.name = f"slowpost_test_{self.port}@127.0.0.1"
         self.url = f"amqp://guest:guest@127.0.0.1:{self.port}/slowpost_test"
 
-    def ctl(self, *arguments: str) -> None:
-        """Run rabbitmqctl on this node.
+    def ctl(self, *arguments: str) -> str:
+        """Run rabbitmqctl on this node; return what it printed.
 
         Raises:
             ServerError: it failed; with what it said.
         """
-        self._run(str(self._programs / "rabbitmqctl"), *arguments)
+        return self._run(str(self._programs / "rabbitmqctl"), *arguments)
 
     def start(self) -> None:
         """Start it and wait until it takes connections. Raises ServerError if it doesn't."""
-        if self._epmd is None:
+        if self._epmd is None and self._joins is None:
             self._epmd = self._launch(["epmd", "-port", str(self._epmd_port), "-address", "127.0.0.1"])
         super().start()
 
@@ -282,16 +292,28 @@ class PrivateRabbitmq(PrivateServer):
     def _prepare(self) -> None:
         (self.home / "rabbitmq.conf").write_text(
             f"listeners.tcp.local = 127.0.0.1:{self.port}\ndefault_vhost = slowpost_test\n"
-            f"management.tcp.ip = 127.0.0.1\nmanagement.tcp.port = {self._management_port}\n{self._conf}"
+            f"management.tcp.ip = 127.0.0.1\nmanagement.tcp.port = {self._management_port}\n"
+            f"{self._peers()}{self._conf}"
         )
         (self.home / "enabled_plugins").write_text("[rabbitmq_management].\n" if self._management else "[].\n")
         cookie = self.home / ".erlang.cookie"
-        cookie.write_text(secrets.token_hex(16))
+        cookie.write_text(self._cookie)
         cookie.chmod(0o400)
         if os.geteuid() == 0:
             os.chown(cookie, *_ids(self.user))
 
+    def _peers(self) -> str:
+        """Return the lines by which a node without data joins a cluster."""
+        if self._joins is None:
+            return ""
+        nodes = enumerate((self._joins.name, self.name), 1)
+        return "cluster_formation.peer_discovery_backend = classic_config\n" + "".join(
+            f"cluster_formation.classic_config.nodes.{number} = {name}\n" for number, name in nodes
+        )
+
     def _command(self) -> list[str]:
+        # A new one at each start: while the node was down, another's connection may have taken the last.
+        self._dist_port = _free_port()
         return [str(self._programs / "rabbitmq-server")]
 
     def _is_ready(self) -> bool:
@@ -299,8 +321,7 @@ class PrivateRabbitmq(PrivateServer):
 
     def _environment(self) -> dict[str, str]:
         return super()._environment() | {
-            # An IP address for a host name: a machine may have none that resolves.
-            "RABBITMQ_NODENAME": "slowpost_test@127.0.0.1",
+            "RABBITMQ_NODENAME": self.name,
             "RABBITMQ_USE_LONGNAME": "true",
             "RABBITMQ_DIST_PORT": str(self._dist_port),
             "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": "-kernel inet_dist_use_interface {127,0,0,1}",

@@ -1,0 +1,336 @@
+"""RabbitMQ is killed, emptied, short of memory, cut off, impatient, or loses a node of three: all are written once.
+
+None of this touches a claim, so nothing may be in doubt afterwards: `judge` allows no fault. Each test has a node of
+its own.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+import re
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any, Self
+
+import pika
+import psycopg2
+import pytest
+
+from actors import topology
+from models import Delivery, State
+from pipeline.flow import Stage
+from tests.broker.conftest import until
+from tests.builders import a_template, an_account
+from tests.faults import fleet as fleets
+from tests.faults.invariants import Run, check
+from tests.faults.oracle import accepted, oracle
+from tests.faults.proxy import Fault, Plan, Proxy
+from tests.servers import PrivateRabbitmq
+
+VHOST = "slowpost_test"
+ACCOUNTS = 20
+#: Seconds between two sends of an account, at least.
+INTERVAL = 0.1
+#: The same where messages are to wait in the ladder for a while.
+LONG_INTERVAL = 2
+#: Seconds in which a run has to come to rest: a worker that has waited for long looks again after 30 s
+#: (`faults.LONGEST_WAIT`), and what is lost on the way to two stages needs two sweeps and a slot each.
+SETTLES_WITHIN = 120
+#: Seconds in which it has to come to rest where no message may be lost: less than those after which a sweep on the real
+#: clock would put it back (`sweep.STANDS_STILL`, MAIL_MAX_LATENESS + `sweep.SLOT_GRACE`).
+BY_ITSELF_WITHIN = 80
+#: Seconds after which a peer that is silent counts as gone, where connections are swallowed.
+HEARTBEAT = 4
+
+Counts = Callable[[int, int], int]
+Report = Callable[..., None]
+
+
+class Fleet(fleets.Fleet):
+    """A fleet beside which the test publishes by URLs of its own, whichever of them answers first."""
+
+    def __init__(self, environment: dict[str, str], folder: Path, *publish_to: str, size: int = 2) -> None:
+        """Prepare `size` processes; `with` starts and stops them."""
+        super().__init__(environment, folder, size)
+        self._publish_to = [pika.URLParameters(url) for url in publish_to]
+
+    def __enter__(self) -> Self:
+        """Start them."""
+        super().__enter__()
+        return self
+
+    def send(self, source: str, ids: list[int], patience: float = 60) -> None:
+        """Put ids on `intake` with a confirm; again while RabbitMQ is away."""
+        deadline = time.monotonic() + patience
+        while True:
+            try:
+                with pika.BlockingConnection(self._publish_to) as connection:
+                    channel = connection.channel()
+                    channel.confirm_delivery()
+                    properties = pika.BasicProperties(message_id=source, delivery_mode=2)
+                    channel.basic_publish("", Stage.INTAKE, json.dumps(ids).encode(), properties, mandatory=True)
+                return
+            except (pika.exceptions.AMQPError, OSError):
+                assert time.monotonic() < deadline, "RabbitMQ does not come back"
+                time.sleep(0.2)
+
+    @property
+    def contacts(self) -> int:
+        """How many have been published."""
+        return sum(map(len, self.sources.values()))
+
+    def publish_small(self, messages: int, each: int = 3) -> None:
+        """Publish contacts in many small messages, so that there is something in the queues."""
+        for _ in range(messages):
+            self.publish(each)
+
+    def until_all_is_sent(self) -> float:
+        """Wait for that without a sweep that helps: no message may be lost; return the seconds that took."""
+        started = time.monotonic()
+        sent = Delivery.select().where(Delivery.state == State.SENT)
+        until(lambda: sent.count() == self.contacts, lambda: f"{self._states()} {self.log()[-3000:]}", BY_ITSELF_WITHIN)
+        return time.monotonic() - started
+
+    def until_taken_in(self) -> None:
+        """Wait until all contacts stand in the database: what is on `intake` is nowhere else yet."""
+        until(lambda: Delivery.select().count() == self.contacts, self.log)
+
+
+@pytest.fixture
+def mail_server(tmp_path: Path, postgres: str) -> Iterator[tuple[int, Path]]:
+    """An oracle: its port and its file; accounts that send by it, and a template."""
+    with oracle(tmp_path) as (port, file):
+        a_template()
+        for _ in range(ACCOUNTS):
+            an_account(port=port)
+        yield port, file
+
+
+@pytest.fixture
+def node() -> Iterator[PrivateRabbitmq]:
+    """A node that may be broken."""
+    with PrivateRabbitmq() as server:
+        yield server
+
+
+def judge(fleet: Fleet, file: Path, interval: float = INTERVAL) -> None:
+    """Demand I1 to I6, and that nothing is in doubt."""
+    fleets.doubt_what_is_open()
+    assert check(Run(fleet.sources, accepted(file), faults=[], limit=1000, interval=interval)) == []
+
+
+def purge(url: str, *, only_ladder: bool = False) -> int:
+    """Empty all queues, or the ladder's; return how many messages that has cost."""
+    with pika.BlockingConnection(pika.URLParameters(url)) as connection:
+        names = [queue.name for queue in topology.topology(topology.version_of(connection)).queues]
+        ladder = {topology.ladder(level) for level in range(topology.LEVELS)}
+        channel = connection.channel()
+        wanted = [name for name in names if name in ladder or not only_ladder]
+        return sum(int(channel.queue_purge(name).method.message_count) for name in wanted)
+
+
+def test_a_node_that_is_killed_and_comes_back(
+    postgres: str, node: PrivateRabbitmq, mail_server: tuple[int, Path], tmp_path: Path, counts: Counts, report: Report
+) -> None:
+    rng = random.Random(1)  # noqa: S311
+    kills = counts(2, 20)
+    with Fleet(fleets.environment(postgres, node.url), tmp_path, node.url) as fleet:
+        fleet.publish_small(10)
+        for _ in range(kills):
+            fleet.publish_small(10)
+            time.sleep(rng.uniform(0, 1.5))
+            node.kill()
+            time.sleep(rng.uniform(0, 2))
+            node.start()
+        fleet.publish_small(5)
+        seconds = fleet.until_all_is_sent()
+        fleet.settle(SETTLES_WITHIN)
+    judge(fleet, mail_server[1])
+    report(kills=kills, contacts=fleet.contacts, settled_in_s=round(seconds, 1))
+
+
+@pytest.mark.parametrize("only_ladder", [False, True], ids=["all-queues", "the-ladder"])
+def test_what_is_purged_comes_back_from_the_database(
+    only_ladder: bool,
+    postgres: str,
+    node: PrivateRabbitmq,
+    mail_server: tuple[int, Path],
+    tmp_path: Path,
+    counts: Counts,
+    report: Report,
+) -> None:
+    purges, lost, seconds = counts(1, 5), 0, 0.0
+    settings = fleets.environment(postgres, node.url, MAIL_MIN_INTERVAL=str(LONG_INTERVAL))
+    with Fleet(settings, tmp_path, node.url) as fleet:
+        for _ in range(purges):
+            fleet.publish_small(4, each=25)
+            fleet.until_taken_in()
+            before = lost
+            deadline = time.monotonic() + 20
+            while lost == before:
+                assert time.monotonic() < deadline, "nothing was in the queues"
+                lost += purge(node.url, only_ladder=only_ladder)
+            # Until a sweep finds them, the accounts keep the slots whose messages are lost, and take no others.
+            seconds = max(seconds, fleet.settle(SETTLES_WITHIN))
+    judge(fleet, mail_server[1], LONG_INTERVAL)
+    report(purges=purges, messages_lost=lost, contacts=fleet.contacts, settled_in_s=round(seconds, 1))
+
+
+def test_a_memory_alarm_in_the_middle(
+    postgres: str, node: PrivateRabbitmq, mail_server: tuple[int, Path], tmp_path: Path, counts: Counts, report: Report
+) -> None:
+    # The full form's lasts longer than a publisher waits (BLOCKED_TIMEOUT).
+    holds = counts(4, 40)
+    settings = fleets.environment(postgres, node.url, MAIL_MIN_INTERVAL=str(LONG_INTERVAL))
+    with Fleet(settings, tmp_path, node.url) as fleet:
+        fleet.publish_small(4, each=25)
+        fleet.until_taken_in()
+        node.ctl("set_vm_memory_high_watermark", "absolute", "1MB")
+        assert "memory" in node.ctl("eval", "rabbit_alarm:get_alarms().")
+        stands_since = len(accepted(mail_server[1]))
+        time.sleep(holds)
+        meanwhile = len(accepted(mail_server[1])) - stands_since
+        node.ctl("set_vm_memory_high_watermark", "0.6")
+        assert stands_since + meanwhile < fleet.contacts, "all had been sent before the alarm was over"
+        fleet.publish_small(5)
+        seconds = fleet.until_all_is_sent()
+        fleet.settle(SETTLES_WITHIN)
+    judge(fleet, mail_server[1], LONG_INTERVAL)
+    report(alarm_s=holds, contacts=fleet.contacts, sent_meanwhile=meanwhile, settled_in_s=round(seconds, 1))
+
+
+def test_connections_that_are_reset_or_swallowed_at_a_random_byte(
+    postgres: str, node: PrivateRabbitmq, mail_server: tuple[int, Path], tmp_path: Path, counts: Counts, report: Report
+) -> None:
+    rng = random.Random(2)  # noqa: S311
+    wanted, breaks = counts(5, 100), counts(2, 10)
+    broken = {Fault.RESET: 0, Fault.BLACKHOLE: 0}
+
+    def some_fault() -> Plan:
+        fault = rng.choice([Fault.RESET, Fault.BLACKHOLE])
+        broken[fault] += 1
+        return Plan(fault, int(10 ** rng.uniform(0, 3.7)), rng.choice(["up", "down"]))
+
+    with Proxy(node.port) as proxy:
+        through = f"{node.url.replace(str(node.port), str(proxy.port))}?heartbeat={HEARTBEAT}"
+        with Fleet(fleets.environment(postgres, through), tmp_path, node.url) as fleet:
+            fleet.publish_small(20)
+            fleet.until_taken_in()
+            proxy.plan(some_fault)
+            deadline = time.monotonic() + 60 + 3 * wanted
+            for _ in range(breaks):
+                proxy.break_all()
+                already, target = len(proxy.faults), wanted // breaks
+                while len(proxy.faults) < already + target:
+                    assert time.monotonic() < deadline, f"only {len(proxy.faults)} were broken: {fleet.log()[-2000:]}"
+                    fleet.publish_small(1)
+                    time.sleep(0.2)
+            proxy.plan(Plan())
+            proxy.break_all(Fault.CUT)
+            seconds = fleet.until_all_is_sent()
+            fleet.settle(SETTLES_WITHIN)
+    judge(fleet, mail_server[1])
+    report(
+        broken=len(proxy.faults),
+        planned={str(fault): number for fault, number in broken.items()},
+        contacts=fleet.contacts,
+        settled_in_s=round(seconds, 1),
+    )
+
+
+@contextmanager
+def nobody_acknowledges(url: str) -> Iterator[None]:
+    """Hold a message without an acknowledgement for the block; at its end RabbitMQ must have lost patience with it
+    (which it says each second until it is heard).
+    """
+    with pika.BlockingConnection(pika.URLParameters(f"{url}?heartbeat=0")) as connection:
+        channel = connection.channel()
+        channel.queue_declare("held", durable=True, arguments={"x-queue-type": "quorum"})
+        channel.basic_publish("", "held", b"")
+        channel.basic_consume("held", lambda *_: None)
+        connection.process_data_events(1)
+        yield
+        with pytest.raises(pika.exceptions.ChannelClosedByBroker, match="timeout"):
+            channel.queue_declare("held", passive=True)
+
+
+@contextmanager
+def locked(url: str) -> Iterator[None]:
+    """Let nobody read or write a delivery for the block, as a database does that is slow."""
+    connection = psycopg2.connect(url)
+    try:
+        with connection, connection.cursor() as cursor:
+            cursor.execute("LOCK TABLE delivery IN ACCESS EXCLUSIVE MODE")
+            yield
+    finally:
+        connection.close()
+
+
+def test_a_slot_beyond_the_consumer_timeout_and_a_slow_database(
+    postgres: str, mail_server: tuple[int, Path], tmp_path: Path, counts: Counts, report: Report
+) -> None:
+    timeout = counts(8, 60)
+    slow, away = timeout / 3, timeout * 1.25
+    file = mail_server[1]
+    with PrivateRabbitmq(f"consumer_timeout = {timeout * 1000}\n") as node:
+        # RabbitMQ looks at each channel once a minute otherwise; channels that are opened from now on, more often.
+        node.ctl("eval", "application:set_env(rabbit, channel_tick_interval, 1000).")
+        settings = fleets.environment(postgres, node.url, MAIL_MIN_INTERVAL=str(away))
+        with Fleet(settings, tmp_path, node.url) as fleet, nobody_acknowledges(node.url):
+            fleet.publish_small(2 * ACCOUNTS, each=1)
+            until(lambda: len(accepted(file)) == ACCOUNTS, fleet.log)
+            began = time.monotonic()
+            with locked(postgres):
+                time.sleep(slow)
+            # No sweep helps: what is not lost comes by itself.
+            until(lambda: len(accepted(file)) == 2 * ACCOUNTS, fleet.log, patience=away + SETTLES_WITHIN)
+            waited = time.monotonic() - began
+            fleet.settle(SETTLES_WITHIN)
+        log = "".join(path.read_text(errors="replace") for path in (node.home / "logs").glob("*.log"))
+    judge(fleet, file, interval=away)
+    assert Delivery.select().where(Delivery.state == State.SENT).count() == 2 * ACCOUNTS
+    timed_out = set(re.findall(r"(<[\d.]+>) Consumer .* has timed out waiting", log))
+    assert len(timed_out) == 1, "only the test's own consumer"
+    report(consumer_timeout_s=timeout, slot_away_s=away, database_slow_s=slow, sent_after_s=round(waited, 1))
+
+
+@contextmanager
+def three_nodes() -> Iterator[list[PrivateRabbitmq]]:
+    """A cluster; one after the other, since a node whose cluster is just changing refuses."""
+    with ExitStack() as stack:
+        first = stack.enter_context(PrivateRabbitmq())
+        yield [first, *(stack.enter_context(PrivateRabbitmq(joins=first)) for _ in range(2))]
+
+
+def members_of(queue: str, node: PrivateRabbitmq) -> tuple[str, list[str]]:
+    """Return the names of the nodes that lead a queue, and that have a copy."""
+    listed = node.ctl("--quiet", "list_queues", "-p", VHOST, "--formatter", "json", "name", "leader", "members")
+    (row,) = (row for row in json.loads(listed) if row["name"] == queue)
+    return row["leader"], row["members"]
+
+
+def test_the_node_that_leads_a_queue_is_killed(
+    postgres: str, mail_server: tuple[int, Path], tmp_path: Path, counts: Counts, report: Report
+) -> None:
+    kills, leaders = counts(1, 5), list[Any]()
+    with three_nodes() as nodes:
+        urls = [node.url for node in nodes]
+        with Fleet(fleets.environment(postgres, ";".join(urls)), tmp_path, *urls) as fleet:
+            fleet.publish_small(20)
+            for _ in range(kills):
+                name, members = members_of(Stage.DELIVER, nodes[0])
+                assert sorted(members) == sorted(node.name for node in nodes)
+                leader = next(node for node in nodes if node.name == name)
+                leaders.append(nodes.index(leader))
+                fleet.publish_small(10)
+                leader.kill()
+                fleet.publish_small(10)
+                time.sleep(2)
+                leader.start()
+            seconds = fleet.until_all_is_sent()
+            fleet.settle(SETTLES_WITHIN)
+    judge(fleet, mail_server[1])
+    report(kills=kills, leaders=leaders, contacts=fleet.contacts, settled_in_s=round(seconds, 1))
