@@ -394,9 +394,12 @@ def _rabbitmqctl(*arguments: str) -> bool:
 
 
 def _free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return int(listener.getsockname()[1])
+    # Below the range from which outgoing connections get theirs: one of those could take it while the server is down.
+    while True:
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            port = 10_000 + secrets.randbelow(20_000)
+            probe.bind(("127.0.0.1", port))
+            return port
 
 
 def _ids(user: str) -> tuple[int, int]:
