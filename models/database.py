@@ -18,6 +18,7 @@ from urllib.parse import urlsplit
 import peewee
 from playhouse.db_url import parse as parse_url
 from playhouse.pool import PooledPostgresqlDatabase
+from psycopg2.errors import ReadOnlySqlTransaction
 
 #: Every model is bound to this; `connect` fills it.
 db = peewee.DatabaseProxy()
@@ -179,9 +180,14 @@ def lock_schema() -> Iterator[None]:
 
 
 def is_trouble_outside(error: BaseException) -> bool:
-    """Tell whether `error` is the database's state (away, restarting, deadlock, full) and not the statement's fault."""
+    """Tell whether `error` is the database's state (away, restarting, deadlock, full, taking no writes) and not the
+    statement's fault.
+    """
     if isinstance(error, peewee.InterfaceError):
         return True
+    if isinstance(error, peewee.InternalError):
+        # A server that has become a standby: psycopg2 counts that among the mistakes.
+        return isinstance(getattr(error, "orig", None), ReadOnlySqlTransaction)
     if not isinstance(error, peewee.OperationalError):
         return False
     return is_postgres() or any(word in str(error) for word in _SQLITE_TROUBLE)

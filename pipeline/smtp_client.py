@@ -9,6 +9,7 @@ sends the dot and reads the reply, `abandon` closes the connection, which makes 
 from __future__ import annotations
 
 import functools
+import io
 import math
 import re
 import smtplib
@@ -57,28 +58,60 @@ class _StepError(Exception):
         self.result = result
 
 
+class _Incoming(io.RawIOBase):
+    """What a server sends. Its deadline counts for all reads together: one that drips a byte at a time holds nobody."""
+
+    deadline = math.inf
+
+    def __init__(self, sock: socket.socket) -> None:
+        self._socket = sock
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        patience = self._socket.gettimeout()
+        left = self.deadline - time.monotonic()
+        if left <= 0:
+            raise TimeoutError("timed out")
+        self._socket.settimeout(None if left == math.inf else left)
+        try:
+            return self._socket.recv_into(buffer)
+        finally:
+            self._socket.settimeout(patience)
+
+
 class _BoundedReplies:
-    """Reads replies as smtplib does, but not without end: a server can send lines for ever."""
+    """Reads replies as smtplib does, but not without end: a server can send lines for ever, or one byte at a time.
+
+    The socket's timeout is that of a whole reply. After any trouble it is closed, as smtplib does.
+    """
 
     file: Any
+    sock: Any
 
     def getreply(self) -> tuple[int, bytes]:
         if self.file is None:
-            self.file = self.sock.makefile("rb")  # type: ignore[attr-defined]
+            self.file = io.BufferedReader(_Incoming(self.sock))
+        patience = self.sock.gettimeout()
+        self.file.raw.deadline = time.monotonic() + (math.inf if patience is None else patience)
+        try:
+            return self._reply()
+        except (OSError, smtplib.SMTPException, ValueError):
+            self.close()  # type: ignore[attr-defined]
+            raise
+
+    def _reply(self) -> tuple[int, bytes]:
         lines: list[bytes] = []
-        patience = self.sock.gettimeout()  # type: ignore[attr-defined]
-        deadline = time.monotonic() + (math.inf if patience is None else patience)
-        while len(lines) < MAX_REPLY_LINES and time.monotonic() < deadline:
+        while len(lines) < MAX_REPLY_LINES:
             line = self.file.readline(MAX_REPLY_LINE + 1)
             if not line:
-                self.close()  # type: ignore[attr-defined]
                 raise smtplib.SMTPServerDisconnected("the server closed the connection")
             if len(line) > MAX_REPLY_LINE or not re.match(rb"\d{3}[ \r\n-]", line):
                 break
             lines.append(line[4:].strip())
             if line[3:4] != b"-":
                 return int(line[:3]), b"\n".join(lines)
-        self.close()  # type: ignore[attr-defined]
         raise ValueError("a reply that is none")
 
 
@@ -213,23 +246,28 @@ class Transaction:
         return None
 
     def finish(self) -> Result:
-        """Send the final dot and read the reply; a reply that does not come says nothing (RFC 1047)."""
+        """Send the final dot and read the reply; a reply that does not come says nothing (RFC 1047).
+
+        A dot that the connection does not take any more was surely not sent: that is as if the body had failed.
+        """
         connection = self.connection
         if connection is None:
             raise RuntimeError("nothing was offered")
         smtp = connection.smtp
         connection.messages += 1
+        phase = Phase.BODY
         try:
             if smtp.sock is not None:
                 smtp.sock.settimeout(self._endpoint.data_timeout)
             smtp.send(b".\r\n")
+            phase = Phase.DOT
             reach("smtp:dot")
             reply = _reply(smtp.getreply())
             if smtp.sock is not None:
                 smtp.sock.settimeout(self._endpoint.timeout)
         except (OSError, smtplib.SMTPException, ValueError) as error:
             self.abandon()
-            return judge_failure(Phase.DOT, error)
+            return judge_failure(phase, error)
         if reply.code == 421:
             self.abandon()
         return Result(judge(Phase.DOT, reply), Phase.DOT, reply)

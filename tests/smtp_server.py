@@ -8,8 +8,21 @@ import time
 from collections.abc import Callable, Mapping
 from types import TracebackType
 
+
+class Drip(str):
+    """A reply of which a byte comes after the other, with a pause before each."""
+
+    __slots__ = ()
+
+
+class HangUp(str):
+    """A reply after which the server closes the connection."""
+
+    __slots__ = ()
+
+
 #: What the server answers to a command, by its first word; None: closes the connection; "": stays silent; a tuple:
-#: a line after the other, with a pause before each.
+#: a line after the other, with a pause before each; a `Drip`: byte by byte; a `HangUp`: and closes then.
 Replies = Mapping[str, str | tuple[str, ...] | None]
 
 PAUSE = 0.1
@@ -113,6 +126,13 @@ class ScriptedServer:
             for line in reply:
                 time.sleep(PAUSE)
                 connection.sendall(line.encode("latin-1") + b"\r\n")
+        elif isinstance(reply, Drip):
+            for byte in reply.encode("latin-1"):
+                time.sleep(PAUSE)
+                connection.sendall(bytes([byte]))
         elif reply:
             connection.sendall(reply.encode("latin-1") + b"\r\n")
+        if isinstance(reply, HangUp):
+            connection.close()
+            return False
         return True

@@ -238,7 +238,10 @@ class _Session:
                 await self._misbehave(due.action, reply)
             if due.action in ("4yz", "5yz", "in-time"):
                 return due.action == "in-time"
-            if due.action not in ("closes-before", "closes-after", "accepts-and-closes"):
+            if "closes" in due.action:
+                # At once: a message's dot must not come in between.
+                self._writer.close()
+            else:
                 with contextlib.suppress(ConnectionError):
                     while await self._reader.read(65536):
                         pass

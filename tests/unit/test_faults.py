@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import peewee
 import pytest
 import structlog
+from psycopg2.errors import ReadOnlySqlTransaction
 
 from models import DeadLetter, Delivery, State
 from models.delivery import TRANSITIONS, IllegalTransitionError, move, of_ids
@@ -42,6 +43,7 @@ def test_an_id_that_raises_is_given_up_after_three_tries_and_its_neighbours_go_o
         peewee.OperationalError("database is locked"),
         peewee.InterfaceError("connection already closed"),
         faults.TroubleOutsideError("the key file is not there"),
+        peewee.InternalError(ReadOnlySqlTransaction("cannot execute UPDATE in a read-only transaction")),
     ],
     ids=lambda trouble: type(trouble).__name__,
 )

@@ -25,7 +25,7 @@ from pipeline.message import Envelope
 from pipeline.smtp_client import Connections, Endpoint, log_in_and_out
 from pipeline.smtp_reply import Phase, Result, Verdict
 from slowpost.catcher import Catcher
-from tests.smtp_server import DOT, GREETING, Replies, ScriptedServer
+from tests.smtp_server import DOT, GREETING, Drip, HangUp, Replies, ScriptedServer
 
 MAIL = Envelope("me@x.test", "ann@y.test", b"Subject: s\r\n\r\n.dot\r\n..two\r\nend\r\n")
 
@@ -189,6 +189,41 @@ def test_a_flood_of_reply_lines_ends_long_before_the_timeout(connections: Connec
         started = time.monotonic()
         assert send(connections, endpoint(server.port, timeout=10)).verdict is Verdict.ACCOUNT_FOR_NOW
         assert time.monotonic() - started < 5
+
+
+def test_a_dot_that_could_not_be_sent_leaves_nothing_in_doubt(connections: Connections) -> None:
+    with ScriptedServer({"DATA": HangUp("354 go on")}) as server, connections.transaction(endpoint(server.port)) as t:
+        assert t.offer(MAIL) is None
+        time.sleep(0.1)
+        result = t.finish()
+    assert (result.verdict, result.phase) == (Verdict.ACCOUNT_FOR_NOW, Phase.BODY)
+    assert server.mails == []
+
+
+DRIPPED = "250 2.0.0 " + "slowly " * 6
+
+
+@pytest.mark.parametrize("word", [GREETING, "EHLO", "MAIL", "RCPT", "DATA", DOT])
+@pytest.mark.parametrize("extensions", ["250 test", "250-test\r\n250 PIPELINING"])
+def test_a_reply_that_drips_byte_by_byte_is_waited_for_no_longer_than_one_that_does_not_come(
+    connections: Connections, word: str, extensions: str
+) -> None:
+    with ScriptedServer({"EHLO": extensions, word: Drip(DRIPPED)}) as server:
+        started = time.monotonic()
+        result = send(connections, endpoint(server.port, timeout=0.5, data_timeout=0.5))
+        assert result.reply.text.startswith("no answer in time")
+        assert result.verdict is (Verdict.UNKNOWN if word == DOT else Verdict.ACCOUNT_FOR_NOW)
+        assert time.monotonic() - started < 1.5
+
+
+def test_a_connection_that_does_not_answer_is_waited_for_once_and_then_made_anew(connections: Connections) -> None:
+    with ScriptedServer() as server:
+        send(connections, endpoint(server.port))
+        server.replies["RSET"] = ""
+        started = time.monotonic()
+        assert send(connections, endpoint(server.port, timeout=2)).verdict is Verdict.ACCEPTED
+        assert time.monotonic() - started < 3
+        assert b"quit\r\n" not in [chunk.lower() for chunk in server.received]
 
 
 def test_nobody_listens(connections: Connections) -> None:

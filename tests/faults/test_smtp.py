@@ -1,0 +1,134 @@
+"""A mail server that does what none should, at every step of the dialogue: nothing is lost, nothing is sent twice, and
+in doubt is exactly what nobody can know.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+
+from models import Attempt, ChargedTo, Delivery, Outcome, State
+from tests.builders import a_template, an_account
+from tests.faults import fleet as fleets
+from tests.faults.fleet import Fleet
+from tests.faults.invariants import Run, check
+from tests.faults.oracle import (
+    ACTIONS,
+    AFTER_ACCEPTING,
+    DATA_TIMEOUT,
+    SMTP_TIMEOUT,
+    STEPS,
+    Misbehaviour,
+    accepted,
+    misbehaved,
+    misbehaving,
+)
+from tests.faults.test_kills import rabbitmq  # noqa: F401  (a fixture)
+
+BACKOFF = "2"
+#: What a mail server can do wrong; the envelope's part of it both in one write and step by step.
+MISBEHAVIOURS = (
+    *(Misbehaviour(step, action) for step in STEPS for action in ACTIONS),
+    *(Misbehaviour(step, action, pipelining=False) for step in ("MAIL", "RCPT", "DATA") for action in ACTIONS),
+    *(Misbehaviour("DOT", action) for action in AFTER_ACCEPTING),
+)
+#: Accounts that always behave, and seconds for all accounts to have misbehaved.
+GOOD_ACCOUNTS, PATIENCE = 5, 240
+#: A step may hold a worker for its timeout and so many seconds, on a machine that is busy.
+SLACK = 1.5
+#: A refusal for good that is the recipient's or the content's ends a delivery.
+ENDS = {"RCPT": State.BOUNCED, "DATA": State.BOUNCED, "DOT": State.FAILED}
+
+
+def test_a_mail_server_misbehaves_at_every_step(
+    postgres: str,
+    rabbitmq: str,  # noqa: F811
+    tmp_path: Path,
+    configure: Callable[..., None],
+    counts: Callable[[int, int], int],
+    report: Callable[..., None],
+) -> None:
+    configure(database_url=postgres, mail_retry_backoff=BACKOFF)
+    a_template()
+    wanted = MISBEHAVIOURS * counts(1, 5)
+    environment = fleets.environment(
+        postgres,
+        rabbitmq,
+        MAIL_SMTP_TIMEOUT=f"{SMTP_TIMEOUT:g}",
+        MAIL_DATA_TIMEOUT=f"{DATA_TIMEOUT:g}",
+        MAIL_RETRY_BACKOFF=BACKOFF,
+    )
+    with misbehaving(tmp_path, wanted) as (good, *bad):
+        for port in [good] * GOOD_ACCOUNTS + bad:
+            an_account(port=port)
+        with Fleet(environment, tmp_path, size=2) as fleet:
+            first = fleet.pids
+            _publish_until_all_have_misbehaved(fleet, tmp_path, len(wanted))
+            seconds = fleet.settle()
+            assert fleet.pids == first
+    fleets.doubt_what_is_open()
+    done = misbehaved(tmp_path)
+    refused = {m.recipient: ENDS[m.kind.step] for m in done if m.kind.action == "5yz" and m.kind.step in ENDS}
+    doubtful = [m for m in done if m.kind.leaves_doubt]
+    run = Run(
+        fleet.sources,
+        accepted(tmp_path / "accepted"),
+        [m.time for m in doubtful],
+        limit=1000,
+        interval=0.1,
+        may_end_otherwise=frozenset(refused),
+    )
+    assert check(run) == []
+    assert Counter(m.kind for m in done) == Counter(wanted)
+    states = {d.recipient: d.state for d in Delivery.select()}
+    assert {r: states[r] for r in refused} == refused
+    in_doubt = {r for r, state in states.items() if state == State.IN_DOUBT}
+    touched = {m.recipient: str(m.kind) for m in done}
+    assert in_doubt == {m.recipient for m in doubtful}, {touched.get(r) for r in in_doubt}
+    longest = _longest_hold_by_timeout(tmp_path)
+    assert longest[SMTP_TIMEOUT] < SMTP_TIMEOUT + SLACK, longest
+    assert longest[DATA_TIMEOUT] < DATA_TIMEOUT + SLACK, longest
+    assert _log_without_traceback(fleet)
+    report(
+        misbehaviours=len(done),
+        contacts=len(states),
+        charged_to_accounts=_charged_to_accounts(),
+        in_doubt=len(doubtful),
+        of_these_accepted=sum(m.kind.accepts for m in doubtful),
+        longest_hold_s={f"{timeout:g}": round(held, 2) for timeout, held in longest.items()},
+        settled_in_s=round(seconds, 1),
+    )
+
+
+def _publish_until_all_have_misbehaved(fleet: Fleet, folder: Path, number: int) -> None:
+    deadline = time.monotonic() + PATIENCE
+    fleet.publish(2 * number)
+    while (missing := number - len(misbehaved(folder))) > 0:
+        assert time.monotonic() < deadline, f"{missing} have not misbehaved: {fleet.log()[-2000:]}"
+        if not Delivery.select().where(Delivery.state == State.READY).exists():
+            fleet.publish(10)
+        time.sleep(0.5)
+
+
+def _longest_hold_by_timeout(folder: Path) -> dict[float, float]:
+    """Return how long a client has waited at most, by the timeout of the step."""
+    held = {SMTP_TIMEOUT: 0.0, DATA_TIMEOUT: 0.0}
+    for row in misbehaved(folder):
+        timeout = DATA_TIMEOUT if row.kind.step == "DOT" else SMTP_TIMEOUT
+        assert row.held is not None, f"somebody still waits: {row}"
+        if row.kind.action != "too-late":
+            held[timeout] = max(held[timeout], row.held)
+    return held
+
+
+def _charged_to_accounts() -> int:
+    """Count the deliveries that an account failed and another attempt brought out."""
+    failed = Attempt.select(Attempt.delivery).where(Attempt.charged_to == ChargedTo.ACCOUNT)
+    brought_out = (Attempt.outcome == Outcome.ACCEPTED) & Attempt.delivery.in_(failed)
+    return Attempt.select().where(brought_out).count()
+
+
+def _log_without_traceback(fleet: Fleet) -> bool:
+    return not any(word in fleet.log() for word in ("Traceback", '"fault"', " fault "))
