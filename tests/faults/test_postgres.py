@@ -86,8 +86,9 @@ def server() -> Iterator[SmallPostgres]:
 @pytest.fixture
 def proxy(server: SmallPostgres) -> Iterator[CommitProxy]:
     """What stands before it; the tests themselves go past it."""
-    with CommitProxy(server.port) as running:
-        yield running
+    proxy = CommitProxy(server.port)
+    with proxy:
+        yield proxy
 
 
 @pytest.fixture
