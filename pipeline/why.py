@@ -261,11 +261,14 @@ def _waits_for(delivery: Delivery, now: dt.datetime) -> Iterator[Because]:
 
 
 def _ahead_of(delivery: Delivery) -> int:
-    paused = EmailTemplate.select(EmailTemplate.id).where(EmailTemplate.paused_at.is_null(False))
     sooner = (Delivery.priority > delivery.priority) | (
         (Delivery.priority == delivery.priority) & (Delivery.id < delivery.id)
     )
-    return Delivery.select().where(in_states(State.READY) & sooner & Delivery.template.not_in(paused)).count()
+    return (
+        Delivery.select()
+        .where(in_states(State.READY) & sooner & Delivery.template.not_in(standing.paused_templates()))
+        .count()
+    )
 
 
 _WAITS = {

@@ -9,9 +9,10 @@ from typing import Any
 
 import click
 
-from models import Delivery, EmailTemplate, SmtpAccount, State, database
+from models import Delivery, SmtpAccount, State, database
 from models.control import control
 from models.delivery import in_states, of_ids
+from pipeline import standing
 from pipeline.settings import settings
 from pipeline.why import WORDS, Answer, Because
 
@@ -73,8 +74,7 @@ def _paused() -> int:
     """Return how many deliveries wait, and are not in the plan because they are paused."""
     waiting = in_states(State.SELECTED, State.CLEARED, State.READY)
     if control().paused_at is None:
-        paused = EmailTemplate.select(EmailTemplate.id).where(EmailTemplate.paused_at.is_null(False))
-        waiting &= Delivery.template.in_(paused)
+        waiting &= Delivery.template.in_(standing.paused_templates())
     return Delivery.select().where(waiting).count()
 
 

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+from tests.broker.conftest import wipe
+from tests.faults.oracle import oracle
 
 #: Set by `script/faults`: a file that takes a line for each experiment. Then the counts are full.
 REPORT = "SLOWPOST_FAULTS_REPORT"
@@ -36,3 +39,18 @@ def report(request: pytest.FixtureRequest) -> Callable[..., None]:
                 file.write(json.dumps(row) + "\n")
 
     return note
+
+
+@pytest.fixture
+def mail_server(tmp_path: Path) -> Iterator[tuple[int, Path]]:
+    """An oracle: its port and its file."""
+    with oracle(tmp_path) as running:
+        yield running
+
+
+@pytest.fixture
+def rabbitmq(rabbitmq_url: str) -> Iterator[str]:
+    """An empty vhost."""
+    wipe(rabbitmq_url)
+    yield rabbitmq_url
+    wipe(rabbitmq_url)

@@ -9,11 +9,12 @@ import sys
 import time
 from pathlib import Path
 
-from models import Contact, Delivery, State, database
+from models import Delivery, State, database
 from models.control import wake_by
 from models.delivery import UNFINISHED
-from pipeline import address, select_contacts
+from pipeline import select_contacts
 from pipeline.failpoints import VARIABLE
+from tests.faults.fleet import new_contacts
 
 #: Seconds in which it has to be gone when it is told to stop.
 STOPS_WITHIN = 60
@@ -83,10 +84,7 @@ class Embedded:
     def select(self, number: int) -> list[int]:
         """Put new contacts onto the route as `slowpost send` does beside it; return their ids."""
         source = f"source-{len(self.sources)}"
-        now = database.now()
-        names = [f"{source}-{i}@site{i}-{len(self.sources)}.test" for i in range(number)]
-        rows = [{"email": n, "address": address.normalise(n), "created_at": now, "updated_at": now} for n in names]
-        ids = [row.id for row in Contact.insert_many(rows).returning(Contact.id).execute()]
+        ids = new_contacts(source, number)
         self.sources[source] = ids
         select_contacts.run(ids, source=source)
         wake_by(database.now())

@@ -123,10 +123,7 @@ class Fleet:
         """Import new contacts and put their ids on `intake` in one message; return the ids."""
         self._sources += 1
         source = f"source-{self._sources}"
-        now = database.now()
-        names = [f"{source}-{i}@site{i}-{self._sources}.test" for i in range(number)]
-        rows = [{"email": n, "address": address.normalise(n), "created_at": now, "updated_at": now} for n in names]
-        ids = [row.id for row in Contact.insert_many(rows).returning(Contact.id).execute()]
+        ids = new_contacts(source, number)
         self.sources[source] = ids
         self.send(source, ids)
         return ids
@@ -200,6 +197,14 @@ def _state_of(pid: int) -> str:
     """Return a process's state as Linux has it; `T`: stopped."""
     # The name before it may hold blanks and brackets.
     return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+
+
+def new_contacts(source: str, number: int) -> list[int]:
+    """Store contacts whose addresses name the message they are going to come in; return their ids."""
+    now = database.now()
+    names = [f"{source}-{i}@site{i}-{source}.test" for i in range(number)]
+    rows = [{"email": n, "address": address.normalise(n), "created_at": now, "updated_at": now} for n in names]
+    return [row.id for row in Contact.insert_many(rows).returning(Contact.id).execute()]
 
 
 def doubt_what_is_open() -> None:

@@ -19,20 +19,13 @@ from tests.builders import a_contact, a_template, a_website, an_account
 from tests.faults import fleet as fleets
 from tests.faults.embedded import Embedded
 from tests.faults.invariants import Run, check
-from tests.faults.oracle import accepted, oracle
+from tests.faults.oracle import accepted
 
 ACCOUNTS = 20
 #: Its queue `intake` stays empty: what others have selected it finds in the database.
 PASSED = [name for name in NAMES if not name.startswith("intake:")]
 #: Contacts that come in before each random kill.
 CONTACTS_EACH = 15
-
-
-@pytest.fixture
-def mail_server(tmp_path: Path) -> Iterator[tuple[int, Path]]:
-    """An oracle: its port and its file."""
-    with oracle(tmp_path) as running:
-        yield running
 
 
 @pytest.fixture

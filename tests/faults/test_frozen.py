@@ -11,7 +11,7 @@ import os
 import signal
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -24,12 +24,11 @@ from pipeline import claim, decisions, hold
 from pipeline.decisions import DecisionRefusedError
 from pipeline.flow import Stage
 from pipeline.hold import Target
-from tests.broker.conftest import wipe
 from tests.builders import a_template, an_account
 from tests.faults import fleet as fleets
 from tests.faults.fleet import Fleet
 from tests.faults.invariants import Run, check
-from tests.faults.oracle import accepted, oracle
+from tests.faults.oracle import accepted
 
 POINTS = ("smtp:offered", "claim:committed", "smtp:dot", "smtp:replied")
 #: Two go on while four are frozen.
@@ -40,21 +39,6 @@ WHO = "test"
 #: PostgreSQL ends a transaction whose process says nothing for so long: another thread of one that is frozen may hold
 #: the throttle's lock, and everybody else, `pause` too, would wait for it.
 ENDS_IDLE = "-c%20idle_in_transaction_session_timeout%3D2000"
-
-
-@pytest.fixture
-def mail_server(tmp_path: Path) -> Iterator[tuple[int, Path]]:
-    """An oracle: its port and its file."""
-    with oracle(tmp_path) as running:
-        yield running
-
-
-@pytest.fixture
-def rabbitmq(rabbitmq_url: str) -> Iterator[str]:
-    """An empty vhost."""
-    wipe(rabbitmq_url)
-    yield rabbitmq_url
-    wipe(rabbitmq_url)
 
 
 @dataclass

@@ -5,35 +5,35 @@ from __future__ import annotations
 import random
 import re
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from pipeline.failpoints import NAMES
-from tests.broker.conftest import wipe
 from tests.builders import a_template, an_account
 from tests.faults import fleet as fleets
 from tests.faults.fleet import Fleet
 from tests.faults.invariants import Run, check
-from tests.faults.oracle import accepted, oracle
+from tests.faults.oracle import accepted
 
 ACCOUNTS = 40
 
 
 @pytest.fixture
-def mail_server(tmp_path: Path) -> Iterator[tuple[int, Path]]:
-    """An oracle: its port and its file."""
-    with oracle(tmp_path) as running:
-        yield running
+def file(postgres: str, mail_server: tuple[int, Path]) -> Path:
+    """What the mail server has accepted from a template's accounts."""
+    port, file = mail_server
+    a_template()
+    for _ in range(ACCOUNTS):
+        an_account(port=port)
+    return file
 
 
-@pytest.fixture
-def rabbitmq(rabbitmq_url: str) -> Iterator[str]:
-    """An empty vhost."""
-    wipe(rabbitmq_url)
-    yield rabbitmq_url
-    wipe(rabbitmq_url)
+def violations(fleet: Fleet, file: Path) -> list[str]:
+    """Return what does not hold after all processes have stopped."""
+    fleets.doubt_what_is_open()
+    return check(Run(fleet.sources, accepted(file), fleet.faults, limit=1000, interval=0.1))
 
 
 def test_the_list_of_failpoints_is_the_codes() -> None:
@@ -48,15 +48,11 @@ def test_the_list_of_failpoints_is_the_codes() -> None:
 def test_a_kill_at_every_failpoint(
     postgres: str,
     rabbitmq: str,
-    mail_server: tuple[int, Path],
+    file: Path,
     tmp_path: Path,
     counts: Callable[[int, int], int],
     report: Callable[..., None],
 ) -> None:
-    port, file = mail_server
-    a_template()
-    for _ in range(ACCOUNTS):
-        an_account(port=port)
     each = counts(1, 20)
     with Fleet(fleets.environment(postgres, rabbitmq), tmp_path) as fleet:
         for _ in range(each):
@@ -65,24 +61,18 @@ def test_a_kill_at_every_failpoint(
                 fleet.publish(3)
                 assert fleet.fires(failpoint), f"nobody came to {failpoint}: {fleet.log()[-2000:]}"
         seconds = fleet.settle()
-    fleets.doubt_what_is_open()
-    run = Run(fleet.sources, accepted(file), fleet.faults, limit=1000, interval=0.1)
-    assert check(run) == []
+    assert violations(fleet, file) == []
     report(kills=len(fleet.faults), contacts=sum(map(len, fleet.sources.values())), settled_in_s=round(seconds, 1))
 
 
 def test_kills_at_random_instants(
     postgres: str,
     rabbitmq: str,
-    mail_server: tuple[int, Path],
+    file: Path,
     tmp_path: Path,
     counts: Callable[[int, int], int],
     report: Callable[..., None],
 ) -> None:
-    port, file = mail_server
-    a_template()
-    for _ in range(ACCOUNTS):
-        an_account(port=port)
     rng = random.Random(20261124)  # noqa: S311
     kills, contacts = counts(8, 200), counts(300, 5000)
     with Fleet(fleets.environment(postgres, rabbitmq), tmp_path) as fleet:
@@ -92,7 +82,5 @@ def test_kills_at_random_instants(
             time.sleep(rng.uniform(0.1, 1.2))
             fleet.kill_one(rng)
         seconds = fleet.settle(patience=600)
-    fleets.doubt_what_is_open()
-    run = Run(fleet.sources, accepted(file), fleet.faults, limit=1000, interval=0.1)
-    assert check(run) == []
+    assert violations(fleet, file) == []
     report(kills=kills, contacts=contacts, settled_in_s=round(seconds, 1))

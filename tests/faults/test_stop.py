@@ -13,10 +13,10 @@ from pathlib import Path
 
 import pytest
 
-from models import Contact, Delivery, State, database
+from models import Delivery, State, database
 from models.control import wake_by
 from models.delivery import UNFINISHED
-from pipeline import address, select_contacts
+from pipeline import select_contacts
 from tests.broker.conftest import put_on_intake, wipe
 from tests.builders import a_template, an_account
 from tests.faults import fleet as fleets
@@ -68,10 +68,7 @@ class Successors:
     def publish(self, number: int) -> None:
         """Put new contacts onto the route: by `intake`, or beside an embedded process by the database."""
         source = f"source-{len(self.sources)}"
-        now = database.now()
-        names = [f"{source}-{i}@site{i}-{len(self.sources)}.test" for i in range(number)]
-        rows = [{"email": n, "address": address.normalise(n), "created_at": now, "updated_at": now} for n in names]
-        ids = [row.id for row in Contact.insert_many(rows).returning(Contact.id).execute()]
+        ids = fleets.new_contacts(source, number)
         self.sources[source] = ids
         if database.is_postgres():
             put_on_intake(self._environment["BROKER_URL"], ids, source)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from types import SimpleNamespace
 
 import peewee
@@ -18,14 +18,6 @@ from pipeline.flow import TRIGGER, Handoff, Stage
 from tests.builders import a_delivery, an_account
 from tests.conftest import Clock
 from tests.smtp_server import ScriptedServer
-
-
-@pytest.fixture
-def server() -> Iterator[ScriptedServer]:
-    """A server that takes everything; connections to it are closed afterwards."""
-    with ScriptedServer() as running:
-        yield running
-        deliver_message.connections.close()
 
 
 def a_list(account: SmtpAccount, at: dt.datetime, length: int = 1) -> list[Delivery]:

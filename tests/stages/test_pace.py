@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from itertools import pairwise
 from zoneinfo import ZoneInfo
 
 import pytest
 
 from models import Attempt, Delivery, State
-from pipeline import deliver_message, hold, select_contacts
+from pipeline import hold, select_contacts
 from pipeline.flow import TRIGGER
 from tests.accelerated import Accelerated
 from tests.builders import a_contact, a_delivery, a_template, an_account
@@ -24,14 +24,6 @@ NEW_YORK = ZoneInfo("America/New_York")
 def no_jitter(configure: Callable[..., None]) -> None:
     """The times are exact."""
     configure(mail_jitter=0)
-
-
-@pytest.fixture
-def server() -> Iterator[ScriptedServer]:
-    """A server that takes everything; connections to it are closed afterwards."""
-    with ScriptedServer() as running:
-        yield running
-        deliver_message.connections.close()
 
 
 def local(hour: int, minute: int = 0, day: int = 2) -> dt.datetime:

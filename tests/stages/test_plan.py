@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -11,7 +11,7 @@ import pytest
 from models import Attempt, Delivery, EmailTemplate, Reason, SmtpAccount, State
 from models.control import control
 from models.suppression import suppress
-from pipeline import deliver_message, hold, plan, reserve_slot, select_contacts
+from pipeline import hold, plan, reserve_slot, select_contacts
 from pipeline.eligible import eligible
 from pipeline.flow import TRIGGER
 from pipeline.why import WORDS, Answer, NotYet, why
@@ -23,14 +23,6 @@ from tests.smtp_server import ScriptedServer
 NEW_YORK = ZoneInfo("America/New_York")
 #: What a run takes longer than its plan, at most.
 TOLERANCE = dt.timedelta(seconds=2)
-
-
-@pytest.fixture
-def server() -> Iterator[ScriptedServer]:
-    """A server that takes everything; connections to it are closed afterwards."""
-    with ScriptedServer() as running:
-        yield running
-        deliver_message.connections.close()
 
 
 def local(hour: int, minute: int = 0, day: int = 2) -> dt.datetime:
