@@ -47,6 +47,12 @@ def eligible(template: EmailTemplate, limit: int, min_priority: int) -> list[int
     return picked
 
 
+def template_to_pick() -> EmailTemplate | None:
+    """Return what is written where nobody names a template: the active one with the lowest id that is not paused."""
+    usable = EmailTemplate.active & EmailTemplate.paused_at.is_null()
+    return EmailTemplate.select().where(usable).order_by(EmailTemplate.id).first()
+
+
 def _candidates(template: EmailTemplate, min_priority: int) -> Iterator[Contact]:
     """Yield contacts page by page in the order of the index `contact_eligible`."""
     query = (

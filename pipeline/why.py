@@ -17,7 +17,7 @@ from models import Contact, Delivery, EmailTemplate, Reason, State, database
 from models.control import control
 from models.delivery import TEMPLATE_DONE, UNFINISHED, in_states
 
-from . import check_duplicates, lookup, plan, select_contacts, standing
+from . import check_duplicates, eligible, lookup, plan, select_contacts, standing
 from .settings import settings
 from .window import SendingWindow
 
@@ -159,11 +159,10 @@ def _against_picking(contact: Contact, now: dt.datetime) -> Iterator[Because]:
         reasons.add(Reason.IN_FLIGHT)
     for reason in sorted(reasons):
         yield Because(reason, _passes(reason, contact))
-    template = EmailTemplate.select().where(EmailTemplate.active).order_by(EmailTemplate.id).first()
+    template = eligible.template_to_pick()
     if template is None:
-        yield Because(NotYet.NO_TEMPLATE)
-    elif template.paused_at is not None:
-        yield Because(NotYet.TEMPLATE_PAUSED)
+        is_paused = EmailTemplate.select().where(EmailTemplate.active).exists()
+        yield Because(NotYet.TEMPLATE_PAUSED if is_paused else NotYet.NO_TEMPLATE)
     elif _is_done(contact, template):
         yield Because(NotYet.TEMPLATE_DONE)
     if contact.priority < settings().mail_publish_min_priority:

@@ -13,7 +13,7 @@ from actors import entry
 from models import Delivery, EmailTemplate, database
 from models.delivery import NOT_CLAIMED
 from pipeline import standing
-from pipeline.eligible import eligible
+from pipeline.eligible import eligible, template_to_pick
 from pipeline.settings import settings
 from pipeline.window import SendingWindow
 
@@ -68,7 +68,4 @@ def pick(*, limit: int | None = None, min_priority: int | None = None, template_
 
 
 def _template(template_id: int | None) -> EmailTemplate | None:
-    usable = EmailTemplate.select().where(EmailTemplate.active & EmailTemplate.paused_at.is_null())
-    if template_id is not None:
-        usable = EmailTemplate.select().where(EmailTemplate.id == template_id)
-    return usable.order_by(EmailTemplate.id).first()
+    return template_to_pick() if template_id is None else EmailTemplate.get_or_none(EmailTemplate.id == template_id)

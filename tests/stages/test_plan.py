@@ -162,6 +162,16 @@ def test_why_and_the_batch_publisher_agree_on_who_can_be_picked(any_database: st
     assert why(sent.id).again[0].reason == NotYet.NOT_PICKED_YET
 
 
+def test_a_paused_template_keeps_nobody_from_the_next_one(any_database: str, clock: Clock) -> None:
+    a_template(paused_at=clock.at)
+    contact = a_contact()
+    assert [b.reason for b in why(contact.id).again] == [NotYet.TEMPLATE_PAUSED]
+    a_template()
+    assert why(contact.id).again == ()
+    EmailTemplate.update(active=False).execute()
+    assert [b.reason for b in why(contact.id).again] == [NotYet.NO_TEMPLATE]
+
+
 def test_every_reason_has_its_words() -> None:
     assert set(WORDS) == set(NotYet) | set(Reason)
 
