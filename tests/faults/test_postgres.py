@@ -24,7 +24,6 @@ from tests.faults.commit_proxy import AFTER, BEFORE, KINDS, CommitProxy
 from tests.faults.fleet import SWEEP_EVERY, Fleet
 from tests.faults.invariants import Run, check
 from tests.faults.oracle import accepted, oracle
-from tests.faults.test_kills import rabbitmq  # noqa: F401  (a fixture)
 from tests.servers import PrivatePostgres
 
 ACCOUNTS, PROCESSES = 20, 2
@@ -95,7 +94,7 @@ def proxy(server: SmallPostgres) -> Iterator[CommitProxy]:
 def world(
     server: SmallPostgres,
     proxy: CommitProxy,
-    rabbitmq: str,  # noqa: F811
+    rabbitmq: str,
     tmp_path: Path,
     configure: Callable[..., None],
 ) -> Iterator[World]:

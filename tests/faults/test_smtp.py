@@ -25,7 +25,6 @@ from tests.faults.oracle import (
     misbehaved,
     misbehaving,
 )
-from tests.faults.test_kills import rabbitmq  # noqa: F401  (a fixture)
 
 BACKOFF = "2"
 #: What a mail server can do wrong; the envelope's part of it both in one write and step by step.
@@ -44,7 +43,7 @@ ENDS = {"RCPT": State.BOUNCED, "DATA": State.BOUNCED, "DOT": State.FAILED}
 
 def test_a_mail_server_misbehaves_at_every_step(
     postgres: str,
-    rabbitmq: str,  # noqa: F811
+    rabbitmq: str,
     tmp_path: Path,
     configure: Callable[..., None],
     counts: Callable[[int, int], int],
