@@ -248,16 +248,15 @@ class PrivateRabbitmq(PrivateServer):
         name: its Erlang node name.
 
     Args:
-        conf: further lines of rabbitmq.conf.
         management: with the management plugin, on `management_url`.
         joins: a running node whose cluster it becomes a member of at its first start.
     """
 
     user = "rabbitmq"
 
-    def __init__(self, conf: str = "", *, management: bool = False, joins: PrivateRabbitmq | None = None) -> None:
+    def __init__(self, *, management: bool = False, joins: PrivateRabbitmq | None = None) -> None:
         super().__init__()
-        self._conf, self._management = conf, management
+        self._management = management
         self._management_port = _free_port()
         self.management_url = f"http://127.0.0.1:{self._management_port}"
         self._programs = _rabbitmq_programs()
@@ -293,7 +292,7 @@ class PrivateRabbitmq(PrivateServer):
         (self.home / "rabbitmq.conf").write_text(
             f"listeners.tcp.local = 127.0.0.1:{self.port}\ndefault_vhost = slowpost_test\n"
             f"management.tcp.ip = 127.0.0.1\nmanagement.tcp.port = {self._management_port}\n"
-            f"{self._peers()}{self._conf}"
+            f"{self._peers()}"
         )
         (self.home / "enabled_plugins").write_text("[rabbitmq_management].\n" if self._management else "[].\n")
         cookie = self.home / ".erlang.cookie"

@@ -11,12 +11,14 @@ import datetime as dt
 import json
 import os
 import random
+import re
 import signal
 import subprocess
 import sys
 import threading
 import time
 from pathlib import Path
+from typing import Self
 
 import pika
 
@@ -24,12 +26,16 @@ from models import Contact, Delivery, State, database
 from models.delivery import UNFINISHED
 from pipeline import address, sweep
 from pipeline.failpoints import VARIABLE
+from tests.broker.conftest import until
 
 ROOT = Path(__file__).parents[2]
 #: Seconds in which a process has to be gone that was told to stop.
 STOPS_WITHIN = 60
-#: Seconds after which a process has surely begun to work.
-STARTS_WITHIN = 6
+#: Seconds in which a process has to heed SIGTERM: one that is told to stop before simply ends.
+STARTS_WITHIN = 30
+#: Seconds in which all is sent where no message may be lost: less than those after which a sweep on the real clock
+#: would put it back (`sweep.STANDS_STILL`, MAIL_MAX_LATENESS + `sweep.SLOT_GRACE`).
+BY_ITSELF_WITHIN = 80
 #: Seconds between two sweeps that help a run to go on.
 SWEEP_EVERY = 3
 #: Of the sweeps that help a run to settle, each is so much further ahead than the last.
@@ -45,8 +51,10 @@ class Fleet:
         failpoints: the directory in which failpoints are armed.
     """
 
-    def __init__(self, environment: dict[str, str], folder: Path, size: int = 4) -> None:
-        """Prepare `size` processes; `with` starts and stops them."""
+    def __init__(self, environment: dict[str, str], folder: Path, *publish_to: str, size: int = 4) -> None:
+        """Prepare `size` processes; `with` starts and stops them. Contacts are published to their RabbitMQ, or by the
+        URLs `publish_to`, whichever of them answers first.
+        """
         self.failpoints = folder / "failpoints"
         self.failpoints.mkdir()
         self.environment = environment | {VARIABLE: str(self.failpoints)}
@@ -54,14 +62,13 @@ class Fleet:
         self.folder = folder
         self._size = size
         self._processes: list[subprocess.Popen[bytes]] = []
-        self._begun: dict[int, float] = {}
         self._stopping = threading.Event()
         self._watcher = threading.Thread(target=self._watch)
-        self._sources = 0
+        self._publish_to = [pika.URLParameters(url) for url in publish_to or [environment["BROKER_URL"]]]
         self._sweeps = 0
         self.sources: dict[str, list[int]] = {}
 
-    def __enter__(self) -> Fleet:
+    def __enter__(self) -> Self:
         """Start them."""
         self._processes = [self._start() for _ in range(self._size)]
         self._watcher.start()
@@ -69,9 +76,9 @@ class Fleet:
 
     def __exit__(self, *_: object) -> None:
         """Stop them as an operator would; one that does not obey is killed, and fails the test."""
-        self._until_all_work()
         self._stopping.set()
         self._watcher.join()
+        self._until_all_heed_a_stop()
         for process in self._processes:
             process.send_signal(signal.SIGCONT)
             process.send_signal(signal.SIGTERM)
@@ -119,10 +126,14 @@ class Fleet:
         self.faults.append(dt.datetime.now(dt.UTC))
         return True
 
+    @property
+    def contacts(self) -> int:
+        """How many have been published."""
+        return sum(map(len, self.sources.values()))
+
     def publish(self, number: int) -> list[int]:
         """Import new contacts and put their ids on `intake` in one message; return the ids."""
-        self._sources += 1
-        source = f"source-{self._sources}"
+        source = f"source-{len(self.sources)}"
         ids = new_contacts(source, number)
         self.sources[source] = ids
         self.send(source, ids)
@@ -133,7 +144,7 @@ class Fleet:
         deadline = time.monotonic() + patience
         while True:
             try:
-                with pika.BlockingConnection(pika.URLParameters(self.environment["BROKER_URL"])) as connection:
+                with pika.BlockingConnection(self._publish_to) as connection:
                     channel = connection.channel()
                     channel.confirm_delivery()
                     properties = pika.BasicProperties(message_id=source, delivery_mode=2)
@@ -143,13 +154,28 @@ class Fleet:
                 assert time.monotonic() < deadline, "RabbitMQ does not come back"
                 time.sleep(0.2)
 
+    def publish_small(self, messages: int, each: int = 3) -> None:
+        """Publish contacts in many small messages, so that there is something in the queues."""
+        for _ in range(messages):
+            self.publish(each)
+
+    def until_taken_in(self) -> None:
+        """Wait until all contacts stand in the database: what is on `intake` is nowhere else yet."""
+        until(lambda: Delivery.select().count() == self.contacts, self.log)
+
+    def until_all_is_sent(self) -> float:
+        """Wait for that without a sweep that helps: no message may be lost; return the seconds that took."""
+        started = time.monotonic()
+        sent = Delivery.select().where(Delivery.state == State.SENT)
+        until(lambda: sent.count() == self.contacts, lambda: f"{self._states()} {self.log()[-3000:]}", BY_ITSELF_WITHIN)
+        return time.monotonic() - started
+
     def settle(self, patience: float = 180) -> float:
         """Wait until nothing waits any more but for a person; return the seconds that took."""
         started = time.monotonic()
         waiting = Delivery.state.in_(UNFINISHED) & Delivery.state.not_in([State.IN_DOUBT, State.SENDING])
-        selected = sum(map(len, self.sources.values()))
         next_sweep = started + SWEEP_EVERY
-        while Delivery.select().where(waiting).exists() or Delivery.select().count() < selected:
+        while Delivery.select().where(waiting).exists() or Delivery.select().count() < self.contacts:
             assert time.monotonic() - started < patience, f"it does not settle: {self._states()} {self.log()[-3000:]}"
             if time.monotonic() > next_sweep:
                 self.sweep_ahead()
@@ -166,9 +192,10 @@ class Fleet:
         command = [sys.executable, "-m", "tests.faults.sweep_ahead", ahead, *map(str, doubt_after)]
         subprocess.run(command, cwd=ROOT, env=self.environment, check=True, timeout=60, stdout=subprocess.DEVNULL)
 
-    def _until_all_work(self) -> None:
-        """Wait until each process has begun to work: one that is told to stop before simply ends."""
-        while any(time.monotonic() - begun < STARTS_WITHIN for begun in self._begun.values()):
+    def _until_all_heed_a_stop(self) -> None:
+        deadline = time.monotonic() + STARTS_WITHIN
+        while not all(_catches(signal.SIGTERM, pid) for pid in self.pids):
+            assert time.monotonic() < deadline, f"a process does not start: {self.log()[-3000:]}"
             time.sleep(0.05)
 
     def log(self) -> str:
@@ -182,9 +209,7 @@ class Fleet:
     def _start(self) -> subprocess.Popen[bytes]:
         with (self.folder / "log").open("ab") as log:
             command = [sys.executable, "-m", "slowpost", "run"]
-            process = subprocess.Popen(command, env=self.environment, stdout=log, stderr=log)
-        self._begun[process.pid] = time.monotonic()
-        return process
+            return subprocess.Popen(command, env=self.environment, stdout=log, stderr=log)
 
     def _watch(self) -> None:
         while not self._stopping.wait(0.02):
@@ -197,6 +222,12 @@ def _state_of(pid: int) -> str:
     """Return a process's state as Linux has it; `T`: stopped."""
     # The name before it may hold blanks and brackets.
     return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+
+
+def _catches(number: signal.Signals, pid: int) -> bool:
+    """Tell whether a process has a handler for a signal, as Linux has it: a mask of all it catches."""
+    (mask,) = re.findall(r"^SigCgt:\s*(\w+)$", Path(f"/proc/{pid}/status").read_text(), re.MULTILINE)
+    return bool(int(mask, 16) >> (number - 1) & 1)
 
 
 def new_contacts(source: str, number: int) -> list[int]:

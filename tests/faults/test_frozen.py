@@ -203,7 +203,7 @@ def test_whoever_wakes_does_no_harm(
     rounds, resent = counts(2, 20), set[int]()
     # Each process has one mail in hand, so that what is frozen is known, and what is not goes to the others.
     environment = fleets.environment(f"{postgres}?options={ENDS_IDLE}", rabbitmq, dramatiq_queue_prefetch="1")
-    with Fleet(environment, tmp_path, SIZE) as fleet:
+    with Fleet(environment, tmp_path, size=SIZE) as fleet:
         for number in range(rounds):
             run = freeze(fleet, file, resent)
             frozen_at = time.monotonic()

@@ -69,11 +69,6 @@ class World:
         assert "the database" in log, "nobody had to wait"
         return round(seconds, 1)
 
-    @property
-    def contacts(self) -> int:
-        """How many came in."""
-        return sum(map(len, self.fleet.sources.values()))
-
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[SmallPostgres]:
@@ -149,7 +144,7 @@ def test_the_server_dies_and_is_started_again(
         database.discard_connection()
         database.db.connect(reuse_if_open=True)
     seconds = world.finish(faults)
-    report(deaths=deaths, contacts=world.contacts, in_doubt=in_doubt(), settled_in_s=seconds)
+    report(deaths=deaths, contacts=world.fleet.contacts, in_doubt=in_doubt(), settled_in_s=seconds)
 
 
 def test_the_answer_to_a_commit_is_cut_off(
@@ -167,7 +162,7 @@ def test_the_answer_to_a_commit_is_cut_off(
     # No fault excuses a doubt: a lost claim is read back, a lost outcome is written again.
     seconds = world.finish([])
     assert set(states()) == {State.SENT}
-    report(cuts=cuts, contacts=world.contacts, in_doubt=in_doubt(), settled_in_s=seconds)
+    report(cuts=cuts, contacts=world.fleet.contacts, in_doubt=in_doubt(), settled_in_s=seconds)
 
 
 def test_connections_are_used_up(world: World, counts: Callable[[int, int], int], report: Callable[..., None]) -> None:
@@ -178,7 +173,7 @@ def test_connections_are_used_up(world: World, counts: Callable[[int, int], int]
         until_some_are_sent(world, 10)
         faults += all_connections_taken(world.server, TROUBLE_LASTS)
     seconds = world.finish(faults)
-    report(times=times, contacts=world.contacts, in_doubt=in_doubt(), settled_in_s=seconds)
+    report(times=times, contacts=world.fleet.contacts, in_doubt=in_doubt(), settled_in_s=seconds)
 
 
 def test_writes_are_refused(world: World, counts: Callable[[int, int], int], report: Callable[..., None]) -> None:
@@ -192,7 +187,7 @@ def test_writes_are_refused(world: World, counts: Callable[[int, int], int], rep
             time.sleep(TROUBLE_LASTS)
     seconds = world.finish(faults)
     assert in_doubt() == 0
-    report(times=times, contacts=world.contacts, in_doubt=in_doubt(), settled_in_s=seconds)
+    report(times=times, contacts=world.fleet.contacts, in_doubt=in_doubt(), settled_in_s=seconds)
 
 
 def all_connections_taken(server: SmallPostgres, seconds: float) -> list[dt.datetime]:

@@ -1,7 +1,6 @@
 """RabbitMQ is killed, emptied, short of memory, cut off, impatient, or loses a node of three: all are written once.
 
-None of this touches a claim, so nothing may be in doubt afterwards: `judge` allows no fault. Each test has a node of
-its own.
+None of this touches a claim, so nothing may be in doubt afterwards: `judge` allows no fault.
 """
 
 from __future__ import annotations
@@ -13,7 +12,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 import pika
 import psycopg2
@@ -22,9 +21,10 @@ import pytest
 from actors import topology
 from models import Delivery, State
 from pipeline.flow import Stage
-from tests.broker.conftest import until
+from tests.broker.conftest import until, wipe
 from tests.builders import a_template, an_account
 from tests.faults import fleet as fleets
+from tests.faults.fleet import Fleet
 from tests.faults.invariants import Run, check
 from tests.faults.oracle import accepted, oracle
 from tests.faults.proxy import Fault, Plan, Proxy
@@ -39,64 +39,11 @@ LONG_INTERVAL = 2
 #: Seconds in which a run has to come to rest: a worker that has waited for long looks again after 30 s
 #: (`faults.LONGEST_WAIT`), and what is lost on the way to two stages needs two sweeps and a slot each.
 SETTLES_WITHIN = 120
-#: Seconds in which it has to come to rest where no message may be lost: less than those after which a sweep on the real
-#: clock would put it back (`sweep.STANDS_STILL`, MAIL_MAX_LATENESS + `sweep.SLOT_GRACE`).
-BY_ITSELF_WITHIN = 80
 #: Seconds after which a peer that is silent counts as gone, where connections are swallowed.
 HEARTBEAT = 4
 
 Counts = Callable[[int, int], int]
 Report = Callable[..., None]
-
-
-class Fleet(fleets.Fleet):
-    """A fleet beside which the test publishes by URLs of its own, whichever of them answers first."""
-
-    def __init__(self, environment: dict[str, str], folder: Path, *publish_to: str, size: int = 2) -> None:
-        """Prepare `size` processes; `with` starts and stops them."""
-        super().__init__(environment, folder, size)
-        self._publish_to = [pika.URLParameters(url) for url in publish_to]
-
-    def __enter__(self) -> Self:
-        """Start them."""
-        super().__enter__()
-        return self
-
-    def send(self, source: str, ids: list[int], patience: float = 60) -> None:
-        """Put ids on `intake` with a confirm; again while RabbitMQ is away."""
-        deadline = time.monotonic() + patience
-        while True:
-            try:
-                with pika.BlockingConnection(self._publish_to) as connection:
-                    channel = connection.channel()
-                    channel.confirm_delivery()
-                    properties = pika.BasicProperties(message_id=source, delivery_mode=2)
-                    channel.basic_publish("", Stage.INTAKE, json.dumps(ids).encode(), properties, mandatory=True)
-                return
-            except (pika.exceptions.AMQPError, OSError):
-                assert time.monotonic() < deadline, "RabbitMQ does not come back"
-                time.sleep(0.2)
-
-    @property
-    def contacts(self) -> int:
-        """How many have been published."""
-        return sum(map(len, self.sources.values()))
-
-    def publish_small(self, messages: int, each: int = 3) -> None:
-        """Publish contacts in many small messages, so that there is something in the queues."""
-        for _ in range(messages):
-            self.publish(each)
-
-    def until_all_is_sent(self) -> float:
-        """Wait for that without a sweep that helps: no message may be lost; return the seconds that took."""
-        started = time.monotonic()
-        sent = Delivery.select().where(Delivery.state == State.SENT)
-        until(lambda: sent.count() == self.contacts, lambda: f"{self._states()} {self.log()[-3000:]}", BY_ITSELF_WITHIN)
-        return time.monotonic() - started
-
-    def until_taken_in(self) -> None:
-        """Wait until all contacts stand in the database: what is on `intake` is nowhere else yet."""
-        until(lambda: Delivery.select().count() == self.contacts, self.log)
 
 
 @pytest.fixture
@@ -109,11 +56,18 @@ def mail_server(tmp_path: Path, postgres: str) -> Iterator[tuple[int, Path]]:
         yield port, file
 
 
+@pytest.fixture(scope="module")
+def server() -> Iterator[PrivateRabbitmq]:
+    """A node that nobody else uses."""
+    with PrivateRabbitmq() as running:
+        yield running
+
+
 @pytest.fixture
-def node() -> Iterator[PrivateRabbitmq]:
-    """A node that may be broken."""
-    with PrivateRabbitmq() as server:
-        yield server
+def node(server: PrivateRabbitmq) -> PrivateRabbitmq:
+    """A node without queues that may be broken."""
+    wipe(server.url)
+    return server
 
 
 def judge(fleet: Fleet, file: Path, interval: float = INTERVAL) -> None:
@@ -137,7 +91,7 @@ def test_a_node_that_is_killed_and_comes_back(
 ) -> None:
     rng = random.Random(1)  # noqa: S311
     kills = counts(2, 20)
-    with Fleet(fleets.environment(postgres, node.url), tmp_path, node.url) as fleet:
+    with Fleet(fleets.environment(postgres, node.url), tmp_path, size=2) as fleet:
         fleet.publish_small(10)
         for _ in range(kills):
             fleet.publish_small(10)
@@ -164,9 +118,9 @@ def test_what_is_purged_comes_back_from_the_database(
 ) -> None:
     purges, lost, seconds = counts(1, 5), 0, 0.0
     settings = fleets.environment(postgres, node.url, MAIL_MIN_INTERVAL=str(LONG_INTERVAL))
-    with Fleet(settings, tmp_path, node.url) as fleet:
+    with Fleet(settings, tmp_path, size=2) as fleet:
         for _ in range(purges):
-            fleet.publish_small(4, each=25)
+            fleet.publish_small(4, each=counts(15, 25))
             fleet.until_taken_in()
             before = lost
             deadline = time.monotonic() + 20
@@ -179,21 +133,31 @@ def test_what_is_purged_comes_back_from_the_database(
     report(purges=purges, messages_lost=lost, contacts=fleet.contacts, settled_in_s=round(seconds, 1))
 
 
+@contextmanager
+def short_of_memory(node: PrivateRabbitmq) -> Iterator[None]:
+    """Let a node take nothing more from publishers for the block."""
+    before = node.ctl("eval", "vm_memory_monitor:get_vm_memory_high_watermark().").strip()
+    node.ctl("set_vm_memory_high_watermark", "absolute", "1MB")
+    try:
+        assert "memory" in node.ctl("eval", "rabbit_alarm:get_alarms().")
+        yield
+    finally:
+        node.ctl("set_vm_memory_high_watermark", before)
+
+
 def test_a_memory_alarm_in_the_middle(
     postgres: str, node: PrivateRabbitmq, mail_server: tuple[int, Path], tmp_path: Path, counts: Counts, report: Report
 ) -> None:
     # The full form's lasts longer than a publisher waits (BLOCKED_TIMEOUT).
     holds = counts(4, 40)
     settings = fleets.environment(postgres, node.url, MAIL_MIN_INTERVAL=str(LONG_INTERVAL))
-    with Fleet(settings, tmp_path, node.url) as fleet:
-        fleet.publish_small(4, each=25)
+    with Fleet(settings, tmp_path, size=2) as fleet:
+        fleet.publish_small(4, each=counts(15, 25))
         fleet.until_taken_in()
-        node.ctl("set_vm_memory_high_watermark", "absolute", "1MB")
-        assert "memory" in node.ctl("eval", "rabbit_alarm:get_alarms().")
-        stands_since = len(accepted(mail_server[1]))
-        time.sleep(holds)
-        meanwhile = len(accepted(mail_server[1])) - stands_since
-        node.ctl("set_vm_memory_high_watermark", "0.6")
+        with short_of_memory(node):
+            stands_since = len(accepted(mail_server[1]))
+            time.sleep(holds)
+            meanwhile = len(accepted(mail_server[1])) - stands_since
         assert stands_since + meanwhile < fleet.contacts, "all had been sent before the alarm was over"
         fleet.publish_small(5)
         seconds = fleet.until_all_is_sent()
@@ -206,39 +170,55 @@ def test_connections_that_are_reset_or_swallowed_at_a_random_byte(
     postgres: str, node: PrivateRabbitmq, mail_server: tuple[int, Path], tmp_path: Path, counts: Counts, report: Report
 ) -> None:
     rng = random.Random(2)  # noqa: S311
-    wanted, breaks = counts(5, 100), counts(2, 10)
-    broken = {Fault.RESET: 0, Fault.BLACKHOLE: 0}
+    wanted, breaks, at_once = counts(5, 100), counts(2, 10), 0
+    planned = {Fault.RESET: 0, Fault.BLACKHOLE: 0}
 
     def some_fault() -> Plan:
         fault = rng.choice([Fault.RESET, Fault.BLACKHOLE])
-        broken[fault] += 1
+        planned[fault] += 1
         return Plan(fault, int(10 ** rng.uniform(0, 3.7)), rng.choice(["up", "down"]))
 
     with Proxy(node.port) as proxy:
         through = f"{node.url.replace(str(node.port), str(proxy.port))}?heartbeat={HEARTBEAT}"
-        with Fleet(fleets.environment(postgres, through), tmp_path, node.url) as fleet:
+        with Fleet(fleets.environment(postgres, through), tmp_path, node.url, size=2) as fleet:
             fleet.publish_small(20)
             fleet.until_taken_in()
             proxy.plan(some_fault)
             deadline = time.monotonic() + 60 + 3 * wanted
             for _ in range(breaks):
-                proxy.break_all()
+                at_once += proxy.break_all()
                 already, target = len(proxy.faults), wanted // breaks
                 while len(proxy.faults) < already + target:
                     assert time.monotonic() < deadline, f"only {len(proxy.faults)} were broken: {fleet.log()[-2000:]}"
                     fleet.publish_small(1)
                     time.sleep(0.2)
             proxy.plan(Plan())
-            proxy.break_all(Fault.CUT)
+            at_once += proxy.break_all(Fault.CUT)
+            broken = len(proxy.faults) - at_once
             seconds = fleet.until_all_is_sent()
             fleet.settle(SETTLES_WITHIN)
     judge(fleet, mail_server[1])
+    assert broken >= wanted
     report(
-        broken=len(proxy.faults),
-        planned={str(fault): number for fault, number in broken.items()},
+        broken_at_random_bytes=broken,
+        planned={str(fault): number for fault, number in planned.items()},
+        broken_all_at_once=at_once,
         contacts=fleet.contacts,
         settled_in_s=round(seconds, 1),
     )
+
+
+@contextmanager
+def impatient(node: PrivateRabbitmq, timeout: int) -> Iterator[None]:
+    """Let a node wait so many seconds for an acknowledgement on channels that are opened in the block, and look at each
+    of them once a second; otherwise it is half an hour, and once a minute.
+    """
+    set_both = "[application:set_env(rabbit, K, V) || {K, V} <- [{consumer_timeout, %d}, {channel_tick_interval, %d}]]."
+    node.ctl("eval", set_both % (timeout * 1000, 1000))
+    try:
+        yield
+    finally:
+        node.ctl("eval", set_both % (1_800_000, 60_000))
 
 
 @contextmanager
@@ -270,27 +250,28 @@ def locked(url: str) -> Iterator[None]:
 
 
 def test_a_slot_beyond_the_consumer_timeout_and_a_slow_database(
-    postgres: str, mail_server: tuple[int, Path], tmp_path: Path, counts: Counts, report: Report
+    postgres: str, node: PrivateRabbitmq, mail_server: tuple[int, Path], tmp_path: Path, counts: Counts, report: Report
 ) -> None:
-    timeout = counts(8, 60)
+    timeout = counts(6, 60)
     slow, away = timeout / 3, timeout * 1.25
     file = mail_server[1]
-    with PrivateRabbitmq(f"consumer_timeout = {timeout * 1000}\n") as node:
-        # RabbitMQ looks at each channel once a minute otherwise; channels that are opened from now on, more often.
-        node.ctl("eval", "application:set_env(rabbit, channel_tick_interval, 1000).")
-        settings = fleets.environment(postgres, node.url, MAIL_MIN_INTERVAL=str(away))
-        with Fleet(settings, tmp_path, node.url) as fleet, nobody_acknowledges(node.url):
-            fleet.publish_small(2 * ACCOUNTS, each=1)
-            until(lambda: len(accepted(file)) == ACCOUNTS, fleet.log)
-            began = time.monotonic()
-            with locked(postgres):
-                time.sleep(slow)
-            # No sweep helps: what is not lost comes by itself.
-            until(lambda: len(accepted(file)) == 2 * ACCOUNTS, fleet.log, patience=away + SETTLES_WITHIN)
-            waited = time.monotonic() - began
-            fleet.settle(SETTLES_WITHIN)
-        log = "".join(path.read_text(errors="replace") for path in (node.home / "logs").glob("*.log"))
-    judge(fleet, file, interval=away)
+    settings = fleets.environment(postgres, node.url, MAIL_MIN_INTERVAL=str(away))
+    with (
+        impatient(node, timeout),
+        Fleet(settings, tmp_path, size=2) as fleet,
+        nobody_acknowledges(node.url),
+    ):
+        fleet.publish_small(2 * ACCOUNTS, each=1)
+        until(lambda: len(accepted(file)) == ACCOUNTS, fleet.log)
+        began = time.monotonic()
+        with locked(postgres):
+            time.sleep(slow)
+        # No sweep helps: what is not lost comes by itself.
+        until(lambda: len(accepted(file)) == 2 * ACCOUNTS, fleet.log, patience=away + SETTLES_WITHIN)
+        waited = time.monotonic() - began
+        fleet.settle(SETTLES_WITHIN)
+    log = "".join(path.read_text(errors="replace") for path in (node.home / "logs").glob("*.log"))
+    judge(fleet, file, away)
     assert Delivery.select().where(Delivery.state == State.SENT).count() == 2 * ACCOUNTS
     timed_out = set(re.findall(r"(<[\d.]+>) Consumer .* has timed out waiting", log))
     assert len(timed_out) == 1, "only the test's own consumer"
@@ -318,7 +299,7 @@ def test_the_node_that_leads_a_queue_is_killed(
     kills, leaders = counts(1, 5), list[Any]()
     with three_nodes() as nodes:
         urls = [node.url for node in nodes]
-        with Fleet(fleets.environment(postgres, ";".join(urls)), tmp_path, *urls) as fleet:
+        with Fleet(fleets.environment(postgres, ";".join(urls)), tmp_path, *urls, size=2) as fleet:
             fleet.publish_small(20)
             for _ in range(kills):
                 name, members = members_of(Stage.DELIVER, nodes[0])

@@ -131,7 +131,7 @@ def test_a_stop_finishes_the_dialogues_and_hands_back_the_rest(
     for _ in range(ACCOUNTS):
         an_account(port=port)
     rng = random.Random(20261124)  # noqa: S311
-    stops = counts(2, 20)
+    stops = counts(1, 20)
     in_dialogue, handed_back, slowest = 0, 0, 0.0
     for _ in range(stops):
         before = len(accepted(file))
