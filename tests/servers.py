@@ -121,6 +121,16 @@ class PrivateServer(ABC):
         assert self._process is not None, "the server is not running"
         return self._process.pid
 
+    @property
+    def is_running(self) -> bool:
+        """Whether it has been started and has not ended."""
+        return self._process is not None and self._process.poll() is None
+
+    @property
+    def log(self) -> str:
+        """What it has printed since it was made."""
+        return self._log.read_text(errors="replace")
+
     def start(self) -> None:
         """Start it and wait until it takes connections.
 
@@ -131,12 +141,11 @@ class PrivateServer(ABC):
         for _ in range(LAUNCHES):
             self._process = self._launch(self._command())
             while self._process.poll() is None and time.monotonic() < deadline:
-                if self._is_ready():
+                if self.is_ready():
                     return
                 time.sleep(0.05)
         self.kill()
-        log = self._log.read_text(errors="replace")
-        raise ServerError(f"{type(self).__name__} did not start: {log[-2000:]}")
+        raise ServerError(f"{type(self).__name__} did not start: {self.log[-2000:]}")
 
     def stop(self) -> None:
         """End it in good order; nothing to do if it has ended."""
@@ -206,7 +215,7 @@ class PrivateServer(ABC):
         """Return the command that is the server, in the foreground."""
 
     @abstractmethod
-    def _is_ready(self) -> bool:
+    def is_ready(self) -> bool:
         """Tell whether it takes connections."""
 
 
@@ -237,7 +246,7 @@ class PrivatePostgres(PrivateServer):
         arguments = [word for name, value in settings.items() for word in ("-c", f"{name}={value}")]
         return [str(self._programs / "postgres"), "-D", f"{self.home}/data", *arguments]
 
-    def _is_ready(self) -> bool:
+    def is_ready(self) -> bool:
         return _is_superuser(self.url)
 
 
@@ -284,7 +293,7 @@ class PrivateRabbitmq(PrivateServer):
         super().start()
 
     def __exit__(self, *_: object) -> None:
-        self.stop()
+        self.kill()
         self._process, self._epmd = self._epmd, None
         super().__exit__()
 
@@ -315,7 +324,7 @@ class PrivateRabbitmq(PrivateServer):
         self._dist_port = _free_port()
         return [str(self._programs / "rabbitmq-server")]
 
-    def _is_ready(self) -> bool:
+    def is_ready(self) -> bool:
         return _accepts_amqp(self.url)
 
     def _environment(self) -> dict[str, str]:

@@ -37,7 +37,7 @@ STARTS_WITHIN = 30
 #: would put it back (`sweep.STANDS_STILL`, MAIL_MAX_LATENESS + `sweep.SLOT_GRACE`).
 BY_ITSELF_WITHIN = 80
 #: Seconds between two sweeps that help a run to go on.
-SWEEP_EVERY = 3
+SWEEP_EVERY = 2
 #: Of the sweeps that help a run to settle, each is so much further ahead than the last.
 AHEAD = dt.timedelta(minutes=15)
 
@@ -259,5 +259,7 @@ def environment(postgres: str, rabbitmq: str, **more: str) -> dict[str, str]:
         "MAIL_MAX_LATENESS": "30",
         # The schedule's batch publisher finds nobody: only what the test publishes comes in.
         "MAIL_PUBLISH_MIN_PRIORITY": "9",
+        # Milliseconds after which Dramatiq opens a lost connection again: as few as make a short run.
+        "dramatiq_restart_delay": "500",
         **more,
     }

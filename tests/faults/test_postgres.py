@@ -7,67 +7,18 @@ from __future__ import annotations
 import contextlib
 import datetime as dt
 import random
-import signal
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import psycopg2
 import pytest
 
-from models import Delivery, State, database, schema
-from tests.builders import a_template, an_account
-from tests.faults import fleet as fleets
+from models import Delivery, State, database
 from tests.faults.commit_proxy import AFTER, BEFORE, KINDS, CommitProxy
-from tests.faults.fleet import SWEEP_EVERY, Fleet
-from tests.faults.invariants import Run, check
-from tests.faults.oracle import accepted, oracle
-from tests.servers import PrivatePostgres
-
-ACCOUNTS, PROCESSES = 20, 2
-#: Connections that the server gives to anybody.
-CONNECTIONS = 60
-#: Seconds for which a server has no connection left, or takes no writes.
-TROUBLE_LASTS = 4
-
-
-class SmallPostgres(PrivatePostgres):
-    """A server whose connections are soon used up."""
-
-    def _command(self) -> list[str]:
-        more = {"max_connections": CONNECTIONS, "superuser_reserved_connections": 0}
-        return [*super()._command(), *(word for name, value in more.items() for word in ("-c", f"{name}={value}"))]
-
-    def crash(self) -> None:
-        """End it at once, as `pg_ctl stop -m immediate` does: nobody is told, and its log is replayed afterwards."""
-        self._end(signal.SIGQUIT)
-
-
-@dataclass
-class World:
-    """A server of the test's own, the processes that work on it, and the oracle's file."""
-
-    server: SmallPostgres
-    fleet: Fleet
-    file: Path
-    first: list[int]
-    stop: Callable[[], None]
-
-    def finish(self, faults: list[dt.datetime]) -> float:
-        """Let everything come to rest and stop; nothing is violated, nobody has died or raised. Return the seconds."""
-        seconds = self.fleet.settle()
-        assert self.fleet.pids == self.first, "a process has died"
-        # Before it stops: Dramatiq logs with a traceback what a worker then puts back.
-        log = self.fleet.log()
-        self.stop()
-        fleets.doubt_what_is_open()
-        assert check(Run(self.fleet.sources, accepted(self.file), faults, limit=1000, interval=0.1)) == []
-        mistakes = [line for line in log.splitlines() if "Traceback" in line or "fault" in line]
-        assert mistakes == []
-        assert "the database" in log, "nobody had to wait"
-        return round(seconds, 1)
+from tests.faults.fleet import SWEEP_EVERY
+from tests.faults.on_postgres import CONNECTIONS, SmallPostgres, World, at_work
 
 
 @pytest.fixture(scope="module")
@@ -94,27 +45,9 @@ def world(
     configure: Callable[..., None],
 ) -> Iterator[World]:
     """A fleet at work on empty tables, through the proxy."""
-    configure(database_url=server.url)
-    database.connect(server.url)
-    with database.connection(), oracle(tmp_path) as (port, file):
-        database.db.execute_sql("DROP SCHEMA public CASCADE; CREATE SCHEMA public")
-        schema.migrate()
-        a_template()
-        for _ in range(ACCOUNTS):
-            an_account(port=port)
-        url = f"postgresql://postgres@127.0.0.1:{proxy.port}/postgres"
-        with contextlib.ExitStack() as running:
-            fleet = running.enter_context(Fleet(fleets.environment(url, rabbitmq), tmp_path, size=PROCESSES))
-            yield World(server, fleet, file, fleet.pids, running.close)
-    database.db.obj.close_all()
-
-
-def until_some_are_sent(world: World, number: int, patience: float = 60) -> None:
-    """Wait until the oracle has taken so many more messages."""
-    deadline, wanted = time.monotonic() + patience, len(accepted(world.file)) + number
-    while len(accepted(world.file)) < wanted:
-        assert time.monotonic() < deadline, world.fleet.log()[-3000:]
-        time.sleep(0.02)
+    through = f"postgresql://postgres@127.0.0.1:{proxy.port}/postgres"
+    with at_work(server, through, rabbitmq, tmp_path, configure) as world:
+        yield world
 
 
 def until_cut(world: World, proxy: CommitProxy, kind: str, patience: float = 60) -> None:
@@ -133,7 +66,7 @@ def test_the_server_dies_and_is_started_again(
     deaths = counts(2, 10)
     for number in range(deaths):
         world.fleet.publish(60)
-        until_some_are_sent(world, 10)
+        world.until_some_are_sent(10)
         time.sleep(rng.uniform(0, 0.3))
         end = world.server.kill if number % 2 else world.server.crash
         end()
@@ -144,7 +77,7 @@ def test_the_server_dies_and_is_started_again(
         database.discard_connection()
         database.db.connect(reuse_if_open=True)
     seconds = world.finish(faults)
-    report(deaths=deaths, contacts=world.fleet.contacts, in_doubt=in_doubt(), settled_in_s=seconds)
+    report(deaths=deaths, contacts=world.fleet.contacts, in_doubt=world.in_doubt, settled_in_s=seconds)
 
 
 def test_the_answer_to_a_commit_is_cut_off(
@@ -162,7 +95,7 @@ def test_the_answer_to_a_commit_is_cut_off(
     # No fault excuses a doubt: a lost claim is read back, a lost outcome is written again.
     seconds = world.finish([])
     assert set(states()) == {State.SENT}
-    report(cuts=cuts, contacts=world.fleet.contacts, in_doubt=in_doubt(), settled_in_s=seconds)
+    report(cuts=cuts, contacts=world.fleet.contacts, in_doubt=world.in_doubt, settled_in_s=seconds)
 
 
 def test_connections_are_used_up(world: World, counts: Callable[[int, int], int], report: Callable[..., None]) -> None:
@@ -170,10 +103,10 @@ def test_connections_are_used_up(world: World, counts: Callable[[int, int], int]
     faults = []
     for _ in range(times):
         world.fleet.publish(60)
-        until_some_are_sent(world, 10)
-        faults += all_connections_taken(world.server, TROUBLE_LASTS)
+        world.until_some_are_sent(10)
+        faults += all_connections_taken(world.server, counts(2, 4))
     seconds = world.finish(faults)
-    report(times=times, contacts=world.fleet.contacts, in_doubt=in_doubt(), settled_in_s=seconds)
+    report(times=times, contacts=world.fleet.contacts, in_doubt=world.in_doubt, settled_in_s=seconds)
 
 
 def test_writes_are_refused(world: World, counts: Callable[[int, int], int], report: Callable[..., None]) -> None:
@@ -181,13 +114,13 @@ def test_writes_are_refused(world: World, counts: Callable[[int, int], int], rep
     faults = []
     for _ in range(times):
         world.fleet.publish(60)
-        until_some_are_sent(world, 10)
+        world.until_some_are_sent(10)
         faults.append(dt.datetime.now(dt.UTC))
         with takes_no_writes(world.server):
-            time.sleep(TROUBLE_LASTS)
+            time.sleep(counts(2, 4))
     seconds = world.finish(faults)
-    assert in_doubt() == 0
-    report(times=times, contacts=world.fleet.contacts, in_doubt=in_doubt(), settled_in_s=seconds)
+    assert world.in_doubt == 0
+    report(times=times, contacts=world.fleet.contacts, in_doubt=world.in_doubt, settled_in_s=seconds)
 
 
 def all_connections_taken(server: SmallPostgres, seconds: float) -> list[dt.datetime]:
@@ -238,8 +171,3 @@ def _refuse_writes(cursor: Any, setting: str) -> None:
 def states() -> list[str]:
     """Return the states that deliveries are in."""
     return [row[0] for row in Delivery.select(Delivery.state).distinct().tuples()]
-
-
-def in_doubt() -> int:
-    """Count what is in doubt."""
-    return Delivery.select().where(Delivery.state == State.IN_DOUBT).count()

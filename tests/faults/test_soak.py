@@ -126,7 +126,7 @@ def test_a_soak_of_everything_at_random(
     soak: tuple[Soak, Path], tmp_path: Path, counts: Callable[[int, int], int], report: Callable[..., None]
 ) -> None:
     world, file = soak
-    seconds = counts(12, 1200)
+    seconds = counts(10, 1200)
     settings = fleets.environment(world.postgres.url, world.rabbitmq.url)
     with Fleet(settings, tmp_path) as fleet:
         world.fleet = fleet
