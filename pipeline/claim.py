@@ -24,6 +24,7 @@ from models.suppression import suppressed_among
 from . import standing
 from .check_duplicates import REASON_OF
 from .failpoints import reach
+from .faults import connected, patiently
 from .settings import settings
 from .window import SendingWindow
 
@@ -80,8 +81,10 @@ def claim(delivery_id: int, slot_token: str, account_id: int) -> Claim | Refusal
             else:
                 _give_way(delivery, account, slot_token, given)
     except (peewee.OperationalError, peewee.InterfaceError):
-        # The answer to COMMIT may have been lost on its way.
-        if not isinstance(given, Claim) or not _read_back(token):
+        # The answer to COMMIT may have been lost on its way. It is asked for as often as it takes: a claim that nobody
+        # knew of would be in doubt, although its dot was not sent.
+        database.discard_connection()
+        if not isinstance(given, Claim) or not patiently(connected(lambda: _is_committed(token))):
             raise
     return given
 
@@ -183,11 +186,8 @@ def skip_suppressed(addresses: dict[int, str], slot_token: str) -> list[int]:
     return skipped
 
 
-def _read_back(token: str) -> bool:
-    """Ask, on a new connection, whether the claim with this token was committed."""
-    database.discard_connection()
-    with database.connection():
-        return bool(Attempt.select().where((Attempt.token == token) & (Attempt.outcome == Outcome.OPEN)).exists())
+def _is_committed(token: str) -> bool:
+    return bool(Attempt.select().where((Attempt.token == token) & (Attempt.outcome == Outcome.OPEN)).exists())
 
 
 def _interval() -> dt.timedelta:

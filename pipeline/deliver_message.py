@@ -135,7 +135,8 @@ def _deliver(delivery: Delivery, account: SmtpAccount, slot_token: str) -> tuple
 def _send_dot(transaction: Transaction, claim: Claim) -> tuple[list[Handoff], bool]:
     if claim.expired:
         transaction.abandon()
-        return outcome.settle_unsent(claim, f"the dot was not sent within {claims.DOT_WITHIN:g} s of its claim"), True
+        why = f"the dot was not sent within {claims.DOT_WITHIN:g} s of its claim"
+        return patiently(connected(lambda: outcome.settle_unsent(claim, why))), True
     result = transaction.finish()
     reach("smtp:replied")
     handoffs = patiently(connected(lambda: outcome.settle(claim, result)))

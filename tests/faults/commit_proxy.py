@@ -7,6 +7,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import threading
+import time
 from collections.abc import Iterator
 
 from tests.faults.proxy import Fault, Plan, Proxy
@@ -42,18 +43,27 @@ class CommitProxy(Proxy):
         """Pass on to `target_port`."""
         super().__init__(target_port)
         self._armed: tuple[str, str] | None = None
+        self._away = 0.0
+        self._is_away_until = 0.0
         self._cut = threading.Event()
         self._answers: set[Pair] = set()
         self.seen: dict[str, int] = dict.fromkeys(KINDS, 0)
 
-    def arm(self, kind: str, where: str) -> None:
-        """Cut the next COMMIT of this kind, there."""
+    def arm(self, kind: str, where: str, away: float = 0.0) -> None:
+        """Cut the next COMMIT of this kind, there; the server can't be reached for `away` seconds afterwards."""
         self._cut.clear()
+        self._away = away
         self._armed = (kind, where)
 
     def has_cut(self, patience: float) -> bool:
         """Wait until that has happened; tell whether it has."""
         return self._cut.wait(patience)
+
+    async def _pass(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if time.monotonic() < self._is_away_until:
+            writer.transport.abort()
+        else:
+            await super()._pass(reader, writer)
 
     async def _pump(
         self,
@@ -96,8 +106,7 @@ class CommitProxy(Proxy):
         if where == AFTER:
             self._answers.add(pair)
             return False
-        self._break(pair, Fault.CUT)
-        self._cut.set()
+        self._do_cut(pair)
         return True
 
     async def _down(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, pair: Pair) -> None:
@@ -110,9 +119,13 @@ class CommitProxy(Proxy):
             answer += data
             if _COMMITTED in answer:
                 self._answers.discard(pair)
-                self._break(pair, Fault.CUT)
-                self._cut.set()
+                self._do_cut(pair)
                 return
+
+    def _do_cut(self, pair: Pair) -> None:
+        self._break(pair, Fault.CUT)
+        self._is_away_until = time.monotonic() + self._away
+        self._cut.set()
 
 
 def kind_of(said: list[str]) -> str | None:

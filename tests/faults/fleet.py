@@ -36,6 +36,8 @@ STARTS_WITHIN = 30
 #: Seconds in which all is sent where no message may be lost: less than those after which a sweep on the real clock
 #: would put it back (`sweep.STANDS_STILL`, MAIL_MAX_LATENESS + `sweep.SLOT_GRACE`).
 BY_ITSELF_WITHIN = 80
+#: Seconds after which a queue that has been declared survives a kill of its node (docs/dependencies.md).
+QUEUES_LAST_AFTER = 1.5
 #: Seconds between two sweeps that help a run to go on.
 SWEEP_EVERY = 2
 #: Of the sweeps that help a run to settle, each is so much further ahead than the last.

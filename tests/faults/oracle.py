@@ -48,8 +48,9 @@ def accepted(file: Path) -> list[Accepted]:
     return [Accepted(float(at), sender, recipient, message_id) for at, sender, recipient, message_id in lines]
 
 
-#: The moments at which a server can misbehave; RSET comes before the second message of a connection.
-STEPS = ("GREETING", "EHLO", "MAIL", "RCPT", "DATA", "DOT", "RSET")
+#: The moments at which a server can misbehave. HELO comes where EHLO is refused, RSET before the second message of a
+#: connection, and QUIT where that is refused.
+STEPS = ("GREETING", "EHLO", "HELO", "STARTTLS", "AUTH", "MAIL", "RCPT", "DATA", "DOT", "RSET", "QUIT")
 #: What it does there. `closes-before` and `silent` after the dot: the message is not accepted; `floods` (10 MiB),
 #: `garbles` and `drips` (byte by byte): it is.
 ACTIONS = ("4yz", "5yz", "closes-before", "closes-after", "silent", "floods", "garbles", "drips")
@@ -156,6 +157,10 @@ def misbehaving(
             process.kill()
 
 
+#: What is said to commands that are not answered with 250; there is no TLS, only its refusal.
+_REPLIES = {"STARTTLS": b"454 4.7.0 not now", "AUTH": b"235 2.7.0 welcome", "QUIT": b"221 2.0.0 bye"}
+
+
 class _CutError(Exception):
     """This dialogue has ended."""
 
@@ -168,6 +173,21 @@ class _Port:
         self.replies_after = replies_after
         self.misbehaviour = misbehaviour
         self.is_due = misbehaviour is not None
+
+    @property
+    def refuses(self) -> tuple[str, ...]:
+        """The command without which the client comes to the step that this port is for."""
+        step = self.misbehaviour.step if self.misbehaviour else ""
+        return {"HELO": ("EHLO",), "QUIT": ("RSET",)}.get(step, ())
+
+    @property
+    def offers(self) -> bytes:
+        """What EHLO is told."""
+        if self.misbehaviour is None:
+            return b"250-PIPELINING\r\n"
+        pipelining = b"250-PIPELINING\r\n" if self.misbehaviour.pipelining else b""
+        step = {"STARTTLS": b"250-STARTTLS\r\n", "AUTH": b"250-AUTH PLAIN\r\n"}.get(self.misbehaviour.step, b"")
+        return pipelining + step
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Have a dialogue."""
@@ -191,27 +211,31 @@ class _Session:
         await self._say("GREETING", b"220 oracle")
         while line := (await self._reader.readline()).decode():
             word = line.strip().upper().partition(" ")[0].partition(":")[0]
-            if word in ("EHLO", "HELO"):
-                offers_pipelining = self._port.misbehaviour is None or self._port.misbehaviour.pipelining
-                pipelining = b"250-PIPELINING\r\n" if offers_pipelining else b""
-                await self._say(word, b"250-oracle\r\n" + pipelining + b"250 SIZE 1000000")
-            elif word == "MAIL":
+            if word in self._port.refuses:
+                await self._say("", b"502 5.5.1 not here")
+            else:
+                await self._answer(word, line)
+            if word == "QUIT":
+                return
+
+    async def _answer(self, word: str, line: str) -> None:
+        match word:
+            case "EHLO":
+                await self._say(word, b"250-oracle\r\n" + self._port.offers + b"250 SIZE 1000000")
+            case "MAIL":
                 self._sender, self._recipient, self._message_id = _address(line), "", ""
                 await self._say(word, b"250 2.1.0 ok")
-            elif word == "RCPT":
+            case "RCPT":
                 self._recipient = _address(line)
                 if not await self._say(word, b"250 2.1.5 ok"):
                     self._recipient = ""
-            elif word == "DATA" and not self._recipient:
+            case "DATA" if not self._recipient:
                 await self._say("", b"503 5.5.1 no recipients")
-            elif word == "DATA":
+            case "DATA":
                 if await self._say(word, b"354 go on"):
                     await self._message()
-            elif word == "QUIT":
-                await self._say(word, b"221 2.0.0 bye")
-                return
-            else:
-                await self._say(word, b"250 2.0.0 ok")
+            case _:
+                await self._say(word, _REPLIES.get(word, b"250 2.0.0 ok"))
 
     async def _message(self) -> None:
         data = await self._reader.readuntil(b"\r\n.\r\n")

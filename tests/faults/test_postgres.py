@@ -16,6 +16,7 @@ import psycopg2
 import pytest
 
 from models import Delivery, State, database
+from pipeline.claim import DOT_WITHIN
 from tests.faults.commit_proxy import AFTER, BEFORE, KINDS, CommitProxy
 from tests.faults.fleet import SWEEP_EVERY
 from tests.faults.on_postgres import CONNECTIONS, SmallPostgres, World, at_work
@@ -96,6 +97,24 @@ def test_the_answer_to_a_commit_is_cut_off(
     seconds = world.finish([])
     assert set(states()) == {State.SENT}
     report(cuts=cuts, contacts=world.fleet.contacts, in_doubt=world.in_doubt, settled_in_s=seconds)
+
+
+def test_the_answer_to_a_commit_is_cut_off_and_nobody_can_be_asked(
+    world: World, proxy: CommitProxy, counts: Callable[[int, int], int], report: Callable[..., None]
+) -> None:
+    # After the shorter the dot of a claim that is read back can still be sent; after the longer it is given back.
+    away_for = (DOT_WITHIN / 2, DOT_WITHIN + 1)[: counts(1, 2)]
+    cuts = 0
+    for away in away_for * counts(1, 5):
+        for kind in ("claim", "outcome"):
+            proxy.arm(kind, AFTER, away)
+            world.fleet.publish(2)
+            until_cut(world, proxy, kind)
+            time.sleep(away)
+            cuts += 1
+    seconds = world.finish([])
+    assert set(states()) == {State.SENT}
+    report(cuts=cuts, away_s=away_for, contacts=world.fleet.contacts, in_doubt=world.in_doubt, settled_in_s=seconds)
 
 
 def test_connections_are_used_up(world: World, counts: Callable[[int, int], int], report: Callable[..., None]) -> None:

@@ -24,7 +24,7 @@ from pipeline.flow import Stage
 from tests.broker.conftest import until, wipe
 from tests.builders import a_template, an_account
 from tests.faults import fleet as fleets
-from tests.faults.fleet import Fleet
+from tests.faults.fleet import QUEUES_LAST_AFTER, Fleet
 from tests.faults.invariants import Run, check
 from tests.faults.oracle import accepted, oracle
 from tests.faults.proxy import Fault, Plan, Proxy
@@ -265,6 +265,7 @@ def test_a_node_that_is_killed_and_comes_back(
     kills = counts(1, 20)
     with Fleet(fleets.environment(postgres, node.url), tmp_path, size=2) as fleet:
         fleet.publish_small(10)
+        time.sleep(QUEUES_LAST_AFTER)
         for _ in range(kills):
             fleet.publish_small(10)
             time.sleep(rng.uniform(0, 1.5))

@@ -9,7 +9,10 @@ from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
+from cryptography.fernet import Fernet
+
 from models import Attempt, ChargedTo, Delivery, Outcome, State
+from pipeline.secrets import encrypt
 from tests.builders import a_template, an_account
 from tests.faults import fleet as fleets
 from tests.faults.fleet import Fleet
@@ -49,8 +52,11 @@ def test_a_mail_server_misbehaves_at_every_step(
     counts: Callable[[int, int], int],
     report: Callable[..., None],
 ) -> None:
-    configure(database_url=postgres, mail_retry_backoff=BACKOFF)
+    key = Fernet.generate_key().decode()
+    configure(database_url=postgres, mail_retry_backoff=BACKOFF, secret_key=key)
     a_template()
+    # What an account asks for, so that its dialogues come to these steps.
+    asks_for = {"STARTTLS": {"security": "starttls"}, "AUTH": {"username": "me", "password": encrypt("secret")}}
     wanted = MISBEHAVIOURS * counts(1, 5)
     environment = fleets.environment(
         postgres,
@@ -58,10 +64,13 @@ def test_a_mail_server_misbehaves_at_every_step(
         MAIL_SMTP_TIMEOUT=f"{SMTP_TIMEOUT:g}",
         MAIL_DATA_TIMEOUT=f"{DATA_TIMEOUT:g}",
         MAIL_RETRY_BACKOFF=BACKOFF,
+        SECRET_KEY=key,
     )
     with misbehaving(tmp_path, wanted) as (good, *bad):
-        for port in [good] * GOOD_ACCOUNTS + bad:
+        for port in [good] * GOOD_ACCOUNTS:
             an_account(port=port)
+        for port, misbehaviour in zip(bad, wanted, strict=True):
+            an_account(port=port, **asks_for.get(misbehaviour.step, {}))
         with Fleet(environment, tmp_path, size=2) as fleet:
             first = fleet.pids
             _publish_until_all_have_misbehaved(fleet, tmp_path, len(wanted))

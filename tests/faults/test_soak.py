@@ -23,7 +23,7 @@ from models import database, schema
 from pipeline.failpoints import NAMES
 from tests.builders import a_template, an_account
 from tests.faults import fleet as fleets
-from tests.faults.fleet import Fleet
+from tests.faults.fleet import QUEUES_LAST_AFTER, Fleet
 from tests.faults.invariants import Run, check
 from tests.faults.oracle import accepted, oracle
 from tests.faults.proxy import Fault, Proxy
@@ -130,6 +130,8 @@ def test_a_soak_of_everything_at_random(
     settings = fleets.environment(world.postgres.url, world.rabbitmq.url)
     with Fleet(settings, tmp_path) as fleet:
         world.fleet = fleet
+        fleet.publish(1)
+        time.sleep(QUEUES_LAST_AFTER)
         end = time.monotonic() + seconds
         while time.monotonic() < end:
             fleet.publish(world.rng.randint(1, 20))
