@@ -17,8 +17,10 @@ import subprocess
 import sys
 import threading
 import time
+from collections import defaultdict
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 import pika
 
@@ -27,6 +29,20 @@ from models.delivery import UNFINISHED
 from pipeline import address, sweep
 from pipeline.failpoints import VARIABLE
 from tests.broker.conftest import until
+from tests.faults.invariants import Run, check
+from tests.faults.oracle import accepted
+
+#: Lets PostgreSQL note by which process, as it names itself (PGAPPNAME), each claim was made.
+NOTE_HOLDERS = """
+CREATE TABLE claim_holder (token text PRIMARY KEY, name text NOT NULL);
+CREATE FUNCTION note_holder() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    INSERT INTO claim_holder VALUES (NEW.token, current_setting('application_name'));
+    RETURN NULL;
+END $$;
+CREATE TRIGGER note_holder AFTER INSERT ON attempt
+    FOR EACH ROW WHEN (NEW.token IS NOT NULL) EXECUTE FUNCTION note_holder();
+"""
 
 ROOT = Path(__file__).parents[2]
 #: Seconds in which a process has to be gone that was told to stop.
@@ -49,8 +65,9 @@ class Fleet:
 
     Attributes:
         environment: theirs.
-        faults: when one was killed, or what else was broken (UTC).
         failpoints: the directory in which failpoints are armed.
+        sources: contact ids by the message that they came in.
+        broken: when a process was killed, or frozen (UTC), by its name.
     """
 
     def __init__(self, environment: dict[str, str], folder: Path, *publish_to: str, size: int = 4) -> None:
@@ -60,18 +77,20 @@ class Fleet:
         self.failpoints = folder / "failpoints"
         self.failpoints.mkdir()
         self.environment = environment | {VARIABLE: str(self.failpoints)}
-        self.faults: list[dt.datetime] = []
+        self.broken: defaultdict[str, list[dt.datetime]] = defaultdict(list)
         self.folder = folder
         self._size = size
         self._processes: list[subprocess.Popen[bytes]] = []
+        self._names: dict[int, str] = {}
         self._stopping = threading.Event()
         self._watcher = threading.Thread(target=self._watch)
         self._publish_to = [pika.URLParameters(url) for url in publish_to or [environment["BROKER_URL"]]]
-        self._sweeps = 0
+        self._started = self._sweeps = 0
         self.sources: dict[str, list[int]] = {}
 
     def __enter__(self) -> Self:
         """Start them."""
+        database.db.execute_sql(NOTE_HOLDERS)
         self._processes = [self._start() for _ in range(self._size)]
         self._watcher.start()
         return self
@@ -103,10 +122,22 @@ class Fleet:
         """The ids of those that have stopped at a failpoint, or by SIGSTOP, and wait to be continued."""
         return {pid for pid in self.pids if _state_of(pid) == "T"}
 
+    @property
+    def kills(self) -> int:
+        """How many have been killed, or frozen."""
+        return sum(map(len, self.broken.values()))
+
     def kill_one(self, rng: random.Random) -> None:
         """Kill one of them, whatever it is doing."""
-        self.faults.append(dt.datetime.now(dt.UTC))
         rng.choice(self._processes).kill()
+
+    def freeze_one(self, rng: random.Random, seconds: float) -> None:
+        """Stop one of them for a while, whatever it is doing."""
+        process = rng.choice(self._processes)
+        self.broken[self._names[process.pid]].append(dt.datetime.now(dt.UTC))
+        process.send_signal(signal.SIGSTOP)
+        time.sleep(seconds)
+        process.send_signal(signal.SIGCONT)
 
     def arm(self, failpoint: str, action: str = "kill") -> None:
         """Let the next process that comes to `failpoint` do `action`."""
@@ -125,7 +156,6 @@ class Fleet:
                 self.sweep_ahead()
                 next_sweep = time.monotonic() + SWEEP_EVERY
             time.sleep(0.01)
-        self.faults.append(dt.datetime.now(dt.UTC))
         return True
 
     @property
@@ -185,6 +215,22 @@ class Fleet:
             time.sleep(0.2)
         return time.monotonic() - started
 
+    def violations(
+        self, file: Path, faults: Sequence[dt.datetime] = (), *, interval: float = 0.1, **more: Any
+    ) -> list[str]:
+        """Return what does not hold of I1 to I6 when all processes have stopped.
+
+        Args:
+            file: the oracle's.
+            faults: when something was cut off that may have been anybody's (UTC).
+            interval: theirs, in seconds.
+            more: what else a `Run` knows.
+        """
+        doubt_what_is_open()
+        holders = dict(database.db.execute_sql("SELECT token, name FROM claim_holder").fetchall())
+        known: dict[str, Any] = {"limit": 1000, "interval": interval, "holders": holders, "broken": self.broken} | more
+        return check(Run(self.sources, accepted(file), faults, **known))
+
     def sweep_ahead(self, *doubt_after: float) -> None:
         """Sweep on a clock that is ahead, and put the messages on the queues; a claim is in doubt `doubt_after` seconds
         after it, 15 unless it is said.
@@ -210,14 +256,21 @@ class Fleet:
 
     def _start(self) -> subprocess.Popen[bytes]:
         with (self.folder / "log").open("ab") as log:
+            name = f"process-{self._started}"
+            self._started += 1
             command = [sys.executable, "-m", "slowpost", "run"]
-            return subprocess.Popen(command, env=self.environment, stdout=log, stderr=log)
+            process = subprocess.Popen(command, env=self.environment | {"PGAPPNAME": name}, stdout=log, stderr=log)
+        self._names[process.pid] = name
+        return process
 
     def _watch(self) -> None:
         while not self._stopping.wait(0.02):
             for number, process in enumerate(self._processes):
-                if process.poll() is not None:
-                    self._processes[number] = self._start()
+                if process.poll() is None:
+                    continue
+                if process.returncode == -signal.SIGKILL:
+                    self.broken[self._names[process.pid]].append(dt.datetime.now(dt.UTC))
+                self._processes[number] = self._start()
 
 
 def _state_of(pid: int) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any
@@ -29,7 +29,9 @@ class Run:
     Attributes:
         sources: contact ids by the message that they came in.
         accepted: the oracle's lines.
-        faults: when a process was killed, or a connection cut (UTC).
+        faults: when something was cut off that may have been anybody's (UTC).
+        broken: when a process was killed or frozen (UTC), by its name.
+        holders: the names of the processes that made the claims, by token.
         limit: mails an account may send on a date (UTC).
         interval: seconds between two sends of one account, at least.
         resent: deliveries that a person has had sent again.
@@ -38,7 +40,9 @@ class Run:
 
     sources: dict[str, list[int]]
     accepted: Sequence[Accepted]
-    faults: list[dt.datetime] = field(default_factory=list)
+    faults: Sequence[dt.datetime] = ()
+    broken: Mapping[str, Sequence[dt.datetime]] = field(default_factory=dict)
+    holders: Mapping[str, str] = field(default_factory=dict)
     limit: int = 1_000_000
     interval: float = 0.0
     resent: frozenset[int] = frozenset()
@@ -106,8 +110,10 @@ def _doubt_has_its_fault(run: Run, deliveries: list[dict[str, Any]], attempts: l
         attempt = doubtful.get(delivery["token"])
         if attempt is None:
             yield f"I4: delivery {delivery['id']} is {delivery['state']} without a claim"
-        elif not any(attempt["claimed_at"] <= fault <= attempt["claimed_at"] + HELD_FOR for fault in run.faults):
-            yield f"I4: delivery {delivery['id']} is in doubt, and nothing was broken after its claim"
+            continue
+        faults = [*run.faults, *run.broken.get(run.holders.get(delivery["token"], ""), ())]
+        if not any(attempt["claimed_at"] <= fault <= attempt["claimed_at"] + HELD_FOR for fault in faults):
+            yield f"I4: delivery {delivery['id']} is in doubt, and its holder was not broken after its claim"
 
 
 def _within_limits(run: Run, attempts: list[dict[str, Any]]) -> Iterator[str]:

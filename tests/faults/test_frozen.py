@@ -27,7 +27,6 @@ from pipeline.hold import Target
 from tests.builders import a_template, an_account
 from tests.faults import fleet as fleets
 from tests.faults.fleet import Fleet
-from tests.faults.invariants import Run, check
 from tests.faults.oracle import accepted
 
 POINTS = ("smtp:offered", "claim:committed", "smtp:dot", "smtp:replied")
@@ -216,8 +215,7 @@ def test_whoever_wakes_does_no_harm(
             assert [n for i, n in zip(run.ids, run.lines(run.ids), strict=True) if i not in resent] == [1] * (
                 CONTACTS_EACH - len(resent & set(run.ids))
             )
-    found = Run(fleet.sources, accepted(file), fleet.faults, limit=1000, interval=0.1, resent=frozenset(resent))
-    assert check(found) == []
+    assert fleet.violations(file, resent=frozenset(resent)) == []
     report(
         frozen=rounds * len(POINTS),
         contacts=rounds * CONTACTS_EACH,

@@ -110,6 +110,11 @@ def doubt_long_after_the_fault(run: Run) -> Run:
     return replace(doubt_without_a_fault(run), faults=[NOON - dt.timedelta(seconds=1), NOON + dt.timedelta(minutes=1)])
 
 
+def doubt_while_its_holder_lives(run: Run) -> Run:
+    token = Attempt.get(Attempt.delivery == first().id).token
+    return replace(doubt_without_a_fault(run), holders={token: "alive"}, broken={"dead": [NOON]})
+
+
 def doubt_without_a_claim(run: Run) -> Run:
     change(state=State.IN_DOUBT)
     Attempt.delete().where(Attempt.delivery == first().id).execute()
@@ -174,6 +179,7 @@ PLANTED: dict[Callable[[Run], Run], str] = {
     accepted_and_bounced: "I3",
     doubt_without_a_fault: "I4",
     doubt_long_after_the_fault: "I4",
+    doubt_while_its_holder_lives: "I4",
     doubt_without_a_claim: "I4",
     an_account_over_its_limit: "I5",
     doubt_counts_for_the_limit: "I5",
@@ -224,6 +230,8 @@ def test_what_excuses_a_violation_is_no_violation(undone: Callable[[Callable[[],
         run = a_clean_run()
         fault = NOON + dt.timedelta(seconds=2)
         assert check(replace(doubt_without_a_fault(run), faults=[fault])) == []
+        holders = {Attempt.get(Attempt.delivery == first().id).token: "dead"}
+        assert check(replace(run, holders=holders, broken={"dead": [fault]})) == []
         change(state=State.SENT)
         twice = accepted_twice(run)
         assert check(replace(twice, resent=frozenset({first().id}))) == []
