@@ -19,7 +19,7 @@ from models import DeadLetter, database
 from models.dead_letter import OPEN
 from pipeline import faults, logs
 from pipeline.failpoints import reach
-from pipeline.faults import GiveUp, connected
+from pipeline.faults import connected
 from pipeline.flow import Handoff, Stage
 from pipeline.logs import log
 
@@ -73,18 +73,19 @@ def works_here() -> bool:
     return _working.is_set()
 
 
-def stage_actor(stage: Stage, give_up: GiveUp) -> Callable[[Any], Any]:
+def stage_actor(stage: Stage, give_up: Callable[..., list[Handoff]]) -> Callable[[Any], Any]:
     """Make a function from ids (and options) to handoffs the actor of `stage`.
 
     Args:
         stage: whose queue it listens on.
-        give_up: what becomes of a single id that can't be processed.
+        give_up: what becomes of a single id that can't be processed; takes it, the error, and the message's options.
     """
 
     def decorate(run: Callable[..., list[Handoff]]) -> Any:
         def work(ids: Sequence[int], **options: Any) -> None:
             reach(f"{stage}:got")
-            handoffs = patiently(connected(lambda: faults.isolated(partial(run, **options), ids, give_up)))
+            do, do_without = partial(run, **options), partial(give_up, **options)
+            handoffs = patiently(connected(lambda: faults.isolated(do, ids, do_without)))
             reach(f"{stage}:committed")
             for handoff in handoffs:
                 patiently(connected(partial(publish, [handoff])))

@@ -23,13 +23,13 @@ from pipeline import (
 from pipeline import (
     select_contacts as stage_1,
 )
-from pipeline.faults import give_up_contact, give_up_delivery, give_up_trigger
+from pipeline.faults import give_up_delivery, give_up_trigger
 from pipeline.flow import Handoff, Stage
 
 from .running import show_dead_letters, stage_actor
 
 
-@stage_actor(Stage.INTAKE, give_up_contact)
+@stage_actor(Stage.INTAKE, stage_1.give_up)
 def select_contacts(
     contact_ids: Sequence[int], *, source: str, template_id: int | None = None, priority: int | None = None
 ) -> list[Handoff]:

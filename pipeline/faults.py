@@ -7,7 +7,6 @@ up: `failed` (`fault`) with its dead letter.
 
 from __future__ import annotations
 
-import json
 import time
 import traceback
 from collections.abc import Callable, Sequence
@@ -118,23 +117,17 @@ def described(error: Exception) -> dict[str, Any]:
     return {"error": _name(error), "where": where}
 
 
-def give_up_contact(contact_id: int, error: Exception) -> list[Handoff]:
-    """Keep a contact id that no delivery could be made of."""
-    give_up_message(Stage.INTAKE, json.dumps({"contact_ids": [contact_id]}).encode(), error)
-    return []
-
-
 def give_up_message(queue: str, body: bytes, error: Exception) -> None:
     """Keep a message whose stage fails as a whole."""
-    file_message(queue, body, f"fault: {_short(error)}", database.now())
+    file_message(queue, body, f"fault: {short(error)}", database.now())
 
 
-def give_up_trigger(_id: int, _error: Exception) -> list[Handoff]:
+def give_up_trigger(_id: int, _error: Exception, **_asked: Any) -> list[Handoff]:
     """Let a trigger go: the stage did not look at the ids it carries, and the sweep sends another in a minute."""
     return []
 
 
-def give_up_delivery(delivery_id: int, error: Exception) -> list[Handoff]:
+def give_up_delivery(delivery_id: int, error: Exception, **_asked: Any) -> list[Handoff]:
     """Fail a delivery that a stage can't process, with its dead letter, and hand it to *record outcome*; one that has
     been claimed is left to the sweep.
     """
@@ -142,7 +135,7 @@ def give_up_delivery(delivery_id: int, error: Exception) -> list[Handoff]:
         delivery = Delivery.get_or_none(Delivery.id == delivery_id)
         if delivery is None or delivery.state not in NOT_CLAIMED:
             return []
-        detail = _short(error)
+        detail = short(error)
         given_up = move(
             State(delivery.state), State.FAILED, Delivery.id == delivery_id, reason=Reason.FAULT, detail=detail
         )
@@ -150,9 +143,10 @@ def give_up_delivery(delivery_id: int, error: Exception) -> list[Handoff]:
     return hand_on(Stage.RECORD, given_up)
 
 
+def short(error: Exception) -> str:
+    """Return what a dead letter says of an error."""
+    return f"{_name(error)}: {error}"[:500]
+
+
 def _name(error: Exception) -> str:
     return type(error).__name__
-
-
-def _short(error: Exception) -> str:
-    return f"{_name(error)}: {error}"[:500]

@@ -18,6 +18,7 @@ from models.dead_letter import file_messages
 
 from . import logs
 from .failpoints import reach
+from .faults import short
 from .flow import MAX_IDS, Handoff, Stage, chunks, hand_on
 from .settings import settings
 from .window import SendingWindow
@@ -45,6 +46,16 @@ def run(
         logs.moved(Stage.INTAKE, selected, State.SELECTED)
         handoffs += hand_on(Stage.DEDUPE, selected)
     return handoffs
+
+
+def give_up(
+    contact_id: int, error: Exception, *, source: str, template_id: int | None = None, priority: int | None = None
+) -> list[Handoff]:
+    """Keep a contact id that no delivery could be made of, so that a replay asks for it as `run` was asked."""
+    reason = f"contact {contact_id}: fault: {short(error)}"
+    asked = {reason: _asking_for([contact_id], template_id, priority)}
+    file_messages(Stage.INTAKE, asked, database.now(), message_id=source)
+    return []
 
 
 def reasons_against(contact: Contact, now: dt.datetime) -> list[Reason]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Sequence
 
@@ -10,9 +11,10 @@ import pytest
 import structlog
 from psycopg2.errors import ReadOnlySqlTransaction
 
+from actors import stages
 from models import DeadLetter, Delivery, State
 from models.delivery import TRANSITIONS, IllegalTransitionError, move, of_ids
-from pipeline import faults
+from pipeline import faults, select_contacts
 from pipeline.flow import Handoff, Stage
 from tests.builders import a_delivery
 
@@ -119,3 +121,20 @@ def test_a_fault_in_the_log_names_its_place_and_quotes_no_data(monkeypatch: pyte
     assert [e["error"] for e in events] == ["ValueError"] * faults.MAX_TRIES
     assert events[0]["where"][-1].endswith(" run")
     assert "ann@x.test" not in repr(events)
+
+
+def test_contacts_that_stage_1_gives_up_are_each_kept_as_they_were_asked_for(
+    any_database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def odd(_ids: Sequence[int], **_asked: object) -> list[Handoff]:
+        raise ValueError("odd")
+
+    monkeypatch.setattr(select_contacts, "run", odd)
+    for _ in range(2):
+        stages.select_contacts.fn([3, 4], source="a list", template_id=7, priority=9)
+    letters = DeadLetter.select().order_by(DeadLetter.id)
+    kept = [(letter.message_id, letter.reason, json.loads(bytes(letter.body))) for letter in letters]
+    assert kept == [
+        ("a list", f"contact {i}: fault: ValueError: odd", {"contact_ids": [i], "template_id": 7, "priority": 9})
+        for i in (3, 4)
+    ]
