@@ -15,6 +15,7 @@ import pytest
 
 from models import Contact, Delivery, State
 from pipeline.failpoints import NAMES
+from slowpost.service import THREADS
 from tests.builders import a_contact, a_template, a_website, an_account
 from tests.faults import fleet as fleets
 from tests.faults.embedded import Embedded
@@ -53,7 +54,7 @@ def finish(embedded: Embedded, file: Path) -> dict[str, float]:
     assert check(run) == []
     assert "Traceback" not in embedded.log()
     doubtful = Delivery.select().where(Delivery.state == State.IN_DOUBT).count()
-    assert doubtful <= ACCOUNTS * len(embedded.faults)
+    assert doubtful <= THREADS * len(embedded.faults)
     return {
         "kills": len(embedded.faults),
         "contacts": sum(map(len, embedded.sources.values())),
