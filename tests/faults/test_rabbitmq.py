@@ -123,7 +123,7 @@ def test_a_memory_alarm_in_the_middle(
     holds = counts(2, 40)
     settings = fleets.environment(postgres, node.url, MAIL_MIN_INTERVAL=str(LONG_INTERVAL))
     with Fleet(settings, tmp_path, size=2) as fleet:
-        fleet.publish_small(4, each=counts(15, 25))
+        fleet.publish_small(4, each=counts(15, 50))
         fleet.until_taken_in()
         with short_of_memory(node):
             stands_since = len(accepted(mail_server[1]))
