@@ -35,7 +35,7 @@ MISBEHAVIOURS = (
     *(Misbehaviour("DOT", action) for action in AFTER_ACCEPTING),
 )
 #: Accounts that always behave, and seconds for all accounts to have misbehaved.
-GOOD_ACCOUNTS, PATIENCE = 5, 240
+GOOD_ACCOUNTS, PATIENCE = 5, 480
 #: A step may hold a worker for its timeout and so many seconds, on a machine that is busy.
 SLACK = 1.5
 #: A refusal for good that is the recipient's or the content's ends a delivery.
