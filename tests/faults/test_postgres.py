@@ -18,7 +18,7 @@ import pytest
 from models import Delivery, State, database
 from pipeline.claim import DOT_WITHIN
 from tests.faults.commit_proxy import AFTER, BEFORE, KINDS, CommitProxy
-from tests.faults.fleet import SWEEP_EVERY
+from tests.faults.fleet import BY_ITSELF_WITHIN, SWEEP_EVERY
 from tests.faults.on_postgres import CONNECTIONS, SmallPostgres, World, at_work
 
 
@@ -109,9 +109,9 @@ def test_the_answer_to_a_commit_is_cut_off_and_nobody_can_be_asked(
         for kind in ("claim", "outcome"):
             proxy.arm(kind, AFTER, away)
             world.fleet.publish(2)
-            until_cut(world, proxy, kind)
-            cuts += 1
             # No sweep meanwhile: on its clock, which is ahead, whoever still asks is in doubt.
+            assert proxy.has_cut(BY_ITSELF_WITHIN), f"no {kind} came by: {world.fleet.log()[-2000:]}"
+            cuts += 1
             world.fleet.until_all_is_sent()
     seconds = world.finish([])
     assert set(states()) == {State.SENT}
