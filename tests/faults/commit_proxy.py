@@ -55,6 +55,10 @@ class CommitProxy(Proxy):
         self._away = away
         self._armed = (kind, where)
 
+    def disarm(self) -> None:
+        """Cut no COMMIT any more that has not come by yet."""
+        self._armed = None
+
     def has_cut(self, patience: float) -> bool:
         """Wait until that has happened; tell whether it has."""
         return self._cut.wait(patience)

@@ -9,6 +9,9 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
+
+import psycopg2
 
 from models import Delivery, State, database, schema
 from tests.builders import a_template, an_account
@@ -88,3 +91,24 @@ def at_work(
             fleet = running.enter_context(Fleet(fleets.environment(url, rabbitmq), folder, size=PROCESSES))
             yield World(server, fleet, file, fleet.pids, running.close)
     database.db.obj.close_all()
+
+
+@contextlib.contextmanager
+def takes_no_writes(server: PrivatePostgres) -> Iterator[None]:
+    """Let the server refuse all that is written, as one does that has become a standby."""
+    with contextlib.closing(psycopg2.connect(server.url)) as admin:
+        admin.autocommit = True
+        with admin.cursor() as cursor:
+            cursor.execute("SET default_transaction_read_only = off")
+            _refuse_writes(cursor, "on")
+            try:
+                yield
+            finally:
+                _refuse_writes(cursor, "off")
+                # Until all its sessions have heard of it.
+                time.sleep(0.5)
+
+
+def _refuse_writes(cursor: Any, setting: str) -> None:
+    cursor.execute(f"ALTER SYSTEM SET default_transaction_read_only = {setting}")
+    cursor.execute("SELECT pg_reload_conf()")

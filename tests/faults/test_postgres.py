@@ -10,7 +10,6 @@ import random
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import psycopg2
 import pytest
@@ -19,7 +18,7 @@ from models import Delivery, State, database
 from pipeline.claim import DOT_WITHIN
 from tests.faults.commit_proxy import AFTER, BEFORE, KINDS, CommitProxy
 from tests.faults.fleet import BY_ITSELF_WITHIN, SWEEP_EVERY
-from tests.faults.on_postgres import CONNECTIONS, SmallPostgres, World, at_work
+from tests.faults.on_postgres import CONNECTIONS, SmallPostgres, World, at_work, takes_no_writes
 
 
 @pytest.fixture(scope="module")
@@ -167,25 +166,6 @@ def all_connections_taken(server: SmallPostgres, seconds: float) -> list[dt.date
         assert faults, "they were never used up"
         assert len(pids) >= CONNECTIONS - 2
     return faults
-
-
-@contextlib.contextmanager
-def takes_no_writes(server: SmallPostgres) -> Iterator[None]:
-    """Let the server refuse all that is written, as one does that has become a standby."""
-    with contextlib.closing(psycopg2.connect(server.url)) as admin:
-        admin.autocommit = True
-        with admin.cursor() as cursor:
-            cursor.execute("SET default_transaction_read_only = off")
-            _refuse_writes(cursor, "on")
-            try:
-                yield
-            finally:
-                _refuse_writes(cursor, "off")
-
-
-def _refuse_writes(cursor: Any, setting: str) -> None:
-    cursor.execute(f"ALTER SYSTEM SET default_transaction_read_only = {setting}")
-    cursor.execute("SELECT pg_reload_conf()")
 
 
 def states() -> list[str]:

@@ -18,13 +18,13 @@ import pika
 import psycopg2
 import pytest
 
-from actors import topology
 from models import Delivery, State
 from pipeline.flow import Stage
 from tests.broker.conftest import until, wipe
 from tests.builders import a_template, an_account
 from tests.faults import fleet as fleets
 from tests.faults.fleet import QUEUES_LAST_AFTER, Fleet
+from tests.faults.on_rabbitmq import LADDER, all_queues, purge, short_of_memory
 from tests.faults.oracle import accepted, oracle
 from tests.faults.proxy import Fault, Plan, Proxy
 from tests.servers import PrivateRabbitmq
@@ -67,16 +67,6 @@ def node(server: PrivateRabbitmq) -> PrivateRabbitmq:
     return server
 
 
-def purge(url: str, *, only_ladder: bool = False) -> int:
-    """Empty all queues, or the ladder's; return how many messages that has cost."""
-    with pika.BlockingConnection(pika.URLParameters(url)) as connection:
-        names = [queue.name for queue in topology.topology(topology.version_of(connection)).queues]
-        ladder = {topology.ladder(level) for level in range(topology.LEVELS)}
-        channel = connection.channel()
-        wanted = [name for name in names if name in ladder or not only_ladder]
-        return sum(int(channel.queue_purge(name).method.message_count) for name in wanted)
-
-
 @pytest.mark.parametrize("only_ladder", [False, True], ids=["all-queues", "the-ladder"])
 def test_what_is_purged_comes_back_from_the_database(
     only_ladder: bool,
@@ -97,23 +87,11 @@ def test_what_is_purged_comes_back_from_the_database(
             deadline = time.monotonic() + 20
             while lost == before:
                 assert time.monotonic() < deadline, "nothing was in the queues"
-                lost += purge(node.url, only_ladder=only_ladder)
+                lost += purge(node.url, LADDER if only_ladder else all_queues())
             # Until a sweep finds them, the accounts keep the slots whose messages are lost, and take no others.
             seconds = max(seconds, fleet.settle(SETTLES_WITHIN))
     assert fleet.violations(mail_server[1], interval=LONG_INTERVAL) == []
     report(purges=purges, messages_lost=lost, contacts=fleet.contacts, settled_in_s=round(seconds, 1))
-
-
-@contextmanager
-def short_of_memory(node: PrivateRabbitmq) -> Iterator[None]:
-    """Let a node take nothing more from publishers for the block."""
-    before = node.ctl("eval", "vm_memory_monitor:get_vm_memory_high_watermark().").strip()
-    node.ctl("set_vm_memory_high_watermark", "absolute", "1MB")
-    try:
-        assert "memory" in node.ctl("eval", "rabbit_alarm:get_alarms().")
-        yield
-    finally:
-        node.ctl("set_vm_memory_high_watermark", before)
 
 
 def test_a_memory_alarm_in_the_middle(

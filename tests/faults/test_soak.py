@@ -13,15 +13,18 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-import pika
 import pytest
 
 from actors import topology
 from models import database, schema
 from pipeline.failpoints import NAMES
+from pipeline.flow import Stage
 from tests.builders import a_template, an_account
 from tests.faults import fleet as fleets
+from tests.faults.commit_proxy import AFTER, BEFORE, KINDS, CommitProxy
 from tests.faults.fleet import QUEUES_LAST_AFTER, Fleet
+from tests.faults.on_postgres import takes_no_writes
+from tests.faults.on_rabbitmq import all_queues, purge, short_of_memory
 from tests.faults.oracle import oracle
 from tests.faults.proxy import Fault, Proxy
 from tests.servers import PrivatePostgres, PrivateRabbitmq
@@ -36,8 +39,17 @@ SETTLES_WITHIN = 300
 class Soak:
     """A fleet between a PostgreSQL, a RabbitMQ and a mail server, and the ways in which they are broken."""
 
-    def __init__(self, rng: random.Random, postgres: PrivatePostgres, rabbitmq: PrivateRabbitmq, smtp: Proxy) -> None:
-        self.rng, self.postgres, self.rabbitmq, self.smtp = rng, postgres, rabbitmq, smtp
+    def __init__(
+        self,
+        rng: random.Random,
+        postgres: PrivatePostgres,
+        rabbitmq: PrivateRabbitmq,
+        commits: CommitProxy,
+        amqp: Proxy,
+        smtp: Proxy,
+    ) -> None:
+        self.rng, self.postgres, self.rabbitmq = rng, postgres, rabbitmq
+        self.commits, self.amqp, self.smtp = commits, amqp, smtp
         self.done: Counter[str] = Counter()
         self.fleet: Fleet
 
@@ -47,7 +59,11 @@ class Soak:
             self._kill: 6,
             self._kill_at_a_failpoint: 6,
             self._freeze: 3,
+            self._cut_a_commit: 3,
             self._reset_smtp: 3,
+            self._reset_rabbitmq: 3,
+            self._refuse_writes: 1,
+            self._run_short_of_memory: 1,
             self._restart_postgres: 1,
             self._kill_rabbitmq: 1,
             self._purge: 1,
@@ -73,6 +89,22 @@ class Soak:
     def _reset_smtp(self) -> None:
         self.smtp.break_all(Fault.RESET)
 
+    def _reset_rabbitmq(self) -> None:
+        self.amqp.break_all(Fault.RESET)
+
+    def _cut_a_commit(self) -> None:
+        self.commits.arm(self.rng.choice(list(KINDS)), self.rng.choice([BEFORE, AFTER]))
+        if not self.commits.has_cut(5):
+            self.commits.disarm()
+
+    def _refuse_writes(self) -> None:
+        with takes_no_writes(self.postgres):
+            time.sleep(self.rng.uniform(1, 4))
+
+    def _run_short_of_memory(self) -> None:
+        with short_of_memory(self.rabbitmq):
+            time.sleep(self.rng.uniform(1, 4))
+
     def _restart_postgres(self) -> None:
         database.db.obj.close_all()
         self.postgres.kill()
@@ -86,11 +118,8 @@ class Soak:
         self.rabbitmq.start()
 
     def _purge(self) -> None:
-        with pika.BlockingConnection(pika.URLParameters(self.rabbitmq.url)) as connection:
-            for queue in topology.topology(topology.version_of(connection)).queues:
-                # What came in and has not been read yet exists nowhere else: a purge of `intake` is a loss by hand.
-                if queue.name not in ("intake", topology.DEAD_LETTER_QUEUE):
-                    connection.channel().queue_purge(queue.name)
+        # What came in and has not been read yet exists nowhere else: a purge of `intake` is a loss by hand.
+        purge(self.rabbitmq.url, all_queues() - {Stage.INTAKE, topology.DEAD_LETTER_QUEUE})
 
 
 @pytest.fixture
@@ -101,6 +130,8 @@ def soak(tmp_path: Path, configure: Callable[..., None]) -> Iterator[tuple[Soak,
         PrivatePostgres() as postgres,
         PrivateRabbitmq() as rabbitmq,
         oracle(tmp_path) as (port, file),
+        CommitProxy(postgres.port) as commits,
+        Proxy(rabbitmq.port) as amqp,
         Proxy(port) as smtp,
     ):
         configure(database_url=postgres.url)
@@ -110,7 +141,8 @@ def soak(tmp_path: Path, configure: Callable[..., None]) -> Iterator[tuple[Soak,
             a_template()
             for _ in range(ACCOUNTS):
                 an_account(port=smtp.port)
-            yield Soak(random.Random(seed), postgres, rabbitmq, smtp), file  # noqa: S311
+            rng = random.Random(seed)  # noqa: S311
+            yield Soak(rng, postgres, rabbitmq, commits, amqp, smtp), file
         database.db.obj.close_all()
 
 
@@ -119,8 +151,9 @@ def test_a_soak_of_everything_at_random(
 ) -> None:
     world, file = soak
     seconds = counts(10, 1200)
-    settings = fleets.environment(world.postgres.url, world.rabbitmq.url)
-    with Fleet(settings, tmp_path) as fleet:
+    postgres = world.postgres.url.replace(str(world.postgres.port), str(world.commits.port))
+    rabbitmq = world.rabbitmq.url.replace(str(world.rabbitmq.port), str(world.amqp.port))
+    with Fleet(fleets.environment(postgres, rabbitmq), tmp_path, world.rabbitmq.url) as fleet:
         world.fleet = fleet
         fleet.publish(1)
         time.sleep(QUEUES_LAST_AFTER)

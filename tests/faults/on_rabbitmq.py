@@ -1,0 +1,38 @@
+"""What can be done to a RabbitMQ of a test's own."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
+
+import pika
+
+from actors import topology
+from tests.servers import PrivateRabbitmq
+
+#: The delay ladder's queues.
+LADDER = frozenset(topology.ladder(level) for level in range(topology.LEVELS))
+
+
+def all_queues() -> frozenset[str]:
+    """Return the names of all queues that Slowpost declares; they are the same on each version of RabbitMQ."""
+    return frozenset(queue.name for queue in topology.topology((3, 10)).queues)
+
+
+def purge(url: str, queues: Collection[str]) -> int:
+    """Empty queues; return how many messages that has cost."""
+    with pika.BlockingConnection(pika.URLParameters(url)) as connection:
+        channel = connection.channel()
+        return sum(int(channel.queue_purge(name).method.message_count) for name in queues)
+
+
+@contextmanager
+def short_of_memory(node: PrivateRabbitmq) -> Iterator[None]:
+    """Let a node take nothing more from publishers for the block."""
+    before = node.ctl("eval", "vm_memory_monitor:get_vm_memory_high_watermark().").strip()
+    node.ctl("set_vm_memory_high_watermark", "absolute", "1MB")
+    try:
+        assert "memory" in node.ctl("eval", "rabbit_alarm:get_alarms().")
+        yield
+    finally:
+        node.ctl("set_vm_memory_high_watermark", before)
