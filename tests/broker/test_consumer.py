@@ -184,7 +184,7 @@ def test_a_mistake_around_a_stage_keeps_its_message_as_a_dead_letter_and_acknowl
     def deliver_message(_ids: list[int], *, slot_token: str) -> list[Handoff]:
         raise ArithmeticError(slot_token)
 
-    def give_up(_id: int, _error: Exception) -> list[Handoff]:
+    def give_up(_id: int, _error: Exception, **_asked: object) -> list[Handoff]:
         raise LookupError
 
     running.stage_actor(Stage.DELIVER, give_up)(deliver_message)
