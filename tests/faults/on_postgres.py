@@ -14,6 +14,7 @@ from typing import Any
 import psycopg2
 
 from models import Delivery, State, database, schema
+from tests.broker.conftest import until
 from tests.builders import a_template, an_account
 from tests.faults import fleet as fleets
 from tests.faults.fleet import Fleet
@@ -49,10 +50,8 @@ class World:
 
     def until_some_are_sent(self, number: int, patience: float = 60) -> None:
         """Wait until the oracle has taken so many more messages."""
-        deadline, wanted = time.monotonic() + patience, len(accepted(self.file)) + number
-        while len(accepted(self.file)) < wanted:
-            assert time.monotonic() < deadline, self.fleet.log()[-3000:]
-            time.sleep(0.02)
+        wanted = len(accepted(self.file)) + number
+        until(lambda: len(accepted(self.file)) >= wanted, lambda: self.fleet.log()[-3000:], patience)
 
     def finish(self, faults: list[dt.datetime]) -> float:
         """Let everything come to rest and stop; nothing is violated, nobody has died or raised. Return the seconds."""

@@ -16,6 +16,7 @@ import pytest
 from models import Contact, Delivery, State
 from pipeline.failpoints import NAMES
 from slowpost.service import THREADS
+from tests.broker.conftest import until
 from tests.builders import a_contact, a_template, a_website, an_account
 from tests.faults import fleet as fleets
 from tests.faults.embedded import Embedded
@@ -91,7 +92,8 @@ def test_kills_of_the_embedded_process_at_random_instants(
         embedded.start()
         embedded.select(CONTACTS_EACH)
         if rng.random() < 0.8:
-            until_the_server_has_more_than(before + rng.randrange(CONTACTS_EACH // 2), file)
+            wanted = before + rng.randrange(CONTACTS_EACH // 2)
+            until(lambda n=wanted: len(accepted(file)) > n, embedded.log, patience=30)  # type: ignore[misc]
         time.sleep(rng.uniform(0, 0.4))
         embedded.kill()
     embedded.start()
@@ -112,11 +114,3 @@ def test_a_kill_of_the_embedded_process_at_every_failpoint(
             embedded.dies()
     embedded.start()
     report(**finish(embedded, mail_server[1]))
-
-
-def until_the_server_has_more_than(number: int, file: Path, patience: float = 30) -> None:
-    """Wait until the oracle has taken more than `number` messages in all."""
-    deadline = time.monotonic() + patience
-    while len(accepted(file)) <= number:
-        assert time.monotonic() < deadline, f"the server has no more than {len(accepted(file))} messages"
-        time.sleep(0.01)

@@ -24,6 +24,7 @@ from pipeline import claim, decisions, hold
 from pipeline.decisions import DecisionRefusedError
 from pipeline.flow import Stage
 from pipeline.hold import Target
+from tests.broker.conftest import until
 from tests.builders import a_template, an_account
 from tests.faults import fleet as fleets
 from tests.faults.fleet import Fleet
@@ -80,10 +81,7 @@ class Round:
 
     def until(self, holds: Callable[[], bool], patience: float = 30) -> None:
         """Wait until something holds."""
-        deadline = time.monotonic() + patience
-        while not holds():
-            assert time.monotonic() < deadline, f"{self.states()} {self.fleet.log()[-3000:]}"
-            time.sleep(0.02)
+        until(holds, lambda: f"{self.states()} {self.fleet.log()[-3000:]}", patience)
 
     def sweep_and_doubt(self) -> None:
         """Let a sweep find that the timeouts are up."""

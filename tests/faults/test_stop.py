@@ -17,7 +17,7 @@ from models import Delivery, State, database
 from models.control import wake_by
 from models.delivery import UNFINISHED
 from pipeline import select_contacts
-from tests.broker.conftest import put_on_intake, wipe
+from tests.broker.conftest import put_on_intake, until
 from tests.builders import a_template, an_account
 from tests.faults import fleet as fleets
 from tests.faults.invariants import Run, check
@@ -46,13 +46,11 @@ def embedded(sqlite: str) -> dict[str, str]:
 
 
 @pytest.fixture
-def production(postgres: str, rabbitmq_url: str) -> Iterator[dict[str, str]]:
+def production(postgres: str, rabbitmq: str) -> dict[str, str]:
     """An environment with PostgreSQL and a vhost with empty queues."""
-    wipe(rabbitmq_url)
-    environment = fleets.environment(postgres, rabbitmq_url)
+    environment = fleets.environment(postgres, rabbitmq)
     subprocess.run([sys.executable, "-m", "slowpost", "init"], env=environment, check=True, stdout=subprocess.DEVNULL)
-    yield environment
-    wipe(rabbitmq_url)
+    return environment
 
 
 class Successors:
@@ -62,7 +60,6 @@ class Successors:
         self._command = [sys.executable, "-m", "slowpost", *command]
         self._environment = environment
         self._folder = folder
-        self._process: subprocess.Popen[bytes] | None = None
         self.sources: dict[str, list[int]] = {}
 
     def publish(self, number: int) -> None:
@@ -101,14 +98,6 @@ class Successors:
     def log(self) -> str:
         """Return what all of them have said."""
         return (self._folder / "log").read_text()
-
-
-def until(holds: Callable[[], bool], what: Callable[[], object], patience: float = 60) -> None:
-    """Wait until something holds."""
-    deadline = time.monotonic() + patience
-    while not holds():
-        assert time.monotonic() < deadline, what()
-        time.sleep(0.02)
 
 
 def number_in(*states: State) -> int:
