@@ -1,17 +1,17 @@
 """How the stages run on the broker: the broker first, then the actors. `dramatiq actors` starts here.
 
 `entry` puts contacts and handoffs onto the route, `stages` are the six actors, `running` is how each of them runs and
-`waiting` what it does while a server is away; `broker`, `consumer` and `topology` (with its `topology_migration`) are
-RabbitMQ, `intake` is what may be put on a queue, `dead_letters` what the queue of that name shows.
+`waiting` what it does while a server is away; `intake` is what may be put on a queue. The broker is `rabbitmq/` or,
+inside one process, `memory`.
 """
 
 import dramatiq
 
+from actors.memory import MemoryBroker
+from actors.rabbitmq.broker import QuorumBroker
+from actors.running import WorkerState
 from models import database
-from pipeline.settings import settings
-
-from .broker import MemoryBroker, QuorumBroker
-from .running import WorkerState
+from pipeline.runtime.settings import settings
 
 
 def make_broker() -> MemoryBroker | QuorumBroker:
@@ -28,6 +28,6 @@ if database.db.obj is None:
     database.connect(settings().database_url)
 dramatiq.set_broker(make_broker())
 
-from . import stages  # noqa: E402  (an actor is registered with the broker that is set when it is made)
+from actors import stages  # noqa: E402  (an actor is registered with the broker that is set when it is made)
 
 __all__ = ["stages"]

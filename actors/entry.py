@@ -12,16 +12,17 @@ from typing import Any, cast
 
 import dramatiq
 
+from actors import running
+from actors.intake import UnacceptableError, decode, encode
+from actors.memory import MemoryBroker
+from actors.rabbitmq import migration, topology
+from actors.rabbitmq.broker import QuorumBroker
+from actors.rabbitmq.dead_letters import InStep
+from actors.rabbitmq.migration import Moving, Step
 from models import database
 from models.control import wake_by
 from pipeline import select_contacts
 from pipeline.flow import MAX_IDS, TRIGGER, Handoff, Stage, chunks
-
-from . import running, topology, topology_migration
-from .broker import MemoryBroker, QuorumBroker
-from .dead_letters import InStep
-from .intake import UnacceptableError, decode, encode
-from .topology_migration import Moving, Step
 
 #: Whom the definitions are for where no server is named: docker-compose.yml's.
 SERVER_VERSION, VHOST = (4, 0), "/slowpost"
@@ -41,7 +42,7 @@ def enter(contact_ids: Sequence[int], *, template_id: int | None = None, priorit
         source = str(uuid.uuid4())
         if _beside_embedded():
             with database.connection():
-                select_contacts.run(chunk, source=source, template_id=template_id, priority=priority)
+                select_contacts.select(chunk, source=source, template_id=template_id, priority=priority)
         else:
             message = encode(Stage.INTAKE, chunk, source, **options)
             _broker().send(message)
@@ -72,7 +73,7 @@ def put_back(queue: str | None, body: bytes, source: str) -> None:
         _broker().send(decoded.message)
         return
     with database.connection():
-        select_contacts.run(decoded.message.args[0], **decoded.message.kwargs)
+        select_contacts.select(decoded.message.args[0], **decoded.message.kwargs)
     hand_over([TRIGGER])
 
 
@@ -119,7 +120,7 @@ def differences() -> list[str]:
     broker = _broker()
     assert isinstance(broker, QuorumBroker)
     with broker.own_connection() as connection:
-        return topology_migration.differences(connection, broker.unit_ms)
+        return migration.differences(connection, broker.unit_ms)
 
 
 def migrate(moving: Moving) -> Iterator[Step]:
@@ -132,7 +133,7 @@ def migrate(moving: Moving) -> Iterator[Step]:
     broker = _broker()
     assert isinstance(broker, QuorumBroker)
     with broker.own_connection() as connection:
-        yield from topology_migration.migrate(connection, broker.unit_ms, moving)
+        yield from migration.migrate(connection, broker.unit_ms, moving)
 
 
 def keep_in_step(*, thorough: bool = True) -> InStep:

@@ -1,13 +1,14 @@
 """What is stored: one module for each noun. Imports nothing of the pipeline, the broker or the mail."""
 
-from .account import Security, SmtpAccount
-from .attempt import COUNTS_AS_USED, Attempt, ChargedTo, Outcome
-from .contact import Contact, Website
-from .control import Action, Control
-from .dead_letter import DeadLetter, DeadLetterKind, Resolution
-from .delivery import Delivery, Reason, State
-from .suppression import Suppression, SuppressionKind
-from .template import EmailTemplate
+from models.account import Security, SmtpAccount
+from models.attempt import COUNTS_AS_USED, Attempt, ChargedTo, Outcome
+from models.contact import Contact, Website
+from models.control import Action, Control
+from models.dead_letter import DeadLetter, DeadLetterKind, Resolution
+from models.delivery import Delivery
+from models.states import Reason, State
+from models.suppression import Suppression, SuppressionKind
+from models.template import EmailTemplate
 
 #: Every table, in an order in which they can be created.
 TABLES = (

@@ -6,7 +6,7 @@ from typing import Any
 
 import peewee
 
-from .database import db
+from models.database import db
 
 
 class Base(peewee.Model):

@@ -5,8 +5,8 @@ from __future__ import annotations
 import peewee
 from peewee import SQL
 
-from .base import Base
-from .database import UTCDateTimeField
+from models.base import Base
+from models.database import UTCDateTimeField
 
 
 class Website(Base):

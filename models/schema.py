@@ -8,7 +8,7 @@ from pathlib import Path
 import peewee
 from peewee_migrate import Router
 
-from .database import db, lock_schema
+from models.database import db, lock_schema
 
 MIGRATIONS = Path(__file__).parent / "migrations"
 

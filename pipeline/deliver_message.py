@@ -14,18 +14,19 @@ from collections.abc import Sequence
 
 from models import Contact, Delivery, Reason, SmtpAccount, State, database
 from models.delivery import move, of_ids
-
-from . import claim as claims
-from . import logs, outcome
-from .claim import Claim, Refusal
-from .failpoints import reach
-from .faults import connected, patiently
-from .flow import TRIGGER, Handoff, Stage
-from .identity import endpoint_of, sender_of, unsubscribe
-from .message import Envelope, MessageRefusedError, Rendered, build
-from .settings import settings
-from .smtp_client import Connections, Transaction
-from .smtp_reply import Verdict
+from pipeline.accounts.identity import endpoint_of, sender_of, unsubscribe
+from pipeline.content.message import Envelope, MessageRefusedError, Rendered, build
+from pipeline.delivery import claim as claims
+from pipeline.delivery import outcome
+from pipeline.delivery.claim import Claim, Refusal
+from pipeline.flow import TRIGGER, Handoff, Stage
+from pipeline.runtime import logs
+from pipeline.runtime.failpoints import failpoint
+from pipeline.runtime.settings import settings
+from pipeline.runtime.waiting import connected, until_stored
+from pipeline.smtp.pool import Connections
+from pipeline.smtp.reply import Verdict
+from pipeline.smtp.transaction import Transaction
 
 #: The connections of this process.
 connections = Connections()
@@ -42,7 +43,7 @@ _ENDS_LIST = (
 _AFTER_REFUSAL = {Refusal.SUPPRESSED: State.SKIPPED, Refusal.TOO_SOON: State.RESERVED}
 
 
-def run(delivery_ids: Sequence[int], slot_token: str) -> list[Handoff]:
+def deliver(delivery_ids: Sequence[int], slot_token: str) -> list[Handoff]:
     """Send those of `delivery_ids` that hold the slot `slot_token`.
 
     Returns:
@@ -120,7 +121,7 @@ def _deliver(delivery: Delivery, account: SmtpAccount, slot_token: str) -> tuple
         return outcome.give_up(delivery, slot_token, Reason.MESSAGE_REFUSED, str(error)), False
     with connections.transaction(endpoint_of(account)) as transaction:
         refused = transaction.offer(envelope)
-        reach("smtp:offered")
+        failpoint("smtp:offered")
         if refused is not None:
             handoffs = outcome.settle_unclaimed(delivery, slot_token, refused)
             return handoffs, refused.verdict in _ENDS_LIST
@@ -128,7 +129,7 @@ def _deliver(delivery: Delivery, account: SmtpAccount, slot_token: str) -> tuple
         if isinstance(given, Refusal):
             transaction.abandon()
             return _after_refused_claim(delivery, slot_token, given), given is not Refusal.SUPPRESSED
-        reach("claim:committed")
+        failpoint("claim:committed")
         return _send_dot(transaction, given)
 
 
@@ -136,11 +137,11 @@ def _send_dot(transaction: Transaction, claim: Claim) -> tuple[list[Handoff], bo
     if claim.expired:
         transaction.abandon()
         why = f"the dot was not sent within {claims.DOT_WITHIN:g} s of its claim"
-        return patiently(connected(lambda: outcome.settle_unsent(claim, why))), True
+        return until_stored(connected(lambda: outcome.settle_unsent(claim, why))), True
     result = transaction.finish()
-    reach("smtp:replied")
-    handoffs = patiently(connected(lambda: outcome.settle(claim, result)))
-    reach("outcome:committed")
+    failpoint("smtp:replied")
+    handoffs = until_stored(connected(lambda: outcome.settle(claim, result)))
+    failpoint("outcome:committed")
     return handoffs, result.verdict in _ENDS_LIST
 
 

@@ -14,45 +14,26 @@ from typing import Any
 from models import Contact, Delivery, EmailTemplate, Reason, State, Website, database
 from models.dead_letter import file_deliveries
 from models.delivery import by_id, move, of_ids
+from pipeline.content import template as templates
+from pipeline.content.template import Compiled, Parts, TemplateError, compile_template
+from pipeline.flow import TRIGGER, Handoff, Stage, hand_on
+from pipeline.runtime import logs
+from pipeline.runtime.failpoints import failpoint
 
-from . import logs, standing
-from .failpoints import reach
-from .flow import TRIGGER, Handoff, Stage, chunks, hand_on
-from .template import Compiled, Parts, TemplateError, compile_template, render
 
-
-def run(delivery_ids: Sequence[int]) -> list[Handoff]:
+def render(delivery_ids: Sequence[int]) -> list[Handoff]:
     """Render those of `delivery_ids` that are `cleared`; return a trigger if any is `ready` then, and what has failed
     to *record outcome*.
     """
     with database.transaction():
-        rendered, errors = render_all(_with_what_it_needs(of_ids(delivery_ids) & (Delivery.state == State.CLEARED)))
+        rendered, errors = render_all(with_what_it_needs(of_ids(delivery_ids) & (Delivery.state == State.CLEARED)))
         done = move(State.CLEARED, State.READY, of_ids(rendered), **columns(rendered)) if rendered else []
         _fail(errors)
         ready = list(Delivery.select(Delivery.id).where(of_ids(delivery_ids) & (Delivery.state == State.READY)))
-        reach("render:wrote")
+        failpoint("render:wrote")
     logs.moved(Stage.RENDER, errors, State.FAILED, errors)
     logs.moved(Stage.RENDER, done, State.READY)
     return hand_on(Stage.RECORD, sorted(errors)) + ([TRIGGER] if ready else [])
-
-
-def rerender(template_id: int) -> tuple[list[int], dict[int, str]]:
-    """Render what is `ready` or `reserved` with a template anew; slots go back first. What can't be rendered keeps
-    its words.
-
-    Returns:
-        The ids that have new words, and the problems of the others by id.
-    """
-    with database.transaction():
-        standing.give_back(template_ids=[template_id])
-        waiting = _with_what_it_needs((Delivery.template == template_id) & (Delivery.state == State.READY))
-        rendered, errors = render_all(waiting)
-        for chunk in chunks(sorted(rendered)):
-            part = {i: rendered[i] for i in chunk}
-            Delivery.update(**columns(part), updated_at=database.now()).where(
-                of_ids(part) & (Delivery.state == State.READY)
-            ).execute()
-    return sorted(rendered), errors
 
 
 def render_all(deliveries: Sequence[Delivery]) -> tuple[dict[int, Parts], dict[int, str]]:
@@ -71,7 +52,7 @@ def render_all(deliveries: Sequence[Delivery]) -> tuple[dict[int, Parts], dict[i
             errors[d.id] = template
             continue
         try:
-            rendered[d.id] = render(template, d.contact, d.website)
+            rendered[d.id] = templates.render(template, d.contact, d.website)
         except TemplateError as error:
             errors[d.id] = str(error)
     return rendered, errors
@@ -83,7 +64,8 @@ def columns(rendered: dict[int, Parts]) -> dict[str, Any]:
     return {name: by_id({i: getattr(parts, name) for i, parts in rendered.items()}) for name in names}
 
 
-def _with_what_it_needs(which: Any) -> list[Delivery]:
+def with_what_it_needs(which: Any) -> list[Delivery]:
+    """Return the deliveries of a condition, each with its contact, template and website."""
     query = (
         Delivery.select(Delivery, Contact, EmailTemplate, Website)
         .join(Contact)

@@ -17,20 +17,22 @@ from collections.abc import Iterable, Sequence
 
 from peewee import fn
 
-from models import Control, Delivery, Reason, SmtpAccount, State, database
+from models import Control, Delivery, Reason, SmtpAccount, State, address, database
 from models.control import ONLY
 from models.delivery import by_id, move, of_ids
+from pipeline.capacity import snapshot
+from pipeline.capacity.slots import StoredSlot
+from pipeline.capacity.snapshot import Snapshot
+from pipeline.flow import Handoff, Stage
+from pipeline.runtime import faults, logs, waiting
+from pipeline.runtime.failpoints import failpoint
+from pipeline.runtime.settings import settings
+from pipeline.throttle.decide import decide
+from pipeline.throttle.types import Decision, Rules, Slot
+from pipeline.throttle.window import SendingWindow
 
-from . import address, faults, logs, standing
-from .failpoints import reach
-from .flow import Handoff, Stage
-from .settings import settings
-from .standing import Held, Standing
-from .throttle import Decision, Rules, Slot, decide
-from .window import SendingWindow
 
-
-def run(_ids: Sequence[int] = ()) -> list[Handoff]:
+def reserve(_ids: Sequence[int] = ()) -> list[Handoff]:
     """Reserve what can be reserved now.
 
     Returns:
@@ -40,7 +42,7 @@ def run(_ids: Sequence[int] = ()) -> list[Handoff]:
     try:
         return _run()
     except Exception as error:
-        if faults.what_is_away(error) or not (given_up := _give_up_what_cannot_be_judged()):
+        if waiting.what_is_away(error) or not (given_up := _give_up_what_cannot_be_judged()):
             raise
         return given_up + _run()
 
@@ -48,27 +50,27 @@ def run(_ids: Sequence[int] = ()) -> list[Handoff]:
 def _run() -> list[Handoff]:
     # Look before taking the lock: most triggers at a full day, in a closed window or under a long backlog change
     # nothing, and this is all they cost.
-    seen = standing.glance(database.now())
-    if zones := standing.without_common_hour(seen):
+    seen = snapshot.outline(database.now())
+    if zones := snapshot.without_common_hour(seen):
         _skip_zones(zones)
-        seen = standing.glance(database.now())
+        seen = snapshot.outline(database.now())
     if not _changes_anything(seen, _decide(seen)):
         return []
     with database.transaction():
         database.lock_throttle()
-        seen = standing.inspect(database.now())
+        seen = snapshot.detailed(database.now())
         decision = _decide(seen)
         if not _changes_anything(seen, decision):
             return []
-        displaced = _take_over(decision.handed_over, seen.held)
+        displaced = _take_over(decision.pre_empted, seen.held)
         handoffs = _store(decision, seen, displaced)
-        reach("reserve:wrote")
-    logs.moved(Stage.RESERVE, displaced.values(), State.READY, dict.fromkeys(displaced.values(), "handed_over"))
+        failpoint("reserve:wrote")
+    logs.moved(Stage.RESERVE, displaced.values(), State.READY, dict.fromkeys(displaced.values(), "pre_empted"))
     logs.moved(Stage.RESERVE, [i for handoff in handoffs for i in handoff.ids], State.RESERVED)
     return handoffs
 
 
-def _decide(seen: Standing) -> Decision:
+def _decide(seen: Snapshot) -> Decision:
     return decide(
         seen.accounts,
         seen.backlog,
@@ -76,15 +78,15 @@ def _decide(seen: Standing) -> Decision:
         SendingWindow.from_settings(settings()),
         Rules.from_settings(settings()),
         last_claim_today=seen.last_claim_today,
-        moved_at=seen.moved_at,
+        advanced_at=seen.advanced_at,
     )
 
 
-def _changes_anything(seen: Standing, decision: Decision) -> bool:
+def _changes_anything(seen: Snapshot, decision: Decision) -> bool:
     return not seen.paused and (decision.changes_slots or _wake_moves(decision.wake_at, seen))
 
 
-def _wake_moves(wake_at: dt.datetime | None, seen: Standing) -> bool:
+def _wake_moves(wake_at: dt.datetime | None, seen: Snapshot) -> bool:
     """Tell whether the next moment that matters is nearer than the one whose wake-up is under way, or that one has
     passed.
     """
@@ -101,7 +103,7 @@ def _skip_zones(zones: Sequence[str]) -> None:
     logs.moved(Stage.RESERVE, skipped, State.SKIPPED)
 
 
-def _take_over(slots: Sequence[Slot], held: dict[int, Held]) -> dict[int, int]:
+def _take_over(slots: Sequence[Slot], held: dict[int, StoredSlot]) -> dict[int, int]:
     """Put the holders of these accounts' slots back; return those that were still unclaimed, by account."""
     if not slots:
         return {}
@@ -110,12 +112,12 @@ def _take_over(slots: Sequence[Slot], held: dict[int, Held]) -> dict[int, int]:
     return {account_id: holder for account_id, holder in holder_of.items() if holder in gone}
 
 
-def _store(decision: Decision, seen: Standing, displaced: dict[int, int]) -> list[Handoff]:
-    new = [s for s in decision.handed_over if s.account_id in displaced] + list(decision.reserved)
-    handoffs = _reserve(new) + _move(decision.moved, seen.held)
+def _store(decision: Decision, seen: Snapshot, displaced: dict[int, int]) -> list[Handoff]:
+    new = [s for s in decision.pre_empted if s.account_id in displaced] + list(decision.reserved)
+    handoffs = _reserve(new) + _move(decision.advanced, seen.held)
     changes: dict[str, dt.datetime | None] = {}
-    if any(s.send_at < seen.held[s.account_id].slot.send_at for s in (*decision.moved, *decision.handed_over)):
-        changes["replanned_at"] = seen.now
+    if any(s.send_at < seen.held[s.account_id].slot.send_at for s in (*decision.advanced, *decision.pre_empted)):
+        changes["advanced_at"] = seen.now
     if _wake_moves(decision.wake_at, seen):
         changes["wake_at"] = decision.wake_at
         if decision.wake_at is not None:
@@ -149,7 +151,7 @@ def _reserve(slots: Sequence[Slot]) -> list[Handoff]:
     return _to_deliver((s, [w.id for w in s.deliveries if w.id in reserved], token_of[s.account_id]) for s in slots)
 
 
-def _move(slots: Sequence[Slot], held: dict[int, Held]) -> list[Handoff]:
+def _move(slots: Sequence[Slot], held: dict[int, StoredSlot]) -> list[Handoff]:
     """Bring slots forward; a new token makes the message that was sent for the old time do nothing."""
     if not slots:
         return []
@@ -185,7 +187,7 @@ def _give_up_what_cannot_be_judged() -> list[Handoff]:
     """
 
     def judge(delivery_ids: Sequence[int]) -> list[Handoff]:
-        standing.judge(delivery_ids)
+        snapshot.judge(delivery_ids)
         return []
 
-    return faults.isolated(judge, standing.ids_in_view(database.now()), faults.give_up_delivery)
+    return faults.isolated(judge, snapshot.ids_in_view(database.now()), faults.give_up_delivery)

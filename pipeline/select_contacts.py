@@ -15,16 +15,14 @@ from typing import Any
 
 from models import Contact, Delivery, EmailTemplate, Reason, State, Website, database
 from models.dead_letter import file_messages
-
-from . import logs
-from .failpoints import reach
-from .faults import short
-from .flow import MAX_IDS, Handoff, Stage, chunks, hand_on
-from .settings import settings
-from .window import SendingWindow
+from pipeline.flow import MAX_IDS, Handoff, Stage, chunks, hand_on
+from pipeline.rules.contact import reasons_against
+from pipeline.runtime import logs
+from pipeline.runtime.failpoints import failpoint
+from pipeline.runtime.faults import short
 
 
-def run(
+def select(
     contact_ids: Sequence[int], *, source: str, template_id: int | None = None, priority: int | None = None
 ) -> list[Handoff]:
     """Make deliveries of `contact_ids`.
@@ -42,7 +40,7 @@ def run(
     for chunk in chunks(list(dict.fromkeys(contact_ids)), MAX_IDS):
         with database.transaction():
             selected = _select(chunk, source, template_id, priority)
-            reach("intake:wrote")
+            failpoint("intake:wrote")
         logs.moved(Stage.INTAKE, selected, State.SELECTED)
         handoffs += hand_on(Stage.DEDUPE, selected)
     return handoffs
@@ -56,20 +54,6 @@ def give_up(
     asked = {reason: _asking_for([contact_id], template_id, priority)}
     file_messages(Stage.INTAKE, asked, database.now(), message_id=source)
     return []
-
-
-def reasons_against(contact: Contact, now: dt.datetime) -> list[Reason]:
-    """Return why a contact can't become a delivery, at `now`: all of the reasons that hold."""
-    reasons = []
-    if not contact.validated:
-        reasons.append(Reason.NOT_VALIDATED)
-    if not contact.address_valid:
-        reasons.append(Reason.INVALID_ADDRESS)
-    if contact.website is not None and not contact.website.meets_requirements:
-        reasons.append(Reason.WEBSITE_REQUIREMENTS)
-    if contact.timezone and SendingWindow.from_settings(settings()).soonest(now, contact.timezone) is None:
-        reasons.append(Reason.NO_COMMON_WINDOW)
-    return reasons
 
 
 def _select(ids: list[int], source: str, template_id: int | None, priority: int | None) -> list[int]:

@@ -12,11 +12,12 @@ from collections.abc import Iterable
 from typing import Any
 
 from models import Attempt, Delivery, Outcome, Reason, State, database
-from models.delivery import RECORDED, in_states, move
-
-from . import logs, standing
-from .flow import TRIGGER, Handoff, Stage, hand_on
-from .settings import settings
+from models.delivery import in_states, move
+from models.states import RECORDED
+from pipeline.capacity import snapshot
+from pipeline.flow import TRIGGER, Handoff, Stage, hand_on
+from pipeline.runtime import logs
+from pipeline.runtime.settings import settings
 
 #: Seconds a row may stand still before it is put back: a message is normally there at once.
 STANDS_STILL = dt.timedelta(minutes=2)
@@ -29,7 +30,7 @@ SLOT_GRACE = dt.timedelta(seconds=60)
 IN_DOUBT_GRACE = dt.timedelta(minutes=9)
 
 
-def run() -> list[Handoff]:
+def sweep() -> list[Handoff]:
     """Put back what stands still and mark what is in doubt; return the handoffs."""
     now = database.now()
     doubtful = mark_in_doubt(now - in_doubt_after())
@@ -41,7 +42,7 @@ def run() -> list[Handoff]:
     handoffs += _slots(_nudge(in_states(State.RESERVED) & (Delivery.send_at < late), now))
     unrecorded = in_states(*RECORDED) & Delivery.recorded_at.is_null() & still
     handoffs += hand_on(Stage.RECORD, _nudge(unrecorded, now))
-    if standing.something_could_go():
+    if snapshot.something_could_go():
         handoffs.append(TRIGGER)
     return handoffs
 

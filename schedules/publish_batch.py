@@ -11,11 +11,11 @@ from dataclasses import dataclass
 
 from actors import entry
 from models import Delivery, EmailTemplate, database
-from models.delivery import NOT_CLAIMED
-from pipeline import standing
-from pipeline.eligible import eligible, template_to_pick
-from pipeline.settings import settings
-from pipeline.window import SendingWindow
+from models.states import NOT_CLAIMED
+from pipeline.capacity import snapshot
+from pipeline.rules.eligible import eligible, template_to_pick
+from pipeline.runtime.settings import settings
+from pipeline.throttle.window import SendingWindow
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ class Batch:
     reason: str | None = None
 
 
-def run(
+def publish(
     *, limit: int | None = None, min_priority: int | None = None, template_id: int | None = None, dry_run: bool = False
 ) -> Batch:
     """Publish one batch and return what was picked.
@@ -55,7 +55,7 @@ def pick(*, limit: int | None = None, min_priority: int | None = None, template_
     template = _template(template_id)
     if template is None:
         return Batch(reason="no active template" if template_id is None else f"template {template_id} does not exist")
-    capacity = standing.capacity(now)
+    capacity = snapshot.capacity(now)
     on_its_way = Delivery.select().where(Delivery.state.in_(NOT_CLAIMED)).count()
     room = max(0, capacity - on_its_way)
     wanted = room if limit is None else min(limit, room)

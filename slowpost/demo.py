@@ -17,10 +17,12 @@ from typing import Any
 import click
 
 from models import Attempt, Contact, Delivery, EmailTemplate, SmtpAccount, State, database, schema
-from models.delivery import UNFINISHED
-from pipeline import imports, logs
+from models.states import UNFINISHED
 from pipeline.flow import TRIGGER
-from pipeline.settings import EMBEDDED, settings
+from pipeline.operations import imports
+from pipeline.runtime import logs
+from pipeline.runtime.setting_types import EMBEDDED
+from pipeline.runtime.settings import settings
 from slowpost.catcher import Catcher
 from slowpost.cli.shared import Refused, show_table
 

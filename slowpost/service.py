@@ -20,15 +20,15 @@ from types import FrameType
 import dramatiq
 
 from actors import entry, running, waiting
-from actors.waiting import PutBackError, patiently
+from actors.waiting import PutBackError, until_available
 from models import Delivery, State, database, schema
 from models.control import control
 from pipeline import sweep
 from pipeline.deliver_message import connections
-from pipeline.faults import connected
 from pipeline.flow import TRIGGER, Handoff, Stage, hand_on
-from pipeline.logs import log
-from pipeline.settings import settings
+from pipeline.runtime.logs import log
+from pipeline.runtime.settings import settings
+from pipeline.runtime.waiting import connected
 from schedules.scheduler import make_scheduler
 
 #: Threads of an embedded worker.
@@ -59,7 +59,7 @@ def run(threads: int = THREADS, stop: threading.Event | None = None) -> None:
             try:
                 while not stop.wait(LOOK_EVERY):
                     if settings().is_embedded:
-                        seen = patiently(connected(partial(_look, seen)))
+                        seen = until_available(connected(partial(_look, seen)))
             finally:
                 scheduler.shutdown()
 
@@ -71,8 +71,8 @@ def wait_for_servers() -> None:
         NotMigratedError: the tables are not of this version.
         PutBackError: the process is told to stop meanwhile.
     """
-    patiently(connected(schema.check_migrated))
-    patiently(entry.declare_topology)
+    until_available(connected(schema.check_migrated))
+    until_available(entry.declare_topology)
 
 
 @contextmanager
@@ -83,12 +83,12 @@ def working(threads: int = THREADS) -> Iterator[int]:
     """
     broker = dramatiq.get_broker()
     worker = dramatiq.Worker(broker, worker_threads=threads, worker_timeout=WORKER_TIMEOUT_MS)
-    last = patiently(connected(_last_delivery))
-    handoffs = patiently(connected(sweep.refill)) if settings().is_embedded else [TRIGGER]
+    last = until_available(connected(_last_delivery))
+    handoffs = until_available(connected(sweep.refill)) if settings().is_embedded else [TRIGGER]
     worker.start()
     try:
         for handoff in handoffs:
-            patiently(connected(partial(running.publish, [handoff])))
+            until_available(connected(partial(running.publish, [handoff])))
         yield last
     finally:
         worker.stop()

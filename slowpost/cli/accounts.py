@@ -10,13 +10,16 @@ from typing import Any
 
 import click
 
-from models import SmtpAccount, database
+from models import SmtpAccount, database, lookup
 from models.control import record_action
-from pipeline import fields, hold, imports, lookup, secrets, standing
+from pipeline.accounts import passwords
+from pipeline.capacity import usage
 from pipeline.flow import TRIGGER
-from pipeline.imports import ACCOUNT_COLUMNS, Parse, account_defaults
-
-from .shared import (
+from pipeline.operations import accounts as operations
+from pipeline.operations import fields, imports
+from pipeline.operations.csv_rows import Parse
+from pipeline.operations.imports import ACCOUNT_COLUMNS, account_defaults
+from slowpost.cli.shared import (
     ID,
     Refused,
     as_json,
@@ -27,8 +30,8 @@ from .shared import (
     run_import,
     show_table,
     who,
-    with_database,
-)  # fmt: skip
+    with_database,  # fmt: skip
+)
 
 #: What `set` changes. Unlike in an import, where an empty cell says nothing, a value can be taken away.
 CHANGES: Mapping[str, Parse] = {
@@ -78,11 +81,11 @@ def add(password_stdin: bool, as_json: bool, **given: str | None) -> None:
     if row.get("username"):
         password = _password(password_stdin)
         with _saying_where_the_key_is():
-            row["password"] = secrets.encrypt(password)
+            row["password"] = passwords.encrypt(password)
     with database.transaction():
         now = database.now()
         if "warmup_start" in row:
-            row["warmup_on"] = hold.today(now)
+            row["warmup_on"] = operations.today(now)
         account = SmtpAccount.create(**account_defaults(now) | row | {"created_at": now, "updated_at": now})
         record_action(who(), "add", f"account {account.id}", now)
     hand_over([TRIGGER])
@@ -91,10 +94,10 @@ def add(password_stdin: bool, as_json: bool, **given: str | None) -> None:
 
 @contextmanager
 def _saying_where_the_key_is() -> Iterator[None]:
-    was_there = secrets.key_file().exists()
+    was_there = passwords.key_file().exists()
     yield
-    if secrets.key_file().exists() and not was_there:
-        click.echo(f"made a key that encrypts passwords: keep {secrets.key_file()} safe, and back it up", err=True)
+    if passwords.key_file().exists() and not was_there:
+        click.echo(f"made a key that encrypts passwords: keep {passwords.key_file()} safe, and back it up", err=True)
 
 
 def _password(from_stdin: bool) -> str:
@@ -131,9 +134,9 @@ def set_(account_id: int, no_warmup: bool, reason: str, as_json: bool, **options
     changes = {k: CHANGES[k](v) for k, v in given.items()}
     if no_warmup:
         changes |= dict.fromkeys(("warmup_start", "warmup_step"))
-    hold.change(account_id, who(), changes, reason)
+    operations.change(account_id, who(), changes, reason)
     hand_over([TRIGGER])
-    row = _row(lookup.account(account_id), hold.today(database.now()))
+    row = _row(lookup.account(account_id), operations.today(database.now()))
     emit(row, as_json, lambda: click.echo(f"account {account_id}: changed, today's limit is {row['limit_today']}"))
 
 
@@ -142,7 +145,7 @@ def set_(account_id: int, no_warmup: bool, reason: str, as_json: bool, **options
 @with_database
 def list_(as_json: bool) -> None:
     """List the accounts; passwords are never shown."""
-    today = hold.today(database.now())
+    today = operations.today(database.now())
     query = SmtpAccount.select().where(SmtpAccount.removed_at.is_null()).order_by(SmtpAccount.id)
     rows = [_row(a, today) for a in query]
     columns = {
@@ -186,7 +189,7 @@ def _row(account: SmtpAccount, today: dt.date) -> dict[str, Any]:
         "warmup_on",
     )
     more = ("enabled", "disabled_reason", "cooling_until", "enabled_at", "created_at")
-    computed = {"limit_today": standing.limit_of(account, today), "paused": account.paused_at is not None}
+    computed = {"limit_today": usage.limit_of(account, today), "paused": account.paused_at is not None}
     return {k: getattr(account, k) for k in (*shown, *more)} | computed
 
 
@@ -211,8 +214,8 @@ def import_(file: str, as_json: bool, strict: bool) -> None:
 @with_database
 def test(account_id: int, as_json: bool) -> None:
     """Log in and send nothing."""
-    from pipeline.identity import endpoint_of
-    from pipeline.smtp_client import log_in_and_out
+    from pipeline.accounts.identity import endpoint_of
+    from pipeline.smtp.connection import log_in_and_out
 
     account = lookup.account(account_id)
     result = log_in_and_out(endpoint_of(account))
@@ -228,7 +231,7 @@ def test(account_id: int, as_json: bool) -> None:
 @with_database
 def enable(account_id: int, reason: str) -> None:
     """Switch an account on; its record starts anew."""
-    hold.enable(account_id, who(), reason)
+    operations.enable(account_id, who(), reason)
     hand_over([TRIGGER])
     click.echo(f"account {account_id}: on")
 
@@ -239,7 +242,7 @@ def enable(account_id: int, reason: str) -> None:
 @with_database
 def disable(account_id: int, reason: str) -> None:
     """Switch an account off; what it had planned goes to others."""
-    hold.disable(account_id, who(), reason)
+    operations.disable(account_id, who(), reason)
     hand_over([TRIGGER])
     click.echo(f"account {account_id}: off")
 
@@ -250,6 +253,6 @@ def disable(account_id: int, reason: str) -> None:
 @with_database
 def remove(account_id: int, reason: str) -> None:
     """Take an account out of use for good; what it has sent stays in the log."""
-    hold.remove(account_id, who(), reason)
+    operations.remove(account_id, who(), reason)
     hand_over([TRIGGER])
     click.echo(f"account {account_id}: removed")

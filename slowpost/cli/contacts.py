@@ -7,10 +7,10 @@ from typing import Any
 import click
 
 from models import Contact, Website
-from pipeline import imports, people
 from pipeline.flow import TRIGGER
-
-from .shared import (
+from pipeline.operations import forget as forgetting
+from pipeline.operations import imports
+from slowpost.cli.shared import (
     COUNT,
     ID,
     as_json,
@@ -79,7 +79,7 @@ def forget(contact_id: int, reason: str) -> None:
 
     Contacts with another spelling of the same address (for Gmail: dots and +tags) are the same person.
     """
-    people.forget(contact_id, who(), reason)
+    forgetting.forget(contact_id, who(), reason)
     hand_over([TRIGGER])
     remove_copies()
     click.echo(f"contact {contact_id}: forgotten")

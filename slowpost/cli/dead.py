@@ -10,11 +10,21 @@ import click
 
 from models import DeadLetter, DeadLetterKind
 from models.dead_letter import OPEN
-from pipeline import decisions
-from pipeline.decisions import DecisionRefusedError
-from pipeline.lookup import NotThereError
-
-from .shared import ID, Refused, as_json, emit, hand_over, reason, remove_copies, show_table, who, with_database
+from models.lookup import NotThereError
+from pipeline.operations import decisions
+from pipeline.operations.decisions import DecisionRefusedError
+from slowpost.cli.shared import (
+    ID,
+    Refused,
+    as_json,
+    emit,
+    hand_over,
+    reason,
+    remove_copies,
+    show_table,
+    who,
+    with_database,
+)
 
 
 @click.group()

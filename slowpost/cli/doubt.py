@@ -6,9 +6,8 @@ import click
 from peewee import fn
 
 from models import Attempt, Delivery, State
-from pipeline import decisions
-
-from .shared import ID, as_json, emit, hand_over, reason, show_table, who, with_database
+from pipeline.operations import decisions
+from slowpost.cli.shared import ID, as_json, emit, hand_over, reason, show_table, who, with_database
 
 
 @click.group()

@@ -12,8 +12,7 @@ import click
 from peewee import fn
 
 from models import Attempt, Delivery, SmtpAccount, database
-
-from .shared import as_json, emit, show_table, utc, with_database
+from slowpost.cli.shared import as_json, emit, show_table, utc, with_database
 
 _COLUMNS = (
     "id", "at", "delivery_id", "contact_id", "template_id", "account_id", "account", "local_on", "outcome",

@@ -12,11 +12,11 @@ import click
 from models import Delivery, SmtpAccount, State, database
 from models.control import control
 from models.delivery import in_states, of_ids
-from pipeline import standing
-from pipeline.settings import settings
-from pipeline.why import WORDS, Answer, Because
-
-from .shared import ID, as_json, emit, progress, show_table, with_database
+from pipeline.capacity import snapshot
+from pipeline.reports.reasons import WORDS, Because
+from pipeline.reports.why import Answer
+from pipeline.runtime.settings import settings
+from slowpost.cli.shared import ID, as_json, emit, progress, show_table, with_database
 
 #: Rows looked up at a time.
 BATCH = 500
@@ -31,7 +31,7 @@ def plan(days: int, as_json: bool) -> None:
 
     What is still in the first stages is taken for ready; what the batch publisher has not picked is not in it.
     """
-    from pipeline import plan as planning
+    from pipeline.reports import plan as planning
 
     now = database.now()
     until = now + dt.timedelta(days=days)
@@ -74,7 +74,7 @@ def _paused() -> int:
     """Return how many deliveries wait, and are not in the plan because they are paused."""
     waiting = in_states(State.SELECTED, State.CLEARED, State.READY)
     if control().paused_at is None:
-        waiting &= Delivery.template.in_(standing.paused_templates())
+        waiting &= Delivery.template.in_(snapshot.paused_templates())
     return Delivery.select().where(waiting).count()
 
 
@@ -84,7 +84,7 @@ def _paused() -> int:
 @with_database
 def why(contact_id: int, as_json: bool) -> None:
     """Say what became of a contact, or why it has not been written to yet, and when at the earliest it will be."""
-    from pipeline.why import why as ask
+    from pipeline.reports.why import why as ask
 
     answer = ask(contact_id)
     history = [_history(d) for d in Delivery.select().where(Delivery.contact == contact_id).order_by(Delivery.id)]

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import click
 
-from models import Contact, EmailTemplate
-from pipeline import hold, lookup
+from models import Contact, EmailTemplate, lookup
 from pipeline.flow import TRIGGER
-from pipeline.hold import Target
-
-from .shared import ID, PRIORITY, Refused, as_json, emit, hand_over, reason, show_table, who, with_database
+from pipeline.operations import cancel as cancelling
+from pipeline.operations import pause as pausing
+from pipeline.operations.pause import Target
+from pipeline.runtime.settings import settings
+from slowpost.cli.shared import ID, PRIORITY, Refused, as_json, emit, hand_over, reason, show_table, who, with_database
 
 
 @click.command()
@@ -48,7 +49,7 @@ def publish(limit: int | None, min_priority: int | None, template_id: int | None
 
     if template_id is not None:
         lookup.template(template_id)
-    batch = publish_batch.run(limit=limit, min_priority=min_priority, template_id=template_id, dry_run=dry_run)
+    batch = publish_batch.publish(limit=limit, min_priority=min_priority, template_id=template_id, dry_run=dry_run)
     done = "would be put" if dry_run else "put"
 
     def show() -> None:
@@ -75,9 +76,14 @@ def publish(limit: int | None, min_priority: int | None, template_id: int | None
 @with_database
 def status(as_json: bool) -> None:
     """Show accounts (used of limit, health, next slot), deliveries by state, queues, and the window."""
-    from slowpost.report import status as report
+    from pipeline.reports.status import status as report
 
-    found = report()
+    queues: dict[str, int] = {}
+    if not settings().is_embedded:
+        from actors import entry
+
+        queues = entry.queue_counts()
+    found = report(queues)
 
     def show() -> None:
         click.echo(found["summary"])
@@ -103,7 +109,7 @@ def _target(account_id: int | None, template_id: int | None) -> Target:
 def pause(account_id: int | None, template_id: int | None, reason: str) -> None:
     """Hold up everything, an account or a template. Paused is not failed: nothing is used up, nothing expires."""
     target = _target(account_id, template_id)
-    changed = hold.pause(target, who(), reason)
+    changed = pausing.pause(target, who(), reason)
     click.echo(f"{target}: {'paused' if changed else 'was paused already'}")
 
 
@@ -115,7 +121,7 @@ def pause(account_id: int | None, template_id: int | None, reason: str) -> None:
 def resume(account_id: int | None, template_id: int | None, reason: str) -> None:
     """Go on with what was paused."""
     target = _target(account_id, template_id)
-    handoffs = hold.resume(target, who(), reason)
+    handoffs = pausing.resume(target, who(), reason)
     hand_over(handoffs)
     click.echo(f"{target}: {'resumed' if handoffs else 'was not paused'}")
 
@@ -134,6 +140,6 @@ def cancel(contact_id: int | None, template_id: int | None, reason: str, as_json
         raise Refused(f"there is no contact {contact_id}")
     if template_id is not None:
         lookup.template(template_id)
-    cancelled = hold.cancel(who(), contact_id=contact_id, template_id=template_id, reason=reason)
+    cancelled = cancelling.cancel(who(), contact_id=contact_id, template_id=template_id, reason=reason)
     hand_over([TRIGGER] if cancelled else [])
     emit({"cancelled": cancelled}, as_json, lambda: click.echo(f"{len(cancelled)} deliveries cancelled"))

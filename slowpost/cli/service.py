@@ -7,10 +7,9 @@ from pathlib import Path
 import click
 
 from models import database, schema
-from pipeline import logs
-from pipeline.settings import settings
-
-from .shared import Refused, as_json, emit, open_database
+from pipeline.runtime import logs
+from pipeline.runtime.settings import settings
+from slowpost.cli.shared import Refused, as_json, emit, open_database
 
 
 @click.command()

@@ -20,9 +20,9 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn
 from rich.table import Table
 
 from models import database, schema
-from pipeline import logs
-from pipeline.fields import FieldError
-from pipeline.settings import SettingsError, settings
+from pipeline.operations.fields import FieldError
+from pipeline.runtime import logs
+from pipeline.runtime.settings import SettingsError, settings
 
 #: Ids as people write them.
 ID = click.IntRange(1, 2**31 - 1)
@@ -40,12 +40,12 @@ class Refused(click.ClickException):
 
 def problem_of(error: BaseException) -> str | None:
     """Return one line for what a person, or the surroundings, can have caused; None for a mistake of ours."""
-    from pipeline.decisions import DecisionRefusedError
-    from pipeline.faults import TroubleOutsideError
-    from pipeline.imports import ImportRefusedError
-    from pipeline.lookup import NotThereError
-    from pipeline.people import BeingSentError
-    from pipeline.template import TemplateError
+    from models.lookup import NotThereError
+    from pipeline.content.template import TemplateError
+    from pipeline.operations.csv_rows import ImportRefusedError
+    from pipeline.operations.decisions import DecisionRefusedError
+    from pipeline.operations.forget import BeingSentError
+    from pipeline.runtime.waiting import TroubleOutsideError
 
     expected = (
         SettingsError, schema.NotMigratedError, database.DatabaseUrlError, FieldError, NotThereError,
@@ -230,7 +230,8 @@ def run_import(path: str, run: Callable[..., Any], as_json: bool, *, strict: boo
     """Import a file with progress and each refused line on stderr; exit 1 if nothing was taken, or, strict, if any
     was refused.
     """
-    from pipeline.imports import ImportRefusedError, Listener
+    from pipeline.operations.csv_rows import ImportRefusedError
+    from pipeline.operations.imports import Listener
 
     lines: list[dict[str, Any]] = []
 

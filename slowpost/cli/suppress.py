@@ -7,10 +7,19 @@ import click
 from models import Suppression, SuppressionKind, database
 from models.control import record_action
 from models.suppression import suppress as store
-from pipeline import imports, people
-from pipeline.imports import suppression_value
-
-from .shared import Refused, as_json, emit, import_options, reason, run_import, show_table, who, with_database
+from pipeline.operations import forget, imports
+from pipeline.operations.imports import suppression_value
+from slowpost.cli.shared import (
+    Refused,
+    as_json,
+    emit,
+    import_options,
+    reason,
+    run_import,
+    show_table,
+    who,
+    with_database,
+)
 
 
 @click.group()
@@ -27,7 +36,7 @@ def add(value: str, reason: str) -> None:
     kind, normalised = suppression_value(value)
     with database.transaction():
         # A forgotten person is suppressed by a hash already; the address must not come back by this door.
-        forgotten = kind is SuppressionKind.ADDRESS and people.forgotten_among([normalised])
+        forgotten = kind is SuppressionKind.ADDRESS and forget.forgotten_among([normalised])
         added = 0 if forgotten else store(kind, [normalised], reason or "added by hand", database.now())
         record_action(who(), "suppress", f"{kind} added", database.now(), "" if forgotten else reason)
     click.echo(f"{normalised}: {'suppressed' if added else 'was suppressed already'}")
@@ -61,7 +70,7 @@ def remove(value: str, reason: str) -> None:
     which = (Suppression.kind == kind) & (Suppression.value == normalised)
     with database.transaction():
         if not Suppression.delete().where(which).execute():
-            if kind is SuppressionKind.ADDRESS and people.forgotten_among([normalised]):
+            if kind is SuppressionKind.ADDRESS and forget.forgotten_among([normalised]):
                 raise Refused(f"{normalised} has asked to be forgotten, and stays suppressed")
             raise Refused(f"{normalised} is not suppressed")
         record_action(who(), "unsuppress", f"{kind} removed", database.now(), reason)

@@ -6,14 +6,14 @@ import secrets
 
 import click
 
-from models import Contact, EmailTemplate, Website, database
+from models import Contact, EmailTemplate, Website, database, lookup
 from models.control import record_action
-from pipeline import fields, lookup, message
-from pipeline.eligible import eligible
+from pipeline.content import message
+from pipeline.content.template import Parts, TemplateError, compile_template, render
 from pipeline.flow import TRIGGER
-from pipeline.template import Parts, TemplateError, compile_template, render
-
-from .shared import ID, Refused, as_json, emit, hand_over, read_text, show_table, who, with_database
+from pipeline.operations import fields
+from pipeline.rules.eligible import eligible
+from slowpost.cli.shared import ID, Refused, as_json, emit, hand_over, read_text, show_table, who, with_database
 
 
 @click.group()
@@ -138,7 +138,7 @@ def check(template_id: int, limit: int, as_json: bool) -> None:
 @with_database
 def rerender(template_id: int, as_json: bool) -> None:
     """Render what waits with this template anew; slots that were planned for it are planned anew, too."""
-    from pipeline.render_message import rerender as run
+    from pipeline.operations.rerender import rerender as run
 
     lookup.template(template_id)
     with database.transaction():
@@ -160,9 +160,9 @@ def rerender(template_id: int, as_json: bool) -> None:
 @with_database
 def send_test(template_id: int, to: str, account_id: int, contact_id: int) -> None:
     """Send what a template becomes for a contact to yourself, now. Counts for nothing, and touches no contact."""
-    from pipeline.identity import endpoint_of, sender_of, unsubscribe
-    from pipeline.smtp_client import Connections
-    from pipeline.smtp_reply import Verdict
+    from pipeline.accounts.identity import endpoint_of, sender_of, unsubscribe
+    from pipeline.smtp.pool import Connections
+    from pipeline.smtp.reply import Verdict
 
     account = lookup.account(account_id)
     parts = _rendered(lookup.template(template_id), contact_id)

@@ -8,9 +8,8 @@ from typing import Any
 
 import click
 
-from pipeline.settings import settings
-
-from .shared import Refused, as_json, emit
+from pipeline.runtime.settings import settings
+from slowpost.cli.shared import Refused, as_json, emit
 
 
 class _Version(click.ParamType):
@@ -56,7 +55,7 @@ def migrate(dry_run: bool, as_json: bool) -> None:
     delay and retry queues begin their wait in that queue again. A run that is cut off is finished by the next.
     """
     from actors import entry
-    from actors.topology_migration import MigrationRefusedError, Step
+    from actors.rabbitmq.migration import MigrationRefusedError, Step
 
     if settings().is_embedded:
         raise Refused("with BROKER_URL=memory:// there is no server whose queues could differ")

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import click
 
-from pipeline import imports
-
-from .shared import import_options, run_import, with_database
+from pipeline.operations import imports
+from slowpost.cli.shared import import_options, run_import, with_database
 
 
 @click.group()

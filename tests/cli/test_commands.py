@@ -68,10 +68,10 @@ def test_a_password_is_stored_encrypted_and_never_shown(ready: Slowpost, tmp_pat
     everything = "".join(ready("accounts", *w).out for w in (["list"], ["list", "--json"])) + added.out + added.err
     assert "s3cret" not in everything
     assert b"s3cret" not in (tmp_path / "slowpost.db").read_bytes()
-    from pipeline import secrets
+    from pipeline.accounts import passwords
 
     with database.connection():
-        assert secrets.decrypt(SmtpAccount.get().password) == "s3cret-w0rd"
+        assert passwords.decrypt(SmtpAccount.get().password) == "s3cret-w0rd"
 
 
 def test_a_key_that_is_lost_is_one_line_and_an_import_mends_it(ready: Slowpost, tmp_path: Path) -> None:
@@ -198,7 +198,7 @@ def test_an_unknown_id_replayed_after_its_contact_was_imported_is_on_the_route(r
 
     with database.connection():
         a_template()
-        select_contacts.run([1], source="m1")
+        select_contacts.select([1], source="m1")
     assert parsed(ready("dead", "list", "--json"))[0]["reason"] == "contact 1 does not exist"
     ready("contacts", "import", "-", stdin="email\nann@x.test\n")
     assert ready("dead", "replay", "1").code == 0

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 import pika
 
-from actors import topology
+from actors.rabbitmq import topology
 from tests.servers import PrivateRabbitmq
 
 #: The delay ladder's queues.

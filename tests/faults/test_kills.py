@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.failpoints import NAMES
+from pipeline.runtime.failpoints import NAMES
 from tests.builders import a_template, an_account
 from tests.faults import fleet as fleets
 from tests.faults.fleet import Fleet

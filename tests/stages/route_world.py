@@ -21,19 +21,12 @@ import pytest
 from models import TABLES, ChargedTo, Control, Outcome, State, database
 from models.control import ONLY
 from models.database import db
-from models.delivery import TRANSITIONS
-from pipeline import (
-    check_duplicates,
-    deliver_message,
-    outcome,
-    record_outcome,
-    render_message,
-    reserve_slot,
-    sweep,
-)
-from pipeline import claim as claims
+from models.states import TRANSITIONS
+from pipeline import check_duplicates, deliver_message, record_outcome, render_message, reserve_slot, sweep
+from pipeline.delivery import claim as claims
+from pipeline.delivery import outcome
 from pipeline.flow import Handoff, Stage
-from pipeline.smtp_reply import Phase, Reply, Result, Verdict
+from pipeline.smtp.reply import Phase, Reply, Result, Verdict
 from tests.conftest import Clock
 
 #: What no rule of the machine lasts; every step takes so long, so that no two things happen at one instant.
@@ -312,14 +305,14 @@ class World:
         def transaction(endpoint: Any) -> Iterator[Dialogue]:
             yield Dialogue(self, endpoint.account_id)
 
-        def patiently(do: Callable[[], Any]) -> Any:
+        def until_stored(do: Callable[[], Any]) -> Any:
             if self.repeats_outcome:
                 self.repeats_outcome = False
                 do()
             return do()
 
         self.monkeypatch.setattr(deliver_message.connections, "transaction", transaction)
-        self.monkeypatch.setattr(deliver_message, "patiently", patiently)
+        self.monkeypatch.setattr(deliver_message, "until_stored", until_stored)
 
     # the bag
 
@@ -347,15 +340,15 @@ class World:
         try:
             match handoff.stage:
                 case Stage.DEDUPE:
-                    return check_duplicates.run(handoff.ids)
+                    return check_duplicates.clear(handoff.ids)
                 case Stage.RENDER:
-                    return render_message.run(handoff.ids)
+                    return render_message.render(handoff.ids)
                 case Stage.RESERVE:
-                    return reserve_slot.run(handoff.ids)
+                    return reserve_slot.reserve(handoff.ids)
                 case Stage.DELIVER:
-                    return deliver_message.run(handoff.ids, handoff.slot_token or "")
+                    return deliver_message.deliver(handoff.ids, handoff.slot_token or "")
                 case Stage.RECORD:
-                    return record_outcome.run(handoff.ids)
+                    return record_outcome.record(handoff.ids)
             raise AssertionError(f"who takes {handoff}?")
         except Crash:
             return []
@@ -588,7 +581,7 @@ class World:
         for _ in range(most_jumps):
             self.work_off(most=500)
             if sweeps:
-                self.publish(sweep.run())
+                self.publish(sweep.sweep())
                 self.work_off(most=500)
             self.check()
             if not (waits := self.unfinished()):

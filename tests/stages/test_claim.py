@@ -12,9 +12,10 @@ import structlog
 
 from models import Attempt, Delivery, EmailTemplate, Outcome, SmtpAccount, State, database
 from models.suppression import suppress
-from pipeline import claim as claims
-from pipeline import deliver_message, logs
+from pipeline import deliver_message
+from pipeline.delivery import claim as claims
 from pipeline.flow import TRIGGER, Handoff, Stage
+from pipeline.runtime import logs
 from tests.builders import a_delivery, an_account
 from tests.conftest import Clock
 from tests.smtp_server import ScriptedServer
@@ -28,7 +29,7 @@ def a_list(account: SmtpAccount, at: dt.datetime, length: int = 1) -> list[Deliv
 
 def run(deliveries: list[Delivery]) -> list[Handoff]:
     """Deliver them."""
-    return deliver_message.run([d.id for d in deliveries], "slot")
+    return deliver_message.deliver([d.id for d in deliveries], "slot")
 
 
 def a_claim_now(account: SmtpAccount) -> None:

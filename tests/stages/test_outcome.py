@@ -11,10 +11,12 @@ import pytest
 
 from models import Attempt, DeadLetter, Delivery, EmailTemplate, Outcome, SmtpAccount, State, Suppression, database
 from models.delivery import move
-from pipeline import decisions, deliver_message, outcome, record_outcome, sweep
-from pipeline.claim import Claim, claim
+from pipeline import deliver_message, record_outcome, sweep
+from pipeline.delivery import outcome
+from pipeline.delivery.claim import Claim, claim
 from pipeline.flow import Handoff, Stage
-from pipeline.smtp_reply import Phase, Reply, Result, Verdict
+from pipeline.operations import decisions
+from pipeline.smtp.reply import Phase, Reply, Result, Verdict
 from tests.builders import a_delivery, an_account
 from tests.conftest import Clock
 from tests.smtp_server import ScriptedServer
@@ -174,11 +176,11 @@ def test_a_delivery_is_given_up_after_ten_account_failures_over_a_day(
 def test_a_250_after_all_makes_a_doubtful_delivery_sent(any_database: str, clock: Clock) -> None:
     given = a_claim()
     clock.tick(20 * 60)
-    sweep.run()
+    sweep.sweep()
     assert Delivery.get().state == State.IN_DOUBT
-    record_outcome.run([given.delivery_id])
+    record_outcome.record([given.delivery_id])
     assert outcome.settle(given, said(Verdict.ACCEPTED)) == [Handoff(Stage.RECORD, [given.delivery_id])]
-    record_outcome.run([given.delivery_id])
+    record_outcome.record([given.delivery_id])
     assert (Delivery.get().state, Attempt.get().outcome) == (State.SENT, Outcome.ACCEPTED)
     assert EmailTemplate.get().times_used == 1
 
@@ -187,7 +189,7 @@ def test_a_250_after_a_person_resent_counts_unless_something_newer_was_claimed(a
     account = an_account()
     given = a_claim(account)
     clock.tick(31 * 60)
-    sweep.run()
+    sweep.sweep()
     decisions.resolve_resend(given.delivery_id, "me")
     newer = reclaim(given.delivery_id, account)
 
@@ -204,7 +206,7 @@ def test_a_250_before_anything_newer_makes_what_a_person_put_back_sent(
 ) -> None:
     given = a_claim()
     clock.tick(31 * 60)
-    sweep.run()
+    sweep.sweep()
     decisions.resolve_resend(given.delivery_id, "me")
     if waits is State.RESERVED:
         slot = {"account": given.account_id, "send_at": clock.at, "token": "second"}
@@ -218,7 +220,9 @@ def test_an_account_that_is_refused_for_good_is_told_of_once_with_the_code(
     any_database: str, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     alerts: list[tuple[int, str]] = []
-    monkeypatch.setattr("pipeline.health.alert", lambda account_id, reason, _at: alerts.append((account_id, reason)))
+    monkeypatch.setattr(
+        "pipeline.accounts.alerts.alert", lambda account_id, reason, _at: alerts.append((account_id, reason))
+    )
     given = a_claim()
     for _ in range(2):
         outcome.settle(given, said(Verdict.ACCOUNT_FOR_GOOD))
@@ -228,7 +232,7 @@ def test_an_account_that_is_refused_for_good_is_told_of_once_with_the_code(
 def test_an_outcome_that_can_not_be_committed_is_tried_until_it_can(
     any_database: str, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("pipeline.faults.FIRST_WAIT", 0.01)
+    monkeypatch.setattr("pipeline.runtime.waiting.FIRST_WAIT", 0.01)
     settle, away = outcome.settle, iter([True, True, False])
 
     def refuse_twice(*args: Any) -> list[Handoff]:
@@ -242,7 +246,7 @@ def test_an_outcome_that_can_not_be_committed_is_tried_until_it_can(
         delivery = a_delivery(
             State.RESERVED, account=account, send_at=clock.at, token="slot", message_id="<one@example.test>"
         )
-        deliver_message.run([delivery.id], "slot")
+        deliver_message.deliver([delivery.id], "slot")
         deliver_message.connections.close()
         assert len(server.mails) == 1
     with database.connection():
@@ -252,6 +256,6 @@ def test_an_outcome_that_can_not_be_committed_is_tried_until_it_can(
 def test_a_late_refusal_leaves_it_to_a_person_to_send_again(any_database: str, clock: Clock) -> None:
     given = a_claim()
     clock.tick(20 * 60)
-    sweep.run()
+    sweep.sweep()
     assert outcome.settle(given, said(Verdict.RECIPIENT_FOR_NOW)) == []
     assert (Delivery.get().state, Attempt.get().outcome) == (State.IN_DOUBT, Outcome.FAILED)

@@ -11,10 +11,14 @@ import pytest
 from models import Attempt, Delivery, EmailTemplate, Reason, SmtpAccount, State
 from models.control import control
 from models.suppression import suppress
-from pipeline import hold, plan, reserve_slot, select_contacts
-from pipeline.eligible import eligible
+from pipeline import reserve_slot
 from pipeline.flow import TRIGGER
-from pipeline.why import WORDS, Answer, NotYet, why
+from pipeline.operations import pause
+from pipeline.reports import plan
+from pipeline.reports.reasons import WORDS, NotYet
+from pipeline.reports.why import Answer, why
+from pipeline.rules import contact
+from pipeline.rules.eligible import eligible
 from tests.accelerated import Accelerated
 from tests.builders import a_contact, a_delivery, a_template, a_website, an_account
 from tests.conftest import Clock
@@ -68,7 +72,7 @@ def test_a_plan_of_what_is_paused_is_empty_and_a_claim_under_way_has_been_used(a
         a_delivery()
     days = [p.send_at.astimezone(NEW_YORK).day for p in plan.upcoming(local(0, day=5))]
     assert days == [2, 3, 3]
-    hold.pause(hold.Target(), "a test")
+    pause.pause(pause.Target(), "a test")
     assert list(plan.upcoming(local(0, day=5))) == []
 
 
@@ -86,7 +90,7 @@ def test_why_says_what_a_ready_delivery_waits_for_and_when_it_goes(any_database:
     assert (answer.because[0].number, answer.earliest, answer.is_planned) == (1, local(8, day=3), True)
     assert why(ahead.contact_id).earliest == local(9)
 
-    reserve_slot.run()
+    reserve_slot.reserve()
     answer = why(ahead.contact_id)
     assert (reasons(answer), answer.earliest, answer.account_id) == ([NotYet.SLOT], local(9), account.id)
 
@@ -94,8 +98,8 @@ def test_why_says_what_a_ready_delivery_waits_for_and_when_it_goes(any_database:
 @pytest.mark.parametrize(
     ("spoil", "reason", "until"),
     [
-        (lambda _: hold.pause(hold.Target(), ""), NotYet.EVERYTHING_PAUSED, None),
-        (lambda d: hold.pause(hold.Target(template_id=d.template_id), ""), NotYet.TEMPLATE_PAUSED, None),
+        (lambda _: pause.pause(pause.Target(), ""), NotYet.EVERYTHING_PAUSED, None),
+        (lambda d: pause.pause(pause.Target(template_id=d.template_id), ""), NotYet.TEMPLATE_PAUSED, None),
         (lambda _: Delivery.update(not_before=local(9, 30)).execute(), NotYet.RETRY, local(9, 30)),
         (lambda _: Delivery.update(timezone="America/Los_Angeles").execute(), NotYet.CONTACT_WINDOW_CLOSED, local(11)),
         (lambda _: SmtpAccount.update(enabled=False).execute(), NotYet.NO_ACCOUNT, None),
@@ -186,4 +190,4 @@ def test_a_delivery_beyond_the_forecast_has_a_time_before_which_it_is_not(any_da
     assert answer.earliest > clock.at + dt.timedelta(days=13)
     assert control().wake_at is None
     assert EmailTemplate.select().count() == 1
-    assert select_contacts.reasons_against(last.contact, clock.at) == []
+    assert contact.reasons_against(last.contact, clock.at) == []

@@ -27,12 +27,16 @@ import pytest
 
 from models import Attempt, Contact, Delivery, Outcome, SmtpAccount, State, database
 from models.database import db
-from pipeline import claim as claims
-from pipeline import hold, logs, outcome, reserve_slot, standing
-from pipeline import settings as settings_module
-from pipeline.claim import Claim, Refusal
+from pipeline import reserve_slot
+from pipeline.capacity import usage
+from pipeline.delivery import claim as claims
+from pipeline.delivery import outcome
+from pipeline.delivery.claim import Claim, Refusal
 from pipeline.flow import Handoff, Stage
-from pipeline.smtp_reply import Phase, Reply, Result, Verdict
+from pipeline.operations import accounts, pause
+from pipeline.runtime import logs
+from pipeline.runtime import settings as settings_module
+from pipeline.smtp.reply import Phase, Reply, Result, Verdict
 from tests.builders import a_contact, a_delivery, a_template, an_account
 
 PROCESSES = 8
@@ -200,7 +204,7 @@ def claims_of(account: SmtpAccount) -> list[Attempt]:
 
 def trigger(times: int) -> list[Handoff]:
     """Trigger *reserve slot*; return what it hands on to *deliver*."""
-    return [h for _ in range(times) for h in reserve_slot.run() if h.stage is Stage.DELIVER]
+    return [h for _ in range(times) for h in reserve_slot.reserve() if h.stage is Stage.DELIVER]
 
 
 def test_eight_triggers_at_once_give_each_account_one_slot_and_each_slot_to_one(race: Race) -> None:
@@ -228,7 +232,7 @@ def test_eight_triggers_at_once_give_each_account_one_slot_and_each_slot_to_one(
                 outcome.settle(_claimed(slot), ACCEPTED)
                 sent[slot.account_id] += 1
         with database.transaction():
-            standing.give_back()
+            slots.give_back()
     assert set(sent.values()) == {limit}
 
 
@@ -319,7 +323,7 @@ def test_eight_claims_at_the_limit_take_the_last_one_once(race: Race) -> None:
         answers = total(results, account)
         assert (answers[GIVEN], answers[Refusal.LIMIT_REACHED]) == (1, PROCESSES)
         assert answers.keys() <= {GIVEN, Refusal.LIMIT_REACHED, Refusal.ACCOUNT_UNUSABLE}
-        assert standing.used_on(account.id, MORNING.date()) == 3
+        assert usage.used_on(account.id, MORNING.date()) == 3
 
 
 @pytest.mark.usefixtures("unhurried")
@@ -427,9 +431,9 @@ def test_a_claim_that_waits_for_the_lock_is_judged_by_the_instant_at_which_it_ge
     ("act", "refusal"),
     [
         (lambda account: an_attempt(account, MORNING), Refusal.LIMIT_REACHED),
-        (lambda account: hold.change(account.id, "a test", {"daily_limit": 0}), Refusal.LIMIT_REACHED),
-        (lambda account: hold.disable(account.id, "a test"), Refusal.ACCOUNT_UNUSABLE),
-        (lambda account: hold.pause(hold.Target(account.id), "a test"), Refusal.PAUSED),
+        (lambda account: accounts.change(account.id, "a test", {"daily_limit": 0}), Refusal.LIMIT_REACHED),
+        (lambda account: accounts.disable(account.id, "a test"), Refusal.ACCOUNT_UNUSABLE),
+        (lambda account: pause.pause(pause.Target(account.id), "a test"), Refusal.PAUSED),
     ],
     ids=["uses up the limit", "lowers the limit", "disables", "pauses"],
 )
@@ -473,23 +477,23 @@ class Person:
 
 
 def _change_limit(account_id: int, limit: int | None) -> None:
-    hold.change(account_id, "a test", {"daily_limit": limit})
+    accounts.change(account_id, "a test", {"daily_limit": limit})
 
 
-def _everything(_account_id: int, _template_id: int) -> hold.Target:
-    return hold.Target()
+def _everything(_account_id: int, _template_id: int) -> pause.Target:
+    return pause.Target()
 
 
-def _account(account_id: int, _template_id: int) -> hold.Target:
-    return hold.Target(account_id=account_id)
+def _account(account_id: int, _template_id: int) -> pause.Target:
+    return pause.Target(account_id=account_id)
 
 
-def _template(_account_id: int, template_id: int) -> hold.Target:
-    return hold.Target(template_id=template_id)
+def _template(_account_id: int, template_id: int) -> pause.Target:
+    return pause.Target(template_id=template_id)
 
 
-def _pause(target: Callable[[int, int], hold.Target]) -> tuple[Callable[[int, int], Any], Callable[[int, int], Any]]:
-    return (lambda a, t: hold.pause(target(a, t), "a test"), lambda a, t: hold.resume(target(a, t), "a test"))
+def _pause(target: Callable[[int, int], pause.Target]) -> tuple[Callable[[int, int], Any], Callable[[int, int], Any]]:
+    return (lambda a, t: pause.pause(target(a, t), "a test"), lambda a, t: pause.resume(target(a, t), "a test"))
 
 
 #: By its name: what is done, and undone, to an account and a template.
@@ -497,9 +501,9 @@ DEEDS: dict[str, tuple[Callable[[int, int], Any], Callable[[int, int], Any]]] = 
     "pause everything": _pause(_everything),
     "pause the template": _pause(_template),
     "pause the account": _pause(_account),
-    "disable the account": (lambda a, _: hold.disable(a, "a test"), lambda a, _: hold.enable(a, "a test")),
+    "disable the account": (lambda a, _: accounts.disable(a, "a test"), lambda a, _: accounts.enable(a, "a test")),
     "lower the limit": (lambda a, _: _change_limit(a, 0), lambda a, _: _change_limit(a, None)),
-    "remove the account": (lambda a, _: hold.remove(a, "a test"), lambda _, __: None),
+    "remove the account": (lambda a, _: accounts.remove(a, "a test"), lambda _, __: None),
 }
 
 

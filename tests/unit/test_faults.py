@@ -13,9 +13,11 @@ from psycopg2.errors import ReadOnlySqlTransaction
 
 from actors import stages
 from models import DeadLetter, Delivery, State
-from models.delivery import TRANSITIONS, IllegalTransitionError, move, of_ids
-from pipeline import faults, select_contacts
+from models.delivery import move, of_ids
+from models.states import TRANSITIONS, IllegalTransitionError
+from pipeline import select_contacts
 from pipeline.flow import Handoff, Stage
+from pipeline.runtime import faults, waiting
 from tests.builders import a_delivery
 
 
@@ -44,7 +46,7 @@ def test_an_id_that_raises_is_given_up_after_three_tries_and_its_neighbours_go_o
     [
         peewee.OperationalError("database is locked"),
         peewee.InterfaceError("connection already closed"),
-        faults.TroubleOutsideError("the key file is not there"),
+        waiting.TroubleOutsideError("the key file is not there"),
         peewee.InternalError(ReadOnlySqlTransaction("cannot execute UPDATE in a read-only transaction")),
     ],
     ids=lambda trouble: type(trouble).__name__,
@@ -129,7 +131,7 @@ def test_contacts_that_stage_1_gives_up_are_each_kept_as_they_were_asked_for(
     def odd(_ids: Sequence[int], **_asked: object) -> list[Handoff]:
         raise ValueError("odd")
 
-    monkeypatch.setattr(select_contacts, "run", odd)
+    monkeypatch.setattr(select_contacts, "select", odd)
     for _ in range(2):
         stages.select_contacts.fn([3, 4], source="a list", template_id=7, priority=9)
     letters = DeadLetter.select().order_by(DeadLetter.id)

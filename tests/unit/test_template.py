@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from models import Contact, EmailTemplate, Website
-from pipeline.message import sender_marker
-from pipeline.template import Parts, TemplateError, compile_template, render
+from pipeline.content.message import sender_marker
+from pipeline.content.template import Parts, TemplateError, compile_template, render
 
 ANN = Contact(
     id=1, email="ann@x.test", name="Ann", priority=3, extra={"topic": "bees", "items": "three", "evil": "<b>"}
@@ -152,7 +152,7 @@ def test_a_template_gets_out_of_its_sandbox_nowhere(text: str) -> None:
     ],
 )
 def test_nothing_runs_or_grows_without_end(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("pipeline.template.MAX_SECONDS", 0.2)
+    monkeypatch.setattr("pipeline.content.template.MAX_SECONDS", 0.2)
     started = time.monotonic()
     assert problem(text).startswith("text, line 1: ")
     assert time.monotonic() - started < 5

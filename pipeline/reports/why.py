@@ -1,0 +1,207 @@
+"""Why a contact has not been written to, or what became of it; and when, at the earliest, it can go.
+
+Reads: the contact's deliveries, how accounts and backlog stand, and the forecast. Writes nothing.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from itertools import islice
+
+from peewee import fn
+
+from models import Contact, Delivery, EmailTemplate, Reason, State, database, lookup
+from models.control import control
+from models.delivery import in_states
+from models.states import TEMPLATE_DONE, UNFINISHED
+from pipeline.capacity import snapshot
+from pipeline.reports import plan
+from pipeline.reports.reasons import Because, NotYet
+from pipeline.rules import contact as contact_rules
+from pipeline.rules import duplicates, eligible
+from pipeline.runtime.settings import settings
+from pipeline.throttle.window import SendingWindow
+
+#: Sends that the forecast goes through, and how far ahead, to find a delivery's own.
+LOOKS_AT = 2_000
+LOOKS_AHEAD = dt.timedelta(days=14)
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What `why` says of a contact.
+
+    Attributes:
+        state: of its newest delivery; `not_on_route` without one.
+        delivery: the newest, or None.
+        because: why it is there.
+        again: of one that has ended or never began: what keeps the batch publisher from picking the contact now.
+        earliest: when the next mail can go (UTC); None: nobody can say, or it depends on a person.
+        is_planned: that is the time the plan gives it; else it can only be later.
+        account_id: from which account, as planned.
+    """
+
+    state: str
+    delivery: Delivery | None
+    because: tuple[Because, ...]
+    again: tuple[Because, ...] = ()
+    earliest: dt.datetime | None = None
+    is_planned: bool = False
+    account_id: int | None = None
+
+
+def why(contact_id: int) -> Answer:
+    """Say where a contact stands and why. Raises NotThereError."""
+    contact = lookup.contact(contact_id)
+    newest = Delivery.select().where(Delivery.contact == contact_id).order_by(Delivery.id.desc()).first()
+    now = database.now()
+    if newest is None or newest.state not in UNFINISHED:
+        return _ended(contact, newest, now)
+    return _WAITS[State(newest.state)](newest, now)
+
+
+def _ended(contact: Contact, newest: Delivery | None, now: dt.datetime) -> Answer:
+    """Answer for a contact that nothing is on its way to."""
+    again = tuple(_against_picking(contact, now))
+    earliest = None
+    if all(because.until is not None for because in again):
+        earliest = SendingWindow.from_settings(settings()).soonest(
+            max((b.until for b in again if b.until is not None), default=now), contact.timezone or ""
+        )
+    if newest is None:
+        return Answer("not_on_route", None, again or (Because(NotYet.NOT_PICKED_YET),), again, earliest)
+    because = tuple(map(Because, newest.reason.split(",") if newest.reason else []))
+    return Answer(newest.state, newest, because, again or (Because(NotYet.NOT_PICKED_YET),), earliest)
+
+
+def _against_picking(contact: Contact, now: dt.datetime) -> Iterator[Because]:
+    for reason in contact_rules.reasons_against(contact, now):
+        yield Because(reason)
+    candidate = Delivery(id=0, address=contact.address, website=contact.website_id)
+    reasons = set(duplicates.reasons_against([candidate]).get(0, ()))
+    of_address = Delivery.address == contact.address
+    if Delivery.select().where(of_address & in_states(*UNFINISHED)).exists():
+        reasons.add(Reason.IN_FLIGHT)
+    for reason in sorted(reasons):
+        yield Because(reason, _passes(reason, contact))
+    template = eligible.template_to_pick()
+    if template is None:
+        is_paused = EmailTemplate.select().where(EmailTemplate.active).exists()
+        yield Because(NotYet.TEMPLATE_PAUSED if is_paused else NotYet.NO_TEMPLATE)
+    elif _is_done(contact, template):
+        yield Because(NotYet.TEMPLATE_DONE)
+    if contact.priority < settings().mail_publish_min_priority:
+        yield Because(NotYet.BELOW_MIN_PRIORITY)
+
+
+def _passes(reason: Reason, contact: Contact) -> dt.datetime | None:
+    """Return when a rule of *check duplicates* no longer holds, if that is a matter of time."""
+    rules = {
+        Reason.CONTACTED_RECENTLY: (Delivery.address == contact.address, settings().mail_dedupe_contact_days),
+        Reason.WEBSITE_CONTACTED_RECENTLY: (
+            Delivery.website == contact.website_id,
+            settings().mail_dedupe_website_days,
+        ),
+    }
+    if reason not in rules:
+        return None
+    which, days = rules[reason]
+    query = Delivery.select(fn.MAX(Delivery.sent_at)).where(which & in_states(State.SENT))
+    last = Delivery.sent_at.python_value(query.scalar())
+    # Just after, since on the very instant the rule still holds.
+    return None if last is None else last + dt.timedelta(days=days, microseconds=1)
+
+
+def _is_done(contact: Contact, template: EmailTemplate) -> bool:
+    tried = (Delivery.contact == contact.id) & (Delivery.template == template.id) & in_states(*TEMPLATE_DONE)
+    return bool(Delivery.select().where(tried).exists())
+
+
+def _being_checked(delivery: Delivery, now: dt.datetime) -> Answer:
+    return _planned(Answer(delivery.state, delivery, (Because(NotYet.BEING_CHECKED),)), now)
+
+
+def _has_a_slot(delivery: Delivery, _now: dt.datetime) -> Answer:
+    because = (Because(NotYet.SLOT, delivery.send_at),)
+    return Answer(
+        delivery.state,
+        delivery,
+        because,
+        earliest=delivery.send_at,
+        is_planned=True,
+        account_id=delivery.account_id,
+    )
+
+
+def _being_sent(delivery: Delivery, now: dt.datetime) -> Answer:
+    return Answer(delivery.state, delivery, (Because(NotYet.BEING_SENT),), earliest=now, account_id=delivery.account_id)
+
+
+def _in_doubt(delivery: Delivery, _now: dt.datetime) -> Answer:
+    return Answer(delivery.state, delivery, (Because(Reason.NO_OUTCOME),))
+
+
+def _ready(delivery: Delivery, now: dt.datetime) -> Answer:
+    because = tuple(_waits_for(delivery, now)) or (Because(NotYet.NEXT),)
+    return _planned(Answer(delivery.state, delivery, because), now)
+
+
+def _planned(answer: Answer, now: dt.datetime) -> Answer:
+    """Return the answer with the time that the plan gives its delivery, or, where that is too far off, with a time
+    before which it is not; with none where it waits for a person.
+    """
+    delivery = answer.delivery
+    forecast = plan.start(now, LOOKS_AHEAD.days)
+    if forecast is None or delivery is None or delivery.template.paused_at is not None or not forecast.accounts:
+        return answer
+    for planned in islice(forecast.run(now + LOOKS_AHEAD), LOOKS_AT):
+        if planned.delivery.id == delivery.id:
+            return replace(answer, earliest=planned.send_at, is_planned=True, account_id=planned.account_id)
+    return replace(answer, earliest=forecast.now)
+
+
+def _waits_for(delivery: Delivery, now: dt.datetime) -> Iterator[Because]:
+    """Yield all that holds of what a `ready` delivery waits for."""
+    window = SendingWindow.from_settings(settings())
+    if control().paused_at is not None:
+        yield Because(NotYet.EVERYTHING_PAUSED)
+    if delivery.template.paused_at is not None:
+        yield Because(NotYet.TEMPLATE_PAUSED)
+    if delivery.not_before is not None and delivery.not_before > now:
+        yield Because(NotYet.RETRY, delivery.not_before)
+    if not window.contains(now):
+        yield Because(NotYet.WINDOW_CLOSED, window.next_opening(now))
+    elif not window.is_open(now, delivery.timezone):
+        yield Because(NotYet.CONTACT_WINDOW_CLOSED, window.soonest(now, delivery.timezone))
+    accounts = snapshot.outline(now).accounts
+    if not accounts:
+        yield Because(NotYet.NO_ACCOUNT)
+    elif not (below_limit := [a for a in accounts if a.left]):
+        yield Because(NotYet.LIMITS_REACHED)
+    elif all(a.is_cooling(now) for a in below_limit):
+        yield Because(NotYet.ACCOUNTS_COOLING_DOWN, min(a.cooling_until for a in below_limit if a.cooling_until))
+    if ahead := _ahead_of(delivery):
+        yield Because(NotYet.BEHIND_OTHERS, number=ahead)
+
+
+def _ahead_of(delivery: Delivery) -> int:
+    sooner = (Delivery.priority > delivery.priority) | (
+        (Delivery.priority == delivery.priority) & (Delivery.id < delivery.id)
+    )
+    return (
+        Delivery.select()
+        .where(in_states(State.READY) & sooner & Delivery.template.not_in(snapshot.paused_templates()))
+        .count()
+    )
+
+
+_WAITS = {
+    State.SELECTED: _being_checked,
+    State.CLEARED: _being_checked,
+    State.READY: _ready,
+    State.RESERVED: _has_a_slot,
+    State.SENDING: _being_sent,
+    State.IN_DOUBT: _in_doubt,
+}
