@@ -215,7 +215,7 @@ def test_a_retry_that_is_due_in_the_night_is_a_moment_when_the_window_opens(now:
     assert decision == Decision(wake_at=local(8) + dt.timedelta(days=1))
 
 
-def test_a_second_move_within_10_seconds_is_put_off_and_not_dropped() -> None:
+def test_a_second_advance_within_10_seconds_is_put_off_and_not_dropped() -> None:
     account = Account(1, 10, used=1, last_claim_at=local(8), slot=Slot(1, local(12, 30), (Waiting(1),)))
     grown = Backlog(tuple(contacts(101)[1:]), {"": 100})  # more than the nine that the account has left
 
@@ -224,7 +224,7 @@ def test_a_second_move_within_10_seconds_is_put_off_and_not_dropped() -> None:
         return decide([account], grown, now, WINDOW, EXACT, last_claim_today=local(8), advanced_at=local(8, 5))
 
     assert at(9) == Decision(wake_at=local(8, 5, 10))
-    assert [slot.send_at for slot in at(10).moved] == [local(8, 54)]
+    assert [slot.send_at for slot in at(10).advanced] == [local(8, 54)]
 
 
 def test_an_account_with_an_open_claim_or_a_slot_gets_no_other() -> None:
@@ -370,7 +370,7 @@ def test_a_list_that_is_due_at_once_is_not_handed_over() -> None:
 
 
 def test_a_slot_moves_only_if_that_saves_a_tenth_of_its_wait_and_not_when_it_is_near() -> None:
-    def moved(send_at: dt.datetime) -> bool:
+    def advanced(send_at: dt.datetime) -> bool:
         account = Account(1, 10, slot=Slot(1, send_at, (Waiting(1),)))
         # eight more wait: the slot's position is now 08:54
         decision = decide(
@@ -380,12 +380,12 @@ def test_a_slot_moves_only_if_that_saves_a_tenth_of_its_wait_and_not_when_it_is_
 
     target = local(8) + dt.timedelta(hours=9) / 10
     wait = target - local(8, 5)
-    assert moved(local(8, 5) + wait / 0.89)
-    assert not moved(local(8, 5) + wait / 0.91)
-    assert not moved(local(8, 5, 5))
+    assert advanced(local(8, 5) + wait / 0.89)
+    assert not advanced(local(8, 5) + wait / 0.91)
+    assert not advanced(local(8, 5, 5))
     near, far = (Account(1, 10, slot=Slot(1, local(9, 0, second), (Waiting(1),))) for second in (5, 6))
-    assert not decide([near], Backlog(), local(9), WINDOW, EXACT).moved
-    assert [slot.send_at for slot in decide([far], Backlog(), local(9), WINDOW, EXACT).moved] == [local(9)]
+    assert not decide([near], Backlog(), local(9), WINDOW, EXACT).advanced
+    assert [slot.send_at for slot in decide([far], Backlog(), local(9), WINDOW, EXACT).advanced] == [local(9)]
 
 
 def test_a_ramp_grows_to_the_limit_and_a_quota_is_given_back_step_by_step() -> None:
