@@ -26,7 +26,7 @@ import psycopg2
 from rich.console import Console
 from rich.table import Table
 
-from models import Attempt, Control, Delivery, EmailTemplate, State, database, schema
+from models import Attempt, Cause, Control, Delivery, EmailTemplate, State, database, schema
 from models.database import db
 from pipeline import reserve_slot
 from pipeline.capacity import slots
@@ -157,7 +157,7 @@ def measure(rows: int) -> dict[str, float]:
 
 def _pause() -> None:
     with database.transaction():
-        slots.give_back(account_ids=[ACCOUNTS])
+        slots.give_back(Cause.PAUSE, account_ids=[ACCOUNTS])
 
 
 def main() -> int:

@@ -6,7 +6,8 @@ from models.contact import Contact, Website
 from models.control import Action, Control
 from models.dead_letter import DeadLetter, DeadLetterKind, Resolution
 from models.delivery import Delivery
-from models.states import Reason, State
+from models.event import Event, insert_deliveries, transition
+from models.states import Cause, Reason, State
 from models.suppression import Suppression, SuppressionKind
 from models.template import EmailTemplate
 
@@ -20,6 +21,7 @@ TABLES = (
     SmtpAccount,
     Delivery,
     Attempt,
+    Event,
     DeadLetter,
     Suppression,
 )
@@ -29,6 +31,7 @@ __all__ = [
     "TABLES",
     "Action",
     "Attempt",
+    "Cause",
     "ChargedTo",
     "Contact",
     "Control",
@@ -36,6 +39,7 @@ __all__ = [
     "DeadLetterKind",
     "Delivery",
     "EmailTemplate",
+    "Event",
     "Outcome",
     "Reason",
     "Resolution",
@@ -45,4 +49,6 @@ __all__ = [
     "Suppression",
     "SuppressionKind",
     "Website",
+    "insert_deliveries",
+    "transition",
 ]

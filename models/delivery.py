@@ -1,17 +1,14 @@
 """Deliveries: the intent to send one template to one contact. One row, one state machine, one table of legal
-transitions.
-
-Every change of state goes through `move`: one guarded UPDATE for a set. Rows that did not match are never assumed.
+transitions (`states`). Every change of state goes through `event.transition`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any, cast
+from typing import Any
 
 import peewee
 
-from models import database
 from models.account import SmtpAccount
 from models.base import Base, one_of
 from models.contact import Contact, Website
@@ -21,9 +18,7 @@ from models.states import (
     ON_ITS_WAY,
     RECORDED,
     TEMPLATE_DONE,
-    TRANSITIONS,
     UNFINISHED,
-    IllegalTransitionError,
     State,
 )
 from models.template import EmailTemplate
@@ -33,8 +28,8 @@ class Delivery(Base):
     """The intent to send one template to one contact.
 
     While `reserved`: `account`, `send_at` and `token` are its slot. While `sending`: `token` is its claim.
-    `timezone` is the contact's own ("" for none): its clocks have to be in the window too.
-    `source` is the message it came from. `attempts` counts those charged to recipient or content since
+    `timezone` is the contact's own ("" for none): its clocks have to be in the window too. `step` is the number of its
+    last event. `source` is the message it came from. `attempts` counts those charged to recipient or content since
     `attempts_since`. `nudged_at` is when the sweep last put it back on the route, `recorded_at` when its outcome went
     into the counters people see.
     """
@@ -47,6 +42,7 @@ class Delivery(Base):
     timezone = peewee.TextField(default="")
     priority = peewee.SmallIntegerField(default=0)
     state = peewee.TextField()
+    step = peewee.IntegerField(default=0)
     reason = peewee.TextField(null=True)
     detail = peewee.TextField(null=True)
     subject = peewee.TextField(null=True)
@@ -97,32 +93,6 @@ Delivery.add_index(
         f"WHERE state IN ({one_of(RECORDED)}) AND recorded_at IS NULL"
     )
 )
-
-
-def move(origin: State, to: State, which: Any, **changes: Any) -> list[int]:
-    """Move deliveries from `origin` to `to`, if they still are in `origin` and match `which`.
-
-    Args:
-        origin: the state they must be in.
-        to: the state they go to; the pair must stand in TRANSITIONS.
-        which: a peewee condition: which of them.
-        changes: other columns to set. A delivery that leaves `reserved` or `sending` gives its slot up by itself.
-
-    Returns:
-        The ids that were moved, in their order.
-
-    Raises:
-        IllegalTransitionError: the table does not have this transition.
-    """
-    if to not in TRANSITIONS[origin]:
-        raise IllegalTransitionError(f"{origin} → {to}")
-    values: dict[str, Any] = {"state": to, "updated_at": database.now()}
-    if to not in (State.RESERVED, State.SENDING, State.IN_DOUBT):
-        values |= {"account": None, "send_at": None, "token": None}
-    if to is State.READY:
-        values |= {"reason": None, "detail": None}
-    query = Delivery.update(**(values | changes)).where((Delivery.state == origin) & which).returning(Delivery.id)
-    return sorted(cast(int, row.id) for row in query.execute())
 
 
 def in_states(*states: State) -> Any:

@@ -55,6 +55,32 @@ class Reason(StrEnum):
     FORGOTTEN = "forgotten"
 
 
+class Cause(StrEnum):
+    """What changed a delivery's state: one of the stages (by the name of its queue), or an act beside the route."""
+
+    INTAKE = "intake"
+    DEDUPE = "dedupe"
+    RENDER = "render"
+    RESERVE = "reserve"
+    DELIVER = "deliver"
+    SWEEP = "sweep"
+    # a stage could not process it
+    FAULT = "fault"
+    # what a person did
+    PAUSE = "pause"
+    CANCEL = "cancel"
+    FORGET = "forget"
+    REPLAY = "replay"
+    RESOLVE = "resolve"
+    RERENDER = "rerender"
+    # an account was switched off, changed or removed, by a person or by its health
+    ACCOUNT = "account"
+    # told from the row when there were no events yet
+    MIGRATION = "migration"
+    # a program that knows no events, or SQL by hand
+    OUTSIDE = "outside"
+
+
 #: Every legal transition, once. `sent` from a waiting state is a 250 that came late to an attempt a person had resent.
 TRANSITIONS: dict[State, frozenset[State]] = {
     State.SELECTED: frozenset({State.CLEARED, State.SKIPPED, State.FAILED, State.CANCELLED}),

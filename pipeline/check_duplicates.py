@@ -11,11 +11,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from models import Delivery, State, Website, database
-from models.delivery import by_id, move, of_ids
+from models import Cause, Delivery, State, Website, database, transition
+from models.delivery import of_ids
 from pipeline.flow import Handoff, Stage, hand_on
 from pipeline.rules.duplicates import reasons_against
-from pipeline.runtime import logs
 from pipeline.runtime.failpoints import failpoint
 
 
@@ -25,21 +24,13 @@ def clear(delivery_ids: Sequence[int]) -> list[Handoff]:
         candidates = list(_in_state(delivery_ids, State.SELECTED).order_by(Delivery.priority.desc(), Delivery.id))
         _lock_websites({d.website_id for d in candidates if d.website_id})
         against = reasons_against(candidates)
-        skipped = (
-            move(
-                State.SELECTED,
-                State.SKIPPED,
-                of_ids(against),
-                reason=by_id({i: ",".join(reasons) for i, reasons in against.items()}),
-            )
-            if against
-            else []
-        )
-        move(State.SELECTED, State.CLEARED, of_ids(d.id for d in candidates if d.id not in against))
+        if against:
+            reasons = {i: ",".join(reasons) for i, reasons in against.items()}
+            transition(State.SELECTED, State.SKIPPED, of_ids(against), cause=Cause.DEDUPE, reason=reasons)
+        safe = of_ids(d.id for d in candidates if d.id not in against)
+        transition(State.SELECTED, State.CLEARED, safe, cause=Cause.DEDUPE)
         cleared = sorted(d.id for d in _in_state(delivery_ids, State.CLEARED))
         failpoint("dedupe:wrote")
-    logs.moved(Stage.DEDUPE, skipped, State.SKIPPED, against)
-    logs.moved(Stage.DEDUPE, cleared, State.CLEARED)
     return hand_on(Stage.RENDER, cleared)
 
 

@@ -9,20 +9,19 @@ charged to the account ends a list, and the untried rest goes back to `ready`, c
 
 from __future__ import annotations
 
-import datetime as dt
 from collections.abc import Sequence
 
-from models import Contact, Delivery, Reason, SmtpAccount, State, database
-from models.delivery import move, of_ids
+from models import Cause, Contact, Delivery, Reason, SmtpAccount, State, database, transition
+from models.delivery import of_ids
 from pipeline.accounts.identity import endpoint_of, sender_of, unsubscribe
 from pipeline.content.message import Envelope, MessageRefusedError, Rendered, build
 from pipeline.delivery import claim as claims
 from pipeline.delivery import outcome
-from pipeline.delivery.claim import Claim, Refusal
+from pipeline.delivery.claim import Claim
+from pipeline.delivery.refusals import Refusal, Use, is_missed, refusal
 from pipeline.flow import TRIGGER, Handoff, Stage
-from pipeline.runtime import logs
 from pipeline.runtime.failpoints import failpoint
-from pipeline.runtime.settings import settings
+from pipeline.runtime.logs import log
 from pipeline.runtime.waiting import connected, until_stored
 from pipeline.smtp.pool import Connections
 from pipeline.smtp.reply import Verdict
@@ -39,8 +38,10 @@ _ENDS_LIST = (
     Verdict.UNKNOWN,
 )
 
-#: What a refused claim makes of its delivery; `ready` by all others, but a lost slot is not ours to speak of.
-_AFTER_REFUSAL = {Refusal.SUPPRESSED: State.SKIPPED, Refusal.TOO_SOON: State.RESERVED}
+#: The interval alone is left to the claim, which brings the slot to the time that it may have.
+_ASKED_LATER = frozenset({Refusal.TOO_SOON})
+#: Why the rest of a list went back: the account won't take the next message either, or it would be late.
+UNTRIED = "untried"
 
 
 def deliver(delivery_ids: Sequence[int], slot_token: str) -> list[Handoff]:
@@ -58,21 +59,21 @@ def deliver(delivery_ids: Sequence[int], slot_token: str) -> list[Handoff]:
     if early:
         return [_wait(early, slot_token)]
     account = deliveries[0].account
-    refusal = _refusal_of_slot(deliveries, account, now)
-    if refusal is not None:
-        return _give_back(deliveries, slot_token, refusal)
     handoffs = []
-    skipped = claims.skip_suppressed({d.id: d.address for d in deliveries}, slot_token)
+    with database.transaction():
+        skipped = claims.skip_suppressed({d.id: d.address for d in deliveries}, slot_token)
     if skipped:
-        logs.moved(Stage.DELIVER, skipped, State.SKIPPED)
         handoffs.append(TRIGGER)
     rest = [d for d in deliveries if d.id not in skipped]
+    refused = refusal(Use(rest, account, now), but=_ASKED_LATER) if rest else None
+    if refused is not None:
+        return _give_back(rest, slot_token, refused)
     while rest:
         delivery = rest.pop(0)
         done, ends = _deliver(delivery, account, slot_token)
         handoffs += done
-        if rest and (ends or _too_late(rest[0], database.now())):
-            handoffs += _give_back(rest, slot_token, None)
+        if rest and (ends or is_missed(rest[0], database.now())):
+            handoffs += _give_back(rest, slot_token, UNTRIED)
             break
     return handoffs
 
@@ -83,33 +84,15 @@ def _holders(delivery_ids: Sequence[int], slot_token: str) -> list[Delivery]:
     return list(query.where(holds).order_by(Delivery.priority.desc(), Delivery.id))
 
 
-def _refusal_of_slot(deliveries: list[Delivery], account: SmtpAccount, now: dt.datetime) -> Refusal | str | None:
-    """Return why this slot can't be used now, or None; the interval alone is left to the claim, which moves the
-    slot.
-    """
-    if _too_late(deliveries[0], now):
-        return "slot_missed"
-    if any(claims.is_template_paused(d) for d in deliveries):
-        return Refusal.PAUSED
-    if any(claims.is_closed_for(d, now) for d in deliveries):
-        return Refusal.WINDOW_CLOSED
-    refusal = claims.refusal_of_account(account, now)
-    return None if refusal is Refusal.TOO_SOON else refusal
-
-
-def _too_late(delivery: Delivery, now: dt.datetime) -> bool:
-    return (now - delivery.send_at).total_seconds() > settings().mail_max_lateness
-
-
 def _wait(deliveries: list[Delivery], slot_token: str) -> Handoff:
     not_before = max(d.send_at for d in deliveries)
     return Handoff(Stage.DELIVER, [d.id for d in deliveries], not_before=not_before, slot_token=slot_token)
 
 
-def _give_back(deliveries: list[Delivery], slot_token: str, why: str | None) -> list[Handoff]:
+def _give_back(deliveries: list[Delivery], slot_token: str, why: str) -> list[Handoff]:
+    mine = of_ids(d.id for d in deliveries) & (Delivery.token == slot_token)
     with database.transaction():
-        moved = move(State.RESERVED, State.READY, of_ids(d.id for d in deliveries) & (Delivery.token == slot_token))
-    logs.moved(Stage.DELIVER, moved, State.READY, dict.fromkeys(moved, why) if why else None)
+        transition(State.RESERVED, State.READY, mine, cause=Cause.DELIVER, reason=why)
     return [TRIGGER]
 
 
@@ -148,8 +131,8 @@ def _send_dot(transaction: Transaction, claim: Claim) -> tuple[list[Handoff], bo
 def _after_refused_claim(delivery: Delivery, slot_token: str, refusal: Refusal) -> list[Handoff]:
     if refusal is Refusal.SLOT_LOST:
         return []
-    logs.moved(Stage.DELIVER, [delivery.id], _AFTER_REFUSAL.get(refusal, State.READY), {delivery.id: refusal})
     if refusal is Refusal.TOO_SOON:
+        log.info("slot postponed", delivery_id=delivery.id, reason=str(refusal))
         return [_wait(holders, slot_token)] if (holders := _holders([delivery.id], slot_token)) else []
     return [TRIGGER]
 

@@ -11,13 +11,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from models import Contact, Delivery, EmailTemplate, Reason, State, Website, database
+from models import Cause, Contact, Delivery, EmailTemplate, Reason, State, Website, database, transition
 from models.dead_letter import file_deliveries
-from models.delivery import by_id, move, of_ids
+from models.delivery import by_id, of_ids
 from pipeline.content import template as templates
 from pipeline.content.template import Compiled, Parts, TemplateError, compile_template
 from pipeline.flow import TRIGGER, Handoff, Stage, hand_on
-from pipeline.runtime import logs
 from pipeline.runtime.failpoints import failpoint
 
 
@@ -27,12 +26,11 @@ def render(delivery_ids: Sequence[int]) -> list[Handoff]:
     """
     with database.transaction():
         rendered, errors = render_all(with_what_it_needs(of_ids(delivery_ids) & (Delivery.state == State.CLEARED)))
-        done = move(State.CLEARED, State.READY, of_ids(rendered), **columns(rendered)) if rendered else []
+        if rendered:
+            transition(State.CLEARED, State.READY, of_ids(rendered), cause=Cause.RENDER, **columns(rendered))
         _fail(errors)
         ready = list(Delivery.select(Delivery.id).where(of_ids(delivery_ids) & (Delivery.state == State.READY)))
         failpoint("render:wrote")
-    logs.moved(Stage.RENDER, errors, State.FAILED, errors)
-    logs.moved(Stage.RENDER, done, State.READY)
     return hand_on(Stage.RECORD, sorted(errors)) + ([TRIGGER] if ready else [])
 
 
@@ -81,5 +79,12 @@ def with_what_it_needs(which: Any) -> list[Delivery]:
 def _fail(errors: dict[int, str]) -> None:
     if not errors:
         return
-    failed = move(State.CLEARED, State.FAILED, of_ids(errors), reason=Reason.TEMPLATE_ERROR, detail=by_id(errors))
+    failed = transition(
+        State.CLEARED,
+        State.FAILED,
+        of_ids(errors),
+        cause=Cause.RENDER,
+        reason=Reason.TEMPLATE_ERROR,
+        detail=by_id(errors),
+    )
     file_deliveries({i: (Reason.TEMPLATE_ERROR, errors[i]) for i in failed}, database.now())

@@ -13,11 +13,10 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-from models import Contact, Delivery, EmailTemplate, Reason, State, Website, database
+from models import Cause, Contact, Delivery, EmailTemplate, Reason, State, Website, database, insert_deliveries
 from models.dead_letter import file_messages
 from pipeline.flow import MAX_IDS, Handoff, Stage, chunks, hand_on
 from pipeline.rules.contact import reasons_against
-from pipeline.runtime import logs
 from pipeline.runtime.failpoints import failpoint
 from pipeline.runtime.faults import short
 
@@ -41,7 +40,6 @@ def select(
         with database.transaction():
             selected = _select(chunk, source, template_id, priority)
             failpoint("intake:wrote")
-        logs.moved(Stage.INTAKE, selected, State.SELECTED)
         handoffs += hand_on(Stage.DEDUPE, selected)
     return handoffs
 
@@ -76,10 +74,11 @@ def _select(ids: list[int], source: str, template_id: int | None, priority: int 
     file_messages(Stage.INTAKE, bodies, now, message_id=source)
 
     rows = [_row(c, template, source, priority, now) for c in sorted(contacts, key=lambda c: c.address)]
-    _insert(rows)
+    insert_deliveries(rows, cause=Cause.INTAKE)
     # What is missing now met a unique index: its contact or address has an unfinished delivery.
     there = {d.contact_id: d for d in _of_source(ids, source)}
-    _insert([row | _skip(Reason.IN_FLIGHT) for row in rows if row["contact"] not in there])
+    second = [row | _skip(Reason.IN_FLIGHT) for row in rows if row["contact"] not in there]
+    insert_deliveries(second, cause=Cause.INTAKE)
     return sorted(d.id for d in there.values() if d.state == State.SELECTED)
 
 
@@ -112,11 +111,6 @@ def _row(
 
 def _skip(*reasons: Reason) -> dict[str, str]:
     return {"state": State.SKIPPED, "reason": ",".join(reasons)}
-
-
-def _insert(rows: list[dict[str, Any]]) -> None:
-    if rows:
-        Delivery.insert_many(rows).on_conflict(action="nothing").execute()
 
 
 def _of_source(contact_ids: list[int], source: str) -> Any:

@@ -11,12 +11,11 @@ import datetime as dt
 from collections.abc import Iterable
 from typing import Any
 
-from models import Attempt, Delivery, Outcome, Reason, State, database
-from models.delivery import in_states, move
+from models import Attempt, Cause, Delivery, Outcome, Reason, State, database, transition
+from models.delivery import in_states
 from models.states import RECORDED
 from pipeline.capacity import snapshot
 from pipeline.flow import TRIGGER, Handoff, Stage, hand_on
-from pipeline.runtime import logs
 from pipeline.runtime.settings import settings
 
 #: Seconds a row may stand still before it is put back: a message is normally there at once.
@@ -83,11 +82,12 @@ def mark_in_doubt(claimed_before: dt.datetime) -> list[int]:
         tokens = [row.token for row in open_claims]
         if not tokens:
             return []
-        doubtful = move(State.SENDING, State.IN_DOUBT, Delivery.token.in_(tokens), reason=Reason.NO_OUTCOME)
+        doubtful = transition(
+            State.SENDING, State.IN_DOUBT, Delivery.token.in_(tokens), cause=Cause.SWEEP, reason=Reason.NO_OUTCOME
+        )
         Attempt.update(outcome=Outcome.IN_DOUBT).where(
             Attempt.token.in_(tokens) & (Attempt.outcome == Outcome.OPEN)
         ).execute()
-    logs.moved("sweep", doubtful, State.IN_DOUBT)
     return doubtful
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from models import Attempt, ChargedTo, Outcome, SmtpAccount, database
+from models import Attempt, Cause, ChargedTo, Outcome, SmtpAccount, database
 from pipeline.accounts.alerts import alert
 from pipeline.capacity import slots
 from pipeline.runtime.settings import Settings, settings
@@ -78,7 +78,7 @@ def switch_off(account: SmtpAccount, reason: str) -> bool:
             .execute()
         )
         if was_on:
-            slots.give_back(account_ids=[account.id])
+            slots.give_back(Cause.ACCOUNT, account_ids=[account.id])
     if was_on:
         alert(account.id, reason, database.now())
     return bool(was_on)

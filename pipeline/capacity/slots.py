@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from models import Delivery, State, database
-from models.delivery import in_states, move
+from models import Cause, Delivery, State, database, transition
+from models.delivery import in_states
 from models.states import HOLDS_SLOT
 from pipeline.throttle.types import Slot
 
@@ -25,13 +25,20 @@ class StoredSlot:
 
 
 def give_back(
+    cause: Cause,
     *,
     account_ids: Iterable[int] | None = None,
     template_ids: Iterable[int] | None = None,
     delivery_ids: Iterable[int] | None = None,
 ) -> list[int]:
-    """Take unclaimed slots back, of all deliveries or of those named; return which are `ready` again. In the
-    caller's transaction.
+    """Take unclaimed slots back, of all deliveries or of those named, in the caller's transaction.
+
+    Args:
+        cause: the act that takes them.
+        account_ids, template_ids, delivery_ids: whose slots; None: of all.
+
+    Returns:
+        The deliveries that are `ready` again.
     """
     database.lock_throttle()
     which = RESERVED
@@ -42,4 +49,4 @@ def give_back(
     ):
         if ids is not None:
             which &= column.in_(list(ids))
-    return move(State.RESERVED, State.READY, which)
+    return transition(State.RESERVED, State.READY, which, cause=cause)

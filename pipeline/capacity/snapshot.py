@@ -44,7 +44,7 @@ class Snapshot:
         advanced_at: when slots were last brought forward.
         last_claim_today: of any account, on the local date of `now`.
         accounts: those that are switched on, not removed and not paused, with their slots.
-        held: the slots as they are stored, by account.
+        stored: the slots as they are stored, by account.
         backlog: what waits; deliveries of paused templates are unseen.
     """
 
@@ -54,7 +54,7 @@ class Snapshot:
     advanced_at: dt.datetime | None
     last_claim_today: dt.datetime | None
     accounts: tuple[Account, ...]
-    held: dict[int, StoredSlot]
+    stored: dict[int, StoredSlot]
     backlog: Backlog
 
 
@@ -97,7 +97,7 @@ def backlog_from(now: dt.datetime, size: int) -> list[tuple[Waiting, dt.datetime
 
 def stored_slots() -> dict[int, StoredSlot]:
     """Return the unclaimed slots, by account."""
-    return outline(database.now()).held
+    return outline(database.now()).stored
 
 
 def capacity(now: dt.datetime) -> int:
@@ -242,14 +242,14 @@ def _standing(rows: list[Any], now: dt.datetime, head: list[Waiting], failed_by:
     for lane in _lanes_of(rows):
         if lane.count:
             counts[lane.zone] = counts.get(lane.zone, 0) + lane.count
-    held: dict[int, StoredSlot] = {}
+    stored: dict[int, StoredSlot] = {}
     accounts = []
     for account_id, group in groupby((r for r in rows if r.account_id is not None), key=lambda r: r.account_id):
         of_account = list(group)
         holders = [r for r in of_account if r.state == State.RESERVED]
         if holders:
             waiting = tuple(_waiting(r.delivery_id, r, failed_by) for r in holders)
-            held[account_id] = StoredSlot(holders[0].token, Slot(account_id, holders[0].send_at, waiting))
+            stored[account_id] = StoredSlot(holders[0].token, Slot(account_id, holders[0].send_at, waiting))
         accounts.append(
             Account(
                 id=account_id,
@@ -259,7 +259,7 @@ def _standing(rows: list[Any], now: dt.datetime, head: list[Waiting], failed_by:
                 last_claim_at=to_time(of_account[0].last_claim_of_account),
                 cooling_until=of_account[0].cooling_until,
                 sending=any(r.state == State.SENDING for r in of_account),
-                slot=held[account_id].slot if holders else None,
+                slot=stored[account_id].slot if holders else None,
             )
         )
     return Snapshot(
@@ -269,7 +269,7 @@ def _standing(rows: list[Any], now: dt.datetime, head: list[Waiting], failed_by:
         advanced_at=control.advanced_at,
         last_claim_today=last_claim if last_claim and window.local_date(last_claim) == today else None,
         accounts=tuple(accounts),
-        held=held,
+        stored=stored,
         backlog=Backlog(tuple(head), counts, to_time(control.next_not_before)),
     )
 

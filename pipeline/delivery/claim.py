@@ -10,18 +10,14 @@ from __future__ import annotations
 import datetime as dt
 import secrets
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
-from enum import StrEnum
+from dataclasses import dataclass, replace
 
 import peewee
 
-from models import Attempt, Delivery, EmailTemplate, Outcome, SmtpAccount, State, database
-from models.control import control
-from models.delivery import in_states, move
-from models.states import HOLDS_SLOT
+from models import Attempt, Cause, Delivery, Outcome, SmtpAccount, State, database, transition
 from models.suppression import suppressed_among
 from pipeline.capacity import usage
+from pipeline.delivery.refusals import Refusal, Use, earliest_after, refusal
 from pipeline.rules.duplicates import REASON_OF
 from pipeline.runtime.failpoints import failpoint
 from pipeline.runtime.settings import settings
@@ -34,29 +30,20 @@ DOT_WITHIN = 5.0
 
 @dataclass(frozen=True)
 class Claim:
-    """The right to send one final dot. `locked_at` is this machine's monotonic clock, read while the lock was held."""
+    """The right to send one final dot. `locked_at` is this machine's monotonic clock, read while the lock was held;
+    `attempt_id` the row that was opened with it.
+    """
 
     delivery_id: int
     account_id: int
     token: str
     locked_at: float
+    attempt_id: int | None = None
 
     @property
     def expired(self) -> bool:
         """Tell whether it is too late to send the dot."""
         return time.monotonic() - self.locked_at > DOT_WITHIN
-
-
-class Refusal(StrEnum):
-    """Why a claim was not given."""
-
-    SLOT_LOST = "slot_lost"
-    SUPPRESSED = "suppressed"
-    PAUSED = "paused"
-    ACCOUNT_UNUSABLE = "account_unusable"
-    WINDOW_CLOSED = "window_closed"
-    LIMIT_REACHED = "limit_reached"
-    TOO_SOON = "too_soon"
 
 
 def claim(delivery_id: int, slot_token: str, account_id: int) -> Claim | Refusal:
@@ -74,12 +61,13 @@ def claim(delivery_id: int, slot_token: str, account_id: int) -> Claim | Refusal
             delivery = _holder_of(delivery_id, slot_token)
             if delivery is None:
                 return Refusal.SLOT_LOST
-            given = _refusal(account, delivery, now) or Claim(delivery_id, account_id, token, locked_at)
-            if isinstance(given, Claim):
-                _take(delivery, account, slot_token, token, now)
+            refused = refusal(Use([delivery], account, now))
+            if refused is None:
+                given = _take(delivery, slot_token, Claim(delivery_id, account_id, token, locked_at), now)
                 failpoint("claim:wrote")
             else:
-                _refuse(delivery, account, slot_token, given)
+                given = refused
+                _refuse(delivery, account, slot_token, refused)
     except (peewee.OperationalError, peewee.InterfaceError):
         # The answer to COMMIT may have been lost on its way. It is asked for as often as it takes: a claim that nobody
         # knew of would be in doubt, although its dot was not sent.
@@ -89,55 +77,10 @@ def claim(delivery_id: int, slot_token: str, account_id: int) -> Claim | Refusal
     return given
 
 
-def refusal_of_account(account: SmtpAccount, now: dt.datetime) -> Refusal | None:
-    """Return why `account` may not send at `now`, or None; asked before the dialogue, and under the lock for the
-    claim.
-    """
-    window = SendingWindow.from_settings(settings())
-    today = window.local_date(now)
-    last_claim = usage.last_claim_of(account.id)
-    checks: tuple[tuple[Refusal, Callable[[], bool]], ...] = (
-        (Refusal.PAUSED, lambda: control().paused_at is not None or account.paused_at is not None),
-        (Refusal.ACCOUNT_UNUSABLE, lambda: not account.enabled or account.removed_at is not None),
-        (Refusal.ACCOUNT_UNUSABLE, lambda: account.cooling_until is not None and now < account.cooling_until),
-        (Refusal.WINDOW_CLOSED, lambda: not window.contains(now)),
-        (Refusal.LIMIT_REACHED, lambda: usage.used_on(account.id, today) >= usage.limit_of(account, today)),
-        (Refusal.TOO_SOON, lambda: last_claim is not None and now < last_claim + _interval()),
-    )
-    return next((refusal for refusal, holds in checks if holds()), None)
-
-
-def is_template_paused(delivery: Delivery) -> bool:
-    """Tell whether the template of `delivery` is paused."""
-    return bool(
-        EmailTemplate.select()
-        .where((EmailTemplate.id == delivery.template_id) & EmailTemplate.paused_at.is_null(False))
-        .exists()
-    )
-
-
-def is_closed_for(delivery: Delivery, now: dt.datetime) -> bool:
-    """Tell whether the window is closed on the clocks of the contact of `delivery`."""
-    return not SendingWindow.from_settings(settings()).is_open(now, delivery.timezone)
-
-
 def locked(account_id: int) -> SmtpAccount:
     """Return an account, its row locked until the transaction ends."""
     query = database.for_update(SmtpAccount.select().where(SmtpAccount.id == account_id))
     return query.get()
-
-
-def _refusal(account: SmtpAccount, delivery: Delivery, now: dt.datetime) -> Refusal | None:
-    if delivery.address in suppressed_among([delivery.address]):
-        return Refusal.SUPPRESSED
-    if is_template_paused(delivery):
-        return Refusal.PAUSED
-    if is_closed_for(delivery, now):
-        return Refusal.WINDOW_CLOSED
-    open_claim = (Delivery.account == account.id) & in_states(*HOLDS_SLOT) & (Delivery.state == State.SENDING)
-    if Delivery.select().where(open_claim).exists():
-        return Refusal.ACCOUNT_UNUSABLE
-    return refusal_of_account(account, now)
 
 
 def _holder_of(delivery_id: int, slot_token: str) -> Delivery | None:
@@ -146,32 +89,33 @@ def _holder_of(delivery_id: int, slot_token: str) -> Delivery | None:
     return database.for_update(Delivery.select().where(holds)).first()
 
 
-def _take(delivery: Delivery, account: SmtpAccount, slot_token: str, token: str, now: dt.datetime) -> None:
-    moved = move(
-        State.RESERVED, State.SENDING, (Delivery.id == delivery.id) & (Delivery.token == slot_token), token=token
-    )
-    if not moved:
-        raise RuntimeError(f"delivery {delivery.id} lost its slot although the account is locked")
-    Attempt.insert(
+def _take(delivery: Delivery, slot_token: str, claim: Claim, now: dt.datetime) -> Claim:
+    attempt = Attempt.insert(
         delivery=delivery.id,
-        account=account.id,
-        token=token,
+        account=claim.account_id,
+        token=claim.token,
         local_on=SendingWindow.from_settings(settings()).local_date(now),
         claimed_at=now,
         outcome=Outcome.OPEN,
     ).execute()
-
-
-def _refuse(delivery: Delivery, account: SmtpAccount, slot_token: str, refusal: Refusal) -> None:
     mine = (Delivery.id == delivery.id) & (Delivery.token == slot_token)
-    if refusal is Refusal.SUPPRESSED:
+    about = {"account": claim.account_id, "attempt": attempt}
+    if not transition(State.RESERVED, State.SENDING, mine, cause=Cause.DELIVER, token=claim.token, **about):
+        raise RuntimeError(f"delivery {delivery.id} lost its slot although the account is locked")
+    return replace(claim, attempt_id=attempt)
+
+
+def _refuse(delivery: Delivery, account: SmtpAccount, slot_token: str, refused: Refusal) -> None:
+    mine = (Delivery.id == delivery.id) & (Delivery.token == slot_token)
+    if refused is Refusal.SUPPRESSED:
         skip_suppressed({delivery.id: delivery.address}, slot_token)
-    elif refusal is Refusal.TOO_SOON:
+    elif refused is Refusal.TOO_SOON:
         last_claim = usage.last_claim_of(account.id)
         if last_claim is not None:
-            Delivery.update(send_at=last_claim + _interval()).where(mine & (Delivery.state == State.RESERVED)).execute()
+            soonest = earliest_after(last_claim)
+            Delivery.update(send_at=soonest).where(mine & (Delivery.state == State.RESERVED)).execute()
     else:
-        move(State.RESERVED, State.READY, mine)
+        transition(State.RESERVED, State.READY, mine, cause=Cause.DELIVER, reason=refused, account=account.id)
 
 
 def skip_suppressed(addresses: dict[int, str], slot_token: str) -> list[int]:
@@ -182,13 +126,9 @@ def skip_suppressed(addresses: dict[int, str], slot_token: str) -> list[int]:
         ids = [i for i, address in addresses.items() if found.get(address) is kind]
         if ids:
             which = Delivery.id.in_(ids) & (Delivery.token == slot_token)
-            skipped += move(State.RESERVED, State.SKIPPED, which, reason=reason)
+            skipped += transition(State.RESERVED, State.SKIPPED, which, cause=Cause.DELIVER, reason=reason)
     return skipped
 
 
 def _is_committed(token: str) -> bool:
     return bool(Attempt.select().where((Attempt.token == token) & (Attempt.outcome == Outcome.OPEN)).exists())
-
-
-def _interval() -> dt.timedelta:
-    return dt.timedelta(seconds=settings().mail_min_interval)

@@ -13,15 +13,25 @@ import datetime as dt
 from dataclasses import dataclass
 from typing import Any, assert_never
 
-from models import Attempt, ChargedTo, Delivery, Outcome, Reason, SmtpAccount, State, SuppressionKind, database
+from models import (
+    Attempt,
+    Cause,
+    ChargedTo,
+    Delivery,
+    Outcome,
+    Reason,
+    SmtpAccount,
+    State,
+    SuppressionKind,
+    database,
+    transition,
+)
 from models.dead_letter import file_deliveries
-from models.delivery import move
 from models.suppression import suppress
 from pipeline.accounts import alerts
 from pipeline.capacity import usage
 from pipeline.delivery.claim import Claim, locked
 from pipeline.flow import Handoff, Stage
-from pipeline.runtime import logs
 from pipeline.runtime.failpoints import failpoint
 from pipeline.runtime.settings import settings
 from pipeline.smtp.reply import Result, Verdict
@@ -34,11 +44,13 @@ FIRST_REST, LONGEST_REST = dt.timedelta(minutes=15), dt.timedelta(hours=24)
 MAX_ACCOUNT_FAILURES = 10
 MIN_ACCOUNT_FAILURES_SPAN = dt.timedelta(hours=24)
 _TEXT = 500
+#: Why a claim was given back: its dot was surely not sent.
+DOT_NOT_SENT = "dot_not_sent"
 
 
 @dataclass(frozen=True)
 class _Next:
-    """What becomes of the delivery."""
+    """What becomes of the delivery; `why` is said where it has no reason, because it goes back."""
 
     state: State
     reason: Reason | None = None
@@ -46,6 +58,16 @@ class _Next:
     changes: dict[str, Any] | None = None
     gives_up: bool = False
     backoff: int | None = None
+    why: str | None = None
+
+
+@dataclass(frozen=True)
+class _About:
+    """What an event says beside states and reason."""
+
+    account_id: int
+    attempt_id: int | None = None
+    reply_code: int | None = None
 
 
 def settle_unclaimed(delivery: Delivery, slot_token: str, result: Result) -> list[Handoff]:
@@ -54,12 +76,13 @@ def settle_unclaimed(delivery: Delivery, slot_token: str, result: Result) -> lis
         account = locked(delivery.account_id)
         now = database.now()
         following = _following(delivery, result, now)
-        moved = _apply(delivery, State.RESERVED, slot_token, following, now)
-        if not moved:
+        if not _holds(delivery, slot_token):
             return []
-        Attempt.insert(
+        attempt = Attempt.insert(
             delivery=delivery.id, account=account.id, outcome=Outcome.FAILED, **_said(result), finished_at=now
         ).execute()
+        about = _About(account.id, attempt, result.reply.code)
+        _apply(delivery, State.RESERVED, slot_token, following, about, now)
         _charge(account, result, now)
     _alert(account, result, now)
     return _hand_on(delivery.id, following)
@@ -72,9 +95,10 @@ def settle(claim: Claim, result: Result) -> list[Handoff]:
         now = database.now()
         delivery = Delivery.get_by_id(claim.delivery_id)
         following = _following(delivery, result, now)
-        moved = any(_apply(delivery, origin, claim.token, following, now) for origin in _origins(following))
+        about = _About(claim.account_id, claim.attempt_id, result.reply.code)
+        moved = any(_apply(delivery, origin, claim.token, following, about, now) for origin in _origins(following))
         if not moved and following.state is State.SENT:
-            moved = _sent_after_all(claim, following, now)
+            moved = _sent_after_all(claim, following, about, now)
         unknown_yet = (Attempt.token == claim.token) & Attempt.outcome.in_([Outcome.OPEN, Outcome.IN_DOUBT])
         outcome = _outcome(result.verdict)
         # An outcome whose commit's answer was lost comes twice, and is charged once.
@@ -98,11 +122,18 @@ def _origins(following: _Next) -> tuple[State, ...]:
 def settle_unsent(claim: Claim, why: str) -> list[Handoff]:
     """Give a claim back whose dot was surely not sent: charged to nobody, and not counted for its day."""
     with database.transaction():
-        moved = move(State.SENDING, State.READY, (Delivery.id == claim.delivery_id) & (Delivery.token == claim.token))
+        transition(
+            State.SENDING,
+            State.READY,
+            (Delivery.id == claim.delivery_id) & (Delivery.token == claim.token),
+            cause=Cause.DELIVER,
+            reason=DOT_NOT_SENT,
+            account=claim.account_id,
+            attempt=claim.attempt_id,
+        )
         Attempt.update(outcome=Outcome.FAILED, charged_to=ChargedTo.NOBODY, text=why, finished_at=database.now()).where(
             (Attempt.token == claim.token) & (Attempt.outcome != Outcome.ACCEPTED)
         ).execute()
-    logs.moved(Stage.DELIVER, moved, State.READY, dict.fromkeys(moved, why))
     return [Handoff(Stage.RECORD, [claim.delivery_id])]
 
 
@@ -110,7 +141,8 @@ def give_up(delivery: Delivery, slot_token: str, reason: Reason, detail: str) ->
     """Fail a delivery that can't be made a message, with its dead letter; no attempt was made."""
     following = _Next(State.FAILED, reason, detail, gives_up=True)
     with database.transaction():
-        moved = _apply(delivery, State.RESERVED, slot_token, following, database.now())
+        about = _About(delivery.account_id)
+        moved = _apply(delivery, State.RESERVED, slot_token, following, about, database.now())
     return _hand_on(delivery.id, following) if moved else []
 
 
@@ -122,7 +154,7 @@ def rest_after(failures: int) -> dt.timedelta | None:
 
 
 def _following(delivery: Delivery, result: Result, now: dt.datetime) -> _Next:
-    """Return what becomes of a delivery by the table of `behaviour`, section 5."""
+    """Return what becomes of a delivery after this result."""
     said = _words(result)
     match result.verdict:
         case Verdict.ACCEPTED:
@@ -134,7 +166,7 @@ def _following(delivery: Delivery, result: Result, now: dt.datetime) -> _Next:
         case Verdict.CONTENT:
             return _Next(State.FAILED, Reason.CONTENT_REFUSED, said, {"attempts": Delivery.attempts + 1}, gives_up=True)
         case Verdict.ACCOUNT_FOR_NOW | Verdict.ACCOUNT_QUOTA | Verdict.ACCOUNT_FOR_GOOD:
-            return _after_account_failure(delivery, said, now)
+            return _after_account_failure(delivery, result.verdict, said, now)
         case Verdict.UNKNOWN:
             return _Next(State.IN_DOUBT, Reason.NO_OUTCOME, said)
         case _ as unreachable:
@@ -147,39 +179,61 @@ def _after_failed_attempt(delivery: Delivery, said: str, now: dt.datetime) -> _N
         return _Next(State.FAILED, Reason.ATTEMPTS_USED_UP, said, {"attempts": attempts}, gives_up=True)
     backoff = settings().backoff_after(attempts)
     not_before = now + dt.timedelta(seconds=backoff)
-    return _Next(State.READY, changes={"attempts": attempts, "not_before": not_before}, backoff=backoff)
+    changes = {"attempts": attempts, "not_before": not_before}
+    return _Next(State.READY, changes=changes, backoff=backoff, why=Verdict.RECIPIENT_FOR_NOW)
 
 
-def _after_account_failure(delivery: Delivery, said: str, now: dt.datetime) -> _Next:
+def _after_account_failure(delivery: Delivery, verdict: Verdict, said: str, now: dt.datetime) -> _Next:
     earlier = (Attempt.delivery == delivery.id) & (Attempt.charged_to == ChargedTo.ACCOUNT)
     since = Attempt.select(Attempt.finished_at).where(earlier & (Attempt.finished_at >= delivery.attempts_since))
     times = sorted(row.finished_at for row in since)
     if len(times) + 1 >= MAX_ACCOUNT_FAILURES and now - times[0] >= MIN_ACCOUNT_FAILURES_SPAN:
         return _Next(State.FAILED, Reason.NO_ACCOUNT_ACCEPTS, said, gives_up=True)
-    return _Next(State.READY)
+    return _Next(State.READY, why=verdict)
 
 
-def _apply(delivery: Delivery, origin: State, token: str, following: _Next, now: dt.datetime) -> bool:
-    changes = {"reason": following.reason, "detail": following.detail, "recorded_at": None} | (following.changes or {})
-    moved = move(origin, following.state, (Delivery.id == delivery.id) & (Delivery.token == token), **changes)
+def _holds(delivery: Delivery, slot_token: str) -> bool:
+    """Tell whether a delivery still holds this slot, and lock its row."""
+    mine = (Delivery.id == delivery.id) & (Delivery.state == State.RESERVED) & (Delivery.token == slot_token)
+    return database.for_update(Delivery.select(Delivery.id).where(mine)).first() is not None
+
+
+def _apply(delivery: Delivery, origin: State, token: str, following: _Next, about: _About, now: dt.datetime) -> bool:
+    changes = {"detail": following.detail, "recorded_at": None} | (following.changes or {})
+    mine = (Delivery.id == delivery.id) & (Delivery.token == token)
+    moved = _transition(origin, mine, following, about, changes)
     if moved and following.state is State.BOUNCED:
         suppress(SuppressionKind.ADDRESS, [delivery.address], "bounced", now)
     if moved and following.gives_up and following.reason:
         file_deliveries({delivery.id: (following.reason, following.detail or "")}, now)
-    return bool(moved)
+    return moved
 
 
-def _sent_after_all(claim: Claim, following: _Next, now: dt.datetime) -> bool:
+def _transition(origin: State, mine: Any, following: _Next, about: _About, changes: dict[str, Any]) -> bool:
+    return bool(
+        transition(
+            origin,
+            following.state,
+            mine,
+            cause=Cause.DELIVER,
+            reason=following.reason or following.why,
+            account=about.account_id,
+            attempt=about.attempt_id,
+            reply_code=about.reply_code,
+            **changes,
+        )
+    )
+
+
+def _sent_after_all(claim: Claim, following: _Next, about: _About, now: dt.datetime) -> bool:
     """A 250 that came after a person had put the delivery back: it is sent, if nothing newer has been claimed."""
     this = Attempt.get(Attempt.token == claim.token)
     newer = (Attempt.delivery == claim.delivery_id) & (Attempt.id > this.id) & Attempt.claimed_at.is_null(False)
     if Attempt.select().where(newer).exists():
         return False
-    changes = {"reason": following.reason, "sent_at": now, "recorded_at": None}
-    return any(
-        move(origin, State.SENT, Delivery.id == claim.delivery_id, **changes)
-        for origin in (State.READY, State.RESERVED)
-    )
+    changes = {"sent_at": now, "recorded_at": None}
+    of_claim = Delivery.id == claim.delivery_id
+    return any(_transition(origin, of_claim, following, about, changes) for origin in (State.READY, State.RESERVED))
 
 
 def _outcome(verdict: Verdict) -> Outcome:
@@ -232,9 +286,6 @@ def _words(result: Result) -> str:
 
 
 def _hand_on(delivery_id: int, following: _Next) -> list[Handoff]:
-    logs.moved(
-        Stage.DELIVER, [delivery_id], following.state, {delivery_id: following.reason} if following.reason else None
-    )
     handoffs = [Handoff(Stage.RECORD, [delivery_id])]
     if following.backoff is not None:
         handoffs.append(Handoff(Stage.RESERVE, [delivery_id], backoff=following.backoff))

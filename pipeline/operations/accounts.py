@@ -10,7 +10,7 @@ import datetime as dt
 from collections.abc import Mapping
 from typing import Any
 
-from models import SmtpAccount, database, lookup
+from models import Cause, SmtpAccount, database, lookup
 from models.control import record_action
 from pipeline.capacity import slots
 from pipeline.delivery.claim import locked
@@ -22,7 +22,7 @@ def disable(account_id: int, who: str, reason: str = "") -> None:
     """Switch an account off and give its slot back. Raises NotThereError."""
     with database.transaction():
         _update_account(account_id, enabled=False, disabled_reason=reason or f"switched off by {who}")
-        slots.give_back(account_ids=[account_id])
+        slots.give_back(Cause.ACCOUNT, account_ids=[account_id])
         record_action(who, "disable", f"account {account_id}", database.now(), reason)
 
 
@@ -49,7 +49,7 @@ def change(account_id: int, who: str, changes: Mapping[str, Any], reason: str = 
         becomes = was | changes
         _update_account(account_id, **changes, warmup_on=warmup_on(becomes, was, today(now)))
         if any(becomes[column] != was[column] for column in ("daily_limit", "warmup_start", "warmup_step")):
-            slots.give_back(account_ids=[account_id])
+            slots.give_back(Cause.ACCOUNT, account_ids=[account_id])
         record_action(who, "set", f"account {account_id}", now, reason)
 
 
@@ -74,7 +74,7 @@ def remove(account_id: int, who: str, reason: str = "") -> None:
         # key is changed is locked even against those that only refer to it.
         account = locked(account_id)
         now = database.now()
-        slots.give_back(account_ids=[account_id])
+        slots.give_back(Cause.ACCOUNT, account_ids=[account_id])
         _update_account(
             account_id, removed_at=now, enabled=False, password=None, name=f"{account.name} (removed {account_id})"
         )

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from models import Delivery, Reason, State, database
+from models import Cause, Delivery, Reason, State, database, transition
 from models.control import record_action
-from models.delivery import move
 from models.states import NOT_CLAIMED
-from pipeline.runtime import logs
 
 
 def cancel(who: str, *, contact_id: int | None = None, template_id: int | None = None, reason: str = "") -> list[int]:
@@ -16,13 +14,12 @@ def cancel(who: str, *, contact_id: int | None = None, template_id: int | None =
     which = Delivery.contact == contact_id if contact_id is not None else Delivery.template == template_id
     subject = f"contact {contact_id}" if contact_id is not None else f"template {template_id}"
     with database.transaction():
-        cancelled = cancel_where(which, Reason.CANCELLED)
+        cancelled = cancel_where(which, Cause.CANCEL, Reason.CANCELLED)
         record_action(who, "cancel", subject, database.now(), reason)
-    logs.moved("cancel", cancelled, State.CANCELLED)
     return cancelled
 
 
-def cancel_where(which: Any, reason: Reason) -> list[int]:
+def cancel_where(which: Any, cause: Cause, reason: Reason) -> list[int]:
     """Cancel what can be cancelled; in the caller's transaction."""
     database.lock_throttle()
-    return [i for origin in NOT_CLAIMED for i in move(origin, State.CANCELLED, which, reason=reason)]
+    return [i for origin in NOT_CLAIMED for i in transition(origin, State.CANCELLED, which, cause=cause, reason=reason)]

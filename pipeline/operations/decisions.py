@@ -7,13 +7,25 @@ Writes: dead letters resolved, deliveries put back to `ready`, doubt resolved. T
 from __future__ import annotations
 
 import datetime as dt
+from typing import Any
 
 import peewee
 
-from models import Attempt, DeadLetter, DeadLetterKind, Delivery, Outcome, Reason, Resolution, State, database
+from models import (
+    Attempt,
+    Cause,
+    DeadLetter,
+    DeadLetterKind,
+    Delivery,
+    Outcome,
+    Reason,
+    Resolution,
+    State,
+    database,
+    transition,
+)
 from models.control import record_action
 from models.dead_letter import OPEN
-from models.delivery import move
 from models.lookup import NotThereError
 from pipeline.flow import TRIGGER, Handoff, Stage
 from pipeline.rules.duplicates import reasons_against
@@ -62,8 +74,8 @@ def resolve_sent(delivery_id: int, who: str, reason: str = "") -> list[Handoff]:
     with database.transaction():
         _in_doubt(delivery_id)
         now = database.now()
-        changes = {"reason": Reason.RESOLVED_SENT, "sent_at": now, "recorded_at": None}
-        _demand_moved(move(State.IN_DOUBT, State.SENT, Delivery.id == delivery_id, **changes))
+        changes = {"sent_at": now, "recorded_at": None}
+        _decide(State.IN_DOUBT, State.SENT, delivery_id, Cause.RESOLVE, reason=Reason.RESOLVED_SENT, **changes)
         record_action(who, "resolve --sent", f"delivery {delivery_id}", now, reason)
     return [Handoff(Stage.RECORD, [delivery_id])]
 
@@ -89,7 +101,7 @@ def resolve_resend(delivery_id: int, who: str, reason: str = "") -> list[Handoff
             )
         _refuse_duplicate(delivery)
         changes = {"attempts_since": now, "attempts": 0, "not_before": None, "recorded_at": None}
-        _demand_moved(move(State.IN_DOUBT, State.READY, Delivery.id == delivery_id, **changes))
+        _decide(State.IN_DOUBT, State.READY, delivery_id, Cause.RESOLVE, **changes)
         record_action(who, "resolve --resend", f"delivery {delivery_id}", now, reason)
     return [TRIGGER]
 
@@ -105,7 +117,7 @@ def _back_to_ready(delivery: Delivery) -> None:
     changes = {"attempts_since": database.now(), "attempts": 0, "not_before": None, "recorded_at": None}
     try:
         with database.transaction():
-            _demand_moved(move(State.FAILED, State.READY, Delivery.id == delivery.id, **changes))
+            _decide(State.FAILED, State.READY, delivery.id, Cause.REPLAY, **changes)
     except peewee.IntegrityError:
         raise DecisionRefusedError(f"delivery {delivery.id}: {Reason.IN_FLIGHT}") from None
 
@@ -127,6 +139,6 @@ def _resolve(letter: DeadLetter, resolution: Resolution) -> None:
     DeadLetter.update(resolved_at=database.now(), resolution=resolution).where(DeadLetter.id == letter.id).execute()
 
 
-def _demand_moved(moved: list[int]) -> None:
-    if not moved:
+def _decide(origin: State, to: State, delivery_id: int, cause: Cause, **changes: Any) -> None:
+    if not transition(origin, to, Delivery.id == delivery_id, cause=cause, **changes):
         raise DecisionRefusedError("somebody else was faster")

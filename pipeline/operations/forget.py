@@ -16,6 +16,7 @@ from peewee import Value
 from models import (
     Action,
     Attempt,
+    Cause,
     Contact,
     DeadLetter,
     Delivery,
@@ -64,7 +65,7 @@ def forget(contact_id: int, who: str, reason: str = "") -> None:
         deliveries = list(database.for_update(Delivery.select().where(of_person).order_by(Delivery.id)))
         if any(d.state == State.SENDING for d in deliveries):
             raise BeingSentError(f"a mail to contact {contact_id} is being sent: try again in a minute")
-        cancel_where(of_person, Reason.FORGOTTEN)
+        cancel_where(of_person, Cause.FORGET, Reason.FORGOTTEN)
         record_action(who, "forget", f"contact {contact_id}", now, reason)
         written = {contact.address, *(c.email for c in same), *(d.recipient for d in deliveries)}
         _erase(same, of_person, hashed(contact.address))

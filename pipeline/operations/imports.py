@@ -15,7 +15,7 @@ from typing import Any
 
 from peewee import EXCLUDED, fn
 
-from models import Contact, Delivery, SmtpAccount, SuppressionKind, Website, address, database
+from models import Cause, Contact, Delivery, SmtpAccount, SuppressionKind, Website, address, database
 from models.delivery import in_states
 from models.states import NOT_CLAIMED
 from models.suppression import suppress
@@ -219,7 +219,7 @@ def _accounts(rows: dict[Any, Row], lines: dict[Any, int], summary: Summary, lis
     changed = _upsert(SmtpAccount, merged, {row["id"]: row for row in there}, summary, now)
     if changed:
         # A lower limit or another server: what was planned for these accounts is planned anew.
-        slots.give_back(account_ids=changed)
+        slots.give_back(Cause.ACCOUNT, account_ids=changed)
 
 
 def _lacking(account: Row) -> str | None:

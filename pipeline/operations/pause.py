@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from models import Control, EmailTemplate, SmtpAccount, database, lookup
+from models import Cause, Control, EmailTemplate, SmtpAccount, database, lookup
 from models.control import ONLY, record_action
 from pipeline.capacity import slots
 from pipeline.flow import TRIGGER, Handoff
@@ -34,6 +34,7 @@ def pause(target: Target, who: str, reason: str = "") -> bool:
         changed = _set_paused(target, paused=True)
         if changed:
             slots.give_back(
+                Cause.PAUSE,
                 account_ids=None if target.account_id is None else [target.account_id],
                 template_ids=None if target.template_id is None else [target.template_id],
             )

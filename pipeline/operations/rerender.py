@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from models import Delivery, State, database
+from models import Cause, Delivery, State, database
 from models.delivery import of_ids
 from pipeline.capacity import slots
 from pipeline.flow import chunks
@@ -17,7 +17,7 @@ def rerender(template_id: int) -> tuple[list[int], dict[int, str]]:
         The ids that have new words, and the problems of the others by id.
     """
     with database.transaction():
-        slots.give_back(template_ids=[template_id])
+        slots.give_back(Cause.RERENDER, template_ids=[template_id])
         waiting = with_what_it_needs((Delivery.template == template_id) & (Delivery.state == State.READY))
         rendered, errors = render_all(waiting)
         for chunk in chunks(sorted(rendered)):

@@ -10,9 +10,8 @@ import traceback
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from models import Delivery, Reason, State, database
+from models import Cause, Delivery, Reason, State, database, transition
 from models.dead_letter import file_deliveries, file_message
-from models.delivery import move
 from models.states import NOT_CLAIMED
 from pipeline.flow import Handoff, Stage, hand_on
 from pipeline.runtime.logs import log
@@ -70,9 +69,9 @@ def give_up_delivery(delivery_id: int, error: Exception, **_asked: Any) -> list[
         if delivery is None or delivery.state not in NOT_CLAIMED:
             return []
         detail = short(error)
-        given_up = move(
-            State(delivery.state), State.FAILED, Delivery.id == delivery_id, reason=Reason.FAULT, detail=detail
-        )
+        this = Delivery.id == delivery_id
+        origin = State(delivery.state)
+        given_up = transition(origin, State.FAILED, this, cause=Cause.FAULT, reason=Reason.FAULT, detail=detail)
         file_deliveries(dict.fromkeys(given_up, (Reason.FAULT, detail)), database.now())
     return hand_on(Stage.RECORD, given_up)
 

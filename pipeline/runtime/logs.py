@@ -1,10 +1,9 @@
-"""Logging: one event per stage and delivery. Ids only: no address, no subject, no body, no password."""
+"""Logging: lines on stderr. Ids only: no address, no subject, no body, no password."""
 
 from __future__ import annotations
 
 import logging
 import sys
-from collections.abc import Iterable, Mapping
 from typing import Any
 
 import structlog
@@ -40,11 +39,3 @@ def configure(*, json: bool = not sys.stderr.isatty(), level: int = logging.INFO
     )
     logging.basicConfig(handlers=[handler], level=logging.WARNING, force=True)
     logging.getLogger("slowpost").setLevel(level)
-
-
-def moved(stage: str, ids: Iterable[int], result: str, reasons: Mapping[int, Any] | None = None) -> None:
-    """Log that `stage` brought deliveries to `result`, each with its reason where it has one."""
-    for delivery_id in ids:
-        reason = reasons.get(delivery_id) if reasons else None
-        more = {"reason": str(reason) if isinstance(reason, str) else ",".join(reason)} if reason else {}
-        log.info("delivery", delivery_id=delivery_id, stage=str(stage), result=str(result), **more)

@@ -30,7 +30,12 @@ def limit_on(
     return max(0, limit)
 
 
+def is_resting(until: dt.datetime | None, now: dt.datetime) -> bool:
+    """Tell whether an account that rests `until` a time (UTC; None: it doesn't) still does."""
+    return until is not None and now < until
+
+
 def jitter_share(contact_id: int, template_id: int) -> float:
-    """Return the share, −1 to 1, by which a slot of this pair is moved: same pair, same jitter."""
+    """Return the share, −1 to 1, by which a slot of this pair is shifted: same pair, same jitter."""
     digest = hashlib.sha256(f"{contact_id}:{template_id}".encode()).digest()
     return int.from_bytes(digest[:8], "big") / 2**63 - 1

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from pipeline.runtime.settings import Settings
+from pipeline.throttle.limits import is_resting
 
 #: Deliveries in one slot where neither spread nor interval keeps an account's sends apart.
 MAX_LIST = 100
@@ -56,7 +57,7 @@ class Account:
 
     def is_cooling(self, now: dt.datetime) -> bool:
         """Tell whether it rests after failures."""
-        return self.cooling_until is not None and now < self.cooling_until
+        return is_resting(self.cooling_until, now)
 
 
 @dataclass(frozen=True)

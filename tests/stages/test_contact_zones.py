@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from models import Attempt, Contact, Delivery, Reason, State, database
+from models import Attempt, Contact, Delivery, Event, Reason, State, database
 from pipeline import reserve_slot, select_contacts
 from pipeline.delivery import claim
 from pipeline.flow import Handoff, Stage
@@ -53,6 +53,7 @@ def test_a_delivery_keeps_its_contacts_zone_and_one_without_a_common_hour_is_ski
         (TOKYO, State.SKIPPED, Reason.NO_COMMON_WINDOW),
     ]
     assert eligible(a_template(), 10, 0) == []
+    Event.delete().execute()
     Delivery.delete().execute()
     assert eligible(a_template(), 10, 0) == ids[:2]
 

@@ -9,8 +9,19 @@ from typing import Any
 import peewee
 import pytest
 
-from models import Attempt, DeadLetter, Delivery, EmailTemplate, Outcome, SmtpAccount, State, Suppression, database
-from models.delivery import move
+from models import (
+    Attempt,
+    Cause,
+    DeadLetter,
+    Delivery,
+    EmailTemplate,
+    Outcome,
+    SmtpAccount,
+    State,
+    Suppression,
+    database,
+    transition,
+)
 from pipeline import deliver_message, record_outcome, sweep
 from pipeline.delivery import outcome
 from pipeline.delivery.claim import Claim, claim
@@ -89,7 +100,15 @@ def test_each_verdict_has_its_consequences(any_database: str, clock: Clock, verd
 def reclaim(delivery_id: int, account: SmtpAccount) -> Claim:
     """Give a delivery that is `ready` a slot, and claim it."""
     token = f"slot {database.now()}"
-    move(State.READY, State.RESERVED, Delivery.id == delivery_id, account=account, send_at=database.now(), token=token)
+    transition(
+        State.READY,
+        State.RESERVED,
+        Delivery.id == delivery_id,
+        cause=Cause.OUTSIDE,
+        account=account,
+        send_at=database.now(),
+        token=token,
+    )
     given = claim(delivery_id, token, account.id)
     assert isinstance(given, Claim)
     return given
@@ -166,7 +185,7 @@ def test_a_delivery_is_given_up_after_ten_account_failures_over_a_day(
         if number == replayed:
             Delivery.update(attempts_since=clock.at).execute()
         slot = {"account": an_account(), "send_at": clock.at, "token": f"slot {hour}"}
-        move(State.READY, State.RESERVED, Delivery.id == delivery.id, **slot)
+        transition(State.READY, State.RESERVED, Delivery.id == delivery.id, cause=Cause.OUTSIDE, **slot)
         held = Delivery.get_by_id(delivery.id)
         outcome.settle_unclaimed(held, held.token, said(Verdict.ACCOUNT_FOR_NOW))
     assert Delivery.get().state == state
@@ -210,7 +229,7 @@ def test_a_250_before_anything_newer_makes_what_a_person_put_back_sent(
     decisions.resolve_resend(given.delivery_id, "me")
     if waits is State.RESERVED:
         slot = {"account": given.account_id, "send_at": clock.at, "token": "second"}
-        move(State.READY, State.RESERVED, Delivery.id == given.delivery_id, **slot)
+        transition(State.READY, State.RESERVED, Delivery.id == given.delivery_id, cause=Cause.OUTSIDE, **slot)
     assert outcome.settle(given, said(Verdict.ACCEPTED)) == [Handoff(Stage.RECORD, [given.delivery_id])]
     stored = Delivery.get()
     assert (stored.state, stored.sent_at, stored.token, stored.recorded_at) == (State.SENT, clock.at, None, None)

@@ -25,10 +25,11 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from models import Attempt, Contact, Delivery, Outcome, SmtpAccount, State, database
+from models import Attempt, Cause, Contact, Delivery, Outcome, SmtpAccount, State, database
 from models.database import db
 from pipeline import reserve_slot
 from pipeline.capacity import usage
+from pipeline.capacity.slots import give_back
 from pipeline.delivery import claim as claims
 from pipeline.delivery import outcome
 from pipeline.delivery.claim import Claim, Refusal
@@ -232,7 +233,7 @@ def test_eight_triggers_at_once_give_each_account_one_slot_and_each_slot_to_one(
                 outcome.settle(_claimed(slot), ACCEPTED)
                 sent[slot.account_id] += 1
         with database.transaction():
-            slots.give_back()
+            give_back(Cause.PAUSE)
     assert set(sent.values()) == {limit}
 
 
@@ -280,7 +281,7 @@ def hammer(job: Hammering) -> Counter[tuple[int, str]]:
             if answer in job.enough:
                 places.remove(place)
             else:
-                slot = {"state": State.RESERVED, "account": account_id, "send_at": MORNING, "token": SLOT}
+                slot = {"state": State.RESERVED, "account": account_id, "send_at": job.until, "token": SLOT}
                 Delivery.update(slot).where(Delivery.id == delivery_id).execute()
     return answers
 
@@ -289,7 +290,7 @@ def all_hammer(accounts: list[SmtpAccount], until: dt.datetime, **how: Any) -> l
     """Return eight jobs, each with a reserved delivery of its own for each of these accounts."""
 
     def reserved(account: SmtpAccount) -> int:
-        slot = {"account": account, "send_at": MORNING, "token": SLOT, "message_id": "<1@x.test>"}
+        slot = {"account": account, "send_at": until, "token": SLOT, "message_id": "<1@x.test>"}
         return int(a_delivery(State.RESERVED, **slot).id)
 
     places = [[(reserved(account), account.id) for account in accounts] for _ in range(PROCESSES)]

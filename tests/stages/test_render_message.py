@@ -5,6 +5,7 @@ from __future__ import annotations
 from models import DeadLetter, Delivery, EmailTemplate, State
 from pipeline import render_message
 from pipeline.flow import TRIGGER, Handoff, Stage
+from pipeline.operations.rerender import rerender
 from tests.builders import a_contact, a_delivery, a_template, a_website, an_account
 from tests.conftest import Clock
 
@@ -86,7 +87,7 @@ def test_an_edit_reaches_what_waits_by_rerender_alone_and_takes_its_slots_back(a
     sent = a_delivery(State.SENT, template=template, sent_at=clock.at)
     EmailTemplate.update(subject="News, {{ contact.name or undefined }}", text="Anew").execute()
 
-    rendered, problems = render_message.rerender(template.id)
+    rendered, problems = rerender(template.id)
 
     assert (rendered, list(problems)) == ([reserved.id], [ready.id])
     assert words_of(reserved)[:2] == ("News, Ann", "Anew")

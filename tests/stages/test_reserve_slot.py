@@ -10,7 +10,19 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from models import Attempt, Control, DeadLetter, Delivery, EmailTemplate, Outcome, Reason, SmtpAccount, State, database
+from models import (
+    Attempt,
+    Cause,
+    Control,
+    DeadLetter,
+    Delivery,
+    EmailTemplate,
+    Outcome,
+    Reason,
+    SmtpAccount,
+    State,
+    database,
+)
 from pipeline import reserve_slot
 from pipeline.capacity import slots as stored
 from pipeline.capacity import snapshot, usage
@@ -173,7 +185,7 @@ def test_a_slot_that_is_reserved_anew_keeps_its_message_id_and_not_its_token(any
     reserve_slot.reserve()
     first = Delivery.get_by_id(delivery.id)
     with database.transaction():
-        assert stored.give_back(delivery_ids=[delivery.id]) == [delivery.id]
+        assert stored.give_back(Cause.PAUSE, delivery_ids=[delivery.id]) == [delivery.id]
     assert Delivery.get_by_id(delivery.id).token is None
     reserve_slot.reserve()
     second = Delivery.get_by_id(delivery.id)
@@ -266,7 +278,7 @@ def test_an_account_that_failed_a_delivery_is_not_tried_again_while_another_is_u
     reserve_slot.reserve()
     assert [s[:2] for s in reserved_slots()] == [(delivery.id, failed.id)]
     with database.transaction():
-        stored.give_back()
+        stored.give_back(Cause.PAUSE)
     SmtpAccount.update(daily_limit=5).where(SmtpAccount.id == other.id).execute()
     reserve_slot.reserve()
     assert [s[:2] for s in reserved_slots()] == [(delivery.id, other.id)]

@@ -35,11 +35,12 @@ from hypothesis.stateful import (
 from models import EmailTemplate, SmtpAccount, SuppressionKind, Website, database
 from models.lookup import NotThereError
 from models.suppression import suppress
-from pipeline import render_message, select_contacts, sweep
+from pipeline import select_contacts, sweep
 from pipeline.flow import TRIGGER
 from pipeline.operations import accounts, cancel, decisions, forget, pause
 from pipeline.operations.decisions import DecisionRefusedError
 from pipeline.operations.pause import Target
+from pipeline.operations.rerender import rerender
 from tests.builders import a_contact, a_template, an_account
 from tests.conftest import Clock
 from tests.stages.route_world import (
@@ -631,7 +632,7 @@ class Route(RuleBasedStateMachine):
 
     def template_is_rendered_anew(self, template_id: int) -> None:
         """A person lets what waits have a template's new words."""
-        render_message.rerender(template_id)
+        rerender(template_id)
         self.world.publish([TRIGGER])
 
     def doubt_is_resolved(self, pick: int, verb: str) -> None:

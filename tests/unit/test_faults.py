@@ -12,8 +12,8 @@ import structlog
 from psycopg2.errors import ReadOnlySqlTransaction
 
 from actors import stages
-from models import DeadLetter, Delivery, State
-from models.delivery import move, of_ids
+from models import Cause, DeadLetter, Delivery, State, transition
+from models.delivery import of_ids
 from models.states import TRANSITIONS, IllegalTransitionError
 from pipeline import select_contacts
 from pipeline.flow import Handoff, Stage
@@ -106,8 +106,8 @@ def test_the_states_go_where_the_design_says() -> None:
 def test_an_illegal_transition_is_refused_and_one_that_does_not_match_moves_nothing(any_database: str) -> None:
     delivery = a_delivery(State.SENT)
     with pytest.raises(IllegalTransitionError):
-        move(State.SENT, State.READY, of_ids([delivery.id]))
-    assert move(State.READY, State.CANCELLED, of_ids([delivery.id])) == []
+        transition(State.SENT, State.READY, of_ids([delivery.id]), cause=Cause.OUTSIDE)
+    assert transition(State.READY, State.CANCELLED, of_ids([delivery.id]), cause=Cause.OUTSIDE) == []
     assert Delivery.get().state == State.SENT
 
 
