@@ -8,10 +8,9 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any, cast
+from typing import Any
 
-import dramatiq
-
+import actors
 from actors import running
 from actors.intake import UnacceptableError, decode, encode
 from actors.memory import MemoryBroker
@@ -151,7 +150,7 @@ def queue_counts() -> dict[str, int]:
 
 
 def _broker() -> MemoryBroker | QuorumBroker:
-    return cast(MemoryBroker | QuorumBroker, dramatiq.get_broker())
+    return actors.start()
 
 
 def _beside_embedded() -> bool:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -72,15 +73,30 @@ def works_here() -> bool:
     return _working.is_set()
 
 
-def stage_actor(stage: Stage, give_up: Callable[..., list[Handoff]]) -> Callable[[Any], Any]:
-    """Make a function from ids (and options) to handoffs the actor of `stage`.
+@dataclass(frozen=True)
+class StageActor:
+    """A stage as an actor: its queue, its name on the wire, and what it does with a message."""
+
+    stage: Stage
+    name: str
+    act: Callable[..., None]
+
+    def declare(self, broker: dramatiq.Broker) -> None:
+        """Let workers of `broker` run it."""
+        dramatiq.actor(self.act, actor_name=self.name, queue_name=self.stage.value, broker=broker)  # type: ignore[call-overload]
+
+
+def stage_actor(
+    stage: Stage, give_up: Callable[..., list[Handoff]]
+) -> Callable[[Callable[..., list[Handoff]]], StageActor]:
+    """Make a function from ids (and options) to handoffs the actor of `stage`, under the function's name.
 
     Args:
         stage: whose queue it listens on.
         give_up: what becomes of a single id that can't be processed; takes it, the error, and the message's options.
     """
 
-    def decorate(run: Callable[..., list[Handoff]]) -> Any:
+    def decorate(run: Callable[..., list[Handoff]]) -> StageActor:
         def work(ids: Sequence[int], **options: Any) -> None:
             failpoint(f"{stage}:got")
             do, do_without = partial(run, **options), partial(give_up, **options)
@@ -101,7 +117,7 @@ def stage_actor(stage: Stage, give_up: Callable[..., list[Handoff]]) -> Callable
                 body = encode(stage, list(ids), **options).encode()
                 until_available(connected(partial(faults.give_up_message, stage, body, error)))
 
-        return dramatiq.actor(actor_name=run.__name__, queue_name=stage.value)(act)
+        return StageActor(stage, run.__name__, act)
 
     return decorate
 

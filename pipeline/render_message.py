@@ -15,9 +15,10 @@ from models import Cause, Contact, Delivery, EmailTemplate, Reason, State, Websi
 from models.dead_letter import file_deliveries
 from models.delivery import by_id, of_ids
 from pipeline.content import template as templates
-from pipeline.content.template import Compiled, Parts, TemplateError, compile_template
+from pipeline.content.template import Compiled, Footer, Parts, TemplateError, compile_template
 from pipeline.flow import TRIGGER, Handoff, Stage, hand_on
 from pipeline.runtime.failpoints import failpoint
+from pipeline.runtime.settings import settings
 
 
 def render(delivery_ids: Sequence[int]) -> list[Handoff]:
@@ -39,6 +40,7 @@ def render_all(deliveries: Sequence[Delivery]) -> tuple[dict[int, Parts], dict[i
     compiled: dict[int, Compiled | str] = {}
     rendered: dict[int, Parts] = {}
     errors: dict[int, str] = {}
+    footer = Footer.from_settings(settings())
     for d in deliveries:
         if d.template_id not in compiled:
             try:
@@ -50,7 +52,7 @@ def render_all(deliveries: Sequence[Delivery]) -> tuple[dict[int, Parts], dict[i
             errors[d.id] = template
             continue
         try:
-            rendered[d.id] = templates.render(template, d.contact, d.website)
+            rendered[d.id] = templates.render(template, d.contact, d.website, footer)
         except TemplateError as error:
             errors[d.id] = str(error)
     return rendered, errors

@@ -44,10 +44,10 @@ def select(
     return handoffs
 
 
-def give_up(
+def give_up_contact(
     contact_id: int, error: Exception, *, source: str, template_id: int | None = None, priority: int | None = None
 ) -> list[Handoff]:
-    """Keep a contact id that no delivery could be made of, so that a replay asks for it as `run` was asked."""
+    """Keep a contact id that no delivery could be made of, so that a replay asks for it as `select` was asked."""
     reason = f"contact {contact_id}: fault: {short(error)}"
     asked = {reason: _asking_for([contact_id], template_id, priority)}
     file_messages(Stage.INTAKE, asked, database.now(), message_id=source)

@@ -19,6 +19,7 @@ from types import FrameType
 
 import dramatiq
 
+import actors
 from actors import entry, running, waiting
 from actors.waiting import PutBackError, until_available
 from models import Delivery, State, database, schema
@@ -81,7 +82,7 @@ def working(threads: int = THREADS) -> Iterator[int]:
 
     With the embedded broker everything unfinished is put on its queues first: they died with the process before.
     """
-    broker = dramatiq.get_broker()
+    broker = actors.start()
     worker = dramatiq.Worker(broker, worker_threads=threads, worker_timeout=WORKER_TIMEOUT_MS)
     last = until_available(connected(_last_delivery))
     handoffs = until_available(connected(sweep.refill)) if settings().is_embedded else [TRIGGER]
@@ -115,7 +116,16 @@ def become_worker(processes: int, threads: int, queues: list[str]) -> None:
         NotMigratedError: the tables are not of this version.
     """
     wait_for_servers()
-    command = [sys.executable, "-m", "dramatiq", "actors", "--processes", str(processes), "--threads", str(threads)]
+    command = [
+        sys.executable,
+        "-m",
+        "dramatiq",
+        "actors:start",
+        "--processes",
+        str(processes),
+        "--threads",
+        str(threads),
+    ]
     if queues:
         command += ["--queues", *queues]
     os.execv(sys.executable, command)  # noqa: S606  (our own command line, no shell)

@@ -21,7 +21,7 @@ from dramatiq.errors import ConnectionClosed
 from pika.adapters.blocking_connection import BlockingChannel, BlockingConnection
 
 from actors.rabbitmq import dead_letters, topology
-from actors.rabbitmq.consumer import AWAY, QuorumConsumer
+from actors.rabbitmq.consumer import AWAY, QuorumConsumer, read_any_header
 from actors.rabbitmq.dead_letters import InStep
 from actors.waiting import PutBackError, until_available
 from models import DeadLetter
@@ -35,9 +35,6 @@ SHOWN_AT_ONCE = 100
 #: RabbitMQ is there and takes nothing now: it blocks publishers, or the queue is full. Trying at once is of no use.
 _HELD_BACK = (pika.exceptions.ConnectionBlockedTimeout, pika.exceptions.NackError)
 
-# What pika logs on its own, several lines for each failed connection, its exceptions say too.
-logging.getLogger("pika").setLevel(logging.CRITICAL)
-
 
 class QuorumBroker(RabbitmqBroker):
     """RabbitMQ: quorum queues of our own topology instead of Dramatiq's queue, delay queue and dead-letter queue."""
@@ -45,6 +42,9 @@ class QuorumBroker(RabbitmqBroker):
     def __init__(self, url: str, *, middleware: list[Middleware], unit_ms: int = topology.UNIT_MS) -> None:
         """Connect lazily to `url` (several joined by `;` for a cluster); `unit_ms` is the step of the delay ladder."""
         super().__init__(url=url, confirm_delivery=True, middleware=middleware)
+        # What pika logs on its own, several lines for each failed connection, its exceptions say too.
+        logging.getLogger("pika").setLevel(logging.CRITICAL)
+        read_any_header()
         for parameters in self.parameters if isinstance(self.parameters, list) else [self.parameters]:
             parameters.blocked_connection_timeout = BLOCKED_TIMEOUT
         self.unit_ms = unit_ms

@@ -50,7 +50,9 @@ def _decode_any_table(encoded: bytes, offset: int) -> tuple[dict[str, Any], int]
         return {}, offset + 4 + size
 
 
-pika.data.decode_table = _decode_any_table
+def read_any_header() -> None:
+    """Let pika pass over a header table that it can't read, in this process."""
+    pika.data.decode_table = _decode_any_table
 
 
 class _ChannelMessage(_RabbitmqMessage):

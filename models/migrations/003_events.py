@@ -28,8 +28,8 @@ CREATE TABLE event (
 )
 """
 
-# Selected when it was made; each claim; each outcome but the last as far as it is known (failed: it went back); and how
-# it stands now. What is no change is left out.
+# Selected when it was made; each claim; each outcome as far as it is known (failed: it went back), but for the last one
+# of what that ended: its row says it better; and how it stands now. What is no change is left out.
 TOLD = """
 INSERT INTO event (delivery_id, step, at, origin, state, reason, cause, account_id, attempt_id, reply_code)
 WITH last_attempt AS (
@@ -44,7 +44,8 @@ WITH last_attempt AS (
     SELECT a.delivery_id, a.id, 2, COALESCE(a.finished_at, a.claimed_at),
            CASE a.outcome WHEN 'accepted' THEN 'sent' WHEN 'in_doubt' THEN 'in_doubt' ELSE 'ready' END,
            NULL, a.account_id, a.id, a.reply_code
-      FROM attempt a WHERE a.outcome <> 'open' AND a.id < (SELECT l.id FROM last_attempt l WHERE l.delivery_id = a.delivery_id)
+      FROM attempt a JOIN last_attempt l ON l.delivery_id = a.delivery_id JOIN delivery d ON d.id = a.delivery_id
+     WHERE a.outcome <> 'open' AND (a.id < l.id OR d.state IN ('ready', 'reserved', 'skipped', 'cancelled'))
     UNION ALL
     SELECT d.id, 2147483647, 3, COALESCE(d.sent_at, d.updated_at), d.state, d.reason,
            CASE WHEN d.state IN ('reserved', 'sending') THEN d.account_id WHEN d.state <> 'cancelled' THEN l.account_id END,

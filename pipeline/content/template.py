@@ -21,7 +21,7 @@ from jinja2.visitor import NodeTransformer
 
 from models import Contact, EmailTemplate, Website
 from pipeline.content.message import MARK_END, MARK_START, SENDER_FIELDS, sender_marker
-from pipeline.runtime.settings import settings
+from pipeline.runtime.settings import Settings
 
 #: Characters one part of a message may have; providers refuse far less (Gmail clips HTML at 102 kB).
 MAX_OUTPUT = 500_000
@@ -199,14 +199,29 @@ def compile_template(template: EmailTemplate) -> Compiled:
     return Compiled(parts)
 
 
-def render(compiled: Compiled, contact: Contact, website: Website | None) -> Parts:
+@dataclass(frozen=True)
+class Footer:
+    """What `{{ unsubscribe }}` (a URL) and `{{ postal_address }}` say; None: the variable is undefined."""
+
+    unsubscribe: str | None = None
+    postal_address: str | None = None
+
+    @classmethod
+    def from_settings(cls, settings: Settings) -> Footer:
+        """Return the footer of the settings."""
+        mailto = settings.mail_unsubscribe_mailto
+        unsubscribe = settings.mail_unsubscribe_url or (f"mailto:{mailto}" if mailto else None)
+        return cls(unsubscribe, settings.mail_postal_address)
+
+
+def render(compiled: Compiled, contact: Contact, website: Website | None, footer: Footer) -> Parts:
     """Render for one contact.
 
     Raises:
         TemplateError: an undefined variable, an error in an expression, a subject of several lines, too much or too
         slow.
     """
-    variables = _variables(contact, website)
+    variables = _variables(contact, website, footer)
     done = {name: _render_part(name, *part, variables) for name, part in compiled.parts.items()}
     for name in ("subject", "preheader"):
         if name in done:
@@ -245,7 +260,7 @@ def _line_of(error: Exception) -> int:
     return (frames[-1].lineno or 1) if frames else 1
 
 
-def _variables(contact: Contact, website: Website | None) -> dict[str, Any]:
+def _variables(contact: Contact, website: Website | None, footer: Footer) -> dict[str, Any]:
     of_contact = {"name": contact.name, "email": contact.email, "priority": contact.priority, "id": contact.id}
     of_website = website and {"domain": website.domain, "title": website.title, "id": website.id}
     variables: dict[str, Any] = {
@@ -253,9 +268,7 @@ def _variables(contact: Contact, website: Website | None) -> dict[str, Any]:
         "website": website and _plain(website.extra | of_website),
         "sender": {field: _Sender(field) for field in SENDER_FIELDS},
     }
-    s = settings()
-    unsubscribe = s.mail_unsubscribe_url or (s.mail_unsubscribe_mailto and f"mailto:{s.mail_unsubscribe_mailto}")
-    optional = {"unsubscribe": unsubscribe, "postal_address": s.mail_postal_address}
+    optional = {"unsubscribe": footer.unsubscribe, "postal_address": footer.postal_address}
     return variables | {name: value for name, value in optional.items() if value}
 
 

@@ -9,10 +9,11 @@ import click
 from models import Contact, EmailTemplate, Website, database, lookup
 from models.control import record_action
 from pipeline.content import message
-from pipeline.content.template import Parts, TemplateError, compile_template, render
+from pipeline.content.template import Footer, Parts, TemplateError, compile_template, render
 from pipeline.flow import TRIGGER
 from pipeline.operations import fields
 from pipeline.rules.eligible import eligible
+from pipeline.runtime.settings import settings
 from slowpost.cli.shared import ID, Refused, as_json, emit, hand_over, read_text, show_table, who, with_database
 
 
@@ -118,7 +119,7 @@ def check(template_id: int, limit: int, as_json: bool) -> None:
     failures = []
     for contact in Contact.select(Contact, Website).left_outer_join(Website).where(Contact.id.in_(ids)):
         try:
-            render(compiled, contact, contact.website if contact.website_id else None)
+            render(compiled, contact, contact.website if contact.website_id else None, Footer.from_settings(settings()))
         except TemplateError as error:
             failures.append({"contact_id": contact.id, "problem": str(error)})
 
@@ -186,7 +187,7 @@ def send_test(template_id: int, to: str, account_id: int, contact_id: int) -> No
 
 def _rendered(template: EmailTemplate, contact_id: int) -> Parts:
     contact = lookup.contact(contact_id)
-    return render(compile_template(template), contact, contact.website)
+    return render(compile_template(template), contact, contact.website, Footer.from_settings(settings()))
 
 
 def _with_names(parts: Parts) -> Parts:

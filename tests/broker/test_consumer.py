@@ -187,7 +187,7 @@ def test_a_mistake_around_a_stage_keeps_its_message_as_a_dead_letter_and_acknowl
     def give_up(_id: int, _error: Exception, **_asked: object) -> list[Handoff]:
         raise LookupError
 
-    running.stage_actor(Stage.DELIVER, give_up)(deliver_message)
+    running.stage_actor(Stage.DELIVER, give_up)(deliver_message).declare(broker)
     worker = dramatiq.Worker(broker, queues={Stage.DELIVER}, worker_threads=1, worker_timeout=50)
     worker.start()
     try:

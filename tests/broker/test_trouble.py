@@ -57,7 +57,7 @@ def ours(url: str) -> dramatiq.Broker:
     def check_duplicates(ids: list[int]) -> list[Handoff]:
         return [Handoff(Stage.RENDER, ids)]
 
-    stage_actor(Stage.DEDUPE, lambda _i, _e: pytest.fail("given up"))(check_duplicates)
+    stage_actor(Stage.DEDUPE, lambda _i, _e: pytest.fail("given up"))(check_duplicates).declare(broker)
     # As a worker does: a node that has just started may still refuse.
     waiting.until_available(broker.declare_topology)
     return broker

@@ -218,7 +218,7 @@ class Fleet:
     def violations(
         self, file: Path, faults: Sequence[dt.datetime] = (), *, interval: float = 0.1, **more: Any
     ) -> list[str]:
-        """Return what does not hold of I1 to I6 when all processes have stopped.
+        """Return what does not hold of I1 to I7 when all processes have stopped.
 
         Args:
             file: the oracle's.

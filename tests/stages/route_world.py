@@ -18,7 +18,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from models import TABLES, ChargedTo, Control, Outcome, State, database
+from models import TABLES, Cause, ChargedTo, Control, Outcome, State, database
 from models.control import ONLY
 from models.database import db
 from models.states import TRANSITIONS
@@ -211,7 +211,7 @@ def empty_tables() -> None:
             db.execute_sql(f"DELETE FROM {name}")
             if database.is_postgres():
                 db.execute_sql(f"SELECT setval(pg_get_serial_sequence('{name}', 'id'), 1, false)")
-        Control.update(paused_at=None, wake_at=None, replanned_at=None).where(Control.id == ONLY).execute()
+        Control.update(paused_at=None, wake_at=None, advanced_at=None).where(Control.id == ONLY).execute()
 
 
 @dataclass
@@ -296,6 +296,7 @@ class World:
     repeats_outcome: bool = False
     _claims_seen: int = 0
     _states_seen: int = 0
+    _changes: dict[int, list[tuple[str | None, str]]] = field(default_factory=dict)
     _messages: int = 0
 
     def __post_init__(self) -> None:
@@ -456,6 +457,7 @@ class World:
         """Check what has to hold between any two steps."""
         self.check_claims()
         self._check_states()
+        self._check_events()
         self._check_slots()
         self._check_nothing_vanishes()
         self._check_what_is_counted()
@@ -466,6 +468,18 @@ class World:
         for self._states_seen, delivery_id, old, new in log:
             legal = {State.SELECTED, State.SKIPPED} if old == "" else TRANSITIONS[State(old)]
             assert State(new) in legal, f"delivery {delivery_id} went from {old or 'nothing'} to {new}"
+            self._changes.setdefault(delivery_id, []).append((old or None, new))
+
+    def _check_events(self) -> None:
+        """Check that what the database itself has noted of states is what the events say, one for one."""
+        told: dict[int, list[tuple[str | None, str]]] = {}
+        for i, step, origin, state, cause in rows(
+            "SELECT delivery_id, step, origin, state, cause FROM event ORDER BY delivery_id, step"
+        ):
+            told.setdefault(i, []).append((origin, state))
+            assert step == len(told[i]), f"delivery {i} has no event {len(told[i])}"
+            assert cause != Cause.OUTSIDE, f"delivery {i} became {state} without an event of its own"
+        assert told == self._changes
 
     def _check_slots(self) -> None:
         slots: dict[int, set[str]] = {}

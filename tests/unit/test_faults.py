@@ -15,7 +15,6 @@ from actors import stages
 from models import Cause, DeadLetter, Delivery, State, transition
 from models.delivery import of_ids
 from models.states import TRANSITIONS, IllegalTransitionError
-from pipeline import select_contacts
 from pipeline.flow import Handoff, Stage
 from pipeline.runtime import faults, waiting
 from tests.builders import a_delivery
@@ -131,9 +130,9 @@ def test_contacts_that_stage_1_gives_up_are_each_kept_as_they_were_asked_for(
     def odd(_ids: Sequence[int], **_asked: object) -> list[Handoff]:
         raise ValueError("odd")
 
-    monkeypatch.setattr(select_contacts, "select", odd)
+    monkeypatch.setattr(stages, "select", odd)
     for _ in range(2):
-        stages.select_contacts.fn([3, 4], source="a list", template_id=7, priority=9)
+        stages.select_contacts.act([3, 4], source="a list", template_id=7, priority=9)
     letters = DeadLetter.select().order_by(DeadLetter.id)
     kept = [(letter.message_id, letter.reason, json.loads(bytes(letter.body))) for letter in letters]
     assert kept == [
