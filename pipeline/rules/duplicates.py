@@ -1,4 +1,6 @@
 """May this person be written to now: suppression, what was sent to the same address or website, what is on its way.
+
+Each rule stands once: as a question about some deliveries, and as the condition that a query of contacts makes of it.
 Reads only.
 """
 
@@ -6,20 +8,83 @@ from __future__ import annotations
 
 import datetime as dt
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
-from models import Delivery, Reason, State, SuppressionKind, database
+from peewee import SQL, Field, fn
+
+from models import Contact, Delivery, Reason, State, SuppressionKind, database
 from models.delivery import in_states
-from models.states import ON_ITS_WAY
+from models.states import ON_ITS_WAY, UNFINISHED
 from models.suppression import suppressed_among
-from pipeline.runtime.settings import settings
+from pipeline.runtime.settings import Settings, settings
 
 #: The word for each kind of suppression.
 REASON_OF = {
     SuppressionKind.ADDRESS: Reason.SUPPRESSED_ADDRESS,
     SuppressionKind.DOMAIN: Reason.SUPPRESSED_DOMAIN,
 }
+
+
+@dataclass(frozen=True)
+class Rule:
+    """Another delivery that keeps one away.
+
+    Attributes:
+        reason: the word for it.
+        same: the column of a delivery that both have in common.
+        of_contact: that of a contact.
+        days: how long it lasts, by the settings; 0: the rule is off.
+        sent: the other was sent within these days; else it is on its way, whenever it began.
+    """
+
+    reason: Reason
+    same: Field
+    of_contact: Field
+    days: Callable[[Settings], int]
+    sent: bool
+
+    @property
+    def is_on(self) -> bool:
+        """Tell whether the settings want it."""
+        return self.days(settings()) > 0
+
+    def taken(self, values: Iterable[Any], but: Sequence[int], now: dt.datetime) -> set[Any]:
+        """Return which of the `values` of the common column other deliveries than `but` (ids) have taken."""
+        some = [value for value in set(values) if value is not None]
+        if not some or not self.is_on:
+            return set()
+        others = self.same.in_(some) & self._others(now, ON_ITS_WAY) & Delivery.id.not_in(list(but))
+        return {row[0] for row in Delivery.select(self.same).where(others).tuples()}
+
+    def lets_in(self, now: dt.datetime) -> Any:
+        """Return the condition of a query of contacts that are not kept away."""
+        # What is selected counts here too: the publisher would only have it skipped.
+        others = (self.same == self.of_contact) & self._others(now, UNFINISHED)
+        return ~fn.EXISTS(Delivery.select(SQL("1")).where(others))
+
+    def _others(self, now: dt.datetime, on_its_way: tuple[State, ...]) -> Any:
+        if not self.sent:
+            return in_states(*on_its_way)
+        return in_states(State.SENT) & (Delivery.sent_at >= now - dt.timedelta(days=self.days(settings())))
+
+
+_WEBSITE_ON_ITS_WAY = Rule(
+    Reason.IN_FLIGHT, Delivery.website, Contact.website, lambda s: s.mail_dedupe_website_days, sent=False
+)
+#: In the order in which they are told.
+RULES = (
+    Rule(Reason.CONTACTED_RECENTLY, Delivery.address, Contact.address, lambda s: s.mail_dedupe_contact_days, sent=True),
+    Rule(
+        Reason.WEBSITE_CONTACTED_RECENTLY,
+        Delivery.website,
+        Contact.website,
+        lambda s: s.mail_dedupe_website_days,
+        sent=True,
+    ),
+    _WEBSITE_ON_ITS_WAY,
+)
 
 
 def reasons_against(candidates: Sequence[Delivery]) -> dict[int, list[Reason]]:
@@ -31,43 +96,38 @@ def reasons_against(candidates: Sequence[Delivery]) -> dict[int, list[Reason]]:
     now = database.now()
     ids = [d.id for d in candidates]
     suppressed = suppressed_among(d.address for d in candidates)
-    contacted = _sent_since(Delivery.address, {d.address for d in candidates}, _since(now, "contact"), ids)
-    websites = {d.website_id for d in candidates if d.website_id}
-    websites_since = _since(now, "website")
-    website_contacted = _sent_since(Delivery.website, websites, websites_since, ids)
-    website_taken = _websites_on_their_way(websites, ids) if websites_since else set()
-
+    taken = {rule: rule.taken((_value(rule, d) for d in candidates), ids, now) for rule in RULES}
     against: dict[int, list[Reason]] = defaultdict(list)
     for d in candidates:
         if d.address in suppressed:
             against[d.id].append(REASON_OF[suppressed[d.address]])
-        if d.address in contacted:
-            against[d.id].append(Reason.CONTACTED_RECENTLY)
-        if d.website_id in website_contacted:
-            against[d.id].append(Reason.WEBSITE_CONTACTED_RECENTLY)
-        if d.website_id in website_taken:
-            against[d.id].append(Reason.IN_FLIGHT)
-        if d.id not in against and websites_since and d.website_id:
-            website_taken.add(d.website_id)
-    return dict(against)
+        against[d.id] += [rule.reason for rule in RULES if _value(rule, d) in taken[rule]]
+        if not against[d.id] and _WEBSITE_ON_ITS_WAY.is_on and d.website_id:
+            taken[_WEBSITE_ON_ITS_WAY].add(d.website_id)
+    return {i: reasons for i, reasons in against.items() if reasons}
 
 
-def _since(now: dt.datetime, rule: str) -> dt.datetime | None:
-    days: int = getattr(settings(), f"mail_dedupe_{rule}_days")
-    return now - dt.timedelta(days=days) if days else None
+def conditions(now: dt.datetime) -> Iterator[Any]:
+    """Yield the conditions under which a query of contacts finds those that may be written to at `now`, but for
+    suppression: that is asked page by page.
+    """
+    for person in (Delivery.contact == Contact.id, Delivery.address == Contact.address):
+        yield ~fn.EXISTS(Delivery.select(SQL("1")).where(person & in_states(*UNFINISHED)))
+    for rule in RULES:
+        if rule.is_on:
+            yield rule.lets_in(now)
 
 
-def _sent_since(field: Any, values: set[Any], since: dt.datetime | None, but: list[int]) -> set[Any]:
-    if not values or since is None:
-        return set()
-    query = Delivery.select(field).where(
-        field.in_(list(values)) & in_states(State.SENT) & (Delivery.sent_at >= since) & Delivery.id.not_in(but)
-    )
-    return {row[0] for row in query.tuples()}
+def is_on_its_way(contact: Contact) -> bool:
+    """Tell whether a delivery is on its way to a contact, or to another with its address."""
+    person = (Delivery.contact == contact.id) | (Delivery.address == contact.address)
+    return bool(Delivery.select().where(person & in_states(*UNFINISHED)).exists())
 
 
-def _websites_on_their_way(websites: set[int], but: list[int]) -> set[int]:
-    query = Delivery.select(Delivery.website).where(
-        Delivery.website.in_(list(websites)) & in_states(*ON_ITS_WAY) & Delivery.id.not_in(but)
-    )
-    return {row[0] for row in query.tuples()}
+def one_of_a_website() -> bool:
+    """Tell whether only one of a website may be picked at a time."""
+    return _WEBSITE_ON_ITS_WAY.is_on
+
+
+def _value(rule: Rule, delivery: Delivery) -> Any:
+    return delivery.__data__[rule.same.name]
