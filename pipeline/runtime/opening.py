@@ -11,17 +11,11 @@ from contextlib import contextmanager
 import peewee
 
 from models import database, schema
-from models.database import DatabaseUrlError
-from models.lookup import NotThereError
-from models.schema import NotMigratedError
+from models.errors import SlowpostError
 
 
-class NoDatabaseError(Exception):
+class NoDatabaseError(SlowpostError):
     """There is no database file; the message says what to run."""
-
-
-#: What reading commands and actions are refused with; the message is for a person.
-REFUSALS = (NoDatabaseError, DatabaseUrlError, NotMigratedError, NotThereError)
 
 
 def bind(url: str) -> None:
@@ -63,7 +57,11 @@ def migrate(url: str) -> list[str]:
 
 
 def trouble_of(error: BaseException) -> str | None:
-    """Return what the database complains about, in one line; None for any other error."""
-    if not isinstance(error, peewee.DatabaseError):
-        return None
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]
+    """Return one line for what a person can have caused, or what the database complains about; None for any other
+    error.
+    """
+    if isinstance(error, SlowpostError):
+        return str(error)
+    if isinstance(error, peewee.DatabaseError):
+        return f"the database: {(str(error).strip().splitlines() or [type(error).__name__])[0]}"
+    return None

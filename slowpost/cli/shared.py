@@ -15,9 +15,8 @@ import click
 from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn
 
-from pipeline.operations.fields import FieldError
 from pipeline.runtime import logs, opening
-from pipeline.runtime.settings import SettingsError, settings
+from pipeline.runtime.settings import settings
 from slowpost.cli.output import emit
 
 #: Ids as people write them.
@@ -53,22 +52,10 @@ class Refused(click.ClickException):
 
 def problem_of(error: BaseException) -> str | None:
     """Return one line for what a person, or the surroundings, can have caused; None for a mistake of ours."""
-    from pipeline.content.template import TemplateError
-    from pipeline.operations.csv_rows import ImportRefusedError
-    from pipeline.operations.decisions import DecisionRefusedError
-    from pipeline.operations.forget import BeingSentError
-    from pipeline.runtime.waiting import TroubleOutsideError
-
-    expected = (
-        SettingsError, *opening.REFUSALS, FieldError, DecisionRefusedError, BeingSentError, ImportRefusedError,
-        TemplateError, TroubleOutsideError,
-    )  # fmt: skip
     if isinstance(error, click.ClickException):
         return error.format_message()
-    if isinstance(error, expected):
-        return str(error)
     if (trouble := opening.trouble_of(error)) is not None:
-        return f"the database: {trouble}"
+        return trouble
     if type(error).__module__.split(".")[0] in ("pika", "dramatiq"):
         return f"the broker: {_shown(error)}"
     if isinstance(error, OSError) and error.strerror:
