@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from itertools import islice
 from typing import cast
 
-from peewee import Case, fn
+from peewee import Case
 
 from models import Contact, Delivery, EmailTemplate, Reason, State, database, lookup
 from models.control import control
@@ -134,11 +134,10 @@ def _against_picking(contact: Contact, now: dt.datetime) -> Iterator[Because]:
         yield Because(reason)
     candidate = Delivery(id=0, address=contact.address, website=contact.website_id)
     reasons = set(duplicates.reasons_against([candidate]).get(0, ()))
-    of_address = Delivery.address == contact.address
-    if Delivery.select().where(of_address & in_states(*UNFINISHED)).exists():
+    if duplicates.is_on_its_way(contact):
         reasons.add(Reason.IN_FLIGHT)
     for reason in sorted(reasons):
-        yield Because(reason, _passes(reason, contact))
+        yield Because(reason, duplicates.passes_at(reason, contact))
     template = eligible.template_to_pick()
     if template is None:
         is_paused = EmailTemplate.select().where(EmailTemplate.active).exists()
@@ -147,24 +146,6 @@ def _against_picking(contact: Contact, now: dt.datetime) -> Iterator[Because]:
         yield Because(NotYet.TEMPLATE_DONE)
     if contact.priority < settings().mail_publish_min_priority:
         yield Because(NotYet.BELOW_MIN_PRIORITY)
-
-
-def _passes(reason: Reason, contact: Contact) -> dt.datetime | None:
-    """Return when a rule of *check duplicates* no longer holds, if that is a matter of time."""
-    rules = {
-        Reason.CONTACTED_RECENTLY: (Delivery.address == contact.address, settings().mail_dedupe_contact_days),
-        Reason.WEBSITE_CONTACTED_RECENTLY: (
-            Delivery.website == contact.website_id,
-            settings().mail_dedupe_website_days,
-        ),
-    }
-    if reason not in rules:
-        return None
-    which, days = rules[reason]
-    query = Delivery.select(fn.MAX(Delivery.sent_at)).where(which & in_states(State.SENT))
-    last = Delivery.sent_at.python_value(query.scalar())
-    # Just after, since on the very instant the rule still holds.
-    return None if last is None else last + dt.timedelta(days=days, microseconds=1)
 
 
 def _is_done(contact: Contact, template: EmailTemplate) -> bool:
