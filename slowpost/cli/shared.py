@@ -30,6 +30,23 @@ PRIORITY = click.IntRange(0, 9)
 #: Rows a person asks for.
 COUNT = click.IntRange(1, ID.max)
 
+
+class _Contact(click.ParamType):
+    """A contact as a person names it: its id, or its address. Whether it is there, `models.lookup.contact_of` says."""
+
+    name = "contact"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        if "@" in value:
+            return str(value).strip()
+        if not value.strip().lstrip("+-").isdecimal():
+            self.fail(f"{value!r} is neither the id of a contact nor an address", param, ctx)
+        return str(ID.convert(value, param, ctx))
+
+
+#: A contact, by id or address; a command gets the text, `click.argument("contact", type=CONTACT)`.
+CONTACT = _Contact()
+
 as_json = click.option("--json", "as_json", is_flag=True, help="For programs: JSON on stdout.")
 reason = click.option("--reason", default="", help="Why; kept with the action.")
 
