@@ -6,9 +6,10 @@ from __future__ import annotations
 
 from models import Contact, EmailTemplate, SmtpAccount
 from models.address import normalise
+from models.errors import SlowpostError
 
 
-class NotThereError(LookupError):
+class NotThereError(SlowpostError, LookupError):
     """There is no such row, or no single one; the message says which."""
 
 

@@ -20,9 +20,9 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn
 from rich.table import Table
 
 from models import database, schema
-from pipeline.operations.fields import FieldError
+from models.errors import SlowpostError
 from pipeline.runtime import logs
-from pipeline.runtime.settings import SettingsError, settings
+from pipeline.runtime.settings import settings
 
 #: Ids as people write them.
 ID = click.IntRange(1, 2**31 - 1)
@@ -57,20 +57,9 @@ class Refused(click.ClickException):
 
 def problem_of(error: BaseException) -> str | None:
     """Return one line for what a person, or the surroundings, can have caused; None for a mistake of ours."""
-    from models.lookup import NotThereError
-    from pipeline.content.template import TemplateError
-    from pipeline.operations.csv_rows import ImportRefusedError
-    from pipeline.operations.decisions import DecisionRefusedError
-    from pipeline.operations.forget import BeingSentError
-    from pipeline.runtime.waiting import TroubleOutsideError
-
-    expected = (
-        SettingsError, schema.NotMigratedError, database.DatabaseUrlError, FieldError, NotThereError,
-        DecisionRefusedError, BeingSentError, ImportRefusedError, TemplateError, TroubleOutsideError,
-    )  # fmt: skip
     if isinstance(error, click.ClickException):
         return error.format_message()
-    if isinstance(error, expected):
+    if isinstance(error, SlowpostError):
         return str(error)
     if isinstance(error, peewee.DatabaseError):
         return f"the database: {str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__}"
