@@ -24,8 +24,8 @@ ADD_TEMPLATE = ["templates", "add", "new", "--subject", "s", "--text-file"]
 
 BAD_INPUT = [
     (["nonsense"], USAGE, "No such command 'nonsense'"),
-    (["send"], USAGE, "Missing argument 'CONTACT_ID'"),
-    (["send", "x"], USAGE, "'x' is not a valid integer range"),
+    (["send"], USAGE, "Missing argument 'CONTACT'"),
+    (["send", "x"], USAGE, "'x' is neither the id of a contact nor an address"),
     (["send", "0"], USAGE, "0 is not in the range 1<=x<=2147483647"),
     (["send", "99999999999999999999"], USAGE, "is not in the range"),
     (["send", "99"], REFUSED, "there is no contact 99"),
@@ -36,7 +36,7 @@ BAD_INPUT = [
     (["pause", "--account", "99"], REFUSED, "there is no account 99"),
     (["pause", "--account", "1", "--template", "1"], USAGE, "not both"),
     (["resume", "--template", "99"], REFUSED, "there is no template 99"),
-    (["cancel"], USAGE, "either a CONTACT_ID or --template is needed"),
+    (["cancel"], USAGE, "either a CONTACT or --template is needed"),
     (["cancel", "99"], REFUSED, "there is no contact 99"),
     (["accounts", "add"], USAGE, "Missing option '--host'"),
     ([*ADD_ACCOUNT, "--port", "70000"], REFUSED, "'70000' is not a port from 1 to 65535"),
