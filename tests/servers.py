@@ -100,7 +100,7 @@ class PrivateServer(ABC):
         self._process: subprocess.Popen[bytes] | None = None
         self._log = self.home / "log"
         if os.geteuid() == 0:
-            os.chown(self.home, *_ids(self.user))
+            os.chown(self.home, *ids(self.user))
 
     def __enter__(self) -> Self:
         try:
@@ -200,7 +200,7 @@ class PrivateServer(ABC):
     def _as_user(self) -> list[str]:
         if os.geteuid() != 0:
             return ["setpriv"]
-        uid, gid = _ids(self.user)
+        uid, gid = ids(self.user)
         return ["setpriv", f"--reuid={uid}", f"--regid={gid}", "--clear-groups"]
 
     def _environment(self) -> dict[str, str]:
@@ -308,7 +308,7 @@ class PrivateRabbitmq(PrivateServer):
         cookie.write_text(self._cookie)
         cookie.chmod(0o400)
         if os.geteuid() == 0:
-            os.chown(cookie, *_ids(self.user))
+            os.chown(cookie, *ids(self.user))
 
     def _peers(self) -> str:
         """Return the lines by which a node without data joins a cluster."""
@@ -410,7 +410,8 @@ def _free_port() -> int:
             return port
 
 
-def _ids(user: str) -> tuple[int, int]:
+def ids(user: str) -> tuple[int, int]:
+    """Return the ids of a user and of its group."""
     entry = pwd.getpwnam(user)
     return entry.pw_uid, entry.pw_gid
 
