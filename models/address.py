@@ -8,11 +8,13 @@ from __future__ import annotations
 import idna
 from email_validator import EmailNotValidError, validate_email
 
+from models.errors import SlowpostError
+
 #: Google ignores dots and what follows a plus in these (support.google.com/mail/answer/7436150).
 _GOOGLE = ("gmail.com", "googlemail.com")
 
 
-class AddressError(ValueError):
+class AddressError(SlowpostError, ValueError):
     """The text is no address that mail can be sent to; the message says why."""
 
 

@@ -21,6 +21,8 @@ from playhouse.db_url import parse as parse_url
 from playhouse.pool import PooledPostgresqlDatabase
 from psycopg2.errors import ReadOnlySqlTransaction
 
+from models.errors import SlowpostError
+
 #: Every model is bound to this; `connect` fills it.
 db = peewee.DatabaseProxy()
 
@@ -47,7 +49,7 @@ SCHEMA_LOCK = THROTTLE_LOCK + 1
 _SQLITE_TROUBLE = ("locked", "busy", "unable to open", "disk", "readonly", "full")
 
 
-class DatabaseUrlError(ValueError):
+class DatabaseUrlError(SlowpostError, ValueError):
     """The database URL can't be used; the message says what is allowed."""
 
 

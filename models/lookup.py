@@ -1,12 +1,16 @@
-"""Rows by the id that a person gives: an account, a contact, a template; or a refusal that says which is not there."""
+"""Rows by what a person gives, an account's, a contact's or a template's id, or a contact's address; or a refusal that
+says which is not there.
+"""
 
 from __future__ import annotations
 
 from models import Contact, EmailTemplate, SmtpAccount
+from models.address import normalise
+from models.errors import SlowpostError
 
 
-class NotThereError(LookupError):
-    """There is no such row; the message says which."""
+class NotThereError(SlowpostError, LookupError):
+    """There is no such row, or no single one; the message says which."""
 
 
 def account(account_id: int) -> SmtpAccount:
@@ -23,6 +27,30 @@ def contact(contact_id: int) -> Contact:
     if found is None:
         raise NotThereError(f"there is no contact {contact_id}")
     return found
+
+
+def contact_of(text: str) -> Contact:
+    """Return the contact that a person means: by its id, or by its address.
+
+    Args:
+        text: digits, or an address in any spelling. Where several contacts have the same normalised address, the one
+            whose e-mail is written like that is meant.
+
+    Raises:
+        NotThereError: there is none, it has been forgotten, or there are several and none is written like that.
+    """
+    text = text.strip()
+    if text.isascii() and text.isdecimal():
+        return contact(int(text))
+    found = list(Contact.select().where(Contact.address == normalise(text)).order_by(Contact.id))
+    exact = [c for c in found if c.email.lower() == text.lower()]
+    meant = exact or found
+    if not meant:
+        raise NotThereError(f"there is no contact with the address {text}")
+    if len(meant) > 1:
+        ids = ", ".join(str(c.id) for c in meant)
+        raise NotThereError(f"several contacts have the address {meant[0].address}: give one of the ids {ids}")
+    return meant[0]
 
 
 def template(template_id: int) -> EmailTemplate:

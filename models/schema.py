@@ -9,11 +9,12 @@ import peewee
 from peewee_migrate import Router
 
 from models.database import db, lock_schema
+from models.errors import SlowpostError
 
 MIGRATIONS = Path(__file__).parent / "migrations"
 
 
-class NotMigratedError(Exception):
+class NotMigratedError(SlowpostError):
     """The tables are not of this version; the message says what to run."""
 
 

@@ -24,7 +24,8 @@ from pipeline.runtime import logs
 from pipeline.runtime.setting_types import EMBEDDED
 from pipeline.runtime.settings import settings
 from slowpost.catcher import Catcher
-from slowpost.cli.shared import Refused, show_table
+from slowpost.cli.output import show_table
+from slowpost.cli.shared import Refused
 
 MARKER = "made by slowpost demo"
 #: Seconds after which the demo gives up.

@@ -24,6 +24,7 @@ from actors import entry, running, waiting
 from actors.waiting import PutBackError, until_available
 from models import Delivery, State, database, schema
 from models.control import control
+from models.errors import SlowpostError
 from pipeline import sweep
 from pipeline.deliver_message import connections
 from pipeline.flow import TRIGGER, Handoff, Stage, hand_on
@@ -40,7 +41,7 @@ LOOK_EVERY = 1.0
 WORKER_TIMEOUT_MS = 100
 
 
-class AlreadyRunningError(Exception):
+class AlreadyRunningError(SlowpostError):
     """Another `slowpost run` works on the same SQLite file."""
 
 

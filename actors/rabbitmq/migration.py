@@ -18,6 +18,7 @@ from pika.exceptions import ChannelClosedByBroker
 
 from actors.rabbitmq import dead_letters, topology
 from actors.rabbitmq.topology import Queue, Topology
+from models.errors import SlowpostError
 
 #: Exchange through which messages move, so that they keep their routing keys: in the ladder these are their delays.
 MOVING_EXCHANGE = "moving"
@@ -32,7 +33,7 @@ _HALF = "queue '{}' was left half migrated"
 Moving = Callable[[str, int], object]
 
 
-class MigrationRefusedError(Exception):
+class MigrationRefusedError(SlowpostError):
     """A queue can't be migrated now; the message says why."""
 
 

@@ -1,8 +1,8 @@
-"""How accounts and backlog stand: everything the throttle decides by; and slots given back.
+"""A snapshot of accounts and backlog: everything the throttle decides by.
 
 Reads: one statement sees the control row, the accounts with their slots, and what the backlog amounts to; its head
 takes two more (`lanes`). All of it through indexes: no cost grows with what waits or with what was sent. Nothing is a
-counter. Writes: only `give_back`, in the caller's transaction.
+counter. Writes nothing.
 """
 
 from __future__ import annotations
@@ -15,12 +15,11 @@ from typing import Any
 
 from peewee import JOIN, SQL, fn
 
-from models import Attempt, ChargedTo, Control, Delivery, EmailTemplate, SmtpAccount, State, database
+from models import Attempt, Control, Delivery, EmailTemplate, SmtpAccount, State, database
 from models.delivery import in_states, of_ids
-from pipeline.capacity import lanes
+from pipeline.capacity import lanes, usage
 from pipeline.capacity.lanes import Lane
 from pipeline.capacity.slots import HOLDS, StoredSlot
-from pipeline.capacity.usage import last_claim, limit_of, to_time, used_on_day
 from pipeline.flow import chunks
 from pipeline.runtime.settings import settings
 from pipeline.throttle.decide import size_of_head
@@ -41,7 +40,7 @@ class Snapshot:
     Attributes:
         paused: everything is paused.
         wake_at: the moment for which a wake-up is under way.
-        advanced_at: when slots were last brought forward.
+        advanced_at: when slots were last advanced.
         last_claim_today: of any account, on the local date of `now`.
         accounts: those that are switched on, not removed and not paused, with their slots.
         stored: the slots as they are stored, by account.
@@ -66,7 +65,7 @@ def outline(now: dt.datetime) -> Snapshot:
     top: dict[str, int] = {}
     for lane in _open_lanes(rows, now):
         top[lane.zone] = max(lane.priority or 0, top.get(lane.zone, 0))
-    return _standing(rows, now, [Waiting(0, priority, zone=zone) for zone, priority in top.items()], {})
+    return _assembled(rows, now, [Waiting(0, priority, zone=zone) for zone, priority in top.items()], {})
 
 
 def detailed(now: dt.datetime) -> Snapshot:
@@ -74,8 +73,10 @@ def detailed(now: dt.datetime) -> Snapshot:
     rows = _rows(now)
     open_lanes = _open_lanes(rows, now)
     head = lanes.head(open_lanes, _JUDGED_BY, now, _size_of_head(rows, open_lanes, now))
-    failed_by = _failed_by([row.id for row in head] + [row.delivery_id for row in rows if row.state == State.RESERVED])
-    return _standing(rows, now, [_waiting(row.id, row, failed_by) for row in head], failed_by)
+    failed_by = usage.failed_by(
+        [row.id for row in head] + [row.delivery_id for row in rows if row.state == State.RESERVED]
+    )
+    return _assembled(rows, now, [_waiting(row.id, row, failed_by) for row in head], failed_by)
 
 
 def backlog_from(now: dt.datetime, size: int) -> list[tuple[Waiting, dt.datetime | None]]:
@@ -90,7 +91,7 @@ def backlog_from(now: dt.datetime, size: int) -> list[tuple[Waiting, dt.datetime
     rows = sorted(rows, key=_order_of)[:size]
     found: list[tuple[Waiting, dt.datetime | None]] = []
     for some in chunks(rows, BATCH):
-        failed_by = _failed_by([row.id for row in some])
+        failed_by = usage.failed_by([row.id for row in some])
         found += [(_waiting(row.id, row, failed_by), row.not_before) for row in some]
     return found
 
@@ -138,7 +139,7 @@ def ids_in_view(now: dt.datetime) -> list[int]:
 def judge(delivery_ids: Sequence[int]) -> list[Waiting]:
     """Return these deliveries as the throttle sees them; raises what is wrong with one."""
     rows = Delivery.select(*_JUDGED_BY).where(of_ids(delivery_ids)).namedtuples()
-    failed_by = _failed_by(delivery_ids)
+    failed_by = usage.failed_by(delivery_ids)
     return [_waiting(row.id, row, failed_by) for row in rows]
 
 
@@ -157,7 +158,7 @@ def _rows(now: dt.datetime) -> list[Any]:
     at least one row, with the control row's columns.
     """
     query = (
-        Control.select(*_of_control(now), *_of_account(now), *_of_delivery())
+        Control.select(*_control_columns(now), *_account_columns(now), *_delivery_columns())
         .join(SmtpAccount, JOIN.LEFT_OUTER, on=_USABLE)
         .join(Delivery, JOIN.LEFT_OUTER, on=(Delivery.account == SmtpAccount.id) & HOLDS)
         .order_by(SmtpAccount.id, Delivery.priority.desc(), Delivery.id)
@@ -165,7 +166,7 @@ def _rows(now: dt.datetime) -> list[Any]:
     return list(query.namedtuples())
 
 
-def _of_control(now: dt.datetime) -> list[Any]:
+def _control_columns(now: dt.datetime) -> list[Any]:
     later = Delivery.select(fn.MIN(Delivery.not_before)).where(
         _READY & (Delivery.not_before > now) & Delivery.template.not_in(paused_templates())
     )
@@ -177,11 +178,11 @@ def _of_control(now: dt.datetime) -> list[Any]:
         later.alias("next_not_before"),
         _lanes(now).alias("lanes"),
         # Over all accounts, also those that are off by now.
-        each.select(fn.MAX(last_claim(each.id))).alias("last_claim"),
+        each.select(fn.MAX(usage.last_claim(each.id))).alias("last_claim"),
     ]
 
 
-def _of_account(now: dt.datetime) -> list[Any]:
+def _account_columns(now: dt.datetime) -> list[Any]:
     # Between, not equal: that order then belongs to the index attempt_latest alone. Else PostgreSQL may walk the
     # primary key backwards, for an account that has no attempts through all that were ever made.
     latest = (
@@ -190,7 +191,11 @@ def _of_account(now: dt.datetime) -> list[Any]:
         .order_by(Attempt.account.desc(), Attempt.id.desc())
         .limit(1)
     )
-    used = used_on_day(_window().local_date(now)).select(fn.COUNT(Attempt.id)).where(Attempt.account == SmtpAccount.id)
+    used = (
+        usage.used_on_day(_window().local_date(now))
+        .select(fn.COUNT(Attempt.id))
+        .where(Attempt.account == SmtpAccount.id)
+    )
     return [
         SmtpAccount.id.alias("account_id"),
         SmtpAccount.daily_limit,
@@ -202,11 +207,11 @@ def _of_account(now: dt.datetime) -> list[Any]:
         SmtpAccount.cooling_until,
         used.alias("used"),
         latest.alias("last_attempt_of_account"),
-        last_claim(SmtpAccount.id).alias("last_claim_of_account"),
+        usage.last_claim(SmtpAccount.id).alias("last_claim_of_account"),
     ]
 
 
-def _of_delivery() -> list[Any]:
+def _delivery_columns() -> list[Any]:
     _, *judged_by = _JUDGED_BY
     return [Delivery.id.alias("delivery_id"), Delivery.state, Delivery.send_at, Delivery.token, *judged_by]
 
@@ -234,10 +239,12 @@ def _order_of(row: Any) -> tuple[int, int]:
     return -row.priority, row.id
 
 
-def _standing(rows: list[Any], now: dt.datetime, head: list[Waiting], failed_by: dict[int, frozenset[int]]) -> Snapshot:
+def _assembled(
+    rows: list[Any], now: dt.datetime, head: list[Waiting], failed_by: dict[int, frozenset[int]]
+) -> Snapshot:
     window, control = _window(), rows[0]
     today = window.local_date(now)
-    last_claim = to_time(control.last_claim)
+    last_claim = usage.to_time(control.last_claim)
     counts: dict[str, int] = {}
     for lane in _lanes_of(rows):
         if lane.count:
@@ -253,10 +260,10 @@ def _standing(rows: list[Any], now: dt.datetime, head: list[Waiting], failed_by:
         accounts.append(
             Account(
                 id=account_id,
-                limit=limit_of(of_account[0], today),
+                limit=usage.limit_of(of_account[0], today),
                 used=of_account[0].used,
-                last_attempt_at=to_time(of_account[0].last_attempt_of_account),
-                last_claim_at=to_time(of_account[0].last_claim_of_account),
+                last_attempt_at=usage.to_time(of_account[0].last_attempt_of_account),
+                last_claim_at=usage.to_time(of_account[0].last_claim_of_account),
                 cooling_until=of_account[0].cooling_until,
                 sending=any(r.state == State.SENDING for r in of_account),
                 slot=stored[account_id].slot if holders else None,
@@ -270,37 +277,19 @@ def _standing(rows: list[Any], now: dt.datetime, head: list[Waiting], failed_by:
         last_claim_today=last_claim if last_claim and window.local_date(last_claim) == today else None,
         accounts=tuple(accounts),
         stored=stored,
-        backlog=Backlog(tuple(head), counts, to_time(control.next_not_before)),
+        backlog=Backlog(tuple(head), counts, usage.to_time(control.next_not_before)),
     )
 
 
 def _size_of_head(rows: list[Any], found: list[Lane], now: dt.datetime) -> int:
     top = max((lane.priority for lane in found if lane.priority is not None), default=0)
-    accounts = _standing(rows, now, [], {}).accounts
+    accounts = _assembled(rows, now, [], {}).accounts
     return size_of_head(accounts, top, Rules.from_settings(settings()))
 
 
 def _waiting(delivery_id: int, row: Any, failed_by: dict[int, frozenset[int]]) -> Waiting:
     share = jitter_share(row.contact, row.template)
     return Waiting(delivery_id, row.priority, failed_by.get(delivery_id, frozenset()), share, row.timezone)
-
-
-def _failed_by(delivery_ids: Sequence[int]) -> dict[int, frozenset[int]]:
-    """Return the accounts that have failed each of these deliveries, since its attempts were last set to 0."""
-    if not delivery_ids:
-        return {}
-    failed = (
-        Attempt.select(Attempt.delivery, Attempt.account)
-        .join(Delivery)
-        .where(
-            Attempt.delivery.in_(list(delivery_ids))
-            & (Attempt.charged_to == ChargedTo.ACCOUNT)
-            & (Attempt.finished_at >= Delivery.attempts_since)
-        )
-        .order_by(Attempt.delivery)
-        .tuples()
-    )
-    return {i: frozenset(account for _, account in rows) for i, rows in groupby(failed, key=lambda row: row[0])}
 
 
 def _window() -> SendingWindow:

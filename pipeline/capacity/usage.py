@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Sequence
+from itertools import groupby
 from typing import Any, cast
 
 from peewee import SQL, fn
 
-from models import COUNTS_AS_USED, Attempt
+from models import COUNTS_AS_USED, Attempt, ChargedTo, Delivery
 from models.base import one_of
 from pipeline.runtime.settings import settings
 from pipeline.throttle.limits import limit_on
@@ -48,3 +50,21 @@ def last_claim(account_id: Any) -> Any:
     """Return the query of the time of an account's last claim."""
     of_account = (Attempt.account == account_id) & Attempt.claimed_at.is_null(False)
     return Attempt.select(fn.MAX(Attempt.claimed_at)).where(of_account)
+
+
+def failed_by(delivery_ids: Sequence[int]) -> dict[int, frozenset[int]]:
+    """Return the accounts that have failed each of these deliveries, since its attempts were last set to 0."""
+    if not delivery_ids:
+        return {}
+    failed = (
+        Attempt.select(Attempt.delivery, Attempt.account)
+        .join(Delivery)
+        .where(
+            Attempt.delivery.in_(list(delivery_ids))
+            & (Attempt.charged_to == ChargedTo.ACCOUNT)
+            & (Attempt.finished_at >= Delivery.attempts_since)
+        )
+        .order_by(Attempt.delivery)
+        .tuples()
+    )
+    return {i: frozenset(account for _, account in rows) for i, rows in groupby(failed, key=lambda row: row[0])}

@@ -14,6 +14,7 @@ from email.policy import SMTP, EmailPolicy, Policy
 from email.utils import format_datetime
 
 from models.address import normalise_domain
+from models.errors import SlowpostError
 
 #: Between these stands a field of the sender that is filled in when the account is known (private use area of Unicode).
 MARK_START, MARK_END = "\ue000", "\ue001"
@@ -46,7 +47,7 @@ _SEVEN_BIT = _policy()
 _NOT_IN_HEADER = re.compile(r"[\x00-\x08\x0a-\x1f\x7f-\x9f\u2028\u2029]|=\?[^?]*\?[bq]\?", re.IGNORECASE)
 
 
-class MessageRefusedError(Exception):
+class MessageRefusedError(SlowpostError):
     """What was rendered can't be a message; the text says which part and why."""
 
 

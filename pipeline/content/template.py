@@ -20,6 +20,7 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 from jinja2.visitor import NodeTransformer
 
 from models import Contact, EmailTemplate, Website
+from models.errors import SlowpostError
 from pipeline.content.message import MARK_END, MARK_START, SENDER_FIELDS, sender_marker
 from pipeline.runtime.settings import Settings
 
@@ -38,7 +39,7 @@ _WIDE_FIELD = re.compile(r"[%:][^a-z%{}]*\d{6}|%[^a-z%]*\*|:[^}]*\{", re.IGNOREC
 _NO_MARKS = {ord(MARK_START): None, ord(MARK_END): None}
 
 
-class TemplateError(Exception):
+class TemplateError(SlowpostError):
     """A template can't be compiled or rendered; the message names the part, the line and what is wrong."""
 
 

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from models.errors import SlowpostError
 from pipeline.operations.fields import FieldError
 
 Parse = Callable[[str], Any]
@@ -36,7 +37,7 @@ class Listener:
     progress: Callable[[Summary], None] = field(default=lambda _summary: None)
 
 
-class ImportRefusedError(Exception):
+class ImportRefusedError(SlowpostError):
     """The file can't be imported; the message says why."""
 
 

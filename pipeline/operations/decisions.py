@@ -26,6 +26,7 @@ from models import (
 )
 from models.control import record_action
 from models.dead_letter import OPEN
+from models.errors import SlowpostError
 from models.lookup import NotThereError
 from pipeline.flow import TRIGGER, Handoff, Stage
 from pipeline.rules.duplicates import reasons_against
@@ -34,7 +35,7 @@ from pipeline.rules.duplicates import reasons_against
 RESEND_AFTER = dt.timedelta(minutes=30)
 
 
-class DecisionRefusedError(Exception):
+class DecisionRefusedError(SlowpostError):
     """What a person asked for is not possible now; the message says why."""
 
 

@@ -12,6 +12,7 @@ from zoneinfo import available_timezones
 
 from models import Security
 from models import address as addresses
+from models.errors import SlowpostError
 
 #: Characters of a name by which something is found again: what every index takes.
 MAX_NAME = 200
@@ -21,7 +22,7 @@ MAX_DOMAIN = 253
 _LABEL = re.compile(r"[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?")
 
 
-class FieldError(ValueError):
+class FieldError(SlowpostError, ValueError):
     """A value is not allowed; the message says which is."""
 
 

@@ -30,6 +30,7 @@ from models import (
     lookup,
 )
 from models.control import record_action
+from models.errors import SlowpostError
 from models.suppression import hashed, suppress
 from pipeline.operations.cancel import cancel_where
 
@@ -39,7 +40,7 @@ ERASED = "(erased)"
 _FREE_TEXT = (Action.reason, Suppression.reason, SmtpAccount.disabled_reason)
 
 
-class BeingSentError(Exception):
+class BeingSentError(SlowpostError):
     """A mail to the person is being sent at this moment."""
 
 

@@ -1,4 +1,8 @@
-"""TODO."""
+"""The closed list of reasons, as words of the program and as sentences for people. Pure.
+
+`Reason` says how a delivery ended, or what it waits for a person to decide; `NotYet` says what one that waits is
+waiting for, or what keeps a contact from being picked.
+"""
 
 from __future__ import annotations
 
@@ -78,8 +82,30 @@ WORDS: dict[str, str] = {
 
 @dataclass(frozen=True)
 class Because:
-    """One reason; `until`: when it has passed, if that is known (UTC); `number`: how many others go first."""
+    """One reason.
+
+    Attributes:
+        reason: a word of the closed list below.
+        until: when it has passed (UTC), where that is known.
+        number: how many others go first, where that is the reason.
+    """
 
     reason: str
     until: dt.datetime | None = None
     number: int | None = None
+
+
+def in_words(because: Because, zone: dt.tzinfo) -> str:
+    """Return a reason as a sentence; its time on the clocks of `zone`."""
+    until = "" if because.until is None else local(because.until, zone)
+    return WORDS[because.reason].format(until=until, number=because.number)
+
+
+def local(at: dt.datetime, zone: dt.tzinfo) -> str:
+    """Return a time on the clocks of `zone`, with the day of the week and the zone's name."""
+    return f"{at.astimezone(zone):%a %Y-%m-%d %H:%M:%S %Z}"
+
+
+def reasons_of(stored: str | None) -> tuple[str, ...]:
+    """Return the reasons of a delivery, of which a skip can have several, as they are stored joined by a comma."""
+    return tuple(stored.split(",")) if stored else ()

@@ -9,16 +9,18 @@ import datetime as dt
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from itertools import islice
+from typing import cast
 
-from peewee import fn
+from peewee import Case
 
 from models import Contact, Delivery, EmailTemplate, Reason, State, database, lookup
 from models.control import control
 from models.delivery import in_states
 from models.states import TEMPLATE_DONE, UNFINISHED
 from pipeline.capacity import snapshot
-from pipeline.reports import plan
-from pipeline.reports.reasons import Because, NotYet
+from pipeline.reports import deliveries, plan
+from pipeline.reports.deliveries import DeliveryRow
+from pipeline.reports.reasons import Because, NotYet, reasons_of
 from pipeline.rules import contact as contact_rules
 from pipeline.rules import duplicates, eligible
 from pipeline.runtime.settings import settings
@@ -29,22 +31,83 @@ LOOKS_AT = 2_000
 LOOKS_AHEAD = dt.timedelta(days=14)
 
 
+NOT_ON_ROUTE = "not_on_route"
+
+
 @dataclass(frozen=True)
-class Answer:
-    """What `why` says of a contact.
+class Why:
+    """Where a contact stands, and why. It is about the delivery that counts: the one that has not ended, else the last
+    that was not skipped, else the last.
 
     Attributes:
-        state: of its newest delivery; `not_on_route` without one.
-        delivery: the newest, or None.
-        because: why it is there.
+        contact_id: the contact.
+        state: where that delivery stands; `not_on_route` without one.
+        delivery_id: the delivery.
+        template_id: what it writes.
+        detail: what a server or the template said.
+        reasons: why it stands there.
         again: of one that has ended or never began: what keeps the batch publisher from picking the contact now.
-        earliest: when the next mail can go (UTC); None: nobody can say, or it depends on a person.
-        is_planned: that is the time the plan gives it; else it can only be later.
+        earliest: when the next mail can go (UTC); null where nobody can say, or it depends on a person.
+        is_planned: whether `earliest` is the time that the plan gives it; else it can only be later.
         account_id: from which account, as planned.
+        history: all deliveries of the contact, oldest first.
     """
 
+    contact_id: int
     state: str
-    delivery: Delivery | None
+    delivery_id: int | None
+    template_id: int | None
+    detail: str | None
+    reasons: tuple[Because, ...]
+    again: tuple[Because, ...]
+    earliest: dt.datetime | None
+    is_planned: bool
+    account_id: int | None
+    history: tuple[DeliveryRow, ...]
+
+
+def why(contact: int | str) -> Why:
+    """Say where a contact stands and why.
+
+    Args:
+        contact: its id, or its address.
+
+    Raises:
+        NotThereError: there is no such contact.
+    """
+    meant = lookup.contact_of(str(contact))
+    delivery = _that_counts(meant.id)
+    now = database.now()
+    if delivery is None or delivery.state not in UNFINISHED:
+        answer = _ended(meant, delivery, now)
+    else:
+        answer = _WAITS[State(delivery.state)](delivery, now)
+    return Why(
+        contact_id=meant.id,
+        state=NOT_ON_ROUTE if delivery is None else State(delivery.state),
+        delivery_id=None if delivery is None else delivery.id,
+        template_id=None if delivery is None else delivery.template_id,
+        detail=None if delivery is None else delivery.detail,
+        reasons=answer.because,
+        again=answer.again,
+        earliest=answer.earliest,
+        is_planned=answer.is_planned,
+        account_id=answer.account_id,
+        history=deliveries.of_contact(meant.id),
+    )
+
+
+def _that_counts(contact_id: int) -> Delivery | None:
+    """Return the delivery that is under way, else the last that was not skipped, else the last."""
+    order = Case(None, ((in_states(*UNFINISHED), 0), (in_states(State.SKIPPED), 2)), 1)
+    of_contact = Delivery.select().where(Delivery.contact == contact_id)
+    return cast(Delivery | None, of_contact.order_by(order, Delivery.id.desc()).first())
+
+
+@dataclass(frozen=True)
+class _Answer:
+    """Why a delivery stands where it does, and when the next mail can go; the fields are as in `Why`."""
+
     because: tuple[Because, ...]
     again: tuple[Because, ...] = ()
     earliest: dt.datetime | None = None
@@ -52,17 +115,7 @@ class Answer:
     account_id: int | None = None
 
 
-def why(contact_id: int) -> Answer:
-    """Say where a contact stands and why. Raises NotThereError."""
-    contact = lookup.contact(contact_id)
-    newest = Delivery.select().where(Delivery.contact == contact_id).order_by(Delivery.id.desc()).first()
-    now = database.now()
-    if newest is None or newest.state not in UNFINISHED:
-        return _ended(contact, newest, now)
-    return _WAITS[State(newest.state)](newest, now)
-
-
-def _ended(contact: Contact, newest: Delivery | None, now: dt.datetime) -> Answer:
+def _ended(contact: Contact, last: Delivery | None, now: dt.datetime) -> _Answer:
     """Answer for a contact that nothing is on its way to."""
     again = tuple(_against_picking(contact, now))
     earliest = None
@@ -70,10 +123,10 @@ def _ended(contact: Contact, newest: Delivery | None, now: dt.datetime) -> Answe
         earliest = SendingWindow.from_settings(settings()).soonest(
             max((b.until for b in again if b.until is not None), default=now), contact.timezone or ""
         )
-    if newest is None:
-        return Answer("not_on_route", None, again or (Because(NotYet.NOT_PICKED_YET),), again, earliest)
-    because = tuple(map(Because, newest.reason.split(",") if newest.reason else []))
-    return Answer(newest.state, newest, because, again or (Because(NotYet.NOT_PICKED_YET),), earliest)
+    if last is None:
+        return _Answer(again or (Because(NotYet.NOT_PICKED_YET),), again, earliest)
+    because = tuple(map(Because, reasons_of(last.reason)))
+    return _Answer(because, again or (Because(NotYet.NOT_PICKED_YET),), earliest)
 
 
 def _against_picking(contact: Contact, now: dt.datetime) -> Iterator[Because]:
@@ -81,11 +134,10 @@ def _against_picking(contact: Contact, now: dt.datetime) -> Iterator[Because]:
         yield Because(reason)
     candidate = Delivery(id=0, address=contact.address, website=contact.website_id)
     reasons = set(duplicates.reasons_against([candidate]).get(0, ()))
-    of_address = Delivery.address == contact.address
-    if Delivery.select().where(of_address & in_states(*UNFINISHED)).exists():
+    if duplicates.is_on_its_way(contact):
         reasons.add(Reason.IN_FLIGHT)
     for reason in sorted(reasons):
-        yield Because(reason, _passes(reason, contact))
+        yield Because(reason, duplicates.passes_at(reason, contact))
     template = eligible.template_to_pick()
     if template is None:
         is_paused = EmailTemplate.select().where(EmailTemplate.active).exists()
@@ -96,65 +148,39 @@ def _against_picking(contact: Contact, now: dt.datetime) -> Iterator[Because]:
         yield Because(NotYet.BELOW_MIN_PRIORITY)
 
 
-def _passes(reason: Reason, contact: Contact) -> dt.datetime | None:
-    """Return when a rule of *check duplicates* no longer holds, if that is a matter of time."""
-    rules = {
-        Reason.CONTACTED_RECENTLY: (Delivery.address == contact.address, settings().mail_dedupe_contact_days),
-        Reason.WEBSITE_CONTACTED_RECENTLY: (
-            Delivery.website == contact.website_id,
-            settings().mail_dedupe_website_days,
-        ),
-    }
-    if reason not in rules:
-        return None
-    which, days = rules[reason]
-    query = Delivery.select(fn.MAX(Delivery.sent_at)).where(which & in_states(State.SENT))
-    last = Delivery.sent_at.python_value(query.scalar())
-    # Just after, since on the very instant the rule still holds.
-    return None if last is None else last + dt.timedelta(days=days, microseconds=1)
-
-
 def _is_done(contact: Contact, template: EmailTemplate) -> bool:
     tried = (Delivery.contact == contact.id) & (Delivery.template == template.id) & in_states(*TEMPLATE_DONE)
     return bool(Delivery.select().where(tried).exists())
 
 
-def _being_checked(delivery: Delivery, now: dt.datetime) -> Answer:
-    return _planned(Answer(delivery.state, delivery, (Because(NotYet.BEING_CHECKED),)), now)
+def _being_checked(delivery: Delivery, now: dt.datetime) -> _Answer:
+    return _planned(_Answer((Because(NotYet.BEING_CHECKED),)), delivery, now)
 
 
-def _has_a_slot(delivery: Delivery, _now: dt.datetime) -> Answer:
+def _has_a_slot(delivery: Delivery, _now: dt.datetime) -> _Answer:
     because = (Because(NotYet.SLOT, delivery.send_at),)
-    return Answer(
-        delivery.state,
-        delivery,
-        because,
-        earliest=delivery.send_at,
-        is_planned=True,
-        account_id=delivery.account_id,
-    )
+    return _Answer(because, earliest=delivery.send_at, is_planned=True, account_id=delivery.account_id)
 
 
-def _being_sent(delivery: Delivery, now: dt.datetime) -> Answer:
-    return Answer(delivery.state, delivery, (Because(NotYet.BEING_SENT),), earliest=now, account_id=delivery.account_id)
+def _being_sent(delivery: Delivery, now: dt.datetime) -> _Answer:
+    return _Answer((Because(NotYet.BEING_SENT),), earliest=now, account_id=delivery.account_id)
 
 
-def _in_doubt(delivery: Delivery, _now: dt.datetime) -> Answer:
-    return Answer(delivery.state, delivery, (Because(Reason.NO_OUTCOME),))
+def _in_doubt(_delivery: Delivery, _now: dt.datetime) -> _Answer:
+    return _Answer((Because(Reason.NO_OUTCOME),))
 
 
-def _ready(delivery: Delivery, now: dt.datetime) -> Answer:
+def _ready(delivery: Delivery, now: dt.datetime) -> _Answer:
     because = tuple(_waits_for(delivery, now)) or (Because(NotYet.NEXT),)
-    return _planned(Answer(delivery.state, delivery, because), now)
+    return _planned(_Answer(because), delivery, now)
 
 
-def _planned(answer: Answer, now: dt.datetime) -> Answer:
+def _planned(answer: _Answer, delivery: Delivery, now: dt.datetime) -> _Answer:
     """Return the answer with the time that the plan gives its delivery, or, where that is too far off, with a time
     before which it is not; with none where it waits for a person.
     """
-    delivery = answer.delivery
     forecast = plan.start(now, LOOKS_AHEAD.days)
-    if forecast is None or delivery is None or delivery.template.paused_at is not None or not forecast.accounts:
+    if forecast is None or delivery.template.paused_at is not None or not forecast.accounts:
         return answer
     for planned in islice(forecast.run(now + LOOKS_AHEAD), LOOKS_AT):
         if planned.delivery.id == delivery.id:

@@ -124,6 +124,17 @@ def is_on_its_way(contact: Contact) -> bool:
     return bool(Delivery.select().where(person & in_states(*UNFINISHED)).exists())
 
 
+def passes_at(reason: Reason, contact: Contact) -> dt.datetime | None:
+    """Return when a rule no longer keeps a contact away (UTC), if that is a matter of time."""
+    rule = next((rule for rule in RULES if rule.reason is reason and rule.sent), None)
+    if rule is None:
+        return None
+    others = (rule.same == contact.__data__[rule.of_contact.name]) & in_states(State.SENT)
+    last = Delivery.sent_at.python_value(Delivery.select(fn.MAX(Delivery.sent_at)).where(others).scalar())
+    # Just after, since on the very instant the rule still applies.
+    return None if last is None else last + dt.timedelta(days=rule.days(settings()), microseconds=1)
+
+
 def one_of_a_website() -> bool:
     """Tell whether only one of a website may be picked at a time."""
     return _WEBSITE_ON_ITS_WAY.is_on

@@ -16,6 +16,7 @@ from zoneinfo import ZoneInfo
 from pydantic import AfterValidator, Field, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from models.errors import SlowpostError
 from pipeline.runtime.setting_types import (
     EMBEDDED,
     Backoff,
@@ -40,7 +41,7 @@ from pipeline.runtime.setting_types import (
 )
 
 
-class SettingsError(Exception):
+class SettingsError(SlowpostError):
     """A setting has a value that is not allowed; the message is one line for a person."""
 
 

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from models import database
+from models.errors import SlowpostError
 from pipeline.runtime.logs import log
 
 #: Seconds between two tries of what has to wait for its surroundings: doubling up to the last.
@@ -16,7 +17,7 @@ FIRST_WAIT, LONGEST_WAIT = 1.0, 30.0
 T = TypeVar("T")
 
 
-class TroubleOutsideError(Exception):
+class TroubleOutsideError(SlowpostError):
     """Something a stage needs is not as it should be and a person must mend it; the worker waits and says so."""
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime as dt
 import sys
 from collections.abc import Callable, Container, Iterator, Mapping
 from contextlib import contextmanager
@@ -13,25 +12,15 @@ import click
 from models import SmtpAccount, database, lookup
 from models.control import record_action
 from pipeline.accounts import passwords
-from pipeline.capacity import usage
 from pipeline.flow import TRIGGER
 from pipeline.operations import accounts as operations
 from pipeline.operations import fields, imports
 from pipeline.operations.csv_rows import Parse
 from pipeline.operations.imports import ACCOUNT_COLUMNS, account_defaults
-from slowpost.cli.shared import (
-    ID,
-    Refused,
-    as_json,
-    emit,
-    hand_over,
-    import_options,
-    reason,
-    run_import,
-    show_table,
-    who,
-    with_database,  # fmt: skip
-)
+from pipeline.reports import accounts as reports
+from pipeline.reports.accounts import AccountRow
+from slowpost.cli.output import emit, show_table
+from slowpost.cli.shared import ID, Refused, as_json, hand_over, import_options, reason, run_import, who, with_database
 
 #: What `set` changes. Unlike in an import, where an empty cell says nothing, a value can be taken away.
 CHANGES: Mapping[str, Parse] = {
@@ -136,8 +125,8 @@ def set_(account_id: int, no_warmup: bool, reason: str, as_json: bool, **options
         changes |= dict.fromkeys(("warmup_start", "warmup_step"))
     operations.change(account_id, who(), changes, reason)
     hand_over([TRIGGER])
-    row = _row(lookup.account(account_id), operations.today(database.now()))
-    emit(row, as_json, lambda: click.echo(f"account {account_id}: changed, today's limit is {row['limit_today']}"))
+    row = reports.account(account_id)
+    emit(row, as_json, lambda: click.echo(f"account {account_id}: changed, today's limit is {row.limit_today}"))
 
 
 @accounts.command("list")
@@ -145,9 +134,7 @@ def set_(account_id: int, no_warmup: bool, reason: str, as_json: bool, **options
 @with_database
 def list_(as_json: bool) -> None:
     """List the accounts; passwords are never shown."""
-    today = operations.today(database.now())
-    query = SmtpAccount.select().where(SmtpAccount.removed_at.is_null()).order_by(SmtpAccount.id)
-    rows = [_row(a, today) for a in query]
+    rows = reports.accounts()
     columns = {
         "id": "ID",
         "name": "NAME",
@@ -160,37 +147,16 @@ def list_(as_json: bool) -> None:
     columns |= {"enabled": "ON", "paused": "PAUSED", "disabled_reason": "WHY OFF"}
 
     def show() -> None:
-        shown = [row | {"warmup": _warmup(row)} for row in rows]
+        shown = [vars(row) | {"warmup": _warmup(row)} for row in rows]
         show_table(shown, columns, "no accounts: add one with `slowpost accounts add`")
 
     emit(rows, as_json, show)
 
 
-def _warmup(row: Mapping[str, Any]) -> str | None:
-    if row["warmup_on"] is None:
+def _warmup(row: AccountRow) -> str | None:
+    if row.warmup_on is None:
         return None
-    return f"{row['warmup_start']} + {row['warmup_step']} a day since {row['warmup_on']}"
-
-
-def _row(account: SmtpAccount, today: dt.date) -> dict[str, Any]:
-    shown = (
-        "id",
-        "name",
-        "host",
-        "port",
-        "security",
-        "username",
-        "from_address",
-        "from_name",
-        "reply_to",
-        "daily_limit",
-        "warmup_start",
-        "warmup_step",
-        "warmup_on",
-    )
-    more = ("enabled", "disabled_reason", "cooling_until", "enabled_at", "created_at")
-    computed = {"limit_today": usage.limit_of(account, today), "paused": account.paused_at is not None}
-    return {k: getattr(account, k) for k in (*shown, *more)} | computed
+    return f"{row.warmup_start} + {row.warmup_step} a day since {row.warmup_on}"
 
 
 @accounts.command("import")

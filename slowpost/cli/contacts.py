@@ -1,26 +1,25 @@
-"""`contacts import|list|forget`."""
+"""`contacts import|list|find|show|forget`."""
 
 from __future__ import annotations
 
-from typing import Any
-
 import click
 
-from models import Contact, Website
 from pipeline.flow import TRIGGER
 from pipeline.operations import forget as forgetting
 from pipeline.operations import imports
+from pipeline.reports import contacts as reports
+from pipeline.reports.contacts import ContactDetails, ContactRow
+from slowpost.cli.output import emit, show_fields, show_table
 from slowpost.cli.shared import (
+    CONTACT,
     COUNT,
     ID,
     as_json,
-    emit,
     hand_over,
     import_options,
     reason,
     remove_copies,
     run_import,
-    show_table,
     who,
     with_database,
 )
@@ -51,23 +50,52 @@ def import_(file: str, as_json: bool, strict: bool) -> None:
 @with_database
 def list_(limit: int, after: int, as_json: bool) -> None:
     """List contacts by id."""
-    query = (
-        Contact.select(Contact, Website)
-        .left_outer_join(Website)
-        .where((Contact.id > after) & Contact.forgotten_at.is_null())
-        .order_by(Contact.id)
-        .limit(limit)
-    )
-    rows = [_row(contact) for contact in query]
+    rows = reports.contacts(limit, after)
+    emit(rows, as_json, lambda: _table(rows, "no contacts: import some with `slowpost contacts import`"))
+
+
+@contacts.command()
+@click.argument("text")
+@click.option("--limit", default=50, show_default=True, type=COUNT, help="Contacts at most.")
+@as_json
+@with_database
+def find(text: str, limit: int, as_json: bool) -> None:
+    """Find contacts by a part of their address, their name or their website's domain.
+
+    A whole address finds its other spellings, too (for Gmail: dots and +tags).
+    """
+    rows = reports.find(text, limit)
+    emit(rows, as_json, lambda: _table(rows, f"no contact has {text!r} in its address, name or website"))
+
+
+def _table(rows: list[ContactRow], empty: str) -> None:
     columns = {"id": "ID", "email": "EMAIL", "name": "NAME", "website": "WEBSITE", "priority": "PRIORITY"}
-    columns |= {"validated": "VALIDATED", "last_contacted_at": "LAST CONTACTED"}
-    emit(rows, as_json, lambda: show_table(rows, columns, "no contacts: import some with `slowpost contacts import`"))
+    show_table(rows, columns | {"validated": "VALIDATED", "last_contacted_at": "LAST CONTACTED"}, empty)
 
 
-def _row(contact: Contact) -> dict[str, Any]:
-    shown = ("id", "email", "name", "priority", "timezone", "validated", "address_valid", "extra", "last_contacted_at")
-    website = contact.website.domain if contact.website_id else None
-    return {k: getattr(contact, k) for k in shown} | {"website": website}
+@contacts.command()
+@click.argument("contact", type=CONTACT)
+@as_json
+@with_database
+def show(contact: str, as_json: bool) -> None:
+    """Show all that is known of a contact, with its deliveries and what keeps it from being mailed.
+
+    CONTACT is its id or its address. `slowpost why` says what it waits for.
+    """
+    found = reports.contact(contact)
+    emit(found, as_json, lambda: _details(found))
+
+
+def _details(contact: ContactDetails) -> None:
+    show_fields(contact, ("id", "email", "name", "website"))
+    if contact.website_details is not None and not contact.website_details.meets_requirements:
+        click.echo("its website does not meet the requirements")
+    show_fields(contact, ("priority", "timezone", "validated", "address_valid", "extra"))
+    show_fields(contact, ("last_contacted_at", "created_at", "updated_at"))
+    for row in contact.suppressions:
+        click.echo(f"suppressed {row.kind}: {row.value}{f' ({row.reason})' if row.reason else ''}")
+    columns = {"id": "DELIVERY", "template": "TEMPLATE", "state": "STATE", "reason": "REASON", "detail": "DETAIL"}
+    show_table(contact.deliveries, columns | {"created_at": "SINCE", "sent_at": "SENT"}, "never on the route")
 
 
 @contacts.command()

@@ -3,28 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import fields
 from functools import partial
-from typing import Any
 
 import click
 
-from models import DeadLetter, DeadLetterKind
-from models.dead_letter import OPEN
+from models import DeadLetterKind
 from models.lookup import NotThereError
 from pipeline.operations import decisions
 from pipeline.operations.decisions import DecisionRefusedError
-from slowpost.cli.shared import (
-    ID,
-    Refused,
-    as_json,
-    emit,
-    hand_over,
-    reason,
-    remove_copies,
-    show_table,
-    who,
-    with_database,
-)
+from pipeline.reports import dead_letters as reports
+from slowpost.cli.output import emit, show_fields, show_table
+from slowpost.cli.shared import ID, Refused, as_json, hand_over, reason, remove_copies, who, with_database
 
 
 @click.group()
@@ -40,16 +30,10 @@ def dead() -> None:
 @with_database
 def list_(with_resolved: bool, as_json: bool) -> None:
     """List the dead letters, oldest first."""
-    query = DeadLetter.select().order_by(DeadLetter.id)
-    rows = [_row(letter) for letter in (query if with_resolved else query.where(OPEN))]
+    rows = reports.dead_letters(with_resolved=with_resolved)
     columns = {"id": "ID", "kind": "KIND", "delivery_id": "DELIVERY", "queue": "QUEUE", "reason": "REASON"}
     columns |= {"detail": "DETAIL", "created_at": "SINCE", "resolution": "DECIDED"}
     emit(rows, as_json, lambda: show_table(rows, columns, "no dead letters"))
-
-
-def _row(letter: DeadLetter) -> dict[str, Any]:
-    names = ("id", "kind", "queue", "delivery_id", "reason", "detail", "created_at", "resolved_at", "resolution")
-    return {name: getattr(letter, name) for name in names}
 
 
 @dead.command()
@@ -58,18 +42,8 @@ def _row(letter: DeadLetter) -> dict[str, Any]:
 @with_database
 def show(letter_id: int, as_json: bool) -> None:
     """Show a dead letter with its message."""
-    letter = DeadLetter.get_or_none(DeadLetter.id == letter_id)
-    if letter is None:
-        raise Refused(f"there is no dead letter {letter_id}")
-    body = None if letter.body is None else bytes(letter.body).decode("utf-8", "backslashreplace")
-    data = _row(letter) | {"message_id": letter.message_id, "body": body}
-
-    def lines() -> None:
-        for name, value in data.items():
-            if value not in (None, ""):
-                click.echo(f"{name}: {value}")
-
-    emit(data, as_json, lines)
+    letter = reports.dead_letter(letter_id)
+    emit(letter, as_json, lambda: show_fields(letter, (field.name for field in fields(letter))))
 
 
 @dead.command()

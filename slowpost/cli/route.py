@@ -9,8 +9,10 @@ from pipeline.flow import TRIGGER
 from pipeline.operations import cancel as cancelling
 from pipeline.operations import pause as pausing
 from pipeline.operations.pause import Target
+from pipeline.reports.status import HealthStatus
 from pipeline.runtime.settings import settings
-from slowpost.cli.shared import ID, PRIORITY, Refused, as_json, emit, hand_over, reason, show_table, who, with_database
+from slowpost.cli.output import emit, show_table
+from slowpost.cli.shared import ID, PRIORITY, Refused, as_json, hand_over, reason, who, with_database
 
 
 @click.command()
@@ -86,13 +88,18 @@ def status(as_json: bool) -> None:
     found = report(queues)
 
     def show() -> None:
-        click.echo(found["summary"])
+        click.echo(found.summary)
         columns = {"id": "ID", "name": "ACCOUNT", "state": "STATE", "used": "USED", "limit": "OF", "health": "HEALTH"}
-        show_table(found["accounts"], columns | {"next_slot": "NEXT SLOT", "note": "NOTE"}, "no accounts")
-        show_table(found["deliveries"], {"state": "DELIVERIES", "count": "COUNT", "reason": "REASON"}, "no deliveries")
-        show_table(found["queues"], {"queue": "QUEUE", "messages": "MESSAGES"}, "queues: in the process itself")
+        accounts = [vars(account) | {"health": _health(account.health)} for account in found.accounts]
+        show_table(accounts, columns | {"next_slot": "NEXT SLOT", "note": "NOTE"}, "no accounts")
+        show_table(found.deliveries, {"state": "DELIVERIES", "count": "COUNT", "reason": "REASON"}, "no deliveries")
+        show_table(found.queues, {"queue": "QUEUE", "messages": "MESSAGES"}, "queues: in the process itself")
 
     emit(found, as_json, show)
+
+
+def _health(health: HealthStatus) -> str | None:
+    return None if health.rate is None else f"{health.rate:.0%} of {health.attempts}"
 
 
 def _target(account_id: int | None, template_id: int | None) -> Target:

@@ -7,7 +7,8 @@ from dataclasses import asdict
 
 import click
 
-from slowpost.cli.shared import as_json, emit, with_database
+from slowpost.cli.output import emit
+from slowpost.cli.shared import as_json, with_database
 
 
 @click.command()

@@ -6,19 +6,18 @@ from pathlib import Path
 
 import click
 
-from models import database, schema
-from pipeline.runtime import logs
+from pipeline.runtime import logs, opening
 from pipeline.runtime.settings import settings
-from slowpost.cli.shared import Refused, as_json, emit, open_database
+from slowpost.cli.output import emit
+from slowpost.cli.shared import Refused, as_json, bind_database
 
 
 @click.command()
 @as_json
 def init(as_json: bool) -> None:
     """Create or migrate the tables and declare the queues. Run again, it changes nothing."""
-    open_database(make=True)
-    with database.connection():
-        migrations = schema.migrate()
+    logs.configure(level=30)
+    migrations = opening.migrate(settings().database_url)
     queues = not settings().is_embedded
     if queues:
         from actors import entry
@@ -52,7 +51,7 @@ def run(threads: int) -> None:
 
     The embedded default needs nothing else; with RabbitMQ it is one worker among others.
     """
-    open_database()
+    bind_database()
     from slowpost import service
 
     logs.configure()
@@ -76,7 +75,7 @@ def worker(processes: int, threads: int, queues: str) -> None:
         raise click.BadParameter(f"{unknown[0]!r} is none of {', '.join(Stage)}", param_hint="--queues")
     if settings().is_embedded:
         raise Refused("with BROKER_URL=memory:// the queues are inside one process: use `slowpost run`")
-    open_database()
+    bind_database()
     from slowpost import service
 
     logs.configure()
@@ -86,7 +85,7 @@ def worker(processes: int, threads: int, queues: str) -> None:
 @click.command()
 def scheduler() -> None:
     """Run the schedule (batch publisher, sweep, health check), where there is no cron."""
-    open_database()
+    bind_database()
     from slowpost import service
 
     logs.configure()

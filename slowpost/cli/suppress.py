@@ -9,17 +9,9 @@ from models.control import record_action
 from models.suppression import suppress as store
 from pipeline.operations import forget, imports
 from pipeline.operations.imports import suppression_value
-from slowpost.cli.shared import (
-    Refused,
-    as_json,
-    emit,
-    import_options,
-    reason,
-    run_import,
-    show_table,
-    who,
-    with_database,
-)
+from pipeline.reports import suppressions as reports
+from slowpost.cli.output import emit, show_table
+from slowpost.cli.shared import Refused, as_json, import_options, reason, run_import, who, with_database
 
 
 @click.group()
@@ -55,7 +47,7 @@ def import_(file: str, as_json: bool, strict: bool) -> None:
 @with_database
 def list_(as_json: bool) -> None:
     """List what is suppressed; forgotten people as a hash."""
-    rows = list(Suppression.select().order_by(Suppression.id).dicts())
+    rows = reports.suppressions()
     columns = {"kind": "KIND", "value": "VALUE", "reason": "REASON", "created_at": "SINCE"}
     emit(rows, as_json, lambda: show_table(rows, columns, "nothing is suppressed"))
 

@@ -1,4 +1,4 @@
-"""`templates add|list|preview|check|rerender|send-test`."""
+"""`templates add|list|show|preview|check|rerender|send-test`."""
 
 from __future__ import annotations
 
@@ -12,9 +12,12 @@ from pipeline.content import message
 from pipeline.content.template import Footer, Parts, TemplateError, compile_template, render
 from pipeline.flow import TRIGGER
 from pipeline.operations import fields
+from pipeline.reports import templates as reports
+from pipeline.reports.templates import TemplateDetails
 from pipeline.rules.eligible import eligible
 from pipeline.runtime.settings import settings
-from slowpost.cli.shared import ID, Refused, as_json, emit, hand_over, read_text, show_table, who, with_database
+from slowpost.cli.output import emit, show_fields, show_table
+from slowpost.cli.shared import CONTACT, ID, Refused, as_json, hand_over, read_text, who, with_database
 
 
 @click.group()
@@ -72,9 +75,7 @@ def add(
 @with_database
 def list_(as_json: bool) -> None:
     """List the templates."""
-    query = EmailTemplate.select().order_by(EmailTemplate.id)
-    shown = ("id", "name", "subject", "active", "times_used", "updated_at")
-    rows = [{k: getattr(t, k) for k in shown} | {"paused": t.paused_at is not None} for t in query]
+    rows = reports.templates()
     columns = {
         "id": "ID",
         "name": "NAME",
@@ -88,12 +89,42 @@ def list_(as_json: bool) -> None:
 
 @templates.command()
 @click.argument("template_id", type=ID)
-@click.option("--contact", "contact_id", type=ID, required=True)
+@click.option("--text", "part", flag_value="text", help="Only the source of the text body, to be put into a file.")
+@click.option("--html", "part", flag_value="html", help="Only the source of the HTML body.")
 @as_json
 @with_database
-def preview(template_id: int, contact_id: int, as_json: bool) -> None:
+def show(template_id: int, part: str | None, as_json: bool) -> None:
+    """Show a template with its source, as it was added."""
+    if part is not None and as_json:
+        raise click.UsageError("either --text, --html or --json, not both")
+    found = reports.template(template_id)
+    if part is None:
+        emit(found, as_json, lambda: _details(found))
+        return
+    source = found.html if part == "html" else found.text
+    if source is None:
+        raise Refused(f"template {template_id} has no HTML body")
+    click.echo(source, nl=False)
+
+
+def _details(template: TemplateDetails) -> None:
+    show_fields(template, ("id", "name"))
+    click.echo(f"state: {'active' if template.active else 'not active'}{', paused' if template.paused else ''}")
+    click.echo(f"sent: {template.times_used}")
+    show_fields(template, ("created_at", "updated_at", "subject", "preheader"))
+    for name, source in (("TEXT", template.text), ("HTML", template.html)):
+        if source is not None:
+            click.echo(f"\n{name}\n{source}")
+
+
+@templates.command()
+@click.argument("template_id", type=ID)
+@click.option("--contact", type=CONTACT, required=True, help="For whom: an id or an address.")
+@as_json
+@with_database
+def preview(template_id: int, contact: str, as_json: bool) -> None:
     """Show what a template becomes for a contact; the sender's fields stand in brackets."""
-    parts = _with_names(_rendered(lookup.template(template_id), contact_id))
+    parts = _with_names(_rendered(lookup.template(template_id), contact))
     data = {"subject": parts.subject, "preheader": parts.preheader, "text": parts.text, "html": parts.html}
 
     def show() -> None:
@@ -157,16 +188,16 @@ def rerender(template_id: int, as_json: bool) -> None:
 @click.argument("template_id", type=ID)
 @click.option("--to", "to", required=True, help="Your own address.")
 @click.option("--account", "account_id", type=ID, required=True)
-@click.option("--contact", "contact_id", type=ID, required=True, help="For whom it is rendered.")
+@click.option("--contact", type=CONTACT, required=True, help="For whom it is rendered: an id or an address.")
 @with_database
-def send_test(template_id: int, to: str, account_id: int, contact_id: int) -> None:
+def send_test(template_id: int, to: str, account_id: int, contact: str) -> None:
     """Send what a template becomes for a contact to yourself, now. Counts for nothing, and touches no contact."""
     from pipeline.accounts.identity import endpoint_of, sender_of, unsubscribe
     from pipeline.smtp.pool import Connections
     from pipeline.smtp.reply import Verdict
 
     account = lookup.account(account_id)
-    parts = _rendered(lookup.template(template_id), contact_id)
+    parts = _rendered(lookup.template(template_id), contact)
     sender = sender_of(account)
     message_id = f"<{secrets.token_hex(16)}@{sender.address.rpartition('@')[2]}>"
     words = message.Rendered(fields.email(to), "", parts.subject, parts.text, parts.html, parts.preheader, message_id)
@@ -185,9 +216,9 @@ def send_test(template_id: int, to: str, account_id: int, contact_id: int) -> No
     click.echo(f"accepted by {account.host}: {result.reply.text}")
 
 
-def _rendered(template: EmailTemplate, contact_id: int) -> Parts:
-    contact = lookup.contact(contact_id)
-    return render(compile_template(template), contact, contact.website, Footer.from_settings(settings()))
+def _rendered(template: EmailTemplate, contact: str) -> Parts:
+    meant = lookup.contact_of(contact)
+    return render(compile_template(template), meant, meant.website, Footer.from_settings(settings()))
 
 
 def _with_names(parts: Parts) -> Parts:

@@ -9,7 +9,8 @@ from typing import Any
 import click
 
 from pipeline.runtime.settings import settings
-from slowpost.cli.shared import Refused, as_json, emit
+from slowpost.cli.output import emit
+from slowpost.cli.shared import Refused, as_json
 
 
 class _Version(click.ParamType):

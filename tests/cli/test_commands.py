@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from models import Action, Attempt, Contact, Delivery, SmtpAccount, State, Suppression, database
+from models import Action, Attempt, Contact, Delivery, Event, SmtpAccount, State, Suppression, database
 from models.control import control
 from models.dead_letter import file_deliveries, file_message
 from slowpost.catcher import Catcher
@@ -338,6 +338,7 @@ def test_a_warm_up_that_is_set_goes_on_until_another_is_set_or_none(ready: Slowp
         found = limits(parsed(ready("accounts", "set", str(account.id), *options, "--json")))
         with database.connection():
             state = Delivery.get_by_id(planned.id).state
+            Event.delete().execute()
             Delivery.delete().execute()
         return (*found, state)
 

@@ -16,7 +16,7 @@ from pipeline.flow import TRIGGER
 from pipeline.operations import pause
 from pipeline.reports import plan
 from pipeline.reports.reasons import WORDS, NotYet
-from pipeline.reports.why import Answer, why
+from pipeline.reports.why import Why, why
 from pipeline.rules import contact
 from pipeline.rules.eligible import eligible
 from tests.accelerated import Accelerated
@@ -76,9 +76,9 @@ def test_a_plan_of_what_is_paused_is_empty_and_a_claim_under_way_has_been_used(a
     assert list(plan.upcoming(local(0, day=5))) == []
 
 
-def reasons(answer: Answer) -> list[str]:
+def reasons(answer: Why) -> list[str]:
     """Return the codes of an answer's reasons."""
-    return [because.reason for because in answer.because]
+    return [because.reason for because in answer.reasons]
 
 
 def test_why_says_what_a_ready_delivery_waits_for_and_when_it_goes(any_database: str, clock: Clock) -> None:
@@ -87,7 +87,7 @@ def test_why_says_what_a_ready_delivery_waits_for_and_when_it_goes(any_database:
     ahead, behind = a_delivery(), a_delivery()
     answer = why(behind.contact_id)
     assert reasons(answer) == [NotYet.BEHIND_OTHERS]
-    assert (answer.because[0].number, answer.earliest, answer.is_planned) == (1, local(8, day=3), True)
+    assert (answer.reasons[0].number, answer.earliest, answer.is_planned) == (1, local(8, day=3), True)
     assert why(ahead.contact_id).earliest == local(9)
 
     reserve_slot.reserve()
@@ -117,7 +117,7 @@ def test_each_thing_to_wait_for_has_its_reason_and_its_time(
     spoil(delivery)
     answer = why(delivery.contact_id)
     assert reasons(answer) == [reason]
-    assert answer.because[0].until == until
+    assert answer.reasons[0].until == until
     depends_on_a_person = reason in (NotYet.EVERYTHING_PAUSED, NotYet.TEMPLATE_PAUSED, NotYet.NO_ACCOUNT)
     assert (answer.earliest is None) is depends_on_a_person
     if until is not None:
@@ -129,7 +129,7 @@ def test_in_a_closed_window_why_says_when_it_opens(any_database: str, clock: Clo
     an_account()
     answer = why(a_delivery().contact_id)
     assert reasons(answer) == [NotYet.WINDOW_CLOSED]
-    assert answer.because[0].until == answer.earliest == local(8, day=3)
+    assert answer.reasons[0].until == answer.earliest == local(8, day=3)
 
 
 def test_why_and_the_batch_publisher_agree_on_who_can_be_picked(any_database: str, clock: Clock) -> None:
@@ -152,7 +152,7 @@ def test_why_and_the_batch_publisher_agree_on_who_can_be_picked(any_database: st
         a_delivery(State.SKIPPED, template=template).contact_id: NotYet.NOT_PICKED_YET,
     }
     found = {
-        contact_id: [b.reason for b in why(contact_id).again or why(contact_id).because] for contact_id in expected
+        contact_id: [b.reason for b in why(contact_id).again or why(contact_id).reasons] for contact_id in expected
     }
     assert found == {contact_id: [reason] for contact_id, reason in expected.items()}
     pickable = [contact_id for contact_id, reason in expected.items() if reason is NotYet.NOT_PICKED_YET]
