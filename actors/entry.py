@@ -10,6 +10,8 @@ import uuid
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
+from dramatiq.errors import BrokerConnectionError
+
 import actors
 from actors import running
 from actors.intake import UnacceptableError, decode, encode
@@ -17,11 +19,19 @@ from actors.memory import MemoryBroker
 from actors.rabbitmq import migration, topology
 from actors.rabbitmq.broker import QuorumBroker
 from actors.rabbitmq.dead_letters import InStep
-from actors.rabbitmq.migration import Moving, Step
+from actors.rabbitmq.migration import Moving
+from actors.rabbitmq.migration import Step as Step
 from models import database
 from models.control import wake_by
 from pipeline import select_contacts
 from pipeline.flow import MAX_IDS, TRIGGER, Handoff, Stage, chunks
+
+#: The six queues, in route order.
+QUEUES = tuple(stage.value for stage in Stage)
+#: What is raised where RabbitMQ is away.
+AWAY = BrokerConnectionError
+#: What is raised where its queues are not those of this version.
+MISMATCH = topology.MismatchError
 
 #: Whom the definitions are for where no server is named: docker-compose.yml's.
 SERVER_VERSION, VHOST = (4, 0), "/slowpost"
@@ -71,8 +81,10 @@ def put_back(queue: str | None, body: bytes, source: str) -> None:
     if not _beside_embedded():
         _broker().send(decoded.message)
         return
-    with database.connection():
-        select_contacts.select(decoded.message.args[0], **decoded.message.kwargs)
+    if queue == Stage.INTAKE:
+        with database.connection():
+            select_contacts.select(decoded.message.args[0], **decoded.message.kwargs)
+    # What another stage is asked for stands in the database; `run` sweeps it up.
     hand_over([TRIGGER])
 
 

@@ -129,7 +129,8 @@ def slot_for_claim() -> Delivery:
     """Return a delivery whose slot is due, after a claim of it has been undone."""
     Delivery.update(state=State.RESERVED).where(Delivery.state == State.SENDING).execute()
     Attempt.delete().where(Attempt.outcome == "open").execute()
-    return Delivery.select().where(Delivery.state == State.RESERVED).order_by(Delivery.send_at).get()
+    found: Delivery = Delivery.select().where(Delivery.state == State.RESERVED).order_by(Delivery.send_at).get()
+    return found
 
 
 def measure(rows: int) -> dict[str, float]:

@@ -9,7 +9,7 @@ import peewee
 from models.database import db
 
 
-class Base(peewee.Model):
+class Base(peewee.Model):  # type: ignore[misc]  # peewee's types are skipped (setup.cfg)
     """A table of Slowpost, bound to the one database."""
 
     class Meta:

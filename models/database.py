@@ -53,7 +53,7 @@ class DatabaseUrlError(SlowpostError, ValueError):
     """The database URL can't be used; the message says what is allowed."""
 
 
-class UTCDateTimeField(peewee.Field):
+class UTCDateTimeField(peewee.Field):  # type: ignore[misc]  # peewee's types are skipped (setup.cfg)
     """A point in time, always an aware UTC datetime in Python.
 
     PostgreSQL keeps it as `timestamptz`; SQLite as text of fixed width, so that its order is the order of time.

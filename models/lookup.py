@@ -15,7 +15,8 @@ class NotThereError(SlowpostError, LookupError):
 
 def account(account_id: int) -> SmtpAccount:
     """Return an account that has not been removed. Raises NotThereError."""
-    found = SmtpAccount.get_or_none((SmtpAccount.id == account_id) & SmtpAccount.removed_at.is_null())
+    which = (SmtpAccount.id == account_id) & SmtpAccount.removed_at.is_null()
+    found: SmtpAccount | None = SmtpAccount.get_or_none(which)
     if found is None:
         raise NotThereError(f"there is no account {account_id}")
     return found
@@ -23,7 +24,7 @@ def account(account_id: int) -> SmtpAccount:
 
 def contact(contact_id: int) -> Contact:
     """Return a contact that has not been forgotten. Raises NotThereError."""
-    found = Contact.get_or_none((Contact.id == contact_id) & Contact.forgotten_at.is_null())
+    found: Contact | None = Contact.get_or_none((Contact.id == contact_id) & Contact.forgotten_at.is_null())
     if found is None:
         raise NotThereError(f"there is no contact {contact_id}")
     return found
@@ -42,9 +43,8 @@ def contact_of(text: str) -> Contact:
     text = text.strip()
     if text.isascii() and text.isdecimal():
         return contact(int(text))
-    found = list(Contact.select().where(Contact.address == normalise(text)).order_by(Contact.id))
-    exact = [c for c in found if c.email.lower() == text.lower()]
-    meant = exact or found
+    same: list[Contact] = list(Contact.select().where(Contact.address == normalise(text)).order_by(Contact.id))
+    meant = [c for c in same if c.email.lower() == text.lower()] or same
     if not meant:
         raise NotThereError(f"there is no contact with the address {text}")
     if len(meant) > 1:
@@ -55,7 +55,7 @@ def contact_of(text: str) -> Contact:
 
 def template(template_id: int) -> EmailTemplate:
     """Return a template. Raises NotThereError."""
-    found = EmailTemplate.get_or_none(EmailTemplate.id == template_id)
+    found: EmailTemplate | None = EmailTemplate.get_or_none(EmailTemplate.id == template_id)
     if found is None:
         raise NotThereError(f"there is no template {template_id}")
     return found

@@ -83,9 +83,9 @@ def _select(ids: list[int], source: str, template_id: int | None, priority: int 
 
 
 def _template(template_id: int | None) -> EmailTemplate | None:
-    if template_id is not None:
-        return EmailTemplate.get_or_none(EmailTemplate.id == template_id)
-    return EmailTemplate.select().where(EmailTemplate.active).order_by(EmailTemplate.id).first()
+    which = EmailTemplate.active if template_id is None else EmailTemplate.id == template_id
+    found: EmailTemplate | None = EmailTemplate.select().where(which).order_by(EmailTemplate.id).first()
+    return found
 
 
 def _row(

@@ -20,6 +20,7 @@ from models import Attempt, Contact, Delivery, EmailTemplate, SmtpAccount, State
 from models.states import UNFINISHED
 from pipeline.flow import TRIGGER
 from pipeline.operations import imports
+from pipeline.operations.csv_rows import Listener
 from pipeline.runtime import logs
 from pipeline.runtime.setting_types import EMBEDDED
 from pipeline.runtime.settings import settings
@@ -149,7 +150,7 @@ def _sample(contacts: int, folder: Path, port: int) -> list[int]:
     }  # fmt: skip
     for name, run in load.items():
         with (folder / f"{name}.csv").open(newline="") as file:
-            run(file, imports.Listener())
+            run(file, Listener())
     now = database.now()
     EmailTemplate.create(name="question", subject=SUBJECT, text=TEXT, html=HTML, created_at=now, updated_at=now)
     return [c.id for c in Contact.select().order_by(Contact.id)]

@@ -44,7 +44,8 @@ def _decode_any_table(encoded: bytes, offset: int) -> tuple[dict[str, Any], int]
     header would end the consumer each time its message came.
     """
     try:
-        return _decode_table(encoded, offset)
+        found: tuple[dict[str, Any], int] = _decode_table(encoded, offset)
+        return found
     except Exception:
         (size,) = struct.unpack_from(">I", encoded, offset)
         return {}, offset + 4 + size

@@ -80,13 +80,15 @@ def claim(delivery_id: int, slot_token: str, account_id: int) -> Claim | Refusal
 def locked(account_id: int) -> SmtpAccount:
     """Return an account, its row locked until the transaction ends."""
     query = database.for_update(SmtpAccount.select().where(SmtpAccount.id == account_id))
-    return query.get()
+    found: SmtpAccount = query.get()
+    return found
 
 
 def _holder_of(delivery_id: int, slot_token: str) -> Delivery | None:
     holds = (Delivery.id == delivery_id) & (Delivery.state == State.RESERVED) & (Delivery.token == slot_token)
     # Locked: a pause, a cancel or a hand-over takes slots back without the account's lock.
-    return database.for_update(Delivery.select().where(holds)).first()
+    found: Delivery | None = database.for_update(Delivery.select().where(holds)).first()
+    return found
 
 
 def _take(delivery: Delivery, slot_token: str, claim: Claim, now: dt.datetime) -> Claim:

@@ -150,7 +150,8 @@ def rest_after(failures: int) -> dt.timedelta | None:
     """Return how long an account rests after so many failures in a row; None: it doesn't yet."""
     if failures < FAILURES_BEFORE_REST:
         return None
-    return min(FIRST_REST * 2 ** min(failures - FAILURES_BEFORE_REST, 10), LONGEST_REST)
+    rest: dt.timedelta = FIRST_REST * 2 ** min(failures - FAILURES_BEFORE_REST, 10)
+    return min(rest, LONGEST_REST)
 
 
 def _following(delivery: Delivery, result: Result, now: dt.datetime) -> _Next:

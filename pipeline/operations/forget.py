@@ -9,6 +9,7 @@ Trouble: a mail that is being sent at this moment stops it, and nothing is chang
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import Any
 
 from peewee import Value
@@ -32,7 +33,9 @@ from models import (
 from models.control import record_action
 from models.errors import SlowpostError
 from models.suppression import hashed, suppress
+from pipeline.flow import TRIGGER
 from pipeline.operations.cancel import cancel_where
+from pipeline.operations.done import Done
 
 #: What stands where words about a person were.
 ERASED = "(erased)"
@@ -44,11 +47,19 @@ class BeingSentError(SlowpostError):
     """A mail to the person is being sent at this moment."""
 
 
-def forget(contact_id: int, who: str, reason: str = "") -> None:
+@dataclass(frozen=True)
+class Forgotten(Done):
+    """A person who has been erased: the contact that was named, and all contacts of the same address (itself too)."""
+
+    contact_id: int
+    contact_ids: tuple[int, ...]
+
+
+def forget(contact: int | str, who: str, reason: str = "") -> Forgotten:
     """Erase the person behind a contact, in one transaction.
 
     Args:
-        contact_id: the contact; others with the same normalised address are erased with it.
+        contact: the contact's id or address; others with the same normalised address are erased with it.
         who: who does it; kept with the action.
         reason: why; kept with the action, without the person's address.
 
@@ -57,21 +68,22 @@ def forget(contact_id: int, who: str, reason: str = "") -> None:
         BeingSentError: a mail to the person is on its way to the server; try again in a minute.
     """
     with database.transaction():
-        contact = lookup.contact(contact_id)
+        named = lookup.contact_of(str(contact))
         # Locked before the deliveries are read: stage 1, which locks contacts too, adds none in between.
-        of_address = Contact.select().where(Contact.address == contact.address).order_by(Contact.id)
+        of_address = Contact.select().where(Contact.address == named.address).order_by(Contact.id)
         now, same = database.now(), list(database.for_update(of_address))
         of_person = Delivery.contact.in_([c.id for c in same])
         database.lock_throttle()
         deliveries = list(database.for_update(Delivery.select().where(of_person).order_by(Delivery.id)))
         if any(d.state == State.SENDING for d in deliveries):
-            raise BeingSentError(f"a mail to contact {contact_id} is being sent: try again in a minute")
+            raise BeingSentError(f"a mail to contact {named.id} is being sent: try again in a minute")
         cancel_where(of_person, Cause.FORGET, Reason.FORGOTTEN)
-        record_action(who, "forget", f"contact {contact_id}", now, reason)
-        written = {contact.address, *(c.email for c in same), *(d.recipient for d in deliveries)}
-        _erase(same, of_person, hashed(contact.address))
+        record_action(who, "forget", f"contact {named.id}", now, reason)
+        written = {named.address, *(c.email for c in same), *(d.recipient for d in deliveries)}
+        _erase(same, of_person, hashed(named.address))
         _erase_mentions(written)
-        suppress(SuppressionKind.ADDRESS, [hashed(contact.address)], "forgotten", now)
+        suppress(SuppressionKind.ADDRESS, [hashed(named.address)], "forgotten", now)
+    return Forgotten(named.id, tuple(c.id for c in same), handoffs=(TRIGGER,))
 
 
 def forgotten_among(addresses: Iterable[str]) -> set[str]:

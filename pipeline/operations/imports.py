@@ -10,21 +10,25 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from itertools import islice
+from pathlib import Path
 from typing import Any
 
 from peewee import EXCLUDED, fn
 
 from models import Cause, Contact, Delivery, SmtpAccount, SuppressionKind, Website, address, database
+from models.control import record_action
 from models.delivery import in_states
 from models.states import NOT_CLAIMED
 from models.suppression import suppress
-from pipeline.accounts import passwords
 from pipeline.capacity import slots
-from pipeline.operations import accounts as account_operations
-from pipeline.operations import csv_rows, fields
+from pipeline.flow import TRIGGER
+from pipeline.operations import account_values, csv_rows, fields
 from pipeline.operations.csv_rows import Listener, Parse, Row, Summary
+from pipeline.operations.done import Done
 from pipeline.operations.forget import forgotten_among
+from pipeline.operations.suppression import value_of
 
 #: Rows committed at a time.
 BATCH = 500
@@ -46,58 +50,67 @@ WEBSITE_COLUMNS: Mapping[str, Parse] = {
     "title": fields.one_line,
     "meets_requirements": fields.yes_no,
 }
-ACCOUNT_COLUMNS: Mapping[str, Parse] = {
-    "name": fields.name,
-    "host": fields.host,
-    "port": fields.port,
-    "security": fields.security,
-    "username": str.strip,
-    "password": str,
-    "from_address": fields.email,
-    "from_name": fields.one_line,
-    "reply_to": fields.email,
-    "signature": str,
-    "daily_limit": fields.daily_limit,
-    "warmup_start": fields.warmup_start,
-    "warmup_step": fields.warmup_step,
-}
 
 
-def contacts(lines: Iterable[str], listener: Listener) -> Summary:
-    """Import contacts; a column that Slowpost does not know is kept, and reaches the template as `contact.<column>`."""
+@dataclass(frozen=True)
+class Imported(Done):
+    """What an import came to, in rows. `new_key` is the key file, if it holds the first password to need one."""
+
+    added: int
+    updated: int
+    unchanged: int
+    refused: int
+    new_key: Path | None = None
+
+    @property
+    def lines(self) -> int:
+        """Lines read, without the header."""
+        return self.added + self.updated + self.unchanged + self.refused
+
+
+def contacts(lines: Iterable[str], listener: Listener, who: str = "") -> Imported:
+    """Import contacts; a column that Slowpost does not know is kept, and reaches the template as `contact.<column>`.
+
+    This and the other imports take the lines of a CSV file, who is told how it goes, and who does it: that is kept
+    with the first batch that changes anything ("": nobody). Raises ImportRefusedError.
+    """
     rows = csv_rows.read(lines, CONTACT_COLUMNS, required=("email",), listener=listener, keep_others=True)
-    return _in_batches(rows, lambda row: row["email"].lower(), _contacts, listener)
+    return _in_batches(rows, lambda row: row["email"].lower(), _contacts, listener, _Record(who, "contacts"))
 
 
-def websites(lines: Iterable[str], listener: Listener) -> Summary:
+def websites(lines: Iterable[str], listener: Listener, who: str = "") -> Imported:
     """Import websites; other columns are kept, and reach the template as `website.<column>`."""
     rows = csv_rows.read(lines, WEBSITE_COLUMNS, required=("domain",), listener=listener, keep_others=True)
-    return _in_batches(rows, lambda row: row["domain"], _websites, listener)
+    return _in_batches(rows, lambda row: row["domain"], _websites, listener, _Record(who, "websites"))
 
 
-def accounts(lines: Iterable[str], listener: Listener) -> Summary:
+def accounts(lines: Iterable[str], listener: Listener, who: str = "") -> Imported:
     """Import accounts, by their name (else their From address); passwords are encrypted before they are stored."""
-    rows = csv_rows.read(lines, ACCOUNT_COLUMNS, required=("host", "from_address"), listener=listener)
-    return _in_batches(rows, account_name, _accounts, listener)
+    rows = csv_rows.read(lines, account_values.COLUMNS, required=("host", "from_address"), listener=listener)
+    with account_values.noticing_a_new_key() as new_key:
+        done = _in_batches(rows, account_values.name_of, _accounts, listener, _Record(who, "accounts"))
+    return replace(done, new_key=new_key.path, handoffs=(TRIGGER,) if done.added or done.updated else ())
 
 
-def suppressions(lines: Iterable[str], listener: Listener) -> Summary:
+def suppressions(lines: Iterable[str], listener: Listener, who: str = "") -> Imported:
     """Import addresses and domains that must never be mailed, from the column `value`; `reason` is optional."""
-    columns = {"value": suppression_value, "reason": fields.one_line}
+    columns = {"value": value_of, "reason": fields.one_line}
     rows = csv_rows.read(lines, columns, required=("value",), listener=listener)
-    return _in_batches(rows, lambda row: row["value"], _suppressions, listener)
+    return _in_batches(rows, lambda row: row["value"], _suppressions, listener, _Record(who, "suppressions"))
 
 
-def suppression_value(text: str) -> tuple[SuppressionKind, str]:
-    """Return kind and normalised value of an address or a domain."""
-    if "@" in text:
-        return SuppressionKind.ADDRESS, address.normalise(fields.email(text))
-    return SuppressionKind.DOMAIN, fields.domain(text)
+@dataclass
+class _Record:
+    """Who imports what; kept once, in the transaction of the first batch that changes anything."""
 
+    who: str
+    what: str
+    kept: bool = False
 
-def account_name(row: Row) -> str:
-    """Return the name by which an account is known."""
-    return str(row.get("name") or row["from_address"])
+    def keep(self, summary: Summary) -> None:
+        if self.who and not self.kept and (summary.added or summary.updated):
+            record_action(self.who, "import", self.what, database.now())
+            self.kept = True
 
 
 def _in_batches(
@@ -105,7 +118,8 @@ def _in_batches(
     key: Callable[[Row], Any],
     store: Store,
     listener: Listener,
-) -> Summary:
+    record: _Record,
+) -> Imported:
     """Store rows batch by batch. Of two lines for one thing in a batch the later is laid over the earlier, as it
     would be in the next batch; the earlier counts as unchanged.
     """
@@ -119,8 +133,9 @@ def _in_batches(
         summary.unchanged += len(good) - len(by_key)
         with database.transaction():
             store(by_key, {key(row): line for line, row in good}, summary, listener)
+            record.keep(summary)
         listener.progress(summary)
-    return summary
+    return Imported(summary.added, summary.updated, summary.unchanged, summary.refused)
 
 
 def _upsert(model: Any, rows: list[Row], there: Mapping[Any, Row], summary: Summary, now: dt.datetime) -> list[int]:
@@ -201,54 +216,25 @@ def _websites(rows: dict[Any, Row], _lines: dict[Any, int], summary: Summary, _l
 
 def _accounts(rows: dict[Any, Row], lines: dict[Any, int], summary: Summary, listener: Listener) -> None:
     now = database.now()
-    today = account_operations.today(now)
+    today = account_values.today(now)
     there = _there(SmtpAccount, SmtpAccount.name.in_(list(rows)) & SmtpAccount.removed_at.is_null())
     old = {row["name"]: row for row in there}
     merged = []
     for name, row in rows.items():
         given = {k: v for k, v in row.items() if k != "extra"} | {"name": name}
-        was = old.get(name, account_defaults(now))
+        was = old.get(name, account_values.defaults(now))
         if "password" in given:
-            given["password"] = _encrypted(given["password"], was["password"])
+            given["password"] = account_values.encrypted(given["password"], was["password"])
         account = _merged(was, given)
-        if lacking := _lacking(account):
+        if lacking := account_values.lacking(account):
             listener.refused(lines[name], lacking)
             summary.refused += 1
             continue
-        merged.append(account | {"warmup_on": account_operations.warmup_on(account, was, today)})
+        merged.append(account | {"warmup_on": account_values.warmup_on(account, was, today)})
     changed = _upsert(SmtpAccount, merged, {row["id"]: row for row in there}, summary, now)
     if changed:
         # A lower limit or another server: what was planned for these accounts is planned anew.
         slots.give_back(Cause.ACCOUNT, account_ids=changed)
-
-
-def _lacking(account: Row) -> str | None:
-    """Return what is missing beside something that is there, or None."""
-    for there, missing in (
-        ("username", "password"),
-        ("warmup_start", "warmup_step"),
-        ("warmup_step", "warmup_start"),
-    ):
-        if account[there] not in (None, "") and account[missing] in (None, ""):
-            return f"{missing}: it is empty, and there is a {there}"
-    return None
-
-
-def _encrypted(password: str, was: str | None) -> str:
-    """Return what is stored of a password: as it was, if it is the same (each encryption looks different)."""
-    try:
-        if was and passwords.decrypt(was) == password:
-            return was
-    except passwords.PasswordUnreadableError:
-        pass  # its key is lost; to import the password again is how a person mends that
-    return passwords.encrypt(password)
-
-
-def account_defaults(now: dt.datetime) -> Row:
-    """Return what an account has that nothing is said about: submission with STARTTLS (RFC 6409, RFC 8314)."""
-    nothing = ("username", "password", "reply_to", "daily_limit", "warmup_start", "warmup_step", "warmup_on")
-    something = {"port": 587, "security": "starttls", "from_name": "", "signature": "", "enabled_at": now}
-    return something | dict.fromkeys(nothing)
 
 
 def _suppressions(rows: dict[Any, Row], _lines: dict[Any, int], summary: Summary, _listener: Listener) -> None:

@@ -11,7 +11,8 @@ from typing import Any
 from models import Cause, Control, EmailTemplate, SmtpAccount, database, lookup
 from models.control import ONLY, record_action
 from pipeline.capacity import slots
-from pipeline.flow import TRIGGER, Handoff
+from pipeline.flow import TRIGGER
+from pipeline.operations.done import Done
 
 
 @dataclass(frozen=True)
@@ -28,8 +29,16 @@ class Target:
         return f"template {self.template_id}" if self.template_id is not None else "everything"
 
 
-def pause(target: Target, who: str, reason: str = "") -> bool:
-    """Pause `target` and give its slots back; tell whether it was not paused before."""
+@dataclass(frozen=True)
+class PauseDone(Done):
+    """A pause or its end. `changed` is False if `target` was paused, or running, already."""
+
+    target: Target
+    changed: bool
+
+
+def pause(target: Target, who: str, reason: str = "") -> PauseDone:
+    """Pause `target` and give its slots back. Raises NotThereError."""
     with database.transaction():
         changed = _set_paused(target, paused=True)
         if changed:
@@ -39,16 +48,16 @@ def pause(target: Target, who: str, reason: str = "") -> bool:
                 template_ids=None if target.template_id is None else [target.template_id],
             )
             record_action(who, "pause", str(target), database.now(), reason)
-    return changed
+    return PauseDone(target, changed)
 
 
-def resume(target: Target, who: str, reason: str = "") -> list[Handoff]:
-    """Resume `target`; return a trigger, or nothing if it was not paused."""
+def resume(target: Target, who: str, reason: str = "") -> PauseDone:
+    """Resume `target`; hands on a trigger if it was paused. Raises NotThereError."""
     with database.transaction():
         if not _set_paused(target, paused=False):
-            return []
+            return PauseDone(target, changed=False)
         record_action(who, "resume", str(target), database.now(), reason)
-    return [TRIGGER]
+    return PauseDone(target, changed=True, handoffs=(TRIGGER,))
 
 
 def _set_paused(target: Target, *, paused: bool) -> bool:

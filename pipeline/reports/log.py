@@ -36,7 +36,7 @@ class AttemptRow:
     """
 
     id: int
-    at: dt.datetime | None
+    at: dt.datetime
     delivery_id: int
     contact_id: int
     template_id: int

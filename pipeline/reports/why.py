@@ -216,11 +216,12 @@ def _ahead_of(delivery: Delivery) -> int:
     sooner = (Delivery.priority > delivery.priority) | (
         (Delivery.priority == delivery.priority) & (Delivery.id < delivery.id)
     )
-    return (
+    found: int = (
         Delivery.select()
         .where(in_states(State.READY) & sooner & Delivery.template.not_in(snapshot.paused_templates()))
         .count()
     )
+    return found
 
 
 _WAITS = {

@@ -48,7 +48,8 @@ def eligible(template: EmailTemplate, limit: int, min_priority: int) -> list[int
 def template_to_pick() -> EmailTemplate | None:
     """Return what is written where nobody names a template: the active one with the lowest id that is not paused."""
     usable = EmailTemplate.active & EmailTemplate.paused_at.is_null()
-    return EmailTemplate.select().where(usable).order_by(EmailTemplate.id).first()
+    found: EmailTemplate | None = EmailTemplate.select().where(usable).order_by(EmailTemplate.id).first()
+    return found
 
 
 def _candidates(template: EmailTemplate, min_priority: int) -> Iterator[Contact]:

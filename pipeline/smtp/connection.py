@@ -74,7 +74,7 @@ def log_in(endpoint: Endpoint) -> smtplib.SMTP:
     """Return a connection that is ready for MAIL; what the endpoint asks for is never silently dropped."""
     # smtplib's own default context verifies nothing.
     context = ssl.create_default_context()
-    smtp = guarded(Phase.CONNECT, lambda _: _open(endpoint, context), None)
+    smtp: smtplib.SMTP = guarded(Phase.CONNECT, lambda _: _open(endpoint, context), None)
     try:
         _hello(smtp)
         if endpoint.security is Security.STARTTLS:

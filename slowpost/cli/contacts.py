@@ -4,25 +4,14 @@ from __future__ import annotations
 
 import click
 
-from pipeline.flow import TRIGGER
 from pipeline.operations import forget as forgetting
 from pipeline.operations import imports
 from pipeline.reports import contacts as reports
 from pipeline.reports.contacts import ContactDetails, ContactRow
+from slowpost.cli.acting import fields_of, hand_on, report, who
+from slowpost.cli.importing import import_options, run_import
 from slowpost.cli.output import emit, show_fields, show_table
-from slowpost.cli.shared import (
-    CONTACT,
-    COUNT,
-    ID,
-    as_json,
-    hand_over,
-    import_options,
-    reason,
-    remove_copies,
-    run_import,
-    who,
-    with_database,
-)
+from slowpost.cli.shared import CONTACT, COUNT, ID, as_json, reason, with_database
 
 
 @click.group()
@@ -99,15 +88,16 @@ def _details(contact: ContactDetails) -> None:
 
 
 @contacts.command()
-@click.argument("contact_id", type=ID)
+@click.argument("contact", type=CONTACT)
 @reason
+@as_json
 @with_database
-def forget(contact_id: int, reason: str) -> None:
+def forget(contact: str, reason: str, as_json: bool) -> None:
     """Erase a person everywhere; a hash stays in the suppression list, so that nobody writes to them again.
 
-    Contacts with another spelling of the same address (for Gmail: dots and +tags) are the same person.
+    CONTACT is its id or its address. Contacts with another spelling of the same address (for Gmail: dots and +tags)
+    are the same person.
     """
-    forgetting.forget(contact_id, who(), reason)
-    hand_over([TRIGGER])
-    remove_copies()
-    click.echo(f"contact {contact_id}: forgotten")
+    done = forgetting.forget(contact, who(), reason)
+    warnings = hand_on(done.handoffs, remove_copies=True)
+    report(warnings, as_json, f"contact {done.contact_id}: forgotten", fields_of(done))

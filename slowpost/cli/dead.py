@@ -4,17 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import fields
-from functools import partial
 
 import click
 
-from models import DeadLetterKind
-from models.lookup import NotThereError
 from pipeline.operations import decisions
-from pipeline.operations.decisions import DecisionRefusedError
+from pipeline.operations.decisions import LetterDecided
 from pipeline.reports import dead_letters as reports
+from slowpost.cli.acting import hand_on, report, who
 from slowpost.cli.output import emit, show_fields, show_table
-from slowpost.cli.shared import ID, Refused, as_json, hand_over, reason, remove_copies, who, with_database
+from slowpost.cli.shared import ID, Refused, as_json, problem_of, reason, with_database
 
 
 @click.group()
@@ -49,51 +47,50 @@ def show(letter_id: int, as_json: bool) -> None:
 @dead.command()
 @click.argument("letter_ids", type=ID, nargs=-1, required=True, metavar="LETTER_ID...")
 @reason
+@as_json
 @with_database
-def replay(letter_ids: tuple[int, ...], reason: str) -> None:
+def replay(letter_ids: tuple[int, ...], reason: str, as_json: bool) -> None:
     """Put it back: a message on its queue, a delivery to `ready` with its attempts at 0.
 
-    Refused where the person must not be mailed now (suppressed, contacted recently, in flight).
+    Refused where the person must not be mailed now (suppressed, contacted recently, in flight). A message needs
+    RabbitMQ: while that is away its dead letter stays open.
     """
-    _decide_each(letter_ids, partial(_replay, reason), "replayed")
-
-
-def _replay(reason: str, letter_id: int) -> None:
     from actors import entry
-    from actors.intake import UnacceptableError
 
-    letter = decisions.open_letter(letter_id)
-    if letter.kind == DeadLetterKind.MESSAGE:
-        try:
-            entry.put_back(letter.queue, bytes(letter.body), f"replay-{letter_id}")
-        except UnacceptableError as error:
-            raise DecisionRefusedError(str(error)) from None
-    handoffs, _ = decisions.replay(letter_id, who(), reason)
-    hand_over(handoffs)
+    def decide(letter_id: int) -> LetterDecided:
+        return decisions.replay(letter_id, who(), reason, put_back=entry.put_back)
+
+    _decide_each(letter_ids, decide, as_json)
 
 
 @dead.command()
 @click.argument("letter_ids", type=ID, nargs=-1, required=True, metavar="LETTER_ID...")
 @reason
+@as_json
 @with_database
-def discard(letter_ids: tuple[int, ...], reason: str) -> None:
+def discard(letter_ids: tuple[int, ...], reason: str, as_json: bool) -> None:
     """Close it; what was given up stays given up."""
-    _decide_each(letter_ids, lambda letter_id: decisions.discard(letter_id, who(), reason), "discarded")
+    _decide_each(letter_ids, lambda letter_id: decisions.discard(letter_id, who(), reason), as_json)
 
 
-def _decide_each(letter_ids: Sequence[int], decide: Callable[[int], None], done: str) -> None:
+def _decide_each(letter_ids: Sequence[int], decide: Callable[[int], LetterDecided], as_json: bool) -> None:
     """Decide about each letter; a refusal holds up none of the others, and makes the exit code 1."""
-    refused = 0
+    decided, refused = [], []
     for letter_id in letter_ids:
         try:
-            decide(letter_id)
-        except (DecisionRefusedError, NotThereError) as error:
-            if len(letter_ids) == 1:
+            done = decide(letter_id)
+        except Exception as error:
+            problem = problem_of(error)
+            if problem is None or len(letter_ids) == 1:
                 raise
-            click.echo(f"dead letter {letter_id}: {error}", err=True)
-            refused += 1
+            click.echo(f"dead letter {letter_id}: {problem}", err=True)
+            refused.append({"letter_id": letter_id, "problem": problem})
         else:
-            click.echo(f"dead letter {letter_id}: {done}")
-    remove_copies()
+            decided.append(done)
+            if not as_json:
+                click.echo(f"dead letter {letter_id}: {done.resolution}")
+    # One trigger does for all.
+    warnings = hand_on(tuple(dict.fromkeys(h for done in decided for h in done.handoffs)), remove_copies=bool(decided))
+    report(warnings, as_json, "", {"decided": [done.letter_id for done in decided], "refused": refused})
     if refused:
-        raise Refused(f"{refused} of {len(letter_ids)} refused")
+        raise Refused(f"{len(refused)} of {len(letter_ids)} refused")

@@ -6,8 +6,9 @@ import click
 
 from pipeline.operations import decisions
 from pipeline.reports import doubt as reports
+from slowpost.cli.acting import finish, who
 from slowpost.cli.output import emit, show_table
-from slowpost.cli.shared import ID, as_json, hand_over, reason, who, with_database
+from slowpost.cli.shared import ID, as_json, reason, with_database
 
 
 @click.group()
@@ -31,11 +32,12 @@ def list_(as_json: bool) -> None:
 @click.option("--sent", is_flag=True, help="It went out.")
 @click.option("--resend", is_flag=True, help="It did not: send it again (from 30 minutes after its claim on).")
 @reason
+@as_json
 @with_database
-def resolve(delivery_id: int, sent: bool, resend: bool, reason: str) -> None:
+def resolve(delivery_id: int, sent: bool, resend: bool, reason: str, as_json: bool) -> None:
     """Decide about one."""
     if sent == resend:
         raise click.UsageError("either --sent or --resend is needed")
     decide = decisions.resolve_sent if sent else decisions.resolve_resend
-    hand_over(decide(delivery_id, who(), reason))
-    click.echo(f"delivery {delivery_id}: {'sent' if sent else 'ready again'}")
+    done = decide(delivery_id, who(), reason)
+    finish(done, as_json, f"delivery {delivery_id}: {'sent' if sent else 'ready again'}")

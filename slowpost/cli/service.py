@@ -8,7 +8,7 @@ import click
 
 from pipeline.runtime import logs, opening
 from pipeline.runtime.settings import settings
-from slowpost.cli.output import emit
+from slowpost.cli.acting import report
 from slowpost.cli.shared import Refused, as_json, bind_database
 
 
@@ -17,18 +17,16 @@ from slowpost.cli.shared import Refused, as_json, bind_database
 def init(as_json: bool) -> None:
     """Create or migrate the tables and declare the queues. Run again, it changes nothing."""
     logs.configure(level=30)
-    migrations = opening.migrate(settings().database_url)
     queues = not settings().is_embedded
     if queues:
+        # First: where RabbitMQ is away, nothing has been done.
         from actors import entry
 
         entry.declare_topology()
-
-    def show() -> None:
-        click.echo(f"tables: {', '.join(migrations) or 'nothing to do'}")
-        click.echo(f"queues: {'declared' if queues else 'in the process itself (memory://)'}")
-
-    emit({"migrations": migrations, "queues_declared": queues}, as_json, show)
+    migrations = opening.migrate(settings().database_url)
+    words = f"tables: {', '.join(migrations) or 'nothing to do'}\n"
+    words += f"queues: {'declared' if queues else 'in the process itself (memory://)'}"
+    report([], as_json, words, {"migrations": migrations, "queues_declared": queues})
 
 
 @click.command()
@@ -55,10 +53,7 @@ def run(threads: int) -> None:
     from slowpost import service
 
     logs.configure()
-    try:
-        service.run(threads)
-    except service.AlreadyRunningError as error:
-        raise Refused(str(error)) from None
+    service.run(threads)
 
 
 @click.command()
@@ -67,12 +62,12 @@ def run(threads: int) -> None:
 @click.option("--queues", default="", help="Only these queues, comma separated (default: all six).")
 def worker(processes: int, threads: int, queues: str) -> None:
     """Run workers, until SIGTERM or Ctrl-C: Dramatiq's own command with Slowpost's actors."""
-    from pipeline.flow import Stage
+    from actors import entry
 
     wanted = [name for name in queues.replace(" ", "").split(",") if name]
-    unknown = [name for name in wanted if name not in tuple(Stage)]
+    unknown = [name for name in wanted if name not in entry.QUEUES]
     if unknown:
-        raise click.BadParameter(f"{unknown[0]!r} is none of {', '.join(Stage)}", param_hint="--queues")
+        raise click.BadParameter(f"{unknown[0]!r} is none of {', '.join(entry.QUEUES)}", param_hint="--queues")
     if settings().is_embedded:
         raise Refused("with BROKER_URL=memory:// the queues are inside one process: use `slowpost run`")
     bind_database()

@@ -1,23 +1,19 @@
-"""What the commands have in common: the database, errors in one line, options, files, imports."""
+"""What the commands have in common: the database, errors in one line, options, files."""
 
 from __future__ import annotations
 
 import functools
-import getpass
 import io
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO, TextIO
 
 import click
-from rich.console import Console
-from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn
 
 from pipeline.runtime import logs, opening
 from pipeline.runtime.settings import settings
-from slowpost.cli.output import emit
 
 #: Ids as people write them.
 ID = click.IntRange(1, 2**31 - 1)
@@ -26,7 +22,7 @@ PRIORITY = click.IntRange(0, 9)
 COUNT = click.IntRange(1, ID.max)
 
 
-class _Contact(click.ParamType):
+class _Contact(click.ParamType[str, Any]):
     """A contact as a person names it: its id, or its address. Whether it is there, `models.lookup.contact_of` says."""
 
     name = "contact"
@@ -57,13 +53,14 @@ def problem_of(error: BaseException) -> str | None:
     if (trouble := opening.trouble_of(error)) is not None:
         return trouble
     if type(error).__module__.split(".")[0] in ("pika", "dramatiq"):
-        return f"the broker: {_shown(error)}"
+        return f"the broker: {one_line(error)}"
     if isinstance(error, OSError) and error.strerror:
         return f"{error.strerror}: {error.filename}" if error.filename else error.strerror
     return None
 
 
-def _shown(error: BaseException) -> str:
+def one_line(error: BaseException) -> str:
+    """Return what an error says in one line, or its name if it says nothing."""
     return (str(error) or repr(error)).strip().splitlines()[0][:300] or type(error).__name__
 
 
@@ -83,36 +80,6 @@ def bind_database() -> None:
     """Read the settings and bind the models to a database that is there."""
     logs.configure(level=30)
     opening.bind(settings().database_url)
-
-
-def hand_over(handoffs: Sequence[Any]) -> None:
-    """Put handoffs onto the route, or wake an embedded `run`."""
-    if handoffs:
-        from actors import entry
-
-        entry.hand_over(handoffs)
-
-
-def remove_copies() -> None:
-    """Take the copies of closed dead letters off RabbitMQ's queue `dead-letter`; if it is away, the sweep does it."""
-    from dramatiq.errors import ConnectionClosed
-
-    from actors import entry
-
-    try:
-        entry.keep_in_step()
-    except ConnectionClosed as error:
-        click.echo(
-            f"RabbitMQ is away, the next sweep takes the copy off its queue dead-letter: {_shown(error)}", err=True
-        )
-
-
-def who() -> str:
-    """Return who acts, as the operating system knows them."""
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):
-        return "unknown"
 
 
 @contextmanager
@@ -167,50 +134,3 @@ def read_text(path: str) -> str:
     if "\x00" in text:
         raise Refused(f"{path}: it has a NUL character")
     return text
-
-
-def run_import(path: str, run: Callable[..., Any], as_json: bool, *, strict: bool) -> None:
-    """Import a file with progress and each refused line on stderr; exit 1 if nothing was taken, or, strict, if any
-    was refused.
-    """
-    from pipeline.operations.csv_rows import ImportRefusedError
-    from pipeline.operations.imports import Listener
-
-    lines: list[dict[str, Any]] = []
-
-    def on_refused(line: int, why: str) -> None:
-        if as_json:
-            lines.append({"line": line, "reason": why})
-        click.echo(f"line {line}: {why}", err=True)
-
-    with _progress() as show, open_text(path) as file:
-        try:
-            summary = run(file, Listener(on_refused, show))
-        except ImportRefusedError as error:
-            raise Refused(f"{path}: {error}") from None
-    counts = {k: getattr(summary, k) for k in ("added", "updated", "unchanged", "refused")}
-    emit(
-        {**counts, "refused_lines": lines},
-        as_json,
-        lambda: click.echo(", ".join(f"{number} {word}" for word, number in counts.items())),
-    )
-    if summary.refused and (strict or summary.refused == summary.lines):
-        raise Refused(f"{path}: {summary.refused} of {summary.lines} lines were refused")
-
-
-@contextmanager
-def _progress() -> Iterator[Callable[[Any], None]]:
-    if not sys.stderr.isatty():
-        yield lambda summary: None if summary.lines % 10_000 else click.echo(f"{summary.lines} lines", err=True)
-        return
-    columns = (SpinnerColumn(), TextColumn("{task.completed} lines"), BarColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
-        task = progress.add_task("import", total=None)
-        yield lambda summary: progress.update(task, completed=summary.lines)
-
-
-def import_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Add what every import takes."""
-    strict = "Exit 1 if any line was refused (default: only if all were)."
-    command = click.option("--strict", is_flag=True, help=strict)(as_json(command))
-    return click.argument("file")(command)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import click
 
 from pipeline.operations import imports
-from slowpost.cli.shared import import_options, run_import, with_database
+from slowpost.cli.importing import import_options, run_import
+from slowpost.cli.shared import with_database
 
 
 @click.group()

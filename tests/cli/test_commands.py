@@ -25,7 +25,7 @@ def parsed(result: Result) -> Any:
 
 
 def test_init_again_changes_nothing(ready: Slowpost) -> None:
-    assert parsed(ready("init", "--json")) == {"migrations": [], "queues_declared": False}
+    assert parsed(ready("init", "--json")) == {"migrations": [], "queues_declared": False, "warnings": []}
 
 
 def test_an_import_reports_refused_lines_and_can_be_run_again(ready: Slowpost) -> None:
@@ -39,6 +39,7 @@ def test_an_import_reports_refused_lines_and_can_be_run_again(ready: Slowpost) -
         "refused_lines": [
             {"line": 3, "reason": "email: 'nobody' is no e-mail address: An email address must have an @-sign."}
         ],
+        "warnings": [],
     }
     assert parsed(ready("contacts", "import", "-", "--json", stdin=lines))["unchanged"] == 1
     changed = lines.replace("ann@x.test,Ann", "ANN@x.test,Anna")
@@ -156,7 +157,7 @@ def test_cancel_cancels_what_waits_and_leaves_what_is_claimed(ready: Slowpost) -
         a_delivery(State.READY, contact=contact)
         claimed = a_delivery(State.SENDING)
     assert len(parsed(ready("cancel", str(contact.id), "--json"))["cancelled"]) == 1
-    assert parsed(ready("cancel", str(claimed.contact_id), "--json")) == {"cancelled": []}
+    assert parsed(ready("cancel", str(claimed.contact_id), "--json")) == {"cancelled": [], "warnings": []}
 
 
 def test_what_was_given_up_can_be_replayed_unless_the_person_must_not_be_mailed(ready: Slowpost) -> None:
@@ -248,7 +249,7 @@ def test_rerendering_reaches_what_waits(ready: Slowpost, tmp_path: Path) -> None
             State.RESERVED, template=template, account=an_account(), send_at=database.now(), token="slot"
         )
     (tmp_path / "t.txt").write_text("new words\n")
-    ready("templates", "add", "one", "--subject", "s", "--text-file", "t.txt")
+    ready("templates", "add", "one", "--replace", "--subject", "s", "--text-file", "t.txt")
     assert parsed(ready("templates", "rerender", "1", "--json"))["rerendered"] == [waiting.id, planned.id]
     with database.connection():
         assert {(d.state, d.text) for d in Delivery.select()} == {(State.READY, "new words\n")}
@@ -306,15 +307,15 @@ def test_an_account_that_is_added_with_a_warm_up_may_send_more_each_day(ready: S
     assert found == [(10, limit, 2, 3, "2026-06-01") for limit in (2, 5, 8, 10)]
 
 
-def test_set_changes_what_it_is_told_and_gives_a_slot_back_only_for_another_limit(ready: Slowpost) -> None:
+def test_set_changes_what_it_is_told_and_gives_a_slot_back_unless_it_is_the_name_alone(ready: Slowpost) -> None:
     with database.connection():
         account = an_account(daily_limit=20, from_name="Me", reply_to="me@h.test", signature="old")
         planned = a_delivery(State.RESERVED, account=account, send_at=database.now(), token="slot")
     words = ("accounts", "set", str(account.id))
-    assert ready(*words, "--reply-to", "", "--signature", "new", "--daily-limit", "20").code == 0
+    assert ready(*words, "--name", "mine", "--reply-to", "me@h.test", "--daily-limit", "20").code == 0
     with database.connection():
         assert Delivery.get_by_id(planned.id).state == State.RESERVED
-    done = ready(*words, "--daily-limit", "5", "--reason", "complaints")
+    done = ready(*words, "--daily-limit", "5", "--reply-to", "", "--signature", "new", "--reason", "complaints")
     assert done.out == f"account {account.id}: changed, today's limit is 5\n"
     with database.connection():
         found = SmtpAccount.get_by_id(account.id)
@@ -345,7 +346,7 @@ def test_a_warm_up_that_is_set_goes_on_until_another_is_set_or_none(ready: Slowp
     first, other = ("--warmup-start", "2", "--warmup-step", "3"), ("--warmup-start", "1", "--warmup-step", "3")
     assert after_a_day(*first, "--daily-limit", "9") == (9, 2, 2, 3, "2026-06-03", State.READY)
     assert after_a_day(*first) == (9, 5, 2, 3, "2026-06-03", State.RESERVED)
-    assert after_a_day("--from-name", "Me") == (9, 8, 2, 3, "2026-06-03", State.RESERVED)
+    assert after_a_day("--name", "mine") == (9, 8, 2, 3, "2026-06-03", State.RESERVED)
     assert after_a_day(*other) == (9, 1, 1, 3, "2026-06-06", State.READY)
     assert after_a_day("--no-warmup") == (9, 9, None, None, None, State.READY)
     assert after_a_day("--daily-limit", "default") == (None, 10, None, None, None, State.READY)

@@ -25,7 +25,7 @@ class Heard(imports.Listener):
         super().__init__(refused=lambda line, why: self.lines.append((line, why)))
 
 
-def run(load: Callable[..., imports.Summary], *lines: str) -> tuple[tuple[int, int, int, int], list[tuple[int, str]]]:
+def run(load: Callable[..., imports.Imported], *lines: str) -> tuple[tuple[int, int, int, int], list[tuple[int, str]]]:
     """Import lines; return added, updated, unchanged, refused, and the refused lines."""
     heard = Heard()
     s = load([f"{line}\n" for line in lines], heard)
@@ -275,7 +275,7 @@ def test_who_was_forgotten_does_not_come_back_by_any_import() -> None:
     assert all(s.value.startswith("sha256:") for s in Suppression.select())
 
 
-def in_the_meantime(write: Callable[[], None]) -> tuple[imports.Summary, list[tuple[int, str]]]:
+def in_the_meantime(write: Callable[[], None]) -> tuple[imports.Imported, list[tuple[int, str]]]:
     """Import ann@x.test in a thread while this one has written and not committed; return what the import did."""
     heard, done = Heard(), []
 

@@ -91,7 +91,7 @@ def test_slots_that_were_missed_do_not_go_out_together_afterwards(
     if how == "everything is paused":
         pause.pause(pause.Target(), "a test")
         run.run(local(13))
-        run.put(*pause.resume(pause.Target(), "a test"))
+        run.put(*pause.resume(pause.Target(), "a test").handoffs)
     clock.at = local(13)
     run.run(local(17))
     after = sent()[before:]

@@ -176,6 +176,27 @@ def test_a_paused_template_keeps_nobody_from_the_next_one(any_database: str, clo
     assert [b.reason for b in why(contact.id).again] == [NotYet.NO_TEMPLATE]
 
 
+def test_why_is_about_the_delivery_that_counts_and_not_about_a_skipped_repeat(any_database: str, clock: Clock) -> None:
+    contact, other = a_contact(), a_contact(email="other@x.test")
+    first = a_delivery(State.SKIPPED, contact=contact, reason="in_flight")
+    last = a_delivery(State.SKIPPED, contact=contact, reason="not_validated,suppressed_domain")
+    answer = why(contact.id)
+    assert (answer.delivery_id, reasons(answer)) == (last.id, [Reason.NOT_VALIDATED, Reason.SUPPRESSED_DOMAIN])
+
+    sent = a_delivery(State.SENT, contact=contact, reason="accepted", sent_at=clock.at)
+    a_delivery(State.SKIPPED, contact=contact, reason="contacted_recently")
+    answer = why(contact.email)
+    assert (answer.state, answer.delivery_id, reasons(answer)) == (State.SENT, sent.id, [Reason.ACCEPTED])
+
+    waiting = a_delivery(State.READY, contact=contact)
+    a_delivery(State.BOUNCED, contact=contact, reason="recipient_refused")
+    skipped = a_delivery(State.SKIPPED, contact=contact, reason="in_flight")
+    answer = why(contact.id)
+    assert (answer.state, answer.delivery_id) == (State.READY, waiting.id)
+    assert [d.id for d in answer.history] == list(range(first.id, skipped.id + 1))
+    assert why(other.id).state == "not_on_route"
+
+
 def test_every_reason_has_its_words() -> None:
     assert set(WORDS) == set(NotYet) | set(Reason)
 

@@ -87,9 +87,10 @@ def test_an_edit_reaches_what_waits_by_rerender_alone_and_takes_its_slots_back(a
     sent = a_delivery(State.SENT, template=template, sent_at=clock.at)
     EmailTemplate.update(subject="News, {{ contact.name or undefined }}", text="Anew").execute()
 
-    rendered, problems = rerender(template.id)
+    done = rerender(template.id, "me")
 
-    assert (rendered, list(problems)) == ([reserved.id], [ready.id])
+    assert (done.rerendered, [e.delivery_id for e in done.errors]) == ((reserved.id,), [ready.id])
+    assert done.handoffs == (TRIGGER,)
     assert words_of(reserved)[:2] == ("News, Ann", "Anew")
     assert words_of(ready)[:2] == words_of(sent)[:2] == ("Hello", "Dear reader")
     assert (Delivery.get_by_id(reserved.id).state, Delivery.get_by_id(reserved.id).token) == (State.READY, None)

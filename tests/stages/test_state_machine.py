@@ -37,10 +37,9 @@ from models.lookup import NotThereError
 from models.suppression import suppress
 from pipeline import select_contacts, sweep
 from pipeline.flow import TRIGGER
-from pipeline.operations import accounts, cancel, decisions, forget, pause
+from pipeline.operations import accounts, cancel, decisions, forget, pause, rerender
 from pipeline.operations.decisions import DecisionRefusedError
 from pipeline.operations.pause import Target
-from pipeline.operations.rerender import rerender
 from tests.builders import a_contact, a_template, an_account
 from tests.conftest import Clock
 from tests.stages.route_world import (
@@ -464,7 +463,7 @@ class Route(RuleBasedStateMachine):
     def make_all_well(self, limit: int | None) -> None:
         """Resume everything, and add an account."""
         for target in (Target(), Target(template_id=1), Target(template_id=2)):
-            self.world.publish(pause.resume(target, ME))
+            self.world.publish(pause.resume(target, ME).handoffs)
         usable = "enabled AND removed_at IS NULL AND paused_at IS NULL AND quota_limit IS NULL"
         if limit is not None or not rows(f"SELECT 1 FROM smtp_account WHERE {usable}"):
             self.add_account(limit)
@@ -574,7 +573,7 @@ class Route(RuleBasedStateMachine):
                 case "pause":
                     pause.pause(Target(account_id=account_id), ME)
                 case "resume":
-                    self.world.publish(pause.resume(Target(account_id=account_id), ME))
+                    self.world.publish(pause.resume(Target(account_id=account_id), ME).handoffs)
                 case _:
                     getattr(accounts, verb)(account_id, ME)
                     self.world.publish([TRIGGER])
@@ -602,15 +601,19 @@ class Route(RuleBasedStateMachine):
 
     def something_is_resumed(self, what: Target) -> None:
         """A person resumes it."""
-        self.world.publish(pause.resume(what, ME))
+        self.world.publish(pause.resume(what, ME).handoffs)
 
     def something_is_cancelled(self, pick: int, what: str) -> None:
         """A person cancels what waits for a contact, or of a template."""
         if not self.contacts:
             return
         contact_id = self.contacts[pick % len(self.contacts)]
-        target = {"contact_id": contact_id} if what == "contact" else {"template_id": 2}
-        self.world.publish([TRIGGER] if cancel.cancel(ME, **target) else [])
+        if what == "contact" and contact_id in self.forgotten:
+            with pytest.raises(NotThereError):
+                cancel.cancel(ME, contact=contact_id)
+            return
+        target = {"contact": contact_id} if what == "contact" else {"template_id": 2}
+        self.world.publish(cancel.cancel(ME, **target).handoffs)
 
     def address_is_suppressed(self, pick: int) -> None:
         """A person suppresses a contact's address."""
@@ -632,8 +635,7 @@ class Route(RuleBasedStateMachine):
 
     def template_is_rendered_anew(self, template_id: int) -> None:
         """A person lets what waits have a template's new words."""
-        rerender(template_id)
-        self.world.publish([TRIGGER])
+        self.world.publish(rerender.rerender(template_id, ME).handoffs)
 
     def doubt_is_resolved(self, pick: int, verb: str) -> None:
         """A person decides about a delivery in doubt: at once too, which is refused for a resend."""
@@ -645,10 +647,10 @@ class Route(RuleBasedStateMachine):
             f"SELECT max(claimed_at) FROM attempt WHERE delivery_id = {delivery_id} AND outcome = 'in_doubt'"
         )
         if verb == "sent":
-            self.world.publish(decisions.resolve_sent(delivery_id, ME))
+            self.world.publish(decisions.resolve_sent(delivery_id, ME).handoffs)
             return
         try:
-            handoffs = decisions.resolve_resend(delivery_id, ME)
+            handoffs = decisions.resolve_resend(delivery_id, ME).handoffs
         except DecisionRefusedError:
             return
         last = instant(claimed[0][0])
@@ -665,15 +667,16 @@ class Route(RuleBasedStateMachine):
         if verb == "discard":
             decisions.discard(letter_id, ME)
             return
+
+        def put_back(_queue: str | None, body: bytes, source: str) -> None:
+            asked: dict[str, Any] = json.loads(body)
+            self.enter(source, asked["contact_ids"], asked.get("template_id"), asked.get("priority"))
+
         try:
-            handoffs, letter = decisions.replay(letter_id, ME)
+            handoffs = decisions.replay(letter_id, ME, put_back=put_back).handoffs
         except DecisionRefusedError:
             return
         self.world.publish(handoffs)
-        if letter.body is not None:
-            asked: dict[str, Any] = json.loads(bytes(letter.body))
-            ids, template_id = asked["contact_ids"], asked.get("template_id")
-            self.enter(f"replay {letter_id}", ids, template_id, asked.get("priority"))
 
     def some(self, table: str, pick: int) -> int:
         """Return the id of one row of a table."""
