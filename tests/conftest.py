@@ -18,6 +18,12 @@ from models import database, schema
 from models.database import db
 from pipeline.runtime import settings as settings_module
 from tests import servers
+from tests.side_by_side import (  # noqa: F401  (pytest calls them)
+    pytest_collection_modifyitems,
+    pytest_sessionstart,
+    pytest_xdist_auto_num_workers,
+    pytest_xdist_make_scheduler,
+)
 
 
 @pytest.fixture(autouse=True)
@@ -77,9 +83,9 @@ def postgres_url() -> Iterator[str]:
 
 @pytest.fixture(scope="session")
 def rabbitmq_url() -> Iterator[str]:
-    """Make a RabbitMQ vhost for this run and delete it at the end."""
-    with servers.rabbitmq() as url:
-        yield url
+    """Make a RabbitMQ vhost for this process and delete it at the end."""
+    with servers.rabbitmq() as urls:
+        yield urls[servers.PROCESS]
 
 
 @pytest.fixture

@@ -1,9 +1,9 @@
 """PostgreSQL and RabbitMQ for the tests: what answers already, or servers of the tests' own.
 
-Reads: `SLOWPOST_TEST_POSTGRES` (a superuser's URL) and `SLOWPOST_TEST_RABBITMQ` (the URL of a vhost that is
-only for tests). Where they are not set, the servers at the usual ports of this machine are used if they give
-the rights the tests need; otherwise private ones are started, on free ports of the loopback interface, with
-their data in temporary directories, and stopped at the end by their process ids.
+Reads: `SLOWPOST_TEST_POSTGRES` (a superuser's URL) and `SLOWPOST_TEST_RABBITMQ` (the URLs, separated by commas, of
+vhosts that are only for tests; one for each process that runs tests). Where they are not set, the servers at the usual
+ports of this machine are used if they give the rights the tests need; otherwise private ones are started, on free ports
+of the loopback interface, with their data in temporary directories, and stopped at the end by their process ids.
 Trouble: a server that can't be had raises; a test that needs one fails, it is never skipped.
 
 `python -m tests.servers` prints the Debian packages whose programs are missing; `script/test` installs them.
@@ -12,6 +12,8 @@ Trouble: a server that can't be had raises; a test that needs one fails, it is n
 from __future__ import annotations
 
 import contextlib
+import json
+import math
 import os
 import pwd
 import secrets
@@ -30,11 +32,18 @@ import pika
 import psycopg2
 from pika.exceptions import AMQPError
 
+POSTGRES_VARIABLE = "SLOWPOST_TEST_POSTGRES"
+RABBITMQ_VARIABLE = "SLOWPOST_TEST_RABBITMQ"
 POSTGRES = "postgresql://postgres@127.0.0.1:5432/postgres"
 RABBITMQ = "amqp://guest:guest@127.0.0.1:5672"
 
-#: Seconds in which a server has to be ready, or gone.
-PATIENCE = 60
+#: Seconds in which a server has to be ready, or gone, on a machine that has other work.
+PATIENCE = 180
+#: Which process this is of those that run the tests side by side, and how many there are.
+PROCESS, PROCESSES = (
+    int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw")),
+    int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1")),
+)
 #: A server that ends while it starts is launched so often: its port was taken, or its predecessor lingers.
 LAUNCHES = 5
 
@@ -46,7 +55,7 @@ class ServerError(Exception):
 @contextlib.contextmanager
 def postgres() -> Iterator[str]:
     """Yield the URL of a PostgreSQL superuser."""
-    if url := os.environ.get("SLOWPOST_TEST_POSTGRES"):
+    if url := os.environ.get(POSTGRES_VARIABLE):
         yield url
     elif _is_superuser(POSTGRES):
         yield POSTGRES
@@ -56,20 +65,27 @@ def postgres() -> Iterator[str]:
 
 
 @contextlib.contextmanager
-def rabbitmq() -> Iterator[str]:
-    """Yield the AMQP URL of a vhost for this run."""
-    if url := os.environ.get("SLOWPOST_TEST_RABBITMQ"):
-        yield url
+def rabbitmq(vhosts: int = 1) -> Iterator[list[str]]:
+    """Yield the AMQP URLs of so many vhosts for this run, or of those that are named for it."""
+    if urls := os.environ.get(RABBITMQ_VARIABLE):
+        yield urls.split(",")
         return
-    vhost = f"slowpost_test_{os.getpid()}"
-    if not (_accepts_amqp(RABBITMQ) and _add_vhost(vhost)):
+    names = [f"slowpost_test_{os.getpid()}_{number}" for number in range(vhosts)]
+    if not (_accepts_amqp(RABBITMQ) and _add_vhosts(names)):
         with PrivateRabbitmq() as server:
-            yield server.url
+            server.ctl("import_definitions", stdin=_definitions(names))
+            yield [server.url_of(name) for name in names]
         return
     try:
-        yield f"{RABBITMQ}/{vhost}"
+        yield [f"{RABBITMQ}/{name}" for name in names]
     finally:
-        _rabbitmqctl("delete_vhost", vhost)
+        _delete_vhosts(names)
+
+
+def most_vhosts() -> float:
+    """Return how many vhosts there can be."""
+    urls = os.environ.get(RABBITMQ_VARIABLE)
+    return len(urls.split(",")) if urls else math.inf
 
 
 class PrivateServer(ABC):
@@ -100,7 +116,7 @@ class PrivateServer(ABC):
         self._process: subprocess.Popen[bytes] | None = None
         self._log = self.home / "log"
         if os.geteuid() == 0:
-            os.chown(self.home, *_ids(self.user))
+            os.chown(self.home, *ids(self.user))
 
     def __enter__(self) -> Self:
         try:
@@ -183,12 +199,12 @@ class PrivateServer(ABC):
                 stderr=log,
             )
 
-    def _run(self, *command: str) -> str:
+    def _run(self, *command: str, stdin: str = "") -> str:
         done = subprocess.run(
             [*self._as_user(), *command],
             cwd=self.home,
             env=self._environment(),
-            stdin=subprocess.DEVNULL,
+            input=stdin,
             capture_output=True,
             text=True,
             timeout=PATIENCE,
@@ -200,7 +216,7 @@ class PrivateServer(ABC):
     def _as_user(self) -> list[str]:
         if os.geteuid() != 0:
             return ["setpriv"]
-        uid, gid = _ids(self.user)
+        uid, gid = ids(self.user)
         return ["setpriv", f"--reuid={uid}", f"--regid={gid}", "--clear-groups"]
 
     def _environment(self) -> dict[str, str]:
@@ -276,15 +292,19 @@ class PrivateRabbitmq(PrivateServer):
         self._epmd: subprocess.Popen[bytes] | None = None
         # An IP address for a host name: a machine may have none that resolves.
         self.name = f"slowpost_test_{self.port}@127.0.0.1"
-        self.url = f"amqp://guest:guest@127.0.0.1:{self.port}/slowpost_test"
+        self.url = self.url_of("slowpost_test")
 
-    def ctl(self, *arguments: str) -> str:
+    def url_of(self, vhost: str) -> str:
+        """Return the URL of one of its vhosts."""
+        return f"amqp://guest:guest@127.0.0.1:{self.port}/{vhost}"
+
+    def ctl(self, *arguments: str, stdin: str = "") -> str:
         """Run rabbitmqctl on this node; return what it printed.
 
         Raises:
             ServerError: it failed; with what it said.
         """
-        return self._run(str(self._programs / "rabbitmqctl"), *arguments)
+        return self._run(str(self._programs / "rabbitmqctl"), *arguments, stdin=stdin)
 
     def start(self) -> None:
         """Start it and wait until it takes connections. Raises ServerError if it doesn't."""
@@ -308,7 +328,7 @@ class PrivateRabbitmq(PrivateServer):
         cookie.write_text(self._cookie)
         cookie.chmod(0o400)
         if os.geteuid() == 0:
-            os.chown(cookie, *_ids(self.user))
+            os.chown(cookie, *ids(self.user))
 
     def _peers(self) -> str:
         """Return the lines by which a node without data joins a cluster."""
@@ -383,34 +403,47 @@ def _accepts_amqp(url: str) -> bool:
     return True
 
 
-def _add_vhost(vhost: str) -> bool:
-    if not _rabbitmqctl("add_vhost", vhost):
+def _add_vhosts(names: list[str]) -> bool:
+    if not _rabbitmqctl("import_definitions", stdin=_definitions(names)):
         return False
     # The node that rabbitmqctl speaks to need not be the one at the port.
-    permitted = _rabbitmqctl("set_permissions", "-p", vhost, "guest", ".*", ".*", ".*")
-    if permitted and _accepts_amqp(f"{RABBITMQ}/{vhost}"):
+    if all(_accepts_amqp(f"{RABBITMQ}/{name}") for name in names):
         return True
-    _rabbitmqctl("delete_vhost", vhost)
+    _delete_vhosts(names)
     return False
 
 
-def _rabbitmqctl(*arguments: str) -> bool:
+def _delete_vhosts(names: list[str]) -> None:
+    listed = ", ".join(f'<<"{name}">>' for name in names)
+    _rabbitmqctl("eval", f'[rabbit_vhost:delete(V, <<"tests">>) || V <- [{listed}]].')
+
+
+def _definitions(vhosts: list[str]) -> str:
+    """Return what makes vhosts for `guest`, at once: each rabbitmqctl takes half a second."""
+    rights = dict.fromkeys(("configure", "write", "read"), ".*")
+    permissions = [{"user": "guest", "vhost": name} | rights for name in vhosts]
+    return json.dumps({"vhosts": [{"name": name} for name in vhosts], "permissions": permissions})
+
+
+def _rabbitmqctl(*arguments: str, stdin: str = "") -> bool:
     if not shutil.which("rabbitmqctl"):
         return False
     command = ["rabbitmqctl", "--quiet", *arguments]
-    return subprocess.run(command, capture_output=True, stdin=subprocess.DEVNULL).returncode == 0
+    return subprocess.run(command, capture_output=True, input=stdin.encode()).returncode == 0
 
 
 def _free_port() -> int:
     # Below the range from which outgoing connections get theirs: one of those could take it while the server is down.
+    # Each process that runs tests has every so manieth: what one has found, and not yet bound, no other finds.
     while True:
         with socket.socket() as probe, contextlib.suppress(OSError):
-            port = 10_000 + secrets.randbelow(20_000)
+            port = 10_000 + secrets.randbelow(20_000 // PROCESSES) * PROCESSES + PROCESS
             probe.bind(("127.0.0.1", port))
             return port
 
 
-def _ids(user: str) -> tuple[int, int]:
+def ids(user: str) -> tuple[int, int]:
+    """Return the ids of a user and of its group."""
     entry = pwd.getpwnam(user)
     return entry.pw_uid, entry.pw_gid
 

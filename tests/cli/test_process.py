@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-COMMAND = [sys.executable, "-m", "slowpost"]
+#: With Ctrl-C as a terminal has it, also where the tests themselves run under `nohup` or behind `&`, and ignore it.
+COMMAND = ["env", "--default-signal=INT", sys.executable, "-m", "slowpost"]
 #: Of the surroundings; what is written unbuffered fails at another place than what a person's process writes.
 CHANGED = ("DATABASE_URL", "BROKER_URL", "SECRET_KEY", "PYTHONUNBUFFERED")
 

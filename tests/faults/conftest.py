@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from tests.broker.conftest import wipe
+from tests.builders import a_template, an_account
 from tests.faults.oracle import oracle
 
 #: Set by `script/faults`: a file that takes a line for each experiment. Then the counts are full.
@@ -46,6 +47,16 @@ def mail_server(tmp_path: Path) -> Iterator[tuple[int, Path]]:
     """An oracle: its port and its file."""
     with oracle(tmp_path) as running:
         yield running
+
+
+@pytest.fixture
+def file(request: pytest.FixtureRequest, postgres: str, mail_server: tuple[int, Path]) -> Path:
+    """What the oracle accepts from the accounts, as many as the test's file says; there is a template, too."""
+    port, file = mail_server
+    a_template()
+    for _ in range(request.module.ACCOUNTS):
+        an_account(port=port)
+    return file
 
 
 @pytest.fixture

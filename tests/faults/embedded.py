@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import datetime as dt
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -15,6 +13,7 @@ from models.states import UNFINISHED
 from pipeline import select_contacts
 from pipeline.runtime.failpoints import VARIABLE
 from tests.faults.fleet import new_contacts
+from tests.faults.starter import Process, Starter
 
 #: Seconds in which it has to be gone when it is told to stop.
 STOPS_WITHIN = 60
@@ -37,7 +36,8 @@ class Embedded:
         self.environment = environment | {VARIABLE: str(self.failpoints)}
         self.faults: list[dt.datetime] = []
         self.sources: dict[str, list[int]] = {}
-        self.process: subprocess.Popen[bytes] | None = None
+        self.process: Process | None = None
+        self._starter = Starter(self.environment)
         self._log = folder / "log"
         self._log.touch()
 
@@ -47,15 +47,11 @@ class Embedded:
 
     def __exit__(self, *_: object) -> None:
         """Leave nothing behind that runs."""
-        if self.process is not None:
-            self.process.kill()
-            self.process.wait()
+        self._starter.close()
 
-    def start(self) -> subprocess.Popen[bytes]:
+    def start(self) -> Process:
         """Start it."""
-        with self._log.open("ab") as log:
-            command = [sys.executable, "-m", "slowpost", "run"]
-            self.process = subprocess.Popen(command, env=self.environment, stdout=log, stderr=log)
+        self.process = self._starter.start("slowpost", "run", log=self._log)
         return self.process
 
     def arm(self, failpoint: str) -> None:

@@ -7,6 +7,7 @@ nobody waits for the minutes after which a sweep puts back what was lost.
 
 from __future__ import annotations
 
+import contextlib
 import datetime as dt
 import json
 import os
@@ -14,7 +15,6 @@ import random
 import re
 import signal
 import subprocess
-import sys
 import threading
 import time
 from collections import defaultdict
@@ -31,6 +31,7 @@ from pipeline.runtime.failpoints import VARIABLE
 from tests.broker.conftest import until
 from tests.faults.invariants import Run, check
 from tests.faults.oracle import accepted
+from tests.faults.starter import Process, Starter
 
 #: Lets PostgreSQL note by which process, as it names itself (PGAPPNAME), each claim was made.
 NOTE_HOLDERS = """
@@ -44,7 +45,6 @@ CREATE TRIGGER note_holder AFTER INSERT ON attempt
     FOR EACH ROW WHEN (NEW.token IS NOT NULL) EXECUTE FUNCTION note_holder();
 """
 
-ROOT = Path(__file__).parents[2]
 #: Seconds in which a process has to be gone that was told to stop.
 STOPS_WITHIN = 60
 #: Seconds in which a process has to heed SIGTERM: one that is told to stop before simply ends.
@@ -80,17 +80,19 @@ class Fleet:
         self.broken: defaultdict[str, list[dt.datetime]] = defaultdict(list)
         self.folder = folder
         self._size = size
-        self._processes: list[subprocess.Popen[bytes]] = []
+        self._starter: Starter
+        self._processes: list[Process] = []
         self._names: dict[int, str] = {}
         self._stopping = threading.Event()
         self._watcher = threading.Thread(target=self._watch)
         self._publish_to = [pika.URLParameters(url) for url in publish_to or [environment["BROKER_URL"]]]
-        self._started = self._sweeps = 0
+        self._started = self._sweeps = self._deaths = self._deaths_due = 0
         self.sources: dict[str, list[int]] = {}
 
     def __enter__(self) -> Self:
         """Start them."""
         database.db.execute_sql(NOTE_HOLDERS)
+        self._starter = Starter(self.environment)
         self._processes = [self._start() for _ in range(self._size)]
         self._watcher.start()
         return self
@@ -99,17 +101,10 @@ class Fleet:
         """Stop them as an operator would; one that does not obey is killed, and fails the test."""
         self._stopping.set()
         self._watcher.join()
-        self._until_all_heed_a_stop()
-        for process in self._processes:
-            process.send_signal(signal.SIGCONT)
-            process.send_signal(signal.SIGTERM)
-        codes = []
-        for process in self._processes:
-            try:
-                codes.append(process.wait(STOPS_WITHIN))
-            except subprocess.TimeoutExpired:
-                process.kill()
-                codes.append(process.wait())
+        try:
+            codes = self._stop_all()
+        finally:
+            self._starter.close()
         assert codes == [0] * len(codes), f"exit codes {codes}: {self.log()[-3000:]}"
 
     @property
@@ -129,7 +124,9 @@ class Fleet:
 
     def kill_one(self, rng: random.Random) -> None:
         """Kill one of them, whatever it is doing."""
-        rng.choice(self._processes).kill()
+        process = rng.choice(self._processes)
+        process.kill()
+        process.wait()
 
     def freeze_one(self, rng: random.Random, seconds: float) -> None:
         """Stop one of them for a while, whatever it is doing."""
@@ -141,9 +138,17 @@ class Fleet:
 
     def arm(self, failpoint: str, action: str = "kill") -> None:
         """Let the next process that comes to `failpoint` do `action`."""
+        file = self.failpoints / failpoint
+        self._deaths_due += action == "kill" and not file.exists()
         draft = self.folder / "armed"
         draft.write_text(action)
-        draft.rename(self.failpoints / failpoint)
+        draft.rename(file)
+
+    def disarm(self, failpoint: str) -> None:
+        """Let nobody die any more who comes to `failpoint`."""
+        with contextlib.suppress(FileNotFoundError):
+            (self.failpoints / failpoint).unlink()
+            self._deaths_due -= 1
 
     def fires(self, failpoint: str, patience: float = 30) -> bool:
         """Tell whether an armed failpoint fires; sweeps bring back meanwhile what earlier kills have lost."""
@@ -237,12 +242,33 @@ class Fleet:
         """
         self._sweeps += 1
         ahead = str((AHEAD * self._sweeps).total_seconds())
-        command = [sys.executable, "-m", "tests.faults.sweep_ahead", ahead, *map(str, doubt_after)]
-        subprocess.run(command, cwd=ROOT, env=self.environment, check=True, timeout=60, stdout=subprocess.DEVNULL)
+        log = self.folder / "sweeps"
+        swept = self._starter.start("tests.faults.sweep_ahead", ahead, *map(str, doubt_after), log=log)
+        assert swept.wait(60) == 0, log.read_text()[-3000:]
+
+    def _stop_all(self) -> list[int]:
+        """Stop them all; return their exit codes."""
+        self._until_all_heed_a_stop()
+        for process in self._processes:
+            process.send_signal(signal.SIGCONT)
+            process.send_signal(signal.SIGTERM)
+        codes = []
+        for process in self._processes:
+            try:
+                codes.append(process.wait(STOPS_WITHIN))
+            except subprocess.TimeoutExpired:
+                process.kill()
+                codes.append(process.wait())
+        return codes
 
     def _until_all_heed_a_stop(self) -> None:
+        """Wait until everybody whom the test has killed is dead and has a successor, and all have started."""
         deadline = time.monotonic() + STARTS_WITHIN
-        while not all(_catches(signal.SIGTERM, pid) for pid in self.pids):
+        while True:
+            self._replace_the_dead()
+            still_armed = sum(file.read_text() == "kill" for file in self.failpoints.iterdir())
+            if self._deaths >= self._deaths_due - still_armed and all(_catches(signal.SIGTERM, p) for p in self.pids):
+                return
             assert time.monotonic() < deadline, f"a process does not start: {self.log()[-3000:]}"
             time.sleep(0.05)
 
@@ -254,35 +280,41 @@ class Fleet:
         query = "SELECT state, count(*) FROM delivery GROUP BY state"
         return dict(database.db.execute_sql(query).fetchall())
 
-    def _start(self) -> subprocess.Popen[bytes]:
-        with (self.folder / "log").open("ab") as log:
-            name = f"process-{self._started}"
-            self._started += 1
-            command = [sys.executable, "-m", "slowpost", "run"]
-            process = subprocess.Popen(command, env=self.environment | {"PGAPPNAME": name}, stdout=log, stderr=log)
+    def _start(self) -> Process:
+        name = f"process-{self._started}"
+        self._started += 1
+        process = self._starter.start("slowpost", "run", log=self.folder / "log", PGAPPNAME=name)
         self._names[process.pid] = name
         return process
 
     def _watch(self) -> None:
         while not self._stopping.wait(0.02):
-            for number, process in enumerate(self._processes):
-                if process.poll() is None:
-                    continue
-                if process.returncode == -signal.SIGKILL:
-                    self.broken[self._names[process.pid]].append(dt.datetime.now(dt.UTC))
-                self._processes[number] = self._start()
+            self._replace_the_dead()
+
+    def _replace_the_dead(self) -> None:
+        for number, process in enumerate(self._processes):
+            if process.poll() is None:
+                continue
+            if process.returncode == -signal.SIGKILL:
+                self.broken[self._names[process.pid]].append(dt.datetime.now(dt.UTC))
+                self._deaths += 1
+            self._processes[number] = self._start()
 
 
 def _state_of(pid: int) -> str:
-    """Return a process's state as Linux has it; `T`: stopped."""
-    # The name before it may hold blanks and brackets.
-    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    """Return a process's state as Linux has it; `T`: stopped, and nothing: gone."""
+    with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+        # The name before it may hold blanks and brackets.
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    return ""
 
 
 def _catches(number: signal.Signals, pid: int) -> bool:
-    """Tell whether a process has a handler for a signal, as Linux has it: a mask of all it catches."""
-    (mask,) = re.findall(r"^SigCgt:\s*(\w+)$", Path(f"/proc/{pid}/status").read_text(), re.MULTILINE)
-    return bool(int(mask, 16) >> (number - 1) & 1)
+    """Tell whether a process is there and has a handler for a signal, as Linux has it: a mask of all it catches."""
+    with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+        (mask,) = re.findall(r"^SigCgt:\s*(\w+)$", Path(f"/proc/{pid}/status").read_text(), re.MULTILINE)
+        return bool(int(mask, 16) >> (number - 1) & 1)
+    return False
 
 
 def new_contacts(source: str, number: int) -> list[int]:

@@ -10,6 +10,11 @@ import pika
 from actors.rabbitmq import topology
 from tests.servers import PrivateRabbitmq
 
+#: Seconds between two sends of an account where messages are to wait in the ladder for a while.
+LONG_INTERVAL = 2
+#: Seconds in which a run has to come to rest: a worker that has waited for long looks again after 30 s
+#: (`faults.LONGEST_WAIT`), and what is lost on the way to two stages needs two sweeps and a slot each.
+SETTLES_WITHIN = 120
 #: The delay ladder's queues.
 LADDER = frozenset(topology.ladder(level) for level in range(topology.LEVELS))
 

@@ -8,24 +8,11 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-import pytest
-
 from pipeline.runtime.failpoints import NAMES
-from tests.builders import a_template, an_account
 from tests.faults import fleet as fleets
 from tests.faults.fleet import Fleet
 
 ACCOUNTS = 40
-
-
-@pytest.fixture
-def file(postgres: str, mail_server: tuple[int, Path]) -> Path:
-    """What the mail server has accepted from a template's accounts."""
-    port, file = mail_server
-    a_template()
-    for _ in range(ACCOUNTS):
-        an_account(port=port)
-    return file
 
 
 def test_the_list_of_failpoints_is_the_codes() -> None:

@@ -1,56 +1,36 @@
-"""RabbitMQ is killed, emptied, short of memory, cut off, impatient, or loses a node of three: all are written once.
+"""RabbitMQ is killed, short of memory, cut off or impatient: all are written once.
 
 None of this touches a claim, so nothing may be in doubt afterwards.
 """
 
 from __future__ import annotations
 
-import json
 import random
 import re
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import pika
 import psycopg2
 import pytest
 
 from models import Delivery, State
-from pipeline.flow import Stage
 from tests.broker.conftest import until, wipe
-from tests.builders import a_template, an_account
 from tests.faults import fleet as fleets
 from tests.faults.fleet import QUEUES_LAST_AFTER, Fleet
-from tests.faults.on_rabbitmq import LADDER, all_queues, purge, short_of_memory
-from tests.faults.oracle import accepted, oracle
+from tests.faults.on_rabbitmq import LONG_INTERVAL, SETTLES_WITHIN, short_of_memory
+from tests.faults.oracle import accepted
 from tests.faults.proxy import Fault, Plan, Proxy
 from tests.servers import PrivateRabbitmq
 
-VHOST = "slowpost_test"
 ACCOUNTS = 20
-#: Seconds between two sends of an account where messages are to wait in the ladder for a while.
-LONG_INTERVAL = 2
-#: Seconds in which a run has to come to rest: a worker that has waited for long looks again after 30 s
-#: (`faults.LONGEST_WAIT`), and what is lost on the way to two stages needs two sweeps and a slot each.
-SETTLES_WITHIN = 120
 #: Seconds after which a peer that is silent counts as gone, where connections are swallowed.
 HEARTBEAT = 4
 
 Counts = Callable[[int, int], int]
 Report = Callable[..., None]
-
-
-@pytest.fixture
-def mail_server(tmp_path: Path, postgres: str) -> Iterator[tuple[int, Path]]:
-    """An oracle: its port and its file; accounts that send by it, and a template."""
-    with oracle(tmp_path) as (port, file):
-        a_template()
-        for _ in range(ACCOUNTS):
-            an_account(port=port)
-        yield port, file
 
 
 @pytest.fixture(scope="module")
@@ -67,56 +47,33 @@ def node(server: PrivateRabbitmq) -> PrivateRabbitmq:
     return server
 
 
-@pytest.mark.parametrize("only_ladder", [False, True], ids=["all-queues", "the-ladder"])
-def test_what_is_purged_comes_back_from_the_database(
-    only_ladder: bool,
-    postgres: str,
-    node: PrivateRabbitmq,
-    mail_server: tuple[int, Path],
-    tmp_path: Path,
-    counts: Counts,
-    report: Report,
-) -> None:
-    purges, lost, seconds = counts(1, 5), 0, 0.0
-    settings = fleets.environment(postgres, node.url, MAIL_MIN_INTERVAL=str(LONG_INTERVAL))
-    with Fleet(settings, tmp_path, size=2) as fleet:
-        for _ in range(purges):
-            fleet.publish_small(4, each=counts(15, 25))
-            fleet.until_taken_in()
-            before = lost
-            deadline = time.monotonic() + 20
-            while lost == before:
-                assert time.monotonic() < deadline, "nothing was in the queues"
-                lost += purge(node.url, LADDER if only_ladder else all_queues())
-            # Until a sweep finds them, the accounts keep the slots whose messages are lost, and take no others.
-            seconds = max(seconds, fleet.settle(SETTLES_WITHIN))
-    assert fleet.violations(mail_server[1], interval=LONG_INTERVAL) == []
-    report(purges=purges, messages_lost=lost, contacts=fleet.contacts, settled_in_s=round(seconds, 1))
-
-
 def test_a_memory_alarm_in_the_middle(
-    postgres: str, node: PrivateRabbitmq, mail_server: tuple[int, Path], tmp_path: Path, counts: Counts, report: Report
+    postgres: str, node: PrivateRabbitmq, file: Path, tmp_path: Path, counts: Counts, report: Report
 ) -> None:
     # The full form's lasts longer than a publisher waits (BLOCKED_TIMEOUT).
     holds = counts(2, 40)
     settings = fleets.environment(postgres, node.url, MAIL_MIN_INTERVAL=str(LONG_INTERVAL))
     with Fleet(settings, tmp_path, size=2) as fleet:
-        fleet.publish_small(4, each=counts(15, 50))
-        fleet.until_taken_in()
-        with short_of_memory(node):
-            stands_since = len(accepted(mail_server[1]))
-            time.sleep(holds)
-            meanwhile = len(accepted(mail_server[1])) - stands_since
-        assert stands_since + meanwhile < fleet.contacts, "all had been sent before the alarm was over"
+        # On a busy machine all may have been sent before the alarm is there: once more, then, and with more.
+        for times_as_many in (1, 3, 9):
+            fleet.publish_small(4, each=times_as_many * counts(15, 50))
+            fleet.until_taken_in()
+            with short_of_memory(node):
+                stands_since = len(accepted(file))
+                time.sleep(holds)
+                meanwhile = len(accepted(file)) - stands_since
+            if is_in_the_middle := stands_since + meanwhile < fleet.contacts:
+                break
+        assert is_in_the_middle, "all had been sent before the alarm was over"
         fleet.publish_small(5)
         seconds = fleet.until_all_is_sent()
         fleet.settle(SETTLES_WITHIN)
-    assert fleet.violations(mail_server[1], interval=LONG_INTERVAL) == []
+    assert fleet.violations(file, interval=LONG_INTERVAL) == []
     report(alarm_s=holds, contacts=fleet.contacts, sent_meanwhile=meanwhile, settled_in_s=round(seconds, 1))
 
 
 def test_connections_that_are_reset_or_swallowed_at_a_random_byte(
-    postgres: str, node: PrivateRabbitmq, mail_server: tuple[int, Path], tmp_path: Path, counts: Counts, report: Report
+    postgres: str, node: PrivateRabbitmq, file: Path, tmp_path: Path, counts: Counts, report: Report
 ) -> None:
     rng = random.Random(2)  # noqa: S311
     wanted, breaks, at_once = counts(5, 100), counts(2, 10), 0
@@ -146,7 +103,7 @@ def test_connections_that_are_reset_or_swallowed_at_a_random_byte(
             broken = len(proxy.faults) - at_once
             seconds = fleet.until_all_is_sent()
             fleet.settle(SETTLES_WITHIN)
-    assert fleet.violations(mail_server[1]) == []
+    assert fleet.violations(file) == []
     assert broken >= wanted
     report(
         broken_at_random_bytes=broken,
@@ -199,11 +156,10 @@ def locked(url: str) -> Iterator[None]:
 
 
 def test_a_slot_beyond_the_consumer_timeout_and_a_slow_database(
-    postgres: str, node: PrivateRabbitmq, mail_server: tuple[int, Path], tmp_path: Path, counts: Counts, report: Report
+    postgres: str, node: PrivateRabbitmq, file: Path, tmp_path: Path, counts: Counts, report: Report
 ) -> None:
     timeout = counts(5, 60)
     slow, away = timeout / 3, timeout * 1.25
-    file = mail_server[1]
     settings = fleets.environment(postgres, node.url, MAIL_MIN_INTERVAL=str(away))
     with (
         impatient(node, timeout),
@@ -228,7 +184,7 @@ def test_a_slot_beyond_the_consumer_timeout_and_a_slow_database(
 
 
 def test_a_node_that_is_killed_and_comes_back(
-    postgres: str, node: PrivateRabbitmq, mail_server: tuple[int, Path], tmp_path: Path, counts: Counts, report: Report
+    postgres: str, node: PrivateRabbitmq, file: Path, tmp_path: Path, counts: Counts, report: Report
 ) -> None:
     rng = random.Random(1)  # noqa: S311
     kills = counts(1, 20)
@@ -244,45 +200,5 @@ def test_a_node_that_is_killed_and_comes_back(
         fleet.publish_small(5)
         seconds = fleet.until_all_is_sent()
         fleet.settle(SETTLES_WITHIN)
-    assert fleet.violations(mail_server[1]) == []
+    assert fleet.violations(file) == []
     report(kills=kills, contacts=fleet.contacts, settled_in_s=round(seconds, 1))
-
-
-@contextmanager
-def three_nodes() -> Iterator[list[PrivateRabbitmq]]:
-    """A cluster; one after the other, since a node whose cluster is just changing refuses."""
-    with ExitStack() as stack:
-        first = stack.enter_context(PrivateRabbitmq())
-        yield [first, *(stack.enter_context(PrivateRabbitmq(joins=first)) for _ in range(2))]
-
-
-def members_of(queue: str, node: PrivateRabbitmq) -> tuple[str, list[str]]:
-    """Return the names of the nodes that lead a queue, and that have a copy."""
-    listed = node.ctl("--quiet", "list_queues", "-p", VHOST, "--formatter", "json", "name", "leader", "members")
-    (row,) = (row for row in json.loads(listed) if row["name"] == queue)
-    return row["leader"], row["members"]
-
-
-def test_the_node_that_leads_a_queue_is_killed(
-    postgres: str, mail_server: tuple[int, Path], tmp_path: Path, counts: Counts, report: Report
-) -> None:
-    kills, leaders = counts(1, 5), list[Any]()
-    with three_nodes() as nodes:
-        urls = [node.url for node in nodes]
-        with Fleet(fleets.environment(postgres, ";".join(urls)), tmp_path, *urls, size=2) as fleet:
-            fleet.publish_small(20)
-            for number in range(kills):
-                name, members = members_of(Stage.DELIVER, nodes[0])
-                assert sorted(members) == sorted(node.name for node in nodes)
-                leader = next(node for node in nodes if node.name == name)
-                leaders.append(nodes.index(leader))
-                fleet.publish_small(10)
-                leader.kill()
-                fleet.publish_small(10)
-                if number + 1 < kills:
-                    time.sleep(2)
-                    leader.start()
-            seconds = fleet.until_all_is_sent()
-            fleet.settle(SETTLES_WITHIN)
-    assert fleet.violations(mail_server[1]) == []
-    report(kills=kills, leaders=leaders, contacts=fleet.contacts, settled_in_s=round(seconds, 1))

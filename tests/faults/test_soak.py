@@ -5,7 +5,6 @@ Short, it lasts seconds, with every test run; with `script/faults` twenty minute
 
 from __future__ import annotations
 
-import contextlib
 import os
 import random
 import time
@@ -79,12 +78,10 @@ class Soak:
         failpoint = self.rng.choice(NAMES)
         self.fleet.arm(failpoint)
         if not self.fleet.fires(failpoint, patience=5):
-            with contextlib.suppress(FileNotFoundError):
-                (self.fleet.failpoints / failpoint).unlink()
+            self.fleet.disarm(failpoint)
 
     def _freeze(self) -> None:
-        with contextlib.suppress(ProcessLookupError):
-            self.fleet.freeze_one(self.rng, self.rng.uniform(1, 8))
+        self.fleet.freeze_one(self.rng, self.rng.uniform(1, 8))
 
     def _reset_smtp(self) -> None:
         self.smtp.break_all(Fault.RESET)

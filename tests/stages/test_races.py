@@ -51,6 +51,8 @@ MIDNIGHT = dt.datetime(2026, 6, 3, tzinfo=ZONE)
 CLOSING = dt.datetime(2026, 6, 2, 17, tzinfo=ZONE)
 #: A process hammers so long after a boundary, and starts so long before it.
 AROUND = dt.timedelta(seconds=0.8)
+#: A race shows nothing unless enough happens in it: on a busy machine it is run again, so many times as long.
+LONGER = (1, 3, 9)
 SLOT = "slot"
 GIVEN = "given"
 ACCEPTED = Result(Verdict.ACCEPTED, Phase.DOT, Reply(250, "2.0.0 ok"))
@@ -342,40 +344,54 @@ def test_two_claims_of_an_account_are_never_closer_than_the_interval(
     race: Race, configure: Callable[..., None]
 ) -> None:
     configure(mail_min_interval=0.1)
-    accounts = [an_account() for _ in range(2)]
-    results = race.run(*all_hammer(accounts, in_seconds(1.5)))
-    for account in accounts:
-        answers = total(results, account)
-        assert answers.keys() <= {GIVEN, Refusal.TOO_SOON, Refusal.ACCOUNT_UNUSABLE}
-        times = [a.claimed_at for a in claims_of(account)]
-        assert answers[GIVEN] == len(times) >= 5
-        assert min(later - sooner for sooner, later in itertools.pairwise(times)) >= dt.timedelta(seconds=0.1)
+    for times_as_long in LONGER:
+        accounts = [an_account() for _ in range(2)]
+        results = race.run(*all_hammer(accounts, in_seconds(1.5 * times_as_long)))
+        given = []
+        for account in accounts:
+            answers = total(results, account)
+            assert answers.keys() <= {GIVEN, Refusal.TOO_SOON, Refusal.ACCOUNT_UNUSABLE}
+            times = [a.claimed_at for a in claims_of(account)]
+            assert answers[GIVEN] == len(times)
+            apart = [later - sooner for sooner, later in itertools.pairwise(times)]
+            assert min(apart, default=dt.timedelta.max) >= dt.timedelta(seconds=0.1)
+            given.append(len(times))
+        if min(given) >= 5:
+            break
+    assert min(given) >= 5
 
 
 @pytest.mark.usefixtures("unhurried")
 def test_yesterdays_limit_holds_until_midnight_and_todays_begins_there(race: Race) -> None:
-    race.set_clock(MIDNIGHT - AROUND)
-    accounts = [an_account(daily_limit=1) for _ in range(3)]
-    for account in accounts:
-        an_attempt(account, CLOSING)
-    results = race.run(*all_hammer(accounts, MIDNIGHT + AROUND))
-    for account in accounts:
-        answers = total(results, account)
-        assert answers[GIVEN] == 1
-        assert answers[Refusal.LIMIT_REACHED] > 2 * PROCESSES
-        yesterdays, todays = claims_of(account)
-        assert yesterdays.claimed_at < MIDNIGHT <= todays.claimed_at
-        assert (yesterdays.local_on, todays.local_on) == (dt.date(2026, 6, 2), dt.date(2026, 6, 3))
+    for times_as_long in LONGER:
+        race.set_clock(MIDNIGHT - times_as_long * AROUND)
+        accounts = [an_account(daily_limit=1) for _ in range(3)]
+        for account in accounts:
+            an_attempt(account, CLOSING)
+        results = race.run(*all_hammer(accounts, MIDNIGHT + times_as_long * AROUND))
+        answers = [total(results, account) for account in accounts]
+        for account in accounts:
+            yesterdays, *todays = claims_of(account)
+            assert yesterdays.claimed_at < MIDNIGHT
+            assert yesterdays.local_on == dt.date(2026, 6, 2)
+            assert len(todays) <= 1
+            assert all(a.claimed_at >= MIDNIGHT and a.local_on == dt.date(2026, 6, 3) for a in todays)
+        if is_enough := all(a[GIVEN] == 1 and a[Refusal.LIMIT_REACHED] > 2 * PROCESSES for a in answers):
+            break
+    assert is_enough
 
 
 @pytest.mark.usefixtures("unhurried")
 def test_every_claim_around_midnight_belongs_to_the_date_of_its_instant(race: Race) -> None:
-    race.set_clock(MIDNIGHT - AROUND)
-    accounts = [an_account() for _ in range(3)]
-    race.run(*all_hammer(accounts, MIDNIGHT + AROUND))
-    made = [a for account in accounts for a in claims_of(account)]
-    assert all(a.local_on == a.claimed_at.astimezone(ZONE).date() for a in made)
-    assert Counter(a.claimed_at >= MIDNIGHT for a in made).keys() == {False, True}
+    for times_as_long in LONGER:
+        race.set_clock(MIDNIGHT - times_as_long * AROUND)
+        accounts = [an_account() for _ in range(3)]
+        race.run(*all_hammer(accounts, MIDNIGHT + times_as_long * AROUND))
+        made = [a for account in accounts for a in claims_of(account)]
+        assert all(a.local_on == a.claimed_at.astimezone(ZONE).date() for a in made)
+        if is_enough := {a.claimed_at >= MIDNIGHT for a in made} == {False, True}:
+            break
+    assert is_enough
 
 
 @pytest.mark.usefixtures("unhurried")
@@ -383,15 +399,20 @@ def test_every_claim_before_the_windows_end_is_given_and_none_at_or_after_it(
     race: Race, configure: Callable[..., None]
 ) -> None:
     configure(mail_window_start=8, mail_window_end=17)
-    race.set_clock(CLOSING - AROUND)
-    accounts = [an_account() for _ in range(3)]
-    results = race.run(*all_hammer(accounts, CLOSING + AROUND))
-    for account in accounts:
-        answers = total(results, account)
-        assert answers.keys() <= {GIVEN, Refusal.WINDOW_CLOSED, Refusal.ACCOUNT_UNUSABLE}
-        assert answers[GIVEN] >= 5
-        assert answers[Refusal.WINDOW_CLOSED] >= PROCESSES
-        assert max(a.claimed_at for a in claims_of(account)) < CLOSING
+    for times_as_long in LONGER:
+        race.set_clock(CLOSING - times_as_long * AROUND)
+        accounts = [an_account() for _ in range(3)]
+        results = race.run(*all_hammer(accounts, CLOSING + times_as_long * AROUND))
+        answers = [total(results, account) for account in accounts]
+        assert {answer for each in answers for answer in each} <= {
+            GIVEN,
+            Refusal.WINDOW_CLOSED,
+            Refusal.ACCOUNT_UNUSABLE,
+        }
+        assert all(a.claimed_at < CLOSING for account in accounts for a in claims_of(account))
+        if is_enough := all(a[GIVEN] >= 5 and a[Refusal.WINDOW_CLOSED] >= PROCESSES for a in answers):
+            break
+    assert is_enough
 
 
 @pytest.mark.usefixtures("unhurried")
@@ -549,13 +570,13 @@ def test_no_claim_comes_through_once_a_person_has_held_it_up(
 ) -> None:
     configure(mail_min_interval=0.001)
     template = a_template()
-    accounts = [an_account().id for _ in range(30)]
     a_backlog(1000, template=template)
-    until = in_seconds(1.5)
-    person = Person(deed, accounts, template.id, until)
-
-    came_through, *answers = race.run((hold_up, person), *[(work, until)] * (PROCESSES - 1))
-
-    assert set(came_through) == {0}
-    assert len(came_through) >= 3
-    assert sum(answers, Counter())[GIVEN] >= 5
+    for times_as_long in LONGER:
+        accounts = [an_account().id for _ in range(30)]
+        until = in_seconds(1.5 * times_as_long)
+        person = Person(deed, accounts, template.id, until)
+        came_through, *answers = race.run((hold_up, person), *[(work, until)] * (PROCESSES - 1))
+        assert set(came_through) <= {0}
+        if is_enough := len(came_through) >= 3 and sum(answers, Counter())[GIVEN] >= 5:
+            break
+    assert is_enough
