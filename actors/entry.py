@@ -135,7 +135,7 @@ def differences() -> list[str]:
 
 
 def migrate(moving: Moving) -> Iterator[Step]:
-    """Bring the server's queues to this version's topology, and yield each step; see `topology_migration`.
+    """Bring the server's queues to this version's topology, and yield each step; see `rabbitmq.migration`.
 
     Raises:
         MigrationRefusedError: it can't be done now.

@@ -1,4 +1,4 @@
-"""TODO."""
+"""The broker inside one process: Dramatiq's stub broker, which is filled again from the database."""
 
 from __future__ import annotations
 

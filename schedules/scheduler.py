@@ -12,6 +12,7 @@ from apscheduler.schedulers.background import BackgroundScheduler
 from apscheduler.triggers.cron import CronTrigger
 
 from actors.waiting import PutBackError, until_available
+from pipeline.runtime.faults import described
 from pipeline.runtime.logs import log
 from pipeline.runtime.settings import settings
 from pipeline.runtime.waiting import connected
@@ -46,7 +47,7 @@ def _job(run: Callable[[], Any]) -> Callable[[], None]:
             until_available(connected(run))
         except PutBackError:
             log.info("stopped before it could run", job=run.__module__)
-        except Exception:
-            log.exception("job failed", job=run.__module__)
+        except Exception as error:
+            log.error("job failed", job=run.__module__, **described(error))
 
     return job

@@ -1,7 +1,7 @@
-"""The broker: RabbitMQ with confirms and the delay ladder, or Dramatiq's in-process one.
+"""The broker on RabbitMQ: confirms, and the delay ladder instead of Dramatiq's delays.
 
-Both have a few methods more than Dramatiq's, above all `send(message, delay, backoff)`, so that hardly anybody else
-knows which it is. Trouble: what can't be published raises; a consumer that finds RabbitMQ away waits, and says so.
+It has the same few methods more than Dramatiq's as `actors.memory`, above all `send(message, delay, backoff)`, so that
+hardly anybody else knows which it is. Trouble: what can't be published raises; a consumer that finds RabbitMQ away waits, and says so.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""TODO."""
+"""Alerts: somebody is told that an account has been switched off. One that can't be given is logged, and holds up nothing."""
 
 from __future__ import annotations
 

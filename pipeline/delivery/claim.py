@@ -86,7 +86,7 @@ def locked(account_id: int) -> SmtpAccount:
 
 def _holder_of(delivery_id: int, slot_token: str) -> Delivery | None:
     holds = (Delivery.id == delivery_id) & (Delivery.state == State.RESERVED) & (Delivery.token == slot_token)
-    # Locked: a pause, a cancel or a hand-over takes slots back without the account's lock.
+    # Locked: a pause, a cancel or a pre-emption takes slots back without the account's lock.
     found: Delivery | None = database.for_update(Delivery.select().where(holds)).first()
     return found
 

@@ -1,7 +1,7 @@
 """The outcome of an attempt: one transaction that sets the delivery, its attempt, its account, a suppression, a
 dead letter.
 
-Reads: what the server said, judged by `smtp_reply`. Writes: all that follows from it, at once, guarded by the token:
+Reads: what the server said, judged by `smtp.reply`. Writes: all that follows from it, at once, guarded by the token:
 the slot's for what was refused before the claim, the claim's afterwards. Hands on: to *record outcome*, and to the
 retry queue.
 Trouble: a token that is not the row's any more changes nothing, but a 250 is always written to its own attempt.

@@ -1,4 +1,4 @@
-"""TODO."""
+"""The kinds of values that settings have: how each is read from text, and what is allowed. Pure."""
 
 from __future__ import annotations
 

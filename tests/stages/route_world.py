@@ -227,7 +227,7 @@ Meanwhile = Callable[["World", "Dialogue"], None]
 
 
 class Dialogue:
-    """One transaction with an account's server, as `smtp_client.Transaction` is one."""
+    """One transaction with an account's server, as `smtp.transaction.Transaction` is one."""
 
     def __init__(self, world: World, account_id: int) -> None:
         self.world, self.account_id = world, account_id

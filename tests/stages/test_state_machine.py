@@ -159,7 +159,8 @@ def all_are_cancelled(world: World, _: Dialogue) -> None:
     """A person cancels the deliveries that are at work."""
     for i in world.at_hand.ids if world.at_hand else ():
         for (contact_id,) in rows(f"SELECT contact_id FROM delivery WHERE id = {i}"):
-            world.publish([TRIGGER] if cancel.cancel(ME, contact_id=contact_id) else [])
+            with contextlib.suppress(NotThereError):  # forgotten meanwhile
+                world.publish(cancel.cancel(ME, contact=contact_id).handoffs)
 
 
 def same_message_comes_again(world: World, _: Dialogue) -> None:

@@ -1,5 +1,5 @@
 """Properties of the throttle over random days: the forecast is driven through time, and what it did is checked against
-the wall clock and section 4 of the behaviour, by code that calls none of the code under test.
+the wall clock and the rules of `docs/throttle.md`, by code that calls none of the code under test.
 """
 
 from __future__ import annotations
@@ -584,7 +584,7 @@ def test_who_gets_a_slot_is_the_most_urgent_of_those_that_may_go(case: Case) -> 
 
 @dataclass(frozen=True)
 class Pace:
-    """Section 4 by hand: position i of n is at first + i × gap, in the open time of today."""
+    """The spread by hand: position i of n is at first + i × gap, in the open time of today."""
 
     window: SendingWindow
     now: dt.datetime
