@@ -7,7 +7,7 @@ picked.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from actors import entry
 from models import Delivery, database, lookup
@@ -20,13 +20,23 @@ from pipeline.throttle.window import SendingWindow
 
 @dataclass(frozen=True)
 class Batch:
-    """What a run did: the contacts it picked, or why there are none."""
+    """What the batch publisher did.
+
+    Attributes:
+        contact_ids: the contacts that it picked.
+        template_id: what is written; null while the window is closed or no template is active.
+        capacity: mails that the accounts can still send today; 0 where `template_id` is null.
+        on_its_way: deliveries that wait on the route, and use that up; 0 where `template_id` is null.
+        reason: why nobody was picked.
+        dry_run: whether it only says who would be picked.
+    """
 
     contact_ids: tuple[int, ...] = ()
     template_id: int | None = None
     capacity: int = 0
     on_its_way: int = 0
     reason: str | None = None
+    dry_run: bool = False
 
 
 def publish(
@@ -46,7 +56,7 @@ def publish(
     batch = pick(limit=limit, min_priority=min_priority, template_id=template_id)
     if batch.contact_ids and not dry_run:
         entry.enter(batch.contact_ids, template_id=batch.template_id)
-    return batch
+    return replace(batch, dry_run=dry_run)
 
 
 def pick(*, limit: int | None = None, min_priority: int | None = None, template_id: int | None = None) -> Batch:

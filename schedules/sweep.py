@@ -2,20 +2,34 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 
 from actors import entry
 from actors.rabbitmq.dead_letters import InStep
 from models import database
 from pipeline import sweep as lost_and_found
-from pipeline.flow import Handoff
+from pipeline.flow import Stage
 
 
 @dataclass(frozen=True)
 class Swept:
-    """What was put back, and what was done about dead letters on RabbitMQ."""
+    """What the sweep put back on the route, and what it did about RabbitMQ's queue `dead-letter`.
 
-    handoffs: list[Handoff]
+    Attributes:
+        dedupe: deliveries put back to *check duplicates*.
+        render: deliveries put back to *render message*.
+        reserve: 1 if *reserve slot* was asked to look at the backlog.
+        deliver: deliveries put back to *deliver message*.
+        record: deliveries put back to *record outcome*.
+        dead_letters: how the queue was brought in step with `slowpost dead list`.
+    """
+
+    dedupe: int
+    render: int
+    reserve: int
+    deliver: int
+    record: int
     dead_letters: InStep
 
 
@@ -23,4 +37,15 @@ def sweep() -> Swept:
     """Sweep once; on the hour, compare each dead letter and not only how many there are."""
     handoffs = lost_and_found.sweep()
     entry.hand_over(handoffs)
-    return Swept(handoffs, entry.keep_in_step(thorough=database.now().minute == 0))
+    dead_letters = entry.keep_in_step(thorough=database.now().minute == 0)
+    counts: Counter[Stage] = Counter()
+    for handoff in handoffs:
+        counts[handoff.stage] += max(1, len(handoff.ids))
+    return Swept(
+        dedupe=counts[Stage.DEDUPE],
+        render=counts[Stage.RENDER],
+        reserve=counts[Stage.RESERVE],
+        deliver=counts[Stage.DELIVER],
+        record=counts[Stage.RECORD],
+        dead_letters=dead_letters,
+    )

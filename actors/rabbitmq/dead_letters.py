@@ -42,7 +42,13 @@ ON_ITS_WAY = dt.timedelta(seconds=10)
 
 @dataclass(frozen=True)
 class InStep:
-    """What was done: messages of RabbitMQ's own that were filed, copies that were added and removed."""
+    """What was done to bring the queue `dead-letter` in step with the rows.
+
+    Attributes:
+        filed: messages that RabbitMQ itself had put there, and that have become dead letters.
+        added: copies that were missing.
+        removed: copies of dead letters that are open no more.
+    """
 
     filed: int = 0
     added: int = 0

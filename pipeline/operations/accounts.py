@@ -30,11 +30,30 @@ PLANNED_WITH = tuple(column for column in account_values.COLUMNS if column != "n
 
 @dataclass(frozen=True)
 class AccountDone(Done):
-    """An account that something was done to. `new_key` is the key file, if its password was the first to need one."""
+    """An account that something was done to.
+
+    Attributes:
+        id: the account.
+        name: what you call it; a removed one: what you called it.
+        new_key: the key file, if its password was the first to need one.
+    """
 
     id: int
     name: str
     new_key: Path | None = None
+
+
+@dataclass(frozen=True)
+class LoggedIn(Done):
+    """An account whose login was tried.
+
+    Attributes:
+        id: the account.
+        ok: always true: a login that fails is a refusal.
+    """
+
+    id: int
+    ok: bool = True
 
 
 def add(who: str, values: Mapping[str, Any], reason: str = "") -> AccountDone:
@@ -114,7 +133,7 @@ def change(account_id: int, who: str, changes: Mapping[str, Any], reason: str = 
     return AccountDone(account_id, becomes["name"], new_key.path, handoffs=(TRIGGER,))
 
 
-def test(account_id: int) -> AccountDone:
+def test(account_id: int) -> LoggedIn:
     """Log in with an account, and send nothing.
 
     Raises:
@@ -127,7 +146,7 @@ def test(account_id: int) -> AccountDone:
     if result is not None:
         code = f"{result.reply.code} " if result.reply.code else ""
         raise OperationRefusedError(f"account {account_id}: {result.phase}: {code}{result.reply.text}")
-    return AccountDone(account_id, account.name)
+    return LoggedIn(account_id)
 
 
 def disable(account_id: int, who: str, reason: str = "") -> AccountDone:

@@ -14,7 +14,11 @@ from pipeline.operations.done import Done
 
 @dataclass(frozen=True)
 class Cancelled(Done):
-    """What was cancelled: ids of deliveries. Their slots are free for others, hence a trigger."""
+    """Deliveries that were cancelled. Their slots are free for others.
+
+    Attributes:
+        cancelled: their ids.
+    """
 
     cancelled: tuple[int, ...]
 

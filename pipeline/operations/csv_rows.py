@@ -37,6 +37,19 @@ class Listener:
     progress: Callable[[Summary], None] = field(default=lambda _summary: None)
 
 
+@dataclass(frozen=True)
+class RefusedLine:
+    """A line of a file that was not taken.
+
+    Attributes:
+        line: its number; 1 is the header.
+        reason: why.
+    """
+
+    line: int
+    reason: str
+
+
 class ImportRefusedError(SlowpostError):
     """The file can't be imported; the message says why."""
 

@@ -55,7 +55,12 @@ class LetterDecided(Done):
 
 @dataclass(frozen=True)
 class DoubtResolved(Done):
-    """A delivery that is in doubt no longer; `state` is `sent` or `ready`."""
+    """A delivery that is in doubt no longer.
+
+    Attributes:
+        delivery_id: the delivery.
+        state: `sent`, or `ready` to be sent again.
+    """
 
     delivery_id: int
     state: State

@@ -49,7 +49,12 @@ class BeingSentError(SlowpostError):
 
 @dataclass(frozen=True)
 class Forgotten(Done):
-    """A person who has been erased: the contact that was named, and all contacts of the same address (itself too)."""
+    """A person who has been erased.
+
+    Attributes:
+        contact_id: the contact that was named.
+        contact_ids: all contacts of the same address, itself too.
+    """
 
     contact_id: int
     contact_ids: tuple[int, ...]

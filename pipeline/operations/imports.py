@@ -25,7 +25,7 @@ from models.suppression import suppress
 from pipeline.capacity import slots
 from pipeline.flow import TRIGGER
 from pipeline.operations import account_values, csv_rows, fields
-from pipeline.operations.csv_rows import Listener, Parse, Row, Summary
+from pipeline.operations.csv_rows import Listener, Parse, RefusedLine, Row, Summary
 from pipeline.operations.done import Done
 from pipeline.operations.forget import forgotten_among
 from pipeline.operations.suppression import value_of
@@ -54,12 +54,23 @@ WEBSITE_COLUMNS: Mapping[str, Parse] = {
 
 @dataclass(frozen=True)
 class Imported(Done):
-    """What an import came to, in rows. `new_key` is the key file, if it holds the first password to need one."""
+    """What an import came to.
+
+    Attributes:
+        added: rows that are new.
+        updated: rows that were there, and are different now.
+        unchanged: rows that were there like that already.
+        refused: lines that were not taken.
+        refused_lines: which those are; each is on stderr, too.
+        new_key: the key file, if it holds the first password to need one.
+    """
 
     added: int
     updated: int
     unchanged: int
     refused: int
+    #: Filled in by whoever listened and has kept them.
+    refused_lines: tuple[RefusedLine, ...] = ()
     new_key: Path | None = None
 
     @property

@@ -17,7 +17,12 @@ from pipeline.operations.done import Done
 
 @dataclass(frozen=True)
 class Target:
-    """What is paused or resumed: everything, an account, or a template."""
+    """What is paused or resumed: everything, an account, or a template.
+
+    Attributes:
+        account_id: the account; null: not one account alone.
+        template_id: the template; null: not one template alone.
+    """
 
     account_id: int | None = None
     template_id: int | None = None
@@ -31,7 +36,12 @@ class Target:
 
 @dataclass(frozen=True)
 class PauseDone(Done):
-    """A pause or its end. `changed` is False if `target` was paused, or running, already."""
+    """A pause or its end.
+
+    Attributes:
+        target: what is paused or resumed; both of its keys null: everything.
+        changed: false if it was paused, or running, already.
+    """
 
     target: Target
     changed: bool

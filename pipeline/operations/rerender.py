@@ -15,7 +15,12 @@ from pipeline.render_message import columns, render_all, with_what_it_needs
 
 @dataclass(frozen=True)
 class Problem:
-    """Why a delivery can't be rendered; it keeps the words it has."""
+    """Why a delivery can't be rendered; it keeps the words it has.
+
+    Attributes:
+        delivery_id: the delivery.
+        problem: what the template said.
+    """
 
     delivery_id: int
     problem: str
@@ -23,7 +28,12 @@ class Problem:
 
 @dataclass(frozen=True)
 class Rerendered(Done):
-    """The deliveries that have new words, and those that keep theirs."""
+    """What became of the deliveries that wait with a template.
+
+    Attributes:
+        rerendered: ids of those that have new words.
+        errors: those that can't be rendered, and keep the words they have.
+    """
 
     rerendered: tuple[int, ...]
     errors: tuple[Problem, ...]

@@ -2,8 +2,23 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from models import EmailTemplate, lookup
 from pipeline.operations.done import OperationRefusedError
+
+
+@dataclass(frozen=True)
+class Entered:
+    """A contact that was put onto the route.
+
+    Attributes:
+        contact_id: the contact.
+        source: the id of what was asked for here; the delivery that is made of it keeps it.
+    """
+
+    contact_id: int
+    source: str
 
 
 def contact_to_send(contact: int | str, template_id: int | None) -> int:

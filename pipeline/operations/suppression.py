@@ -17,7 +17,14 @@ from pipeline.operations.forget import forgotten_among
 
 @dataclass(frozen=True)
 class SuppressionDone(Done):
-    """An address or a domain that is on the list, or off it. `changed` is False if it was on it already."""
+    """An address or a domain that is on the list, or off it.
+
+    Attributes:
+        kind: which of the two it is.
+        value: as it is compared: in lower case, and an address in the one spelling that stands for all (for Gmail:
+            without dots and +tag).
+        changed: false if it was on the list already.
+    """
 
     kind: SuppressionKind
     value: str

@@ -28,9 +28,11 @@ class TemplateDone(Done):
     """A template that something was done to.
 
     Attributes:
-        id, name, active: as it is now; a removed one as it was.
-        changed: False if it was like that already.
-        keep_their_words: deliveries that wait with what was rendered before.
+        id: the template.
+        name: what you call it; a removed one: what you called it.
+        active: whether it can be picked where none is named; a removed one: whether it could.
+        changed: false if it was like that already.
+        keep_their_words: after a change of its words: deliveries that wait with what was rendered before; else 0.
     """
 
     id: int

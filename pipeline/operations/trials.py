@@ -23,7 +23,14 @@ from pipeline.smtp.reply import Verdict
 
 @dataclass(frozen=True)
 class Preview:
-    """What a template becomes for a contact; where the sender's fields will stand are their names in brackets."""
+    """What a template becomes for a contact; where the sender's fields will stand are their names in brackets.
+
+    Attributes:
+        subject: the subject.
+        preheader: the line that mail programs show after it.
+        text: the text body.
+        html: the HTML body.
+    """
 
     subject: str
     preheader: str | None
@@ -33,7 +40,12 @@ class Preview:
 
 @dataclass(frozen=True)
 class Failure:
-    """A contact for whom a template can't be rendered, and why."""
+    """A contact for whom a template can't be rendered.
+
+    Attributes:
+        contact_id: the contact.
+        problem: what the template said.
+    """
 
     contact_id: int
     problem: str
@@ -41,7 +53,12 @@ class Failure:
 
 @dataclass(frozen=True)
 class Checked:
-    """How many contacts a template was tried with, and for whom it fails."""
+    """A template that was tried with eligible contacts.
+
+    Attributes:
+        tried: with how many.
+        failures: for whom it fails.
+    """
 
     tried: int
     failures: tuple[Failure, ...]
@@ -49,7 +66,13 @@ class Checked:
 
 @dataclass(frozen=True)
 class TestSent(Done):
-    """A mail to oneself that a server has accepted, and what it said."""
+    """A mail to oneself that a server has accepted.
+
+    Attributes:
+        template_id: what was sent.
+        host: the account's server.
+        reply: what the server said.
+    """
 
     template_id: int
     host: str

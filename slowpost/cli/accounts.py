@@ -128,7 +128,7 @@ def set_(
     done = operations.change(account_id, who(), changes, reason)
     _say_where_the_key_is(done.new_key)
     row = reports.account(account_id)
-    finish(done, as_json, f"account {account_id}: changed, today's limit is {row.limit_today}", vars(row))
+    finish(done, as_json, f"account {account_id}: changed, today's limit is {row.limit_today}", row)
 
 
 @accounts.command("list")
@@ -180,8 +180,7 @@ def import_(file: str, as_json: bool, strict: bool) -> None:
 @with_database
 def test(account_id: int, as_json: bool) -> None:
     """Log in and send nothing."""
-    done = operations.test(account_id)
-    finish(done, as_json, f"account {account_id}: logged in, sent nothing", {"id": account_id, "ok": True})
+    finish(operations.test(account_id), as_json, f"account {account_id}: logged in, sent nothing")
 
 
 @accounts.command()

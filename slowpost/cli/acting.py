@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import getpass
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import click
@@ -29,19 +29,19 @@ def who() -> str:
         return "unknown"
 
 
-def finish(done: Done, as_json: bool, sentence: str, data: Mapping[str, Any] | None = None) -> None:
+def finish(done: Done, as_json: bool, sentence: str, data: Any = None) -> None:
     """Hand on what an action has left to do, and print what it came to.
 
     Args:
         done: what it came to.
         as_json: as JSON: `data` and `warnings`, a list that is empty when all went well.
         sentence: for a person; warnings go to stderr.
-        data: the keys of the JSON; None: the fields of `done`.
+        data: the dataclass whose fields are the JSON's keys; None: `done`.
     """
-    report(hand_on(done.handoffs), as_json, sentence, fields_of(done) if data is None else data)
+    report(hand_on(done.handoffs), as_json, sentence, done if data is None else data)
 
 
-def report(warnings: Sequence[str], as_json: bool, sentence: str, data: Mapping[str, Any]) -> None:
+def report(warnings: Sequence[str], as_json: bool, sentence: str, data: Any) -> None:
     """Print what an action came to; see `finish`."""
 
     def show() -> None:
@@ -50,13 +50,12 @@ def report(warnings: Sequence[str], as_json: bool, sentence: str, data: Mapping[
         for warning in warnings:
             click.echo(warning, err=True)
 
-    emit({**data, "warnings": list(warnings)}, as_json, show)
+    emit({name: getattr(data, name) for name in shown(data)} | {"warnings": warnings}, as_json, show)
 
 
-def fields_of(done: Done) -> dict[str, Any]:
-    """Return what programs are shown of a result."""
-    names = [field.name for field in dataclasses.fields(done)]
-    return {name: getattr(done, name) for name in names if name not in _INNER}
+def shown(result: Any) -> list[str]:
+    """Return the names of those fields of a result (or its type) that programs are shown."""
+    return [field.name for field in dataclasses.fields(result) if field.name not in _INNER]
 
 
 def hand_on(handoffs: Sequence[Any], *, remove_copies: bool = False) -> list[str]:

@@ -8,7 +8,7 @@ from pipeline.operations import forget as forgetting
 from pipeline.operations import imports
 from pipeline.reports import contacts as reports
 from pipeline.reports.contacts import ContactDetails, ContactRow
-from slowpost.cli.acting import fields_of, hand_on, report, who
+from slowpost.cli.acting import hand_on, report, who
 from slowpost.cli.importing import import_options, run_import
 from slowpost.cli.output import emit, show_fields, show_table
 from slowpost.cli.shared import CONTACT, COUNT, ID, as_json, reason, with_database
@@ -100,4 +100,4 @@ def forget(contact: str, reason: str, as_json: bool) -> None:
     """
     done = forgetting.forget(contact, who(), reason)
     warnings = hand_on(done.handoffs, remove_copies=True)
-    report(warnings, as_json, f"contact {done.contact_id}: forgotten", fields_of(done))
+    report(warnings, as_json, f"contact {done.contact_id}: forgotten", done)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import fields
+from dataclasses import dataclass, fields
 
 import click
 
@@ -13,6 +13,32 @@ from pipeline.reports import dead_letters as reports
 from slowpost.cli.acting import hand_on, report, who
 from slowpost.cli.output import emit, show_fields, show_table
 from slowpost.cli.shared import ID, Refused, as_json, problem_of, reason, with_database
+
+
+@dataclass(frozen=True)
+class NotDecided:
+    """A dead letter about which it could not be decided like that.
+
+    Attributes:
+        letter_id: the dead letter.
+        problem: why.
+    """
+
+    letter_id: int
+    problem: str
+
+
+@dataclass(frozen=True)
+class Decided:
+    """What was decided about dead letters.
+
+    Attributes:
+        decided: ids of those that are open no more.
+        refused: those that are as they were. (Where only one is given, a refusal prints nothing.)
+    """
+
+    decided: tuple[int, ...]
+    refused: tuple[NotDecided, ...]
 
 
 @click.group()
@@ -84,13 +110,13 @@ def _decide_each(letter_ids: Sequence[int], decide: Callable[[int], LetterDecide
             if problem is None or len(letter_ids) == 1:
                 raise
             click.echo(f"dead letter {letter_id}: {problem}", err=True)
-            refused.append({"letter_id": letter_id, "problem": problem})
+            refused.append(NotDecided(letter_id, problem))
         else:
             decided.append(done)
             if not as_json:
                 click.echo(f"dead letter {letter_id}: {done.resolution}")
     # One trigger does for all.
     warnings = hand_on(tuple(dict.fromkeys(h for done in decided for h in done.handoffs)), remove_copies=bool(decided))
-    report(warnings, as_json, "", {"decided": [done.letter_id for done in decided], "refused": refused})
+    report(warnings, as_json, "", Decided(tuple(done.letter_id for done in decided), tuple(refused)))
     if refused:
         raise Refused(f"{len(refused)} of {len(letter_ids)} refused")

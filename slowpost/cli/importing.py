@@ -5,13 +5,14 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 import click
 from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn
 
-from pipeline.operations.csv_rows import ImportRefusedError, Listener
+from pipeline.operations.csv_rows import ImportRefusedError, Listener, RefusedLine
 from pipeline.operations.imports import Imported
 from slowpost.cli.acting import hand_on, report, who
 from slowpost.cli.shared import Refused, as_json, open_text
@@ -28,11 +29,11 @@ def run_import(path: str, run: Callable[..., Imported], as_json: bool, *, strict
     """Import a file with progress and each refused line on stderr; exit 1 if nothing was taken, or, strict, if any
     was refused.
     """
-    lines: list[dict[str, Any]] = []
+    lines: list[RefusedLine] = []
 
     def on_refused(line: int, why: str) -> None:
         if as_json:
-            lines.append({"line": line, "reason": why})
+            lines.append(RefusedLine(line, why))
         click.echo(f"line {line}: {why}", err=True)
 
     with _progress() as show, open_text(path) as file:
@@ -42,7 +43,7 @@ def run_import(path: str, run: Callable[..., Imported], as_json: bool, *, strict
             raise Refused(f"{path}: {error}") from None
     counts = {k: getattr(done, k) for k in ("added", "updated", "unchanged", "refused")}
     words = ", ".join(f"{number} {word}" for word, number in counts.items())
-    report(hand_on(done.handoffs), as_json, words, counts | {"refused_lines": lines})
+    report(hand_on(done.handoffs), as_json, words, replace(done, refused_lines=tuple(lines)))
     if done.refused and (strict or done.refused == done.lines):
         raise Refused(f"{path}: {done.refused} of {done.lines} lines were refused")
     return done

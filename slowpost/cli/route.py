@@ -7,7 +7,7 @@ import click
 from pipeline.operations import cancel as cancelling
 from pipeline.operations import pause as pausing
 from pipeline.operations.pause import Target
-from pipeline.operations.send import contact_to_send
+from pipeline.operations.send import Entered, contact_to_send
 from pipeline.reports.status import HealthStatus
 from pipeline.runtime.settings import settings
 from slowpost.cli.acting import finish, report, who
@@ -27,8 +27,7 @@ def send(contact: str, template_id: int | None, priority: int | None, as_json: b
     from actors import entry
 
     source = entry.enter([contact_id], template_id=template_id, priority=priority)[0]
-    data = {"contact_id": contact_id, "source": source}
-    report([], as_json, f"contact {contact_id} is on the route", data)
+    report([], as_json, f"contact {contact_id} is on the route", Entered(contact_id, source))
 
 
 @click.command()
@@ -47,7 +46,7 @@ def publish(limit: int | None, min_priority: int | None, template_id: int | None
     sentence = batch.reason or f"{len(batch.contact_ids)} contacts {done} onto the route"
     if dry_run and batch.contact_ids:
         sentence += "\n" + " ".join(map(str, batch.contact_ids))
-    report([], as_json, sentence, vars(batch) | {"dry_run": dry_run})
+    report([], as_json, sentence, batch)
 
 
 @click.command()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from dataclasses import asdict
 
 import click
@@ -21,13 +20,11 @@ def sweep(as_json: bool) -> None:
     from schedules import sweep as job
 
     swept = job.sweep()
-    counts: Counter[str] = Counter()
-    for handoff in swept.handoffs:
-        counts[str(handoff.stage)] += max(1, len(handoff.ids))
-    copies = asdict(swept.dead_letters)
-    words = [f"{number} to {stage}" for stage, number in counts.items()]
+    counts = asdict(swept)
+    copies = counts.pop("dead_letters")
+    words = [f"{number} to {stage}" for stage, number in counts.items() if number]
     words += [f"dead letters {what}: {number}" for what, number in copies.items() if number]
-    emit(dict(counts) | {"dead_letters": copies}, as_json, lambda: click.echo(", ".join(words) or "nothing to do"))
+    emit(swept, as_json, lambda: click.echo(", ".join(words) or "nothing to do"))
 
 
 @click.command("check-health")
@@ -37,9 +34,6 @@ def check_health(as_json: bool) -> None:
     """Switch off accounts whose success rate is too low. Cron runs it daily at 23:00."""
     from schedules import check_health as job
 
-    off = [{"id": a.id, "name": a.name} for a in job.check()]
-    emit(
-        off,
-        as_json,
-        lambda: click.echo("\n".join(f"account {a['id']}: switched off" for a in off) or "all accounts are well"),
-    )
+    off = job.check()
+    words = [f"account {account.id}: switched off" for account in off]
+    emit(off, as_json, lambda: click.echo("\n".join(words) or "all accounts are well"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 
 import click
@@ -10,6 +11,19 @@ from pipeline.runtime import logs, opening
 from pipeline.runtime.settings import settings
 from slowpost.cli.acting import report
 from slowpost.cli.shared import Refused, as_json, bind_database
+
+
+@dataclass(frozen=True)
+class Initialised:
+    """Tables and queues that are as this version needs them.
+
+    Attributes:
+        migrations: the names of the migrations that were run now.
+        queues_declared: whether queues were declared on RabbitMQ; false with `memory://`.
+    """
+
+    migrations: list[str]
+    queues_declared: bool
 
 
 @click.command()
@@ -26,7 +40,7 @@ def init(as_json: bool) -> None:
     migrations = opening.migrate(settings().database_url)
     words = f"tables: {', '.join(migrations) or 'nothing to do'}\n"
     words += f"queues: {'declared' if queues else 'in the process itself (memory://)'}"
-    report([], as_json, words, {"migrations": migrations, "queues_declared": queues})
+    report([], as_json, words, Initialised(migrations, queues))
 
 
 @click.command()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,19 @@ import click
 from pipeline.runtime.settings import settings
 from slowpost.cli.output import emit
 from slowpost.cli.shared import Refused, as_json
+
+
+@dataclass(frozen=True)
+class Difference:
+    """A queue or an exchange that is, or was, different on the server.
+
+    Attributes:
+        difference: what it has, and what this version's has.
+        moved: how many messages moved over; null with --dry-run.
+    """
+
+    difference: str
+    moved: int | None
 
 
 class _Version(click.ParamType[tuple[int, ...], Any]):
@@ -59,17 +73,17 @@ def migrate(dry_run: bool, as_json: bool) -> None:
 
     if settings().is_embedded:
         raise Refused("with BROKER_URL=memory:// there is no server whose queues could differ")
-    steps: list[dict[str, Any]] = []
+    steps: list[Difference] = []
 
     def done(step: entry.Step) -> None:
-        steps.append({"difference": step.what, "moved": step.moved})
+        steps.append(Difference(step.what, step.moved))
         if not as_json:
             click.echo(f"{step.what}: made anew, {step.moved} messages moved over")
 
     if dry_run:
-        steps = [{"difference": what} for what in entry.differences()]
+        steps = [Difference(what, None) for what in entry.differences()]
         if not as_json:
-            click.echo("\n".join(step["difference"] for step in steps) or "nothing is different")
+            click.echo("\n".join(step.difference for step in steps) or "nothing is different")
     else:
         for step in entry.migrate(lambda source, moved: click.echo(f"{source}: {moved} messages", err=True)):
             done(step)
