@@ -1,4 +1,7 @@
-"""`docs/json.md`, written from the reports' types and docstrings: `python -m tests.cli.json_page` writes it anew."""
+"""`docs/json.md`, written from the types and docstrings of what commands print.
+
+`python -m tests.cli.json_page` writes it anew.
+"""
 
 from __future__ import annotations
 
@@ -10,10 +13,22 @@ import types
 import typing
 from collections.abc import Iterator, Mapping
 from enum import StrEnum
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
 from models import State
+from pipeline.operations.accounts import AccountDone, LoggedIn
+from pipeline.operations.cancel import Cancelled
+from pipeline.operations.decisions import DoubtResolved
+from pipeline.operations.forget import Forgotten
+from pipeline.operations.imports import Imported
+from pipeline.operations.pause import PauseDone
+from pipeline.operations.rerender import Rerendered
+from pipeline.operations.send import Entered
+from pipeline.operations.suppression import SuppressionDone
+from pipeline.operations.templates import TemplateDone
+from pipeline.operations.trials import Checked, Preview, TestSent
 from pipeline.reports.accounts import AccountRow
 from pipeline.reports.contacts import ContactDetails, ContactRow
 from pipeline.reports.dead_letters import DeadLetterDetails, DeadLetterRow
@@ -25,6 +40,13 @@ from pipeline.reports.status import Status
 from pipeline.reports.suppressions import SuppressionRow
 from pipeline.reports.templates import TemplateDetails, TemplateRow
 from pipeline.reports.why import Why
+from schedules.check_health import SwitchedOff
+from schedules.publish_batch import Batch
+from schedules.sweep import Swept
+from slowpost.cli.acting import shown
+from slowpost.cli.dead import Decided
+from slowpost.cli.service import Initialised
+from slowpost.cli.topology import Difference
 
 PAGE = Path(__file__).parents[2] / "docs" / "json.md"
 
@@ -46,14 +68,76 @@ REPORTS: Mapping[str, Any] = {
     "suppress list": list[SuppressionRow],
 }
 
-#: The parts of the page: heading → commands. What people do gets a part of its own.
-PARTS: Mapping[str, Mapping[str, Any]] = {"Reports": REPORTS}
+#: The same of what people do: each of these prints `warnings` besides.
+ACTIONS: Mapping[str, Any] = {
+    "send CONTACT": Entered,
+    "publish": Batch,
+    "pause": PauseDone,
+    "resume": PauseDone,
+    "cancel": Cancelled,
+    "accounts add": AccountDone,
+    "accounts enable ACCOUNT_ID": AccountDone,
+    "accounts disable ACCOUNT_ID": AccountDone,
+    "accounts remove ACCOUNT_ID": AccountDone,
+    "accounts set ACCOUNT_ID": AccountRow,
+    "accounts test ACCOUNT_ID": LoggedIn,
+    "accounts import FILE": Imported,
+    "contacts import FILE": Imported,
+    "websites import FILE": Imported,
+    "suppress import FILE": Imported,
+    "contacts forget CONTACT": Forgotten,
+    "templates add NAME": TemplateDone,
+    "templates set TEMPLATE_ID": TemplateDone,
+    "templates activate TEMPLATE_ID": TemplateDone,
+    "templates deactivate TEMPLATE_ID": TemplateDone,
+    "templates remove TEMPLATE_ID": TemplateDone,
+    "templates rerender TEMPLATE_ID": Rerendered,
+    "templates send-test TEMPLATE_ID": TestSent,
+    "suppress add VALUE": SuppressionDone,
+    "suppress remove VALUE": SuppressionDone,
+    "dead replay LETTER_ID...": Decided,
+    "dead discard LETTER_ID...": Decided,
+    "in-doubt resolve DELIVERY_ID": DoubtResolved,
+    "init": Initialised,
+}
+
+#: The same of what only looks what would be, of the schedule's jobs, and of RabbitMQ's queues.
+OTHERS: Mapping[str, Any] = {
+    "templates preview TEMPLATE_ID": Preview,
+    "templates check TEMPLATE_ID": Checked,
+    "sweep": Swept,
+    "check-health": list[SwitchedOff],
+    "topology migrate": list[Difference],
+}
+
+WARNINGS = ("warnings", "list of texts", "what could not be handed on yet; none if all went well.")
+
+ABOUT_ACTIONS = """\
+What is printed has been done and is committed (`publish --dry-run` does nothing). If RabbitMQ is away then, or has
+other queues than this version's, `warnings` says so, and the sweep goes on with it; the exit code is 0. What needs
+RabbitMQ is refused without it, before anything is done: `send`, `publish`, `init`, and `dead replay` of a message.
+
+Some of it can be refused and the rest done: lines of an import, some of several dead letters, deliveries that can't be
+rendered. Then the JSON is printed, stderr says what was refused, and the exit code is 1 (imports: with --strict, or
+where no line was taken).
+"""
+
+ABOUT_OTHERS = """\
+`templates check` prints its JSON and has exit code 1 where the template fails for anybody.
+"""
+
+#: The parts of the page: heading → what stands below it, and its commands.
+PARTS: Mapping[str, tuple[str, Mapping[str, Any]]] = {
+    "Reports": ("", REPORTS),
+    "Actions": (ABOUT_ACTIONS, ACTIONS),
+    "Trials, the schedule, RabbitMQ's queues": (ABOUT_OTHERS, OTHERS),
+}
 
 HEAD = """\
 # What `--json` prints
 
-Each command below prints its report, field for field: an object, or a list of objects. The same keys are there always,
-null where there is nothing to say; new keys can come.
+Each command below prints its report, or what it has done, field for field: an object, or a list of objects. The same
+keys are there always, null where there is nothing to say; new keys can come.
 
 | type | is |
 |---|---|
@@ -77,13 +161,18 @@ def page() -> str:
 
 
 def _commands() -> Iterator[str]:
-    for heading, commands in PARTS.items():
+    for heading, (about, commands) in PARTS.items():
         yield f"## {heading}\n"
-        for command, kind in commands.items():
+        if about:
+            yield about
+        # Neighbours that print the same share a table.
+        for kind, same in groupby(commands, key=commands.__getitem__):
             report = item_of(kind)
             each = "A list, an object for each. " if report is not kind else ""
-            yield f"### `slowpost {command}`\n\n{each}{_summary(report)}\n\n| key | type | meaning |\n|---|---|---|"
-            yield from (f"| `{key}` | {shown} | {meaning} |" for key, shown, meaning in rows(report))
+            names = ", ".join(f"`slowpost {command}`" for command in same)
+            yield f"### {names}\n\n{each}{_summary(report)}\n\n| key | type | meaning |\n|---|---|---|"
+            lines = [*rows(report), WARNINGS] if commands is ACTIONS else rows(report)
+            yield from (f"| `{key}` | {words} | {meaning} |" for key, words, meaning in lines)
             yield ""
 
 
@@ -95,12 +184,12 @@ def item_of(kind: Any) -> Any:
 def rows(report: Any, prefix: str = "") -> Iterator[tuple[str, str, str]]:
     """Yield key, type and meaning of each field of a report, and of what is inside."""
     kinds, meanings = typing.get_type_hints(report), _meanings(report)
-    for field in dataclasses.fields(report):
-        kind = kinds[field.name]
-        yield prefix + field.name, _type(kind), meanings[field.name]
+    for name in shown(report):
+        kind = kinds[name]
+        yield prefix + name, _type(kind), meanings[name]
         inner = item_of(_without_none(kind))
         if dataclasses.is_dataclass(inner):
-            yield from rows(inner, f"{prefix}{field.name}{'[]' if inner is not _without_none(kind) else ''}.")
+            yield from rows(inner, f"{prefix}{name}{'[]' if inner is not _without_none(kind) else ''}.")
 
 
 def _type(kind: Any) -> str:

@@ -10,27 +10,24 @@ import json
 import re
 import types
 import typing
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from enum import StrEnum
 from typing import Any
 
 import click
+import dramatiq
 import pytest
 
-from models import Attempt, State, database
+from actors.rabbitmq.broker import QuorumBroker
+from models import Attempt, Contact, EmailTemplate, SmtpAccount, State, database
 from models.dead_letter import file_deliveries, file_message
 from models.suppression import suppress
 from slowpost.cli import COMMANDS, cli
+from slowpost.cli.acting import shown
 from tests.builders import a_contact, a_delivery, a_template, a_website, an_account
 from tests.cli.conftest import Slowpost
-from tests.cli.json_page import PAGE, PARTS, REPORTS, item_of, page
-
-#: What does something, and is not on the page yet.
-NOT_YET = {
-    "accounts add", "accounts import", "accounts set", "accounts test", "cancel", "check-health", "contacts import",
-    "init", "publish", "send", "suppress import", "sweep", "templates add", "templates check", "templates preview",
-    "templates rerender", "topology migrate", "websites import",
-}  # fmt: skip
+from tests.cli.json_page import ACTIONS, OTHERS, PAGE, PARTS, REPORTS, item_of, page
+from tests.smtp_server import ScriptedServer
 
 
 def test_the_page_is_what_the_reports_are() -> None:
@@ -38,9 +35,8 @@ def test_the_page_is_what_the_reports_are() -> None:
 
 
 def test_every_command_that_has_json_is_on_the_page() -> None:
-    on_page = {" ".join(w for w in command.split() if w.islower()) for part in PARTS.values() for command in part}
-    assert on_page & NOT_YET == set()
-    assert {" ".join(words) for words in with_json()} == on_page | NOT_YET
+    on_page = [" ".join(w for w in name.split() if w.islower()) for _, part in PARTS.values() for name in part]
+    assert sorted(" ".join(words) for words in with_json()) == sorted(on_page)
 
 
 @pytest.mark.parametrize("command", REPORTS)
@@ -55,6 +51,43 @@ def test_a_report_prints_each_key_with_its_type(furnished: Slowpost, command: st
 def test_a_report_of_nothing_has_the_same_keys(ready: Slowpost, command: str) -> None:
     printed = json.loads(ready(*command.split(), "--json").out)
     assert list(misfits(printed, REPORTS[command], command)) == []
+
+
+@pytest.mark.parametrize("command", ACTIONS)
+def test_an_action_prints_each_key_with_its_type_and_its_warnings(eventful: Slowpost, command: str) -> None:
+    printed = json.loads(acted(eventful, command))
+    assert printed.pop("warnings") == []
+    assert list(misfits(printed, ACTIONS[command], command)) == []
+    # A list that is empty would fit any type. (The tables are there already.)
+    assert [] not in printed.values() or command == "init"
+
+
+@pytest.mark.parametrize("command", [command for command in OTHERS if not command.startswith("topology")])
+def test_what_the_schedule_and_trials_print_has_each_key_with_its_type(eventful: Slowpost, command: str) -> None:
+    printed = json.loads(acted(eventful, command))
+    assert printed
+    assert list(misfits(printed, OTHERS[command], command)) == []
+    assert command != "templates check TEMPLATE_ID" or printed["failures"]
+
+
+def test_a_migration_of_queues_has_the_same_keys_beforehand_and_afterwards(
+    slowpost: Slowpost, configure: Callable[..., None], rabbitmq_url: str
+) -> None:
+    configure(broker_url=rabbitmq_url)
+    usual, broker = dramatiq.get_broker(), QuorumBroker(rabbitmq_url, middleware=[])
+    dramatiq.set_broker(broker)
+    try:
+        with broker.own_connection() as connection:
+            connection.channel().queue_declare("intake", durable=True)
+        for options, moved in (["--dry-run"], None), ([], 0):
+            printed = json.loads(slowpost("topology", "migrate", *options, "--json").out)
+            assert [step["moved"] for step in printed] == [moved]
+            assert list(misfits(printed, OTHERS["topology migrate"], "topology migrate")) == []
+    finally:
+        dramatiq.set_broker(usual)
+        with broker.own_connection() as connection:
+            connection.channel().queue_delete("intake")
+        broker.close()
 
 
 def test_several_reasons_are_a_list_and_health_is_numbers(furnished: Slowpost) -> None:
@@ -73,6 +106,36 @@ def test_the_window_has_the_same_keys_open_and_closed(ready: Slowpost, clock: An
     closed = json.loads(ready("status", "--json").out)["window"]
     assert opened == {"open": True, "closes": "2026-06-02T21:00:00Z", "opens": None}
     assert closed == {"open": False, "closes": None, "opens": "2026-06-02T12:00:00Z"}
+
+
+#: What each command gets beside its name (with --json), in the world of `eventful`.
+WORDS: Mapping[str, str] = {
+    "send CONTACT": "free@example.test",
+    "accounts add": "--host h.test --from new@h.test",
+    "accounts set ACCOUNT_ID": "1 --daily-limit 3",
+    "cancel": "--template demanding",
+    "templates add NAME": "new --subject Hello --text-file -",
+    "templates set TEMPLATE_ID": "1 --subject Hi",
+    "templates remove TEMPLATE_ID": "unused",
+    "templates rerender TEMPLATE_ID": "demanding",
+    "templates check TEMPLATE_ID": "demanding",
+    "templates preview TEMPLATE_ID": "1 --contact 1",
+    "templates send-test TEMPLATE_ID": "1 --to me@h.test --account 1 --contact 1",
+    "suppress remove VALUE": "suppressed@example.test",
+    "suppress add VALUE": "other.test",
+    "dead replay LETTER_ID...": "2 99",
+    "dead discard LETTER_ID...": "1 99",
+    "in-doubt resolve DELIVERY_ID": "3 --sent",
+}
+
+#: What imports read: a line that is taken, and one that is refused.
+FILES: Mapping[str, str] = {
+    "accounts": "host,from_address\nh.test,new@h.test\nh.test,nobody\n",
+    "contacts": "email\nann@example.test\nnobody\n",
+    "websites": "domain\nx.test\n?\n",
+    "suppress": "value\nx.test\n?\n",
+    "templates": "Hello\n",
+}
 
 
 @pytest.fixture
@@ -100,6 +163,38 @@ def furnished(ready: Slowpost) -> Slowpost:
     return ready
 
 
+@pytest.fixture
+def eventful(furnished: Slowpost, configure: Callable[..., None]) -> Iterator[Slowpost]:
+    """The same with something to do for each action, and its first account's server; WORDS names its templates."""
+    configure(mail_window_start=0, mail_window_end=0)
+    with ScriptedServer() as server:
+        with database.connection():
+            now = database.now()
+            SmtpAccount.update(port=server.port).execute()
+            a_template(name="unused")
+            bad, refused = an_account(enabled_at=now), a_delivery(State.FAILED)
+            demanding = a_template(name="demanding", text="{{ contact.topic }}")
+            for contact in (Contact.get_by_id(1), a_contact()):
+                a_delivery(State.READY, template=demanding, contact=contact)
+            a_contact(email="free@example.test")
+            suppress("address", ["suppressed@example.test"], "asked", now)
+            for number in range(10):
+                Attempt.create(
+                    delivery=refused, account=bad, token=f"t{number}", outcome="failed", charged_to="account",
+                    claimed_at=now, finished_at=now, local_on=now.date(),
+                )  # fmt: skip
+        yield furnished
+
+
+def acted(slowpost: Slowpost, command: str) -> str:
+    """Run a command that acts, and return what it printed."""
+    names = [word for word in command.split() if word.islower()]
+    words = WORDS.get(command, "-" if command.endswith("FILE") else "1" if names != command.split() else "")
+    with database.connection():
+        ids = {t.name: str(t.id) for t in EmailTemplate.select()}
+    return slowpost(*names, *(ids.get(w, w) for w in words.split()), "--json", stdin=FILES.get(names[0], "")).out
+
+
 def with_json() -> Iterator[tuple[str, ...]]:
     """Yield the words of each command that takes `--json`."""
     context = click.Context(cli)
@@ -124,7 +219,7 @@ def misfits(value: Any, kind: Any, where: str) -> Iterator[str]:
                 yield from misfits(inner, item_of(kind), f"{where}[]")
     elif dataclasses.is_dataclass(kind):
         hints = typing.get_type_hints(kind)
-        if list(value) != [field.name for field in dataclasses.fields(kind)]:
+        if list(value) != shown(kind):
             yield f"{where}: {list(value)}"
         for name, inner in value.items():
             yield from misfits(inner, hints[name], f"{where}.{name}")
