@@ -1,20 +1,44 @@
-"""How the stages run on the broker: the broker first, then the actors. `dramatiq actors` starts here.
+"""How the stages run on the broker. Importing this reads nothing and connects to nothing: `start` does.
 
 `entry` puts contacts and handoffs onto the route, `stages` are the six actors, `running` is how each of them runs and
-`waiting` what it does while a server is away; `broker`, `consumer` and `topology` (with its `topology_migration`) are
-RabbitMQ, `intake` is what may be put on a queue, `dead_letters` what the queue of that name shows.
+`waiting` what it does while a server is away; `intake` is what may be put on a queue. The broker is `rabbitmq/` or,
+inside one process, `memory`.
 """
 
+from __future__ import annotations
+
 import dramatiq
+import dramatiq.broker
 
+from actors.memory import MemoryBroker
+from actors.rabbitmq.broker import QuorumBroker
+from actors.running import WorkerState
 from models import database
-from pipeline.settings import settings
+from pipeline.runtime.settings import settings
 
-from .broker import MemoryBroker, QuorumBroker
-from .running import WorkerState
+Broker = MemoryBroker | QuorumBroker
 
 
-def make_broker() -> MemoryBroker | QuorumBroker:
+def start() -> Broker:
+    """Bind the database, and return the broker that the settings name with its six actors, not yet connected.
+
+    A process has one: asked again, it is the same. Dramatiq's command calls this, too (`dramatiq actors:start`).
+    """
+    there = dramatiq.broker.global_broker
+    if isinstance(there, MemoryBroker | QuorumBroker):
+        return there
+    if database.db.obj is None:
+        database.connect(settings().database_url)
+    broker = make_broker()
+    dramatiq.set_broker(broker)
+    from actors import stages  # here, since stages need what this package makes
+
+    for actor in stages.ROUTE:
+        actor.declare(broker)
+    return broker
+
+
+def make_broker() -> Broker:
     """Return the broker that the settings name, not yet connected."""
     # None of Dramatiq's own middleware: TimeLimit and ShutdownNotifications raise between the dot and its outcome,
     # Retries loses a message whose retry can't be published, AgeLimit drops.
@@ -22,12 +46,3 @@ def make_broker() -> MemoryBroker | QuorumBroker:
     if settings().is_embedded:
         return MemoryBroker(middleware)
     return QuorumBroker(settings().broker_url, middleware=middleware)
-
-
-if database.db.obj is None:
-    database.connect(settings().database_url)
-dramatiq.set_broker(make_broker())
-
-from . import stages  # noqa: E402  (an actor is registered with the broker that is set when it is made)
-
-__all__ = ["stages"]

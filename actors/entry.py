@@ -8,20 +8,30 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any, cast
+from typing import Any
 
-import dramatiq
+from dramatiq.errors import BrokerConnectionError
 
+import actors
+from actors import running
+from actors.intake import UnacceptableError, decode, encode
+from actors.memory import MemoryBroker
+from actors.rabbitmq import migration, topology
+from actors.rabbitmq.broker import QuorumBroker
+from actors.rabbitmq.dead_letters import InStep
+from actors.rabbitmq.migration import Moving
+from actors.rabbitmq.migration import Step as Step
 from models import database
 from models.control import wake_by
 from pipeline import select_contacts
 from pipeline.flow import MAX_IDS, TRIGGER, Handoff, Stage, chunks
 
-from . import running, topology, topology_migration
-from .broker import MemoryBroker, QuorumBroker
-from .dead_letters import InStep
-from .intake import UnacceptableError, decode, encode
-from .topology_migration import Moving, Step
+#: The six queues, in route order.
+QUEUES = tuple(stage.value for stage in Stage)
+#: What is raised where RabbitMQ is away.
+AWAY = BrokerConnectionError
+#: What is raised where its queues are not those of this version.
+MISMATCH = topology.MismatchError
 
 #: Whom the definitions are for where no server is named: docker-compose.yml's.
 SERVER_VERSION, VHOST = (4, 0), "/slowpost"
@@ -41,7 +51,7 @@ def enter(contact_ids: Sequence[int], *, template_id: int | None = None, priorit
         source = str(uuid.uuid4())
         if _beside_embedded():
             with database.connection():
-                select_contacts.run(chunk, source=source, template_id=template_id, priority=priority)
+                select_contacts.select(chunk, source=source, template_id=template_id, priority=priority)
         else:
             message = encode(Stage.INTAKE, chunk, source, **options)
             _broker().send(message)
@@ -71,8 +81,10 @@ def put_back(queue: str | None, body: bytes, source: str) -> None:
     if not _beside_embedded():
         _broker().send(decoded.message)
         return
-    with database.connection():
-        select_contacts.run(decoded.message.args[0], **decoded.message.kwargs)
+    if queue == Stage.INTAKE:
+        with database.connection():
+            select_contacts.select(decoded.message.args[0], **decoded.message.kwargs)
+    # What another stage is asked for stands in the database; `run` sweeps it up.
     hand_over([TRIGGER])
 
 
@@ -119,7 +131,7 @@ def differences() -> list[str]:
     broker = _broker()
     assert isinstance(broker, QuorumBroker)
     with broker.own_connection() as connection:
-        return topology_migration.differences(connection, broker.unit_ms)
+        return migration.differences(connection, broker.unit_ms)
 
 
 def migrate(moving: Moving) -> Iterator[Step]:
@@ -132,7 +144,7 @@ def migrate(moving: Moving) -> Iterator[Step]:
     broker = _broker()
     assert isinstance(broker, QuorumBroker)
     with broker.own_connection() as connection:
-        yield from topology_migration.migrate(connection, broker.unit_ms, moving)
+        yield from migration.migrate(connection, broker.unit_ms, moving)
 
 
 def keep_in_step(*, thorough: bool = True) -> InStep:
@@ -150,7 +162,7 @@ def queue_counts() -> dict[str, int]:
 
 
 def _broker() -> MemoryBroker | QuorumBroker:
-    return cast(MemoryBroker | QuorumBroker, dramatiq.get_broker())
+    return actors.start()
 
 
 def _beside_embedded() -> bool:

@@ -14,6 +14,7 @@ from typing import Any, TypeGuard
 
 from dramatiq import Message
 
+from models.errors import SlowpostError
 from pipeline.flow import Stage
 
 #: Bytes of a body, and ids in it.
@@ -35,7 +36,7 @@ ACTOR_OF = {
 }
 
 
-class UnacceptableError(ValueError):
+class UnacceptableError(SlowpostError, ValueError):
     """A message that can't be processed; the text is the reason."""
 
 

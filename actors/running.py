@@ -1,7 +1,7 @@
 """How a stage runs in a worker: commit → publish with confirm → acknowledge, and patience when something is away.
 
 `stage_actor` makes an actor of a function from ids to handoffs. Around it: a database connection for the message,
-faults isolated by `pipeline.faults`, and the handoffs published. Database or broker away: the message stays
+faults isolated by `runtime.faults`, and the handoffs published. Database or broker away: the message stays
 unacknowledged while the worker waits (`waiting`).
 """
 
@@ -9,23 +9,23 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
 import dramatiq
 from dramatiq import Middleware
 
+from actors import waiting
+from actors.intake import encode
+from actors.waiting import PutBackError, until_available
 from models import DeadLetter, database
 from models.dead_letter import OPEN
-from pipeline import faults, logs
-from pipeline.failpoints import reach
-from pipeline.faults import connected
 from pipeline.flow import Handoff, Stage
-from pipeline.logs import log
-
-from . import waiting
-from .intake import encode
-from .waiting import PutBackError, patiently
+from pipeline.runtime import faults, logs
+from pipeline.runtime.failpoints import failpoint
+from pipeline.runtime.logs import log
+from pipeline.runtime.waiting import connected
 
 _working = threading.Event()
 
@@ -73,23 +73,38 @@ def works_here() -> bool:
     return _working.is_set()
 
 
-def stage_actor(stage: Stage, give_up: Callable[..., list[Handoff]]) -> Callable[[Any], Any]:
-    """Make a function from ids (and options) to handoffs the actor of `stage`.
+@dataclass(frozen=True)
+class StageActor:
+    """A stage as an actor: its queue, its name on the wire, and what it does with a message."""
+
+    stage: Stage
+    name: str
+    act: Callable[..., None]
+
+    def declare(self, broker: dramatiq.Broker) -> None:
+        """Let workers of `broker` run it."""
+        dramatiq.actor(self.act, actor_name=self.name, queue_name=self.stage.value, broker=broker)  # type: ignore[call-overload]
+
+
+def stage_actor(
+    stage: Stage, give_up: Callable[..., list[Handoff]]
+) -> Callable[[Callable[..., list[Handoff]]], StageActor]:
+    """Make a function from ids (and options) to handoffs the actor of `stage`, under the function's name.
 
     Args:
         stage: whose queue it listens on.
         give_up: what becomes of a single id that can't be processed; takes it, the error, and the message's options.
     """
 
-    def decorate(run: Callable[..., list[Handoff]]) -> Any:
+    def decorate(run: Callable[..., list[Handoff]]) -> StageActor:
         def work(ids: Sequence[int], **options: Any) -> None:
-            reach(f"{stage}:got")
+            failpoint(f"{stage}:got")
             do, do_without = partial(run, **options), partial(give_up, **options)
-            handoffs = patiently(connected(lambda: faults.isolated(do, ids, do_without)))
-            reach(f"{stage}:committed")
+            handoffs = until_available(connected(lambda: faults.isolated(do, ids, do_without)))
+            failpoint(f"{stage}:committed")
             for handoff in handoffs:
-                patiently(connected(partial(publish, [handoff])))
-            reach(f"{stage}:published")
+                until_available(connected(partial(publish, [handoff])))
+            failpoint(f"{stage}:published")
 
         def act(ids: Sequence[int], **options: Any) -> None:
             try:
@@ -100,9 +115,9 @@ def stage_actor(stage: Stage, give_up: Callable[..., list[Handoff]]) -> Callable
                 # A mistake of ours around the stage: left unacknowledged, a few such messages would stop the queue.
                 log.error("fault", stage=str(stage), ids=list(ids)[:10], **faults.described(error))
                 body = encode(stage, list(ids), **options).encode()
-                patiently(connected(partial(faults.give_up_message, stage, body, error)))
+                until_available(connected(partial(faults.give_up_message, stage, body, error)))
 
-        return dramatiq.actor(actor_name=run.__name__, queue_name=stage.value)(act)
+        return StageActor(stage, run.__name__, act)
 
     return decorate
 

@@ -12,7 +12,7 @@ from typing import TypeVar
 
 from dramatiq.errors import BrokerConnectionError
 
-from pipeline import faults
+from pipeline.runtime import waiting
 
 T = TypeVar("T")
 
@@ -33,7 +33,7 @@ def stop() -> None:
     _stopping.set()
 
 
-def patiently(do: Callable[[], T], sleep: Callable[[float], object] | None = None) -> T:
+def until_available(do: Callable[[], T], sleep: Callable[[float], object] | None = None) -> T:
     """Do something as often as it takes: where the database or RabbitMQ is away, wait and do it again.
 
     Args:
@@ -50,8 +50,8 @@ def patiently(do: Callable[[], T], sleep: Callable[[float], object] | None = Non
         if _stopping.wait(0 if sleep else seconds):
             raise PutBackError
 
-    return faults.patiently(do, away=_what_is_away, pause=pause)
+    return waiting.until_stored(do, away=_what_is_away, pause=pause)
 
 
 def _what_is_away(error: BaseException) -> str | None:
-    return "RabbitMQ" if isinstance(error, BrokerConnectionError) else faults.what_is_away(error)
+    return "RabbitMQ" if isinstance(error, BrokerConnectionError) else waiting.what_is_away(error)

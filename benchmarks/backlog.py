@@ -26,9 +26,13 @@ import psycopg2
 from rich.console import Console
 from rich.table import Table
 
-from models import Attempt, Control, Delivery, EmailTemplate, State, database, schema
+from models import Attempt, Cause, Control, Delivery, EmailTemplate, State, database, schema
 from models.database import db
-from pipeline import claim, eligible, logs, reserve_slot, standing
+from pipeline import reserve_slot
+from pipeline.capacity import slots
+from pipeline.delivery import claim
+from pipeline.rules import eligible
+from pipeline.runtime import logs
 from tests import builders, servers
 
 SMALL = 1_000
@@ -125,19 +129,20 @@ def slot_for_claim() -> Delivery:
     """Return a delivery whose slot is due, after a claim of it has been undone."""
     Delivery.update(state=State.RESERVED).where(Delivery.state == State.SENDING).execute()
     Attempt.delete().where(Attempt.outcome == "open").execute()
-    return Delivery.select().where(Delivery.state == State.RESERVED).order_by(Delivery.send_at).get()
+    found: Delivery = Delivery.select().where(Delivery.state == State.RESERVED).order_by(Delivery.send_at).get()
+    return found
 
 
 def measure(rows: int) -> dict[str, float]:
     """Return seconds of each operation with so many deliveries that wait, and twice as many contacts."""
     fill(rows)
-    reserve_slot.run()
-    Control.update(replanned_at=NOW + dt.timedelta(days=1)).execute()
+    reserve_slot.reserve()
+    Control.update(advanced_at=NOW + dt.timedelta(days=1)).execute()
     template = EmailTemplate.get_by_id(2)
     found = {
         "round trip": median(lambda: db.execute_sql("SELECT 1").fetchone()),
-        "a trigger that changes nothing": median(reserve_slot.run),
-        "a trigger that gives a slot": median(reserve_slot.run, free_one),
+        "a trigger that changes nothing": median(reserve_slot.reserve),
+        "a trigger that gives a slot": median(reserve_slot.reserve, free_one),
     }
     held: list[Delivery] = []
     found["a claim"] = median(
@@ -153,7 +158,7 @@ def measure(rows: int) -> dict[str, float]:
 
 def _pause() -> None:
     with database.transaction():
-        standing.give_back(account_ids=[ACCOUNTS])
+        slots.give_back(Cause.PAUSE, account_ids=[ACCOUNTS])
 
 
 def main() -> int:

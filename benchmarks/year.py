@@ -28,10 +28,11 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
-from pipeline.forecast import Forecast, Planned
-from pipeline.outcome import rest_after
-from pipeline.throttle import Account, Rules, Waiting, jitter_share, limit_on
-from pipeline.window import SendingWindow
+from pipeline.delivery.outcome import rest_after
+from pipeline.throttle.forecast import Forecast, Planned
+from pipeline.throttle.limits import jitter_share, limit_on
+from pipeline.throttle.types import Account, Rules, Waiting
+from pipeline.throttle.window import SendingWindow
 
 ACCOUNTS = 40
 FIRST, DAYS = dt.date(2026, 1, 1), 365

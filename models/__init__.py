@@ -1,13 +1,15 @@
 """What is stored: one module for each noun. Imports nothing of the pipeline, the broker or the mail."""
 
-from .account import Security, SmtpAccount
-from .attempt import COUNTS_AS_USED, Attempt, ChargedTo, Outcome
-from .contact import Contact, Website
-from .control import Action, Control
-from .dead_letter import DeadLetter, DeadLetterKind, Resolution
-from .delivery import Delivery, Reason, State
-from .suppression import Suppression, SuppressionKind
-from .template import EmailTemplate
+from models.account import Security, SmtpAccount
+from models.attempt import COUNTS_AS_USED, Attempt, ChargedTo, Outcome
+from models.contact import Contact, Website
+from models.control import Action, Control
+from models.dead_letter import DeadLetter, DeadLetterKind, Resolution
+from models.delivery import Delivery
+from models.event import Event, insert_deliveries, transition
+from models.states import Cause, Reason, State
+from models.suppression import Suppression, SuppressionKind
+from models.template import EmailTemplate
 
 #: Every table, in an order in which they can be created.
 TABLES = (
@@ -19,6 +21,7 @@ TABLES = (
     SmtpAccount,
     Delivery,
     Attempt,
+    Event,
     DeadLetter,
     Suppression,
 )
@@ -28,6 +31,7 @@ __all__ = [
     "TABLES",
     "Action",
     "Attempt",
+    "Cause",
     "ChargedTo",
     "Contact",
     "Control",
@@ -35,6 +39,7 @@ __all__ = [
     "DeadLetterKind",
     "Delivery",
     "EmailTemplate",
+    "Event",
     "Outcome",
     "Reason",
     "Resolution",
@@ -44,4 +49,6 @@ __all__ = [
     "Suppression",
     "SuppressionKind",
     "Website",
+    "insert_deliveries",
+    "transition",
 ]

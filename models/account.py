@@ -8,8 +8,8 @@ from enum import StrEnum
 
 import peewee
 
-from .base import Base
-from .database import UTCDateTimeField
+from models.base import Base
+from models.database import UTCDateTimeField
 
 
 class Security(StrEnum):

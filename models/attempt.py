@@ -6,10 +6,10 @@ from enum import StrEnum
 
 import peewee
 
-from .account import SmtpAccount
-from .base import Base, one_of
-from .database import UTCDateTimeField
-from .delivery import Delivery
+from models.account import SmtpAccount
+from models.base import Base, one_of
+from models.database import UTCDateTimeField
+from models.delivery import Delivery
 
 
 class Outcome(StrEnum):

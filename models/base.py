@@ -6,10 +6,10 @@ from typing import Any
 
 import peewee
 
-from .database import db
+from models.database import db
 
 
-class Base(peewee.Model):
+class Base(peewee.Model):  # type: ignore[misc]  # peewee's types are skipped (setup.cfg)
     """A table of Slowpost, bound to the one database."""
 
     class Meta:

@@ -7,8 +7,8 @@ from typing import cast
 
 import peewee
 
-from .base import Base
-from .database import UTCDateTimeField
+from models.base import Base
+from models.database import UTCDateTimeField
 
 ONLY = 1
 
@@ -16,13 +16,13 @@ ONLY = 1
 class Control(Base):
     """One row, made by the first migration.
 
-    `wake_at` is the next moment at which something deferred can go on; `replanned_at` the last time slots were
-    brought forward.
+    `wake_at` is the next moment at which something deferred can go on; `advanced_at` the last time slots were
+    advanced.
     """
 
     paused_at = UTCDateTimeField(null=True)
     wake_at = UTCDateTimeField(null=True)
-    replanned_at = UTCDateTimeField(null=True)
+    advanced_at = UTCDateTimeField(null=True, column_name="replanned_at")
 
 
 def control() -> Control:

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import datetime as dt
 import json
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, cast
@@ -20,8 +21,13 @@ from playhouse.db_url import parse as parse_url
 from playhouse.pool import PooledPostgresqlDatabase
 from psycopg2.errors import ReadOnlySqlTransaction
 
+from models.errors import SlowpostError
+
 #: Every model is bound to this; `connect` fills it.
 db = peewee.DatabaseProxy()
+
+#: What each thread's transaction has to call when it has committed.
+_thread = threading.local()
 
 #: PostgreSQL connections of one process: more than any sensible number of worker threads.
 POOL_SIZE = 64
@@ -43,11 +49,11 @@ SCHEMA_LOCK = THROTTLE_LOCK + 1
 _SQLITE_TROUBLE = ("locked", "busy", "unable to open", "disk", "readonly", "full")
 
 
-class DatabaseUrlError(ValueError):
+class DatabaseUrlError(SlowpostError, ValueError):
     """The database URL can't be used; the message says what is allowed."""
 
 
-class UTCDateTimeField(peewee.Field):
+class UTCDateTimeField(peewee.Field):  # type: ignore[misc]  # peewee's types are skipped (setup.cfg)
     """A point in time, always an aware UTC datetime in Python.
 
     PostgreSQL keeps it as `timestamptz`; SQLite as text of fixed width, so that its order is the order of time.
@@ -126,11 +132,41 @@ def connection() -> Iterator[None]:
             db.close()
 
 
-def transaction() -> Any:
-    """Return a context manager: one transaction that will write (SQLite: BEGIN IMMEDIATE, so it never has to
-    upgrade).
+@contextmanager
+def transaction() -> Iterator[None]:
+    """Hold one transaction that will write for the block (SQLite: BEGIN IMMEDIATE, so it never has to upgrade).
+
+    Inside another it is a savepoint. What `after_commit` was given is called when the outermost has committed.
     """
-    return db.atomic()
+    calls: list[Callable[[], None]] | None = getattr(_thread, "after_commit", None)
+    if calls is not None:
+        before = len(calls)
+        try:
+            with db.atomic():
+                yield
+        except BaseException:
+            del calls[before:]
+            raise
+        return
+    calls = _thread.after_commit = []
+    try:
+        with db.atomic():
+            yield
+    finally:
+        _thread.after_commit = None
+    for call in calls:
+        call()
+
+
+def after_commit(call: Callable[[], None]) -> None:
+    """Let `call` be called when this thread's transaction has committed, and never if it does not; at once where there
+    is none.
+    """
+    calls: list[Callable[[], None]] | None = getattr(_thread, "after_commit", None)
+    if calls is None:
+        call()
+    else:
+        calls.append(call)
 
 
 def now() -> dt.datetime:

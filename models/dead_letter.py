@@ -9,9 +9,9 @@ from typing import Any
 
 import peewee
 
-from .base import Base
-from .database import UTCDateTimeField
-from .delivery import Delivery
+from models.base import Base
+from models.database import UTCDateTimeField
+from models.delivery import Delivery
 
 
 class DeadLetterKind(StrEnum):

@@ -1,116 +1,35 @@
 """Deliveries: the intent to send one template to one contact. One row, one state machine, one table of legal
-transitions.
-
-Every change of state goes through `move`: one guarded UPDATE for a set. Rows that did not match are never assumed.
+transitions (`states`). Every change of state goes through `event.transition`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from enum import StrEnum
-from typing import Any, cast
+from typing import Any
 
 import peewee
 
-from . import database
-from .account import SmtpAccount
-from .base import Base, one_of
-from .contact import Contact, Website
-from .database import UTCDateTimeField
-from .template import EmailTemplate
-
-
-class State(StrEnum):
-    """Where a delivery stands."""
-
-    SELECTED = "selected"
-    CLEARED = "cleared"
-    READY = "ready"
-    RESERVED = "reserved"
-    SENDING = "sending"
-    IN_DOUBT = "in_doubt"
-    SENT = "sent"
-    SKIPPED = "skipped"
-    BOUNCED = "bounced"
-    FAILED = "failed"
-    CANCELLED = "cancelled"
-
-
-class Reason(StrEnum):
-    """Why a delivery ended as it did, or waits for a person. A skip can have several, joined by a comma."""
-
-    # skipped by select contacts
-    NOT_VALIDATED = "not_validated"
-    INVALID_ADDRESS = "invalid_address"
-    WEBSITE_REQUIREMENTS = "website_requirements"
-    # skipped by select contacts, or by reserve slot when the settings have changed
-    NO_COMMON_WINDOW = "no_common_window"
-    # skipped by select contacts or check duplicates
-    IN_FLIGHT = "in_flight"
-    SUPPRESSED_ADDRESS = "suppressed_address"
-    SUPPRESSED_DOMAIN = "suppressed_domain"
-    CONTACTED_RECENTLY = "contacted_recently"
-    WEBSITE_CONTACTED_RECENTLY = "website_contacted_recently"
-    # failed
-    TEMPLATE_ERROR = "template_error"
-    MESSAGE_REFUSED = "message_refused"
-    CONTENT_REFUSED = "content_refused"
-    ATTEMPTS_USED_UP = "attempts_used_up"
-    NO_ACCOUNT_ACCEPTS = "no_account_accepts"
-    FAULT = "fault"
-    # bounced
-    RECIPIENT_REFUSED = "recipient_refused"
-    # sent
-    ACCEPTED = "accepted"
-    RESOLVED_SENT = "resolved_sent"
-    # in doubt
-    NO_OUTCOME = "no_outcome"
-    # cancelled
-    CANCELLED = "cancelled"
-    FORGOTTEN = "forgotten"
-
-
-#: Every legal transition, once. `sent` from a waiting state is a 250 that came late to an attempt a person had resent.
-TRANSITIONS: dict[State, frozenset[State]] = {
-    State.SELECTED: frozenset({State.CLEARED, State.SKIPPED, State.FAILED, State.CANCELLED}),
-    State.CLEARED: frozenset({State.READY, State.FAILED, State.CANCELLED}),
-    State.READY: frozenset({State.RESERVED, State.SKIPPED, State.FAILED, State.CANCELLED, State.SENT}),
-    State.RESERVED: frozenset(
-        {State.SENDING, State.READY, State.SKIPPED, State.BOUNCED, State.FAILED, State.CANCELLED, State.SENT}
-    ),
-    State.SENDING: frozenset({State.SENT, State.READY, State.BOUNCED, State.FAILED, State.IN_DOUBT}),
-    State.IN_DOUBT: frozenset({State.SENT, State.BOUNCED, State.FAILED, State.READY}),
-    State.FAILED: frozenset({State.READY}),
-    State.SENT: frozenset(),
-    State.SKIPPED: frozenset(),
-    State.BOUNCED: frozenset(),
-    State.CANCELLED: frozenset(),
-}
-
-#: Under way, and nothing claimed: these can still be given up, cancelled, and take up capacity that is not used yet.
-NOT_CLAIMED = (State.SELECTED, State.CLEARED, State.READY, State.RESERVED)
-#: A contact or an address has at most one delivery in these.
-UNFINISHED = (*NOT_CLAIMED, State.SENDING, State.IN_DOUBT)
-#: These hold an account's slot, or its claim.
-HOLDS_SLOT = (State.RESERVED, State.SENDING)
-#: *Check duplicates* looks at others that have come at least this far.
-ON_ITS_WAY = (State.CLEARED, State.READY, State.RESERVED, State.SENDING, State.IN_DOUBT)
-#: What *record outcome* counts.
-RECORDED = (State.SENT, State.BOUNCED, State.FAILED, State.IN_DOUBT)
-#: A template that came to one of these for a contact is never picked for it again by the batch publisher.
-TEMPLATE_DONE = (State.SENT, State.BOUNCED, State.FAILED, State.IN_DOUBT, State.CANCELLED)
-
-
-class IllegalTransitionError(Exception):
-    """The program asked for a transition that the table does not have."""
+from models.account import SmtpAccount
+from models.base import Base, one_of
+from models.contact import Contact, Website
+from models.database import UTCDateTimeField
+from models.states import (
+    HOLDS_SLOT,
+    ON_ITS_WAY,
+    RECORDED,
+    TEMPLATE_DONE,
+    UNFINISHED,
+    State,
+)
+from models.template import EmailTemplate
 
 
 class Delivery(Base):
     """The intent to send one template to one contact.
 
     While `reserved`: `account`, `send_at` and `token` are its slot. While `sending`: `token` is its claim.
-    `timezone` is the contact's own ("" for none): its clocks have to be in the window too.
-    `source` is the message it came from. `attempts` counts those charged to recipient or content since
+    `timezone` is the contact's own ("" for none): its clocks have to be in the window too. `step` is the number of its
+    last event. `source` is the message it came from. `attempts` counts those charged to recipient or content since
     `attempts_since`. `nudged_at` is when the sweep last put it back on the route, `recorded_at` when its outcome went
     into the counters people see.
     """
@@ -123,6 +42,7 @@ class Delivery(Base):
     timezone = peewee.TextField(default="")
     priority = peewee.SmallIntegerField(default=0)
     state = peewee.TextField()
+    step = peewee.IntegerField(default=0)
     reason = peewee.TextField(null=True)
     detail = peewee.TextField(null=True)
     subject = peewee.TextField(null=True)
@@ -173,32 +93,6 @@ Delivery.add_index(
         f"WHERE state IN ({one_of(RECORDED)}) AND recorded_at IS NULL"
     )
 )
-
-
-def move(origin: State, to: State, which: Any, **changes: Any) -> list[int]:
-    """Move deliveries from `origin` to `to`, if they still are in `origin` and match `which`.
-
-    Args:
-        origin: the state they must be in.
-        to: the state they go to; the pair must stand in TRANSITIONS.
-        which: a peewee condition: which of them.
-        changes: other columns to set. A delivery that leaves `reserved` or `sending` gives its slot up by itself.
-
-    Returns:
-        The ids that were moved, in their order.
-
-    Raises:
-        IllegalTransitionError: the table does not have this transition.
-    """
-    if to not in TRANSITIONS[origin]:
-        raise IllegalTransitionError(f"{origin} → {to}")
-    values: dict[str, Any] = {"state": to, "updated_at": database.now()}
-    if to not in (State.RESERVED, State.SENDING, State.IN_DOUBT):
-        values |= {"account": None, "send_at": None, "token": None}
-    if to is State.READY:
-        values |= {"reason": None, "detail": None}
-    query = Delivery.update(**(values | changes)).where((Delivery.state == origin) & which).returning(Delivery.id)
-    return sorted(cast(int, row.id) for row in query.execute())
 
 
 def in_states(*states: State) -> Any:

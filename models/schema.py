@@ -8,12 +8,13 @@ from pathlib import Path
 import peewee
 from peewee_migrate import Router
 
-from .database import db, lock_schema
+from models.database import db, lock_schema
+from models.errors import SlowpostError
 
 MIGRATIONS = Path(__file__).parent / "migrations"
 
 
-class NotMigratedError(Exception):
+class NotMigratedError(SlowpostError):
     """The tables are not of this version; the message says what to run."""
 
 

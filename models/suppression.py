@@ -6,11 +6,12 @@ import datetime as dt
 import hashlib
 from collections.abc import Iterable
 from enum import StrEnum
+from typing import Any
 
 import peewee
 
-from .base import Base
-from .database import UTCDateTimeField
+from models.base import Base
+from models.database import UTCDateTimeField
 
 
 class SuppressionKind(StrEnum):
@@ -50,6 +51,18 @@ def suppress(kind: SuppressionKind, values: Iterable[str], reason: str, at: dt.d
     return len(list(query.execute()))
 
 
+def covering(addresses: Iterable[str]) -> Any:
+    """Return the condition that a suppression covers one of the normalised `addresses`: by itself, by the hash of a
+    forgotten person, or by its domain or one above it.
+    """
+    wanted = set(addresses)
+    domains = {domain for address in wanted for domain in _domain_and_parents(address)}
+    keys = wanted | {hashed(address) for address in wanted}
+    return ((Suppression.kind == SuppressionKind.ADDRESS) & Suppression.value.in_(keys)) | (
+        (Suppression.kind == SuppressionKind.DOMAIN) & Suppression.value.in_(domains)
+    )
+
+
 def suppressed_among(addresses: Iterable[str]) -> dict[str, SuppressionKind]:
     """Return which of the normalised `addresses` are suppressed, and whether by themselves or by their domain (or
     one above it).
@@ -58,12 +71,7 @@ def suppressed_among(addresses: Iterable[str]) -> dict[str, SuppressionKind]:
     if not wanted:
         return {}
     domains_of = {a: set(_domain_and_parents(a)) for a in wanted}
-    domains = set().union(*domains_of.values())
-    keys = wanted | {hashed(a) for a in wanted}
-    found = Suppression.select(Suppression.kind, Suppression.value).where(
-        ((Suppression.kind == SuppressionKind.ADDRESS) & Suppression.value.in_(keys))
-        | ((Suppression.kind == SuppressionKind.DOMAIN) & Suppression.value.in_(domains))
-    )
+    found = Suppression.select(Suppression.kind, Suppression.value).where(covering(wanted))
     by_kind: dict[str, set[str]] = {kind: set() for kind in SuppressionKind}
     for row in found:
         by_kind[row.kind].add(row.value)

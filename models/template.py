@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import peewee
 
-from .base import Base
-from .database import UTCDateTimeField
+from models.base import Base
+from models.database import UTCDateTimeField
 
 
 class EmailTemplate(Base):

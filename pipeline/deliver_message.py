@@ -9,23 +9,23 @@ charged to the account ends a list, and the untried rest goes back to `ready`, c
 
 from __future__ import annotations
 
-import datetime as dt
 from collections.abc import Sequence
 
-from models import Contact, Delivery, Reason, SmtpAccount, State, database
-from models.delivery import move, of_ids
-
-from . import claim as claims
-from . import logs, outcome
-from .claim import Claim, Refusal
-from .failpoints import reach
-from .faults import connected, patiently
-from .flow import TRIGGER, Handoff, Stage
-from .identity import endpoint_of, sender_of, unsubscribe
-from .message import Envelope, MessageRefusedError, Rendered, build
-from .settings import settings
-from .smtp_client import Connections, Transaction
-from .smtp_reply import Verdict
+from models import Cause, Contact, Delivery, Reason, SmtpAccount, State, database, transition
+from models.delivery import of_ids
+from pipeline.accounts.identity import endpoint_of, sender_of, unsubscribe
+from pipeline.content.message import Envelope, MessageRefusedError, Rendered, build
+from pipeline.delivery import claim as claims
+from pipeline.delivery import outcome
+from pipeline.delivery.claim import Claim
+from pipeline.delivery.refusals import Refusal, Use, is_missed, refusal
+from pipeline.flow import TRIGGER, Handoff, Stage
+from pipeline.runtime.failpoints import failpoint
+from pipeline.runtime.logs import log
+from pipeline.runtime.waiting import connected, until_stored
+from pipeline.smtp.pool import Connections
+from pipeline.smtp.reply import Verdict
+from pipeline.smtp.transaction import Transaction
 
 #: The connections of this process.
 connections = Connections()
@@ -38,11 +38,13 @@ _ENDS_LIST = (
     Verdict.UNKNOWN,
 )
 
-#: What a refused claim makes of its delivery; `ready` by all others, but a lost slot is not ours to speak of.
-_AFTER_REFUSAL = {Refusal.SUPPRESSED: State.SKIPPED, Refusal.TOO_SOON: State.RESERVED}
+#: The interval alone is left to the claim, which brings the slot to the time that it may have.
+_ASKED_LATER = frozenset({Refusal.TOO_SOON})
+#: Why the rest of a list went back: the account won't take the next message either, or it would be late.
+UNTRIED = "untried"
 
 
-def run(delivery_ids: Sequence[int], slot_token: str) -> list[Handoff]:
+def deliver(delivery_ids: Sequence[int], slot_token: str) -> list[Handoff]:
     """Send those of `delivery_ids` that hold the slot `slot_token`.
 
     Returns:
@@ -57,21 +59,21 @@ def run(delivery_ids: Sequence[int], slot_token: str) -> list[Handoff]:
     if early:
         return [_wait(early, slot_token)]
     account = deliveries[0].account
-    refusal = _refusal_of_slot(deliveries, account, now)
-    if refusal is not None:
-        return _give_back(deliveries, slot_token, refusal)
     handoffs = []
-    skipped = claims.skip_suppressed({d.id: d.address for d in deliveries}, slot_token)
+    with database.transaction():
+        skipped = claims.skip_suppressed({d.id: d.address for d in deliveries}, slot_token)
     if skipped:
-        logs.moved(Stage.DELIVER, skipped, State.SKIPPED)
         handoffs.append(TRIGGER)
     rest = [d for d in deliveries if d.id not in skipped]
+    refused = refusal(Use(rest, account, now), but=_ASKED_LATER) if rest else None
+    if refused is not None:
+        return _give_back(rest, slot_token, refused)
     while rest:
         delivery = rest.pop(0)
         done, ends = _deliver(delivery, account, slot_token)
         handoffs += done
-        if rest and (ends or _too_late(rest[0], database.now())):
-            handoffs += _give_back(rest, slot_token, None)
+        if rest and (ends or is_missed(rest[0], database.now())):
+            handoffs += _give_back(rest, slot_token, UNTRIED)
             break
     return handoffs
 
@@ -82,33 +84,15 @@ def _holders(delivery_ids: Sequence[int], slot_token: str) -> list[Delivery]:
     return list(query.where(holds).order_by(Delivery.priority.desc(), Delivery.id))
 
 
-def _refusal_of_slot(deliveries: list[Delivery], account: SmtpAccount, now: dt.datetime) -> Refusal | str | None:
-    """Return why this slot can't be used now, or None; the interval alone is left to the claim, which moves the
-    slot.
-    """
-    if _too_late(deliveries[0], now):
-        return "slot_missed"
-    if any(claims.is_template_paused(d) for d in deliveries):
-        return Refusal.PAUSED
-    if any(claims.is_closed_for(d, now) for d in deliveries):
-        return Refusal.WINDOW_CLOSED
-    refusal = claims.refusal_of_account(account, now)
-    return None if refusal is Refusal.TOO_SOON else refusal
-
-
-def _too_late(delivery: Delivery, now: dt.datetime) -> bool:
-    return (now - delivery.send_at).total_seconds() > settings().mail_max_lateness
-
-
 def _wait(deliveries: list[Delivery], slot_token: str) -> Handoff:
     not_before = max(d.send_at for d in deliveries)
     return Handoff(Stage.DELIVER, [d.id for d in deliveries], not_before=not_before, slot_token=slot_token)
 
 
-def _give_back(deliveries: list[Delivery], slot_token: str, why: str | None) -> list[Handoff]:
+def _give_back(deliveries: list[Delivery], slot_token: str, why: str) -> list[Handoff]:
+    mine = of_ids(d.id for d in deliveries) & (Delivery.token == slot_token)
     with database.transaction():
-        moved = move(State.RESERVED, State.READY, of_ids(d.id for d in deliveries) & (Delivery.token == slot_token))
-    logs.moved(Stage.DELIVER, moved, State.READY, dict.fromkeys(moved, why) if why else None)
+        transition(State.RESERVED, State.READY, mine, cause=Cause.DELIVER, reason=why)
     return [TRIGGER]
 
 
@@ -120,7 +104,7 @@ def _deliver(delivery: Delivery, account: SmtpAccount, slot_token: str) -> tuple
         return outcome.give_up(delivery, slot_token, Reason.MESSAGE_REFUSED, str(error)), False
     with connections.transaction(endpoint_of(account)) as transaction:
         refused = transaction.offer(envelope)
-        reach("smtp:offered")
+        failpoint("smtp:offered")
         if refused is not None:
             handoffs = outcome.settle_unclaimed(delivery, slot_token, refused)
             return handoffs, refused.verdict in _ENDS_LIST
@@ -128,7 +112,7 @@ def _deliver(delivery: Delivery, account: SmtpAccount, slot_token: str) -> tuple
         if isinstance(given, Refusal):
             transaction.abandon()
             return _after_refused_claim(delivery, slot_token, given), given is not Refusal.SUPPRESSED
-        reach("claim:committed")
+        failpoint("claim:committed")
         return _send_dot(transaction, given)
 
 
@@ -136,19 +120,19 @@ def _send_dot(transaction: Transaction, claim: Claim) -> tuple[list[Handoff], bo
     if claim.expired:
         transaction.abandon()
         why = f"the dot was not sent within {claims.DOT_WITHIN:g} s of its claim"
-        return patiently(connected(lambda: outcome.settle_unsent(claim, why))), True
+        return until_stored(connected(lambda: outcome.settle_unsent(claim, why))), True
     result = transaction.finish()
-    reach("smtp:replied")
-    handoffs = patiently(connected(lambda: outcome.settle(claim, result)))
-    reach("outcome:committed")
+    failpoint("smtp:replied")
+    handoffs = until_stored(connected(lambda: outcome.settle(claim, result)))
+    failpoint("outcome:committed")
     return handoffs, result.verdict in _ENDS_LIST
 
 
 def _after_refused_claim(delivery: Delivery, slot_token: str, refusal: Refusal) -> list[Handoff]:
     if refusal is Refusal.SLOT_LOST:
         return []
-    logs.moved(Stage.DELIVER, [delivery.id], _AFTER_REFUSAL.get(refusal, State.READY), {delivery.id: refusal})
     if refusal is Refusal.TOO_SOON:
+        log.info("slot postponed", delivery_id=delivery.id, reason=str(refusal))
         return [_wait(holders, slot_token)] if (holders := _holders([delivery.id], slot_token)) else []
     return [TRIGGER]
 

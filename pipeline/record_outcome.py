@@ -15,14 +15,14 @@ from typing import Any
 from peewee import fn
 
 from models import Attempt, ChargedTo, Contact, Delivery, EmailTemplate, State, Website, database
-from models.delivery import RECORDED, in_states, of_ids
+from models.delivery import in_states, of_ids
+from models.states import RECORDED
+from pipeline.accounts import health
+from pipeline.flow import TRIGGER, Handoff
+from pipeline.runtime.failpoints import failpoint
 
-from . import health
-from .failpoints import reach
-from .flow import TRIGGER, Handoff
 
-
-def run(delivery_ids: Sequence[int]) -> list[Handoff]:
+def record(delivery_ids: Sequence[int]) -> list[Handoff]:
     """Count those of `delivery_ids` that are not recorded; check the health of accounts that failed; return a
     trigger.
     """
@@ -42,7 +42,7 @@ def run(delivery_ids: Sequence[int]) -> list[Handoff]:
             Website.update(last_contacted_at=_last_sent(Delivery.website == Website.id)).where(
                 Website.id.in_(sorted({d.website_id for d in sent if d.website_id}))
             ).execute()
-        reach("record:wrote")
+        failpoint("record:wrote")
     health.check(_accounts_that_failed(delivery_ids))
     return [TRIGGER]
 

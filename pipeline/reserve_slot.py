@@ -2,8 +2,8 @@
 
 A message to this stage is a trigger, not a ticket: whatever ids it carries, the stage takes the head of the whole
 backlog.
-Reads: accounts, slots and backlog as they stand. Writes: slots (`ready` → `reserved`), slots brought forward or
-handed over, and `wake_at`; `skipped` for a contact's zone that has no hour in common with the window. Hands on: each
+Reads: accounts, slots and backlog as they stand. Writes: slots (`ready` → `reserved`), slots advanced or
+pre-empted, and `wake_at`; `skipped` for a contact's zone that has no hour in common with the window. Hands on: each
 new slot to *deliver*, at its time; a wake-up to itself.
 Trouble: one stage at a time decides, under one lock; what was reserved and not published is the sweep's. A delivery
 that can't be judged is `failed` (`fault`) with its dead letter, and the others go on.
@@ -17,20 +17,25 @@ from collections.abc import Iterable, Sequence
 
 from peewee import fn
 
-from models import Control, Delivery, Reason, SmtpAccount, State, database
+from models import Cause, Control, Delivery, Reason, SmtpAccount, State, address, database, transition
 from models.control import ONLY
-from models.delivery import by_id, move, of_ids
+from models.delivery import by_id, of_ids
+from pipeline.capacity import snapshot
+from pipeline.capacity.slots import StoredSlot
+from pipeline.capacity.snapshot import Snapshot
+from pipeline.flow import Handoff, Stage
+from pipeline.runtime import faults, waiting
+from pipeline.runtime.failpoints import failpoint
+from pipeline.runtime.settings import settings
+from pipeline.throttle.decide import decide
+from pipeline.throttle.types import Decision, Rules, Slot
+from pipeline.throttle.window import SendingWindow
 
-from . import address, faults, logs, standing
-from .failpoints import reach
-from .flow import Handoff, Stage
-from .settings import settings
-from .standing import Held, Standing
-from .throttle import Decision, Rules, Slot, decide
-from .window import SendingWindow
+#: Why a slot went back: a more urgent delivery has it now.
+PRE_EMPTED = "pre_empted"
 
 
-def run(_ids: Sequence[int] = ()) -> list[Handoff]:
+def reserve(_ids: Sequence[int] = ()) -> list[Handoff]:
     """Reserve what can be reserved now.
 
     Returns:
@@ -40,7 +45,7 @@ def run(_ids: Sequence[int] = ()) -> list[Handoff]:
     try:
         return _run()
     except Exception as error:
-        if faults.what_is_away(error) or not (given_up := _give_up_what_cannot_be_judged()):
+        if waiting.what_is_away(error) or not (given_up := _give_up_what_cannot_be_judged()):
             raise
         return given_up + _run()
 
@@ -48,27 +53,25 @@ def run(_ids: Sequence[int] = ()) -> list[Handoff]:
 def _run() -> list[Handoff]:
     # Look before taking the lock: most triggers at a full day, in a closed window or under a long backlog change
     # nothing, and this is all they cost.
-    seen = standing.glance(database.now())
-    if zones := standing.without_common_hour(seen):
+    seen = snapshot.outline(database.now())
+    if zones := snapshot.without_common_hour(seen):
         _skip_zones(zones)
-        seen = standing.glance(database.now())
+        seen = snapshot.outline(database.now())
     if not _changes_anything(seen, _decide(seen)):
         return []
     with database.transaction():
         database.lock_throttle()
-        seen = standing.inspect(database.now())
+        seen = snapshot.detailed(database.now())
         decision = _decide(seen)
         if not _changes_anything(seen, decision):
             return []
-        displaced = _take_over(decision.handed_over, seen.held)
+        displaced = _pre_empt(decision.pre_empted, seen.stored)
         handoffs = _store(decision, seen, displaced)
-        reach("reserve:wrote")
-    logs.moved(Stage.RESERVE, displaced.values(), State.READY, dict.fromkeys(displaced.values(), "handed_over"))
-    logs.moved(Stage.RESERVE, [i for handoff in handoffs for i in handoff.ids], State.RESERVED)
+        failpoint("reserve:wrote")
     return handoffs
 
 
-def _decide(seen: Standing) -> Decision:
+def _decide(seen: Snapshot) -> Decision:
     return decide(
         seen.accounts,
         seen.backlog,
@@ -76,15 +79,15 @@ def _decide(seen: Standing) -> Decision:
         SendingWindow.from_settings(settings()),
         Rules.from_settings(settings()),
         last_claim_today=seen.last_claim_today,
-        moved_at=seen.moved_at,
+        advanced_at=seen.advanced_at,
     )
 
 
-def _changes_anything(seen: Standing, decision: Decision) -> bool:
+def _changes_anything(seen: Snapshot, decision: Decision) -> bool:
     return not seen.paused and (decision.changes_slots or _wake_moves(decision.wake_at, seen))
 
 
-def _wake_moves(wake_at: dt.datetime | None, seen: Standing) -> bool:
+def _wake_moves(wake_at: dt.datetime | None, seen: Snapshot) -> bool:
     """Tell whether the next moment that matters is nearer than the one whose wake-up is under way, or that one has
     passed.
     """
@@ -97,25 +100,25 @@ def _skip_zones(zones: Sequence[str]) -> None:
     """Skip what waits of these zones: it was let in under other settings, and would wait for ever."""
     with database.transaction():
         which = Delivery.timezone.in_(zones)
-        skipped = move(State.READY, State.SKIPPED, which, reason=Reason.NO_COMMON_WINDOW)
-    logs.moved(Stage.RESERVE, skipped, State.SKIPPED)
+        transition(State.READY, State.SKIPPED, which, cause=Cause.RESERVE, reason=Reason.NO_COMMON_WINDOW)
 
 
-def _take_over(slots: Sequence[Slot], held: dict[int, Held]) -> dict[int, int]:
+def _pre_empt(slots: Sequence[Slot], stored: dict[int, StoredSlot]) -> dict[int, int]:
     """Put the holders of these accounts' slots back; return those that were still unclaimed, by account."""
     if not slots:
         return {}
-    holder_of = {s.account_id: held[s.account_id].slot.deliveries[0].id for s in slots}
-    gone = set(move(State.RESERVED, State.READY, Delivery.token.in_([held[a].token for a in holder_of])))
+    holder_of = {s.account_id: stored[s.account_id].slot.deliveries[0].id for s in slots}
+    theirs = Delivery.token.in_([stored[a].token for a in holder_of])
+    gone = set(transition(State.RESERVED, State.READY, theirs, cause=Cause.RESERVE, reason=PRE_EMPTED))
     return {account_id: holder for account_id, holder in holder_of.items() if holder in gone}
 
 
-def _store(decision: Decision, seen: Standing, displaced: dict[int, int]) -> list[Handoff]:
-    new = [s for s in decision.handed_over if s.account_id in displaced] + list(decision.reserved)
-    handoffs = _reserve(new) + _move(decision.moved, seen.held)
+def _store(decision: Decision, seen: Snapshot, displaced: dict[int, int]) -> list[Handoff]:
+    new = [s for s in decision.pre_empted if s.account_id in displaced] + list(decision.reserved)
+    handoffs = _reserve(new) + _advance(decision.advanced, seen.stored)
     changes: dict[str, dt.datetime | None] = {}
-    if any(s.send_at < seen.held[s.account_id].slot.send_at for s in (*decision.moved, *decision.handed_over)):
-        changes["replanned_at"] = seen.now
+    if any(s.send_at < seen.stored[s.account_id].slot.send_at for s in (*decision.advanced, *decision.pre_empted)):
+        changes["advanced_at"] = seen.now
     if _wake_moves(decision.wake_at, seen):
         changes["wake_at"] = decision.wake_at
         if decision.wake_at is not None:
@@ -132,11 +135,12 @@ def _reserve(slots: Sequence[Slot]) -> list[Handoff]:
     slot_of = {w.id: s for s in slots for w in s.deliveries}
     domain_of = _sender_domains(token_of)
     reserved = set(
-        move(
+        transition(
             State.READY,
             State.RESERVED,
             of_ids(slot_of),
-            account=by_id({i: s.account_id for i, s in slot_of.items()}),
+            cause=Cause.RESERVE,
+            account={i: s.account_id for i, s in slot_of.items()},
             send_at=by_id({i: s.send_at for i, s in slot_of.items()}, Delivery.send_at),
             token=by_id({i: token_of[s.account_id] for i, s in slot_of.items()}),
             # Minted once: all attempts carry the same Message-ID, so a recipient's server can tell a second copy.
@@ -149,11 +153,11 @@ def _reserve(slots: Sequence[Slot]) -> list[Handoff]:
     return _to_deliver((s, [w.id for w in s.deliveries if w.id in reserved], token_of[s.account_id]) for s in slots)
 
 
-def _move(slots: Sequence[Slot], held: dict[int, Held]) -> list[Handoff]:
-    """Bring slots forward; a new token makes the message that was sent for the old time do nothing."""
+def _advance(slots: Sequence[Slot], stored: dict[int, StoredSlot]) -> list[Handoff]:
+    """Advance slots; a new token makes the message that was sent for the old time do nothing."""
     if not slots:
         return []
-    old = [held[s.account_id].token for s in slots]
+    old = [stored[s.account_id].token for s in slots]
     token_of = {s.account_id: secrets.token_hex(16) for s in slots}
     slot_of = {w.id: s for s in slots for w in s.deliveries}
     rows = (
@@ -185,7 +189,7 @@ def _give_up_what_cannot_be_judged() -> list[Handoff]:
     """
 
     def judge(delivery_ids: Sequence[int]) -> list[Handoff]:
-        standing.judge(delivery_ids)
+        snapshot.judge(delivery_ids)
         return []
 
-    return faults.isolated(judge, standing.ids_in_view(database.now()), faults.give_up_delivery)
+    return faults.isolated(judge, snapshot.ids_in_view(database.now()), faults.give_up_delivery)

@@ -13,18 +13,15 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-from models import Contact, Delivery, EmailTemplate, Reason, State, Website, database
+from models import Cause, Contact, Delivery, EmailTemplate, Reason, State, Website, database, insert_deliveries
 from models.dead_letter import file_messages
-
-from . import logs
-from .failpoints import reach
-from .faults import short
-from .flow import MAX_IDS, Handoff, Stage, chunks, hand_on
-from .settings import settings
-from .window import SendingWindow
+from pipeline.flow import MAX_IDS, Handoff, Stage, chunks, hand_on
+from pipeline.rules.contact import reasons_against
+from pipeline.runtime.failpoints import failpoint
+from pipeline.runtime.faults import short
 
 
-def run(
+def select(
     contact_ids: Sequence[int], *, source: str, template_id: int | None = None, priority: int | None = None
 ) -> list[Handoff]:
     """Make deliveries of `contact_ids`.
@@ -42,34 +39,19 @@ def run(
     for chunk in chunks(list(dict.fromkeys(contact_ids)), MAX_IDS):
         with database.transaction():
             selected = _select(chunk, source, template_id, priority)
-            reach("intake:wrote")
-        logs.moved(Stage.INTAKE, selected, State.SELECTED)
+            failpoint("intake:wrote")
         handoffs += hand_on(Stage.DEDUPE, selected)
     return handoffs
 
 
-def give_up(
+def give_up_contact(
     contact_id: int, error: Exception, *, source: str, template_id: int | None = None, priority: int | None = None
 ) -> list[Handoff]:
-    """Keep a contact id that no delivery could be made of, so that a replay asks for it as `run` was asked."""
+    """Keep a contact id that no delivery could be made of, so that a replay asks for it as `select` was asked."""
     reason = f"contact {contact_id}: fault: {short(error)}"
     asked = {reason: _asking_for([contact_id], template_id, priority)}
     file_messages(Stage.INTAKE, asked, database.now(), message_id=source)
     return []
-
-
-def reasons_against(contact: Contact, now: dt.datetime) -> list[Reason]:
-    """Return why a contact can't become a delivery, at `now`: all of the reasons that hold."""
-    reasons = []
-    if not contact.validated:
-        reasons.append(Reason.NOT_VALIDATED)
-    if not contact.address_valid:
-        reasons.append(Reason.INVALID_ADDRESS)
-    if contact.website is not None and not contact.website.meets_requirements:
-        reasons.append(Reason.WEBSITE_REQUIREMENTS)
-    if contact.timezone and SendingWindow.from_settings(settings()).soonest(now, contact.timezone) is None:
-        reasons.append(Reason.NO_COMMON_WINDOW)
-    return reasons
 
 
 def _select(ids: list[int], source: str, template_id: int | None, priority: int | None) -> list[int]:
@@ -92,17 +74,18 @@ def _select(ids: list[int], source: str, template_id: int | None, priority: int 
     file_messages(Stage.INTAKE, bodies, now, message_id=source)
 
     rows = [_row(c, template, source, priority, now) for c in sorted(contacts, key=lambda c: c.address)]
-    _insert(rows)
+    insert_deliveries(rows, cause=Cause.INTAKE)
     # What is missing now met a unique index: its contact or address has an unfinished delivery.
     there = {d.contact_id: d for d in _of_source(ids, source)}
-    _insert([row | _skip(Reason.IN_FLIGHT) for row in rows if row["contact"] not in there])
+    second = [row | _skip(Reason.IN_FLIGHT) for row in rows if row["contact"] not in there]
+    insert_deliveries(second, cause=Cause.INTAKE)
     return sorted(d.id for d in there.values() if d.state == State.SELECTED)
 
 
 def _template(template_id: int | None) -> EmailTemplate | None:
-    if template_id is not None:
-        return EmailTemplate.get_or_none(EmailTemplate.id == template_id)
-    return EmailTemplate.select().where(EmailTemplate.active).order_by(EmailTemplate.id).first()
+    which = EmailTemplate.active if template_id is None else EmailTemplate.id == template_id
+    found: EmailTemplate | None = EmailTemplate.select().where(which).order_by(EmailTemplate.id).first()
+    return found
 
 
 def _row(
@@ -128,11 +111,6 @@ def _row(
 
 def _skip(*reasons: Reason) -> dict[str, str]:
     return {"state": State.SKIPPED, "reason": ",".join(reasons)}
-
-
-def _insert(rows: list[dict[str, Any]]) -> None:
-    if rows:
-        Delivery.insert_many(rows).on_conflict(action="nothing").execute()
 
 
 def _of_source(contact_ids: list[int], source: str) -> Any:

@@ -11,12 +11,12 @@ import datetime as dt
 from collections.abc import Iterable
 from typing import Any
 
-from models import Attempt, Delivery, Outcome, Reason, State, database
-from models.delivery import RECORDED, in_states, move
-
-from . import logs, standing
-from .flow import TRIGGER, Handoff, Stage, hand_on
-from .settings import settings
+from models import Attempt, Cause, Delivery, Outcome, Reason, State, database, transition
+from models.delivery import in_states
+from models.states import RECORDED
+from pipeline.capacity import snapshot
+from pipeline.flow import TRIGGER, Handoff, Stage, hand_on
+from pipeline.runtime.settings import settings
 
 #: Seconds a row may stand still before it is put back: a message is normally there at once.
 STANDS_STILL = dt.timedelta(minutes=2)
@@ -29,7 +29,7 @@ SLOT_GRACE = dt.timedelta(seconds=60)
 IN_DOUBT_GRACE = dt.timedelta(minutes=9)
 
 
-def run() -> list[Handoff]:
+def sweep() -> list[Handoff]:
     """Put back what stands still and mark what is in doubt; return the handoffs."""
     now = database.now()
     doubtful = mark_in_doubt(now - in_doubt_after())
@@ -41,7 +41,7 @@ def run() -> list[Handoff]:
     handoffs += _slots(_nudge(in_states(State.RESERVED) & (Delivery.send_at < late), now))
     unrecorded = in_states(*RECORDED) & Delivery.recorded_at.is_null() & still
     handoffs += hand_on(Stage.RECORD, _nudge(unrecorded, now))
-    if standing.something_could_go():
+    if snapshot.something_could_go():
         handoffs.append(TRIGGER)
     return handoffs
 
@@ -82,11 +82,12 @@ def mark_in_doubt(claimed_before: dt.datetime) -> list[int]:
         tokens = [row.token for row in open_claims]
         if not tokens:
             return []
-        doubtful = move(State.SENDING, State.IN_DOUBT, Delivery.token.in_(tokens), reason=Reason.NO_OUTCOME)
+        doubtful = transition(
+            State.SENDING, State.IN_DOUBT, Delivery.token.in_(tokens), cause=Cause.SWEEP, reason=Reason.NO_OUTCOME
+        )
         Attempt.update(outcome=Outcome.IN_DOUBT).where(
             Attempt.token.in_(tokens) & (Attempt.outcome == Outcome.OPEN)
         ).execute()
-    logs.moved("sweep", doubtful, State.IN_DOUBT)
     return doubtful
 
 

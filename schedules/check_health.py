@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from models import SmtpAccount
-from pipeline import health
+from pipeline.accounts import health
 
 
-def run() -> list[SmtpAccount]:
+def check() -> list[SmtpAccount]:
     """Check all accounts; return those that were switched off."""
     return health.check()

@@ -10,12 +10,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from actors import entry
-from models import Delivery, EmailTemplate, database
-from models.delivery import NOT_CLAIMED
-from pipeline import standing
-from pipeline.eligible import eligible, template_to_pick
-from pipeline.settings import settings
-from pipeline.window import SendingWindow
+from models import Delivery, database, lookup
+from models.states import NOT_CLAIMED
+from pipeline.capacity import snapshot
+from pipeline.rules.eligible import eligible, template_to_pick
+from pipeline.runtime.settings import settings
+from pipeline.throttle.window import SendingWindow
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ class Batch:
     reason: str | None = None
 
 
-def run(
+def publish(
     *, limit: int | None = None, min_priority: int | None = None, template_id: int | None = None, dry_run: bool = False
 ) -> Batch:
     """Publish one batch and return what was picked.
@@ -39,6 +39,9 @@ def run(
         min_priority: 0 to 9; None: MAIL_PUBLISH_MIN_PRIORITY.
         template_id: what to write; None: the active template with the lowest id.
         dry_run: only say what would be picked.
+
+    Raises:
+        NotThereError: there is no such template.
     """
     batch = pick(limit=limit, min_priority=min_priority, template_id=template_id)
     if batch.contact_ids and not dry_run:
@@ -47,15 +50,15 @@ def run(
 
 
 def pick(*, limit: int | None = None, min_priority: int | None = None, template_id: int | None = None) -> Batch:
-    """Return what a batch would hold now."""
+    """Return what a batch would hold now; see `publish`."""
+    template = template_to_pick() if template_id is None else lookup.template(template_id)
     now = database.now()
     window = SendingWindow.from_settings(settings())
     if not window.contains(now):
         return Batch(reason=f"the window is closed until {window.next_opening(now).isoformat()}")
-    template = _template(template_id)
     if template is None:
-        return Batch(reason="no active template" if template_id is None else f"template {template_id} does not exist")
-    capacity = standing.capacity(now)
+        return Batch(reason="no active template")
+    capacity = snapshot.capacity(now)
     on_its_way = Delivery.select().where(Delivery.state.in_(NOT_CLAIMED)).count()
     room = max(0, capacity - on_its_way)
     wanted = room if limit is None else min(limit, room)
@@ -65,7 +68,3 @@ def pick(*, limit: int | None = None, min_priority: int | None = None, template_
     priority = settings().mail_publish_min_priority if min_priority is None else min_priority
     ids = tuple(eligible(template, wanted, priority))
     return Batch(ids, template.id, capacity, on_its_way, None if ids else "no eligible contact")
-
-
-def _template(template_id: int | None) -> EmailTemplate | None:
-    return template_to_pick() if template_id is None else EmailTemplate.get_or_none(EmailTemplate.id == template_id)

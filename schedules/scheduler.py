@@ -11,12 +11,11 @@ from typing import Any
 from apscheduler.schedulers.background import BackgroundScheduler
 from apscheduler.triggers.cron import CronTrigger
 
-from actors.waiting import PutBackError, patiently
-from pipeline.faults import connected
-from pipeline.logs import log
-from pipeline.settings import settings
-
-from . import check_health, publish_batch, sweep
+from actors.waiting import PutBackError, until_available
+from pipeline.runtime.logs import log
+from pipeline.runtime.settings import settings
+from pipeline.runtime.waiting import connected
+from schedules import check_health, publish_batch, sweep
 
 
 def make_scheduler() -> BackgroundScheduler:
@@ -27,24 +26,24 @@ def make_scheduler() -> BackgroundScheduler:
     )
     jobs: dict[Callable[[], Any], CronTrigger] = {
         publish: CronTrigger(minute="*/30", timezone=zone),
-        sweep.run: CronTrigger(timezone=zone, second=0),
-        check_health.run: CronTrigger(hour=23, minute=0, timezone=zone),
+        sweep.sweep: CronTrigger(timezone=zone, second=0),
+        check_health.check: CronTrigger(hour=23, minute=0, timezone=zone),
     }
     for job, trigger in jobs.items():
-        scheduler.add_job(_job(job), trigger, name=f"{job.__module__}.{job.__name__}")
+        scheduler.add_job(_job(job), trigger, name=job.__module__)
     return scheduler
 
 
 def publish() -> None:
     """Publish a batch, and say what came of it."""
-    batch = publish_batch.run()
+    batch = publish_batch.publish()
     log.info("batch", picked=len(batch.contact_ids), template_id=batch.template_id, reason=batch.reason)
 
 
 def _job(run: Callable[[], Any]) -> Callable[[], None]:
     def job() -> None:
         try:
-            patiently(connected(run))
+            until_available(connected(run))
         except PutBackError:
             log.info("stopped before it could run", job=run.__module__)
         except Exception:

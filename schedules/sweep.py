@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from actors import entry
-from actors.dead_letters import InStep
+from actors.rabbitmq.dead_letters import InStep
 from models import database
-from pipeline import sweep
+from pipeline import sweep as lost_and_found
 from pipeline.flow import Handoff
 
 
@@ -19,8 +19,8 @@ class Swept:
     dead_letters: InStep
 
 
-def run() -> Swept:
+def sweep() -> Swept:
     """Sweep once; on the hour, compare each dead letter and not only how many there are."""
-    handoffs = sweep.run()
+    handoffs = lost_and_found.sweep()
     entry.hand_over(handoffs)
     return Swept(handoffs, entry.keep_in_step(thorough=database.now().minute == 0))

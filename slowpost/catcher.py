@@ -46,7 +46,7 @@ class _Controller(Controller):
         super().__init__(*args, **options)
 
     def factory(self) -> SMTP:
-        session = super().factory()
+        session: SMTP = super().factory()  # type: ignore[no-untyped-call]  # aiosmtpd has no types here
         self._sessions.add(session)
         return session
 

@@ -17,12 +17,16 @@ from typing import Any
 import click
 
 from models import Attempt, Contact, Delivery, EmailTemplate, SmtpAccount, State, database, schema
-from models.delivery import UNFINISHED
-from pipeline import imports, logs
+from models.states import UNFINISHED
 from pipeline.flow import TRIGGER
-from pipeline.settings import EMBEDDED, settings
+from pipeline.operations import imports
+from pipeline.operations.csv_rows import Listener
+from pipeline.runtime import logs
+from pipeline.runtime.setting_types import EMBEDDED
+from pipeline.runtime.settings import settings
 from slowpost.catcher import Catcher
-from slowpost.cli.shared import Refused, show_table
+from slowpost.cli.output import show_table
+from slowpost.cli.shared import Refused
 
 MARKER = "made by slowpost demo"
 #: Seconds after which the demo gives up.
@@ -146,7 +150,7 @@ def _sample(contacts: int, folder: Path, port: int) -> list[int]:
     }  # fmt: skip
     for name, run in load.items():
         with (folder / f"{name}.csv").open(newline="") as file:
-            run(file, imports.Listener())
+            run(file, Listener())
     now = database.now()
     EmailTemplate.create(name="question", subject=SUBJECT, text=TEXT, html=HTML, created_at=now, updated_at=now)
     return [c.id for c in Contact.select().order_by(Contact.id)]

@@ -19,16 +19,18 @@ from types import FrameType
 
 import dramatiq
 
+import actors
 from actors import entry, running, waiting
-from actors.waiting import PutBackError, patiently
+from actors.waiting import PutBackError, until_available
 from models import Delivery, State, database, schema
 from models.control import control
+from models.errors import SlowpostError
 from pipeline import sweep
 from pipeline.deliver_message import connections
-from pipeline.faults import connected
 from pipeline.flow import TRIGGER, Handoff, Stage, hand_on
-from pipeline.logs import log
-from pipeline.settings import settings
+from pipeline.runtime.logs import log
+from pipeline.runtime.settings import settings
+from pipeline.runtime.waiting import connected
 from schedules.scheduler import make_scheduler
 
 #: Threads of an embedded worker.
@@ -39,7 +41,7 @@ LOOK_EVERY = 1.0
 WORKER_TIMEOUT_MS = 100
 
 
-class AlreadyRunningError(Exception):
+class AlreadyRunningError(SlowpostError):
     """Another `slowpost run` works on the same SQLite file."""
 
 
@@ -59,7 +61,7 @@ def run(threads: int = THREADS, stop: threading.Event | None = None) -> None:
             try:
                 while not stop.wait(LOOK_EVERY):
                     if settings().is_embedded:
-                        seen = patiently(connected(partial(_look, seen)))
+                        seen = until_available(connected(partial(_look, seen)))
             finally:
                 scheduler.shutdown()
 
@@ -71,8 +73,8 @@ def wait_for_servers() -> None:
         NotMigratedError: the tables are not of this version.
         PutBackError: the process is told to stop meanwhile.
     """
-    patiently(connected(schema.check_migrated))
-    patiently(entry.declare_topology)
+    until_available(connected(schema.check_migrated))
+    until_available(entry.declare_topology)
 
 
 @contextmanager
@@ -81,14 +83,14 @@ def working(threads: int = THREADS) -> Iterator[int]:
 
     With the embedded broker everything unfinished is put on its queues first: they died with the process before.
     """
-    broker = dramatiq.get_broker()
+    broker = actors.start()
     worker = dramatiq.Worker(broker, worker_threads=threads, worker_timeout=WORKER_TIMEOUT_MS)
-    last = patiently(connected(_last_delivery))
-    handoffs = patiently(connected(sweep.refill)) if settings().is_embedded else [TRIGGER]
+    last = until_available(connected(_last_delivery))
+    handoffs = until_available(connected(sweep.refill)) if settings().is_embedded else [TRIGGER]
     worker.start()
     try:
         for handoff in handoffs:
-            patiently(connected(partial(running.publish, [handoff])))
+            until_available(connected(partial(running.publish, [handoff])))
         yield last
     finally:
         worker.stop()
@@ -115,7 +117,16 @@ def become_worker(processes: int, threads: int, queues: list[str]) -> None:
         NotMigratedError: the tables are not of this version.
     """
     wait_for_servers()
-    command = [sys.executable, "-m", "dramatiq", "actors", "--processes", str(processes), "--threads", str(threads)]
+    command = [
+        sys.executable,
+        "-m",
+        "dramatiq",
+        "actors:start",
+        "--processes",
+        str(processes),
+        "--threads",
+        str(threads),
+    ]
     if queues:
         command += ["--queues", *queues]
     os.execv(sys.executable, command)  # noqa: S606  (our own command line, no shell)

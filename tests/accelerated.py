@@ -31,7 +31,7 @@ class Accelerated:
             at, _, handoff = heapq.heappop(self._queue)
             self.clock.at = max(self.clock.at, at)
             if handoff.stage is Stage.DELIVER:
-                self.put(*deliver_message.run(handoff.ids, handoff.slot_token or ""))
+                self.put(*deliver_message.deliver(handoff.ids, handoff.slot_token or ""))
                 self.clock.tick(0.1)
             else:
                 self.put(*_STAGES[handoff.stage](handoff.ids))
@@ -39,8 +39,8 @@ class Accelerated:
 
 
 _STAGES: dict[Stage, Callable[[Sequence[int]], list[Handoff]]] = {
-    Stage.DEDUPE: check_duplicates.run,
-    Stage.RENDER: render_message.run,
-    Stage.RESERVE: reserve_slot.run,
-    Stage.RECORD: record_outcome.run,
+    Stage.DEDUPE: check_duplicates.clear,
+    Stage.RENDER: render_message.render,
+    Stage.RESERVE: reserve_slot.reserve,
+    Stage.RECORD: record_outcome.record,
 }

@@ -5,8 +5,7 @@ from __future__ import annotations
 import itertools
 from typing import Any
 
-from models import Contact, Delivery, EmailTemplate, SmtpAccount, State, Website, database
-from pipeline import address
+from models import Contact, Delivery, EmailTemplate, SmtpAccount, State, Website, address, database
 
 _number = itertools.count(1)
 

@@ -16,7 +16,7 @@ import pytest
 
 from models import database, schema
 from models.database import db
-from pipeline import settings as settings_module
+from pipeline.runtime import settings as settings_module
 from tests import servers
 from tests.side_by_side import (  # noqa: F401  (pytest calls them)
     pytest_collection_modifyitems,

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 import click
 
-from .shared import problem_of
+from slowpost.cli.shared import problem_of
 
 #: Command → (module, attribute, one line for `slowpost --help`), in the order in which a person meets them.
 COMMANDS: Mapping[str, tuple[str, str, str]] = {

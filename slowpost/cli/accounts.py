@@ -2,40 +2,21 @@
 
 from __future__ import annotations
 
-import datetime as dt
 import sys
-from collections.abc import Callable, Container, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Container
+from pathlib import Path
 from typing import Any
 
 import click
 
-from models import SmtpAccount, database
-from models.control import record_action
-from pipeline import fields, hold, imports, lookup, secrets, standing
-from pipeline.flow import TRIGGER
-from pipeline.imports import ACCOUNT_COLUMNS, Parse, account_defaults
-
-from .shared import (
-    ID,
-    Refused,
-    as_json,
-    emit,
-    hand_over,
-    import_options,
-    reason,
-    run_import,
-    show_table,
-    who,
-    with_database,
-)  # fmt: skip
-
-#: What `set` changes. Unlike in an import, where an empty cell says nothing, a value can be taken away.
-CHANGES: Mapping[str, Parse] = {
-    **{name: ACCOUNT_COLUMNS[name] for name in ("from_name", "signature", "warmup_start", "warmup_step")},
-    "daily_limit": lambda text: None if text.strip() == "default" else fields.daily_limit(text),
-    "reply_to": lambda text: fields.email(text) if text.strip() else None,
-}
+from pipeline.operations import account_values, imports
+from pipeline.operations import accounts as operations
+from pipeline.reports import accounts as reports
+from pipeline.reports.accounts import AccountRow
+from slowpost.cli.acting import finish, who
+from slowpost.cli.importing import import_options, run_import
+from slowpost.cli.output import emit, show_table
+from slowpost.cli.shared import ID, Refused, as_json, reason, with_database
 
 
 def _warmup_options(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -66,35 +47,24 @@ def accounts() -> None:
 @click.option("--daily-limit", help="Mails a day (default: MAIL_DAILY_LIMIT).")
 @_warmup_options
 @click.option("--name", help="What you call it (default: the From address).")
+@reason
 @as_json
 @with_database
-def add(password_stdin: bool, as_json: bool, **given: str | None) -> None:
+def add(password_stdin: bool, reason: str, as_json: bool, **given: str | None) -> None:
     """Add an account. Its password is encrypted before it is stored, and never shown again."""
-    row = {k: ACCOUNT_COLUMNS[k](v) for k, v in given.items() if v is not None and v != ""}
-    _demand_both(row)
-    row["name"] = fields.name(imports.account_name(row))
-    if SmtpAccount.get_or_none(SmtpAccount.name == row["name"]) is not None:
-        raise Refused(f"there is an account {row['name']!r} already")
-    if row.get("username"):
-        password = _password(password_stdin)
-        with _saying_where_the_key_is():
-            row["password"] = secrets.encrypt(password)
-    with database.transaction():
-        now = database.now()
-        if "warmup_start" in row:
-            row["warmup_on"] = hold.today(now)
-        account = SmtpAccount.create(**account_defaults(now) | row | {"created_at": now, "updated_at": now})
-        record_action(who(), "add", f"account {account.id}", now)
-    hand_over([TRIGGER])
-    emit({"id": account.id, "name": account.name}, as_json, lambda: click.echo(f"account {account.id}: {account.name}"))
+    values = account_values.parsed({k: v for k, v in given.items() if v is not None})
+    _demand_both(values)
+    operations.demand_free_name(values)
+    if values.get("username"):
+        values["password"] = _password(password_stdin)
+    done = operations.add(who(), values, reason)
+    _say_where_the_key_is(done.new_key)
+    finish(done, as_json, f"account {done.id}: {done.name}")
 
 
-@contextmanager
-def _saying_where_the_key_is() -> Iterator[None]:
-    was_there = secrets.key_file().exists()
-    yield
-    if secrets.key_file().exists() and not was_there:
-        click.echo(f"made a key that encrypts passwords: keep {secrets.key_file()} safe, and back it up", err=True)
+def _say_where_the_key_is(path: Path | None) -> None:
+    if path is not None:
+        click.echo(f"made a key that encrypts passwords: keep {path} safe, and back it up", err=True)
 
 
 def _password(from_stdin: bool) -> str:
@@ -111,30 +81,54 @@ def _password(from_stdin: bool) -> str:
 
 @accounts.command("set")
 @click.argument("account_id", type=ID)
-@click.option("--daily-limit", help="Mails a day; default: MAIL_DAILY_LIMIT again.")
-@_warmup_options
-@click.option("--no-warmup", is_flag=True, help="From now on the limit alone counts.")
+@click.option("--host")
+@click.option("--port")
+@click.option("--security", help="starttls, tls or plain.")
+@click.option("--username", help="'': no login from now on; its password goes, too.")
+@click.option("--password", "ask", is_flag=True, help="Ask for another password.")
+@click.option("--password-stdin", is_flag=True, help="Read another password from stdin.")
+@click.option("--from", "from_address", help="The From address.")
 @click.option("--from-name")
 @click.option("--reply-to", help="An address; '': none.")
 @click.option("--signature")
+@click.option("--daily-limit", help="Mails a day; default: MAIL_DAILY_LIMIT again.")
+@_warmup_options
+@click.option("--no-warmup", is_flag=True, help="From now on the limit alone counts.")
+@click.option("--name", help="What you call it.")
 @reason
 @as_json
 @with_database
-def set_(account_id: int, no_warmup: bool, reason: str, as_json: bool, **options: str | None) -> None:
-    """Change an account. A warm-up with the values it has goes on, one with others begins today."""
+def set_(
+    account_id: int,
+    ask: bool,
+    password_stdin: bool,
+    no_warmup: bool,
+    reason: str,
+    as_json: bool,
+    **options: str | None,
+) -> None:
+    """Change an account: what is given, and nothing else. What was planned for it is planned anew.
+
+    A warm-up with the values it has goes on, one with others begins today.
+    """
     given = {k: v for k, v in options.items() if v is not None}
     _demand_both(given)
     if no_warmup and "warmup_start" in given:
         raise click.UsageError("either a warm-up or --no-warmup, not both")
-    if not given and not no_warmup:
+    if ask and password_stdin:
+        raise click.UsageError("either --password or --password-stdin, not both")
+    if not given and not (no_warmup or ask or password_stdin):
         raise click.UsageError("nothing to change is given")
-    changes = {k: CHANGES[k](v) for k, v in given.items()}
+    changes = account_values.parsed_changes(given)
     if no_warmup:
         changes |= dict.fromkeys(("warmup_start", "warmup_step"))
-    hold.change(account_id, who(), changes, reason)
-    hand_over([TRIGGER])
-    row = _row(lookup.account(account_id), hold.today(database.now()))
-    emit(row, as_json, lambda: click.echo(f"account {account_id}: changed, today's limit is {row['limit_today']}"))
+    reports.account(account_id)  # nobody is asked for the password of an account that is not there
+    if ask or password_stdin:
+        changes["password"] = _password(password_stdin)
+    done = operations.change(account_id, who(), changes, reason)
+    _say_where_the_key_is(done.new_key)
+    row = reports.account(account_id)
+    finish(done, as_json, f"account {account_id}: changed, today's limit is {row.limit_today}", vars(row))
 
 
 @accounts.command("list")
@@ -142,9 +136,7 @@ def set_(account_id: int, no_warmup: bool, reason: str, as_json: bool, **options
 @with_database
 def list_(as_json: bool) -> None:
     """List the accounts; passwords are never shown."""
-    today = hold.today(database.now())
-    query = SmtpAccount.select().where(SmtpAccount.removed_at.is_null()).order_by(SmtpAccount.id)
-    rows = [_row(a, today) for a in query]
+    rows = reports.accounts()
     columns = {
         "id": "ID",
         "name": "NAME",
@@ -157,37 +149,16 @@ def list_(as_json: bool) -> None:
     columns |= {"enabled": "ON", "paused": "PAUSED", "disabled_reason": "WHY OFF"}
 
     def show() -> None:
-        shown = [row | {"warmup": _warmup(row)} for row in rows]
+        shown = [vars(row) | {"warmup": _warmup(row)} for row in rows]
         show_table(shown, columns, "no accounts: add one with `slowpost accounts add`")
 
     emit(rows, as_json, show)
 
 
-def _warmup(row: Mapping[str, Any]) -> str | None:
-    if row["warmup_on"] is None:
+def _warmup(row: AccountRow) -> str | None:
+    if row.warmup_on is None:
         return None
-    return f"{row['warmup_start']} + {row['warmup_step']} a day since {row['warmup_on']}"
-
-
-def _row(account: SmtpAccount, today: dt.date) -> dict[str, Any]:
-    shown = (
-        "id",
-        "name",
-        "host",
-        "port",
-        "security",
-        "username",
-        "from_address",
-        "from_name",
-        "reply_to",
-        "daily_limit",
-        "warmup_start",
-        "warmup_step",
-        "warmup_on",
-    )
-    more = ("enabled", "disabled_reason", "cooling_until", "enabled_at", "created_at")
-    computed = {"limit_today": standing.limit_of(account, today), "paused": account.paused_at is not None}
-    return {k: getattr(account, k) for k in (*shown, *more)} | computed
+    return f"{row.warmup_start} + {row.warmup_step} a day since {row.warmup_on}"
 
 
 @accounts.command("import")
@@ -200,9 +171,7 @@ def import_(file: str, as_json: bool, strict: bool) -> None:
     daily_limit, warmup_start and warmup_step. An account whose name is there already is updated; a warm-up with the
     values it has goes on, one with others begins today.
     """
-    with _saying_where_the_key_is():
-        run_import(file, imports.accounts, as_json, strict=strict)
-    hand_over([TRIGGER])
+    _say_where_the_key_is(run_import(file, imports.accounts, as_json, strict=strict).new_key)
 
 
 @accounts.command()
@@ -211,45 +180,35 @@ def import_(file: str, as_json: bool, strict: bool) -> None:
 @with_database
 def test(account_id: int, as_json: bool) -> None:
     """Log in and send nothing."""
-    from pipeline.identity import endpoint_of
-    from pipeline.smtp_client import log_in_and_out
-
-    account = lookup.account(account_id)
-    result = log_in_and_out(endpoint_of(account))
-    if result is not None:
-        code = f"{result.reply.code} " if result.reply.code else ""
-        raise Refused(f"account {account_id}: {result.phase}: {code}{result.reply.text}")
-    emit({"id": account_id, "ok": True}, as_json, lambda: click.echo(f"account {account_id}: logged in, sent nothing"))
+    done = operations.test(account_id)
+    finish(done, as_json, f"account {account_id}: logged in, sent nothing", {"id": account_id, "ok": True})
 
 
 @accounts.command()
 @click.argument("account_id", type=ID)
 @reason
+@as_json
 @with_database
-def enable(account_id: int, reason: str) -> None:
+def enable(account_id: int, reason: str, as_json: bool) -> None:
     """Switch an account on; its record starts anew."""
-    hold.enable(account_id, who(), reason)
-    hand_over([TRIGGER])
-    click.echo(f"account {account_id}: on")
+    finish(operations.enable(account_id, who(), reason), as_json, f"account {account_id}: on")
 
 
 @accounts.command()
 @click.argument("account_id", type=ID)
 @reason
+@as_json
 @with_database
-def disable(account_id: int, reason: str) -> None:
+def disable(account_id: int, reason: str, as_json: bool) -> None:
     """Switch an account off; what it had planned goes to others."""
-    hold.disable(account_id, who(), reason)
-    hand_over([TRIGGER])
-    click.echo(f"account {account_id}: off")
+    finish(operations.disable(account_id, who(), reason), as_json, f"account {account_id}: off")
 
 
 @accounts.command()
 @click.argument("account_id", type=ID)
 @reason
+@as_json
 @with_database
-def remove(account_id: int, reason: str) -> None:
+def remove(account_id: int, reason: str, as_json: bool) -> None:
     """Take an account out of use for good; what it has sent stays in the log."""
-    hold.remove(account_id, who(), reason)
-    hand_over([TRIGGER])
-    click.echo(f"account {account_id}: removed")
+    finish(operations.remove(account_id, who(), reason), as_json, f"account {account_id}: removed")

@@ -1,29 +1,17 @@
-"""`contacts import|list|forget`."""
+"""`contacts import|list|find|show|forget`."""
 
 from __future__ import annotations
 
-from typing import Any
-
 import click
 
-from models import Contact, Website
-from pipeline import imports, people
-from pipeline.flow import TRIGGER
-
-from .shared import (
-    COUNT,
-    ID,
-    as_json,
-    emit,
-    hand_over,
-    import_options,
-    reason,
-    remove_copies,
-    run_import,
-    show_table,
-    who,
-    with_database,
-)
+from pipeline.operations import forget as forgetting
+from pipeline.operations import imports
+from pipeline.reports import contacts as reports
+from pipeline.reports.contacts import ContactDetails, ContactRow
+from slowpost.cli.acting import fields_of, hand_on, report, who
+from slowpost.cli.importing import import_options, run_import
+from slowpost.cli.output import emit, show_fields, show_table
+from slowpost.cli.shared import CONTACT, COUNT, ID, as_json, reason, with_database
 
 
 @click.group()
@@ -51,35 +39,65 @@ def import_(file: str, as_json: bool, strict: bool) -> None:
 @with_database
 def list_(limit: int, after: int, as_json: bool) -> None:
     """List contacts by id."""
-    query = (
-        Contact.select(Contact, Website)
-        .left_outer_join(Website)
-        .where((Contact.id > after) & Contact.forgotten_at.is_null())
-        .order_by(Contact.id)
-        .limit(limit)
-    )
-    rows = [_row(contact) for contact in query]
-    columns = {"id": "ID", "email": "EMAIL", "name": "NAME", "website": "WEBSITE", "priority": "PRIORITY"}
-    columns |= {"validated": "VALIDATED", "last_contacted_at": "LAST CONTACTED"}
-    emit(rows, as_json, lambda: show_table(rows, columns, "no contacts: import some with `slowpost contacts import`"))
-
-
-def _row(contact: Contact) -> dict[str, Any]:
-    shown = ("id", "email", "name", "priority", "timezone", "validated", "address_valid", "extra", "last_contacted_at")
-    website = contact.website.domain if contact.website_id else None
-    return {k: getattr(contact, k) for k in shown} | {"website": website}
+    rows = reports.contacts(limit, after)
+    emit(rows, as_json, lambda: _table(rows, "no contacts: import some with `slowpost contacts import`"))
 
 
 @contacts.command()
-@click.argument("contact_id", type=ID)
-@reason
+@click.argument("text")
+@click.option("--limit", default=50, show_default=True, type=COUNT, help="Contacts at most.")
+@as_json
 @with_database
-def forget(contact_id: int, reason: str) -> None:
+def find(text: str, limit: int, as_json: bool) -> None:
+    """Find contacts by a part of their address, their name or their website's domain.
+
+    A whole address finds its other spellings, too (for Gmail: dots and +tags).
+    """
+    rows = reports.find(text, limit)
+    emit(rows, as_json, lambda: _table(rows, f"no contact has {text!r} in its address, name or website"))
+
+
+def _table(rows: list[ContactRow], empty: str) -> None:
+    columns = {"id": "ID", "email": "EMAIL", "name": "NAME", "website": "WEBSITE", "priority": "PRIORITY"}
+    show_table(rows, columns | {"validated": "VALIDATED", "last_contacted_at": "LAST CONTACTED"}, empty)
+
+
+@contacts.command()
+@click.argument("contact", type=CONTACT)
+@as_json
+@with_database
+def show(contact: str, as_json: bool) -> None:
+    """Show all that is known of a contact, with its deliveries and what keeps it from being mailed.
+
+    CONTACT is its id or its address. `slowpost why` says what it waits for.
+    """
+    found = reports.contact(contact)
+    emit(found, as_json, lambda: _details(found))
+
+
+def _details(contact: ContactDetails) -> None:
+    show_fields(contact, ("id", "email", "name", "website"))
+    if contact.website_details is not None and not contact.website_details.meets_requirements:
+        click.echo("its website does not meet the requirements")
+    show_fields(contact, ("priority", "timezone", "validated", "address_valid", "extra"))
+    show_fields(contact, ("last_contacted_at", "created_at", "updated_at"))
+    for row in contact.suppressions:
+        click.echo(f"suppressed {row.kind}: {row.value}{f' ({row.reason})' if row.reason else ''}")
+    columns = {"id": "DELIVERY", "template": "TEMPLATE", "state": "STATE", "reason": "REASON", "detail": "DETAIL"}
+    show_table(contact.deliveries, columns | {"created_at": "SINCE", "sent_at": "SENT"}, "never on the route")
+
+
+@contacts.command()
+@click.argument("contact", type=CONTACT)
+@reason
+@as_json
+@with_database
+def forget(contact: str, reason: str, as_json: bool) -> None:
     """Erase a person everywhere; a hash stays in the suppression list, so that nobody writes to them again.
 
-    Contacts with another spelling of the same address (for Gmail: dots and +tags) are the same person.
+    CONTACT is its id or its address. Contacts with another spelling of the same address (for Gmail: dots and +tags)
+    are the same person.
     """
-    people.forget(contact_id, who(), reason)
-    hand_over([TRIGGER])
-    remove_copies()
-    click.echo(f"contact {contact_id}: forgotten")
+    done = forgetting.forget(contact, who(), reason)
+    warnings = hand_on(done.handoffs, remove_copies=True)
+    report(warnings, as_json, f"contact {done.contact_id}: forgotten", fields_of(done))

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from functools import partial
-from typing import Any
+from dataclasses import fields
 
 import click
 
-from models import DeadLetter, DeadLetterKind
-from models.dead_letter import OPEN
-from pipeline import decisions
-from pipeline.decisions import DecisionRefusedError
-from pipeline.lookup import NotThereError
-
-from .shared import ID, Refused, as_json, emit, hand_over, reason, remove_copies, show_table, who, with_database
+from pipeline.operations import decisions
+from pipeline.operations.decisions import LetterDecided
+from pipeline.reports import dead_letters as reports
+from slowpost.cli.acting import hand_on, report, who
+from slowpost.cli.output import emit, show_fields, show_table
+from slowpost.cli.shared import ID, Refused, as_json, problem_of, reason, with_database
 
 
 @click.group()
@@ -30,16 +28,10 @@ def dead() -> None:
 @with_database
 def list_(with_resolved: bool, as_json: bool) -> None:
     """List the dead letters, oldest first."""
-    query = DeadLetter.select().order_by(DeadLetter.id)
-    rows = [_row(letter) for letter in (query if with_resolved else query.where(OPEN))]
+    rows = reports.dead_letters(with_resolved=with_resolved)
     columns = {"id": "ID", "kind": "KIND", "delivery_id": "DELIVERY", "queue": "QUEUE", "reason": "REASON"}
     columns |= {"detail": "DETAIL", "created_at": "SINCE", "resolution": "DECIDED"}
     emit(rows, as_json, lambda: show_table(rows, columns, "no dead letters"))
-
-
-def _row(letter: DeadLetter) -> dict[str, Any]:
-    names = ("id", "kind", "queue", "delivery_id", "reason", "detail", "created_at", "resolved_at", "resolution")
-    return {name: getattr(letter, name) for name in names}
 
 
 @dead.command()
@@ -48,68 +40,57 @@ def _row(letter: DeadLetter) -> dict[str, Any]:
 @with_database
 def show(letter_id: int, as_json: bool) -> None:
     """Show a dead letter with its message."""
-    letter = DeadLetter.get_or_none(DeadLetter.id == letter_id)
-    if letter is None:
-        raise Refused(f"there is no dead letter {letter_id}")
-    body = None if letter.body is None else bytes(letter.body).decode("utf-8", "backslashreplace")
-    data = _row(letter) | {"message_id": letter.message_id, "body": body}
-
-    def lines() -> None:
-        for name, value in data.items():
-            if value not in (None, ""):
-                click.echo(f"{name}: {value}")
-
-    emit(data, as_json, lines)
+    letter = reports.dead_letter(letter_id)
+    emit(letter, as_json, lambda: show_fields(letter, (field.name for field in fields(letter))))
 
 
 @dead.command()
 @click.argument("letter_ids", type=ID, nargs=-1, required=True, metavar="LETTER_ID...")
 @reason
+@as_json
 @with_database
-def replay(letter_ids: tuple[int, ...], reason: str) -> None:
+def replay(letter_ids: tuple[int, ...], reason: str, as_json: bool) -> None:
     """Put it back: a message on its queue, a delivery to `ready` with its attempts at 0.
 
-    Refused where the person must not be mailed now (suppressed, contacted recently, in flight).
+    Refused where the person must not be mailed now (suppressed, contacted recently, in flight). A message needs
+    RabbitMQ: while that is away its dead letter stays open.
     """
-    _decide_each(letter_ids, partial(_replay, reason), "replayed")
-
-
-def _replay(reason: str, letter_id: int) -> None:
     from actors import entry
-    from actors.intake import UnacceptableError
 
-    letter = decisions.open_letter(letter_id)
-    if letter.kind == DeadLetterKind.MESSAGE:
-        try:
-            entry.put_back(letter.queue, bytes(letter.body), f"replay-{letter_id}")
-        except UnacceptableError as error:
-            raise DecisionRefusedError(str(error)) from None
-    handoffs, _ = decisions.replay(letter_id, who(), reason)
-    hand_over(handoffs)
+    def decide(letter_id: int) -> LetterDecided:
+        return decisions.replay(letter_id, who(), reason, put_back=entry.put_back)
+
+    _decide_each(letter_ids, decide, as_json)
 
 
 @dead.command()
 @click.argument("letter_ids", type=ID, nargs=-1, required=True, metavar="LETTER_ID...")
 @reason
+@as_json
 @with_database
-def discard(letter_ids: tuple[int, ...], reason: str) -> None:
+def discard(letter_ids: tuple[int, ...], reason: str, as_json: bool) -> None:
     """Close it; what was given up stays given up."""
-    _decide_each(letter_ids, lambda letter_id: decisions.discard(letter_id, who(), reason), "discarded")
+    _decide_each(letter_ids, lambda letter_id: decisions.discard(letter_id, who(), reason), as_json)
 
 
-def _decide_each(letter_ids: Sequence[int], decide: Callable[[int], None], done: str) -> None:
+def _decide_each(letter_ids: Sequence[int], decide: Callable[[int], LetterDecided], as_json: bool) -> None:
     """Decide about each letter; a refusal holds up none of the others, and makes the exit code 1."""
-    refused = 0
+    decided, refused = [], []
     for letter_id in letter_ids:
         try:
-            decide(letter_id)
-        except (DecisionRefusedError, NotThereError) as error:
-            if len(letter_ids) == 1:
+            done = decide(letter_id)
+        except Exception as error:
+            problem = problem_of(error)
+            if problem is None or len(letter_ids) == 1:
                 raise
-            click.echo(f"dead letter {letter_id}: {error}", err=True)
-            refused += 1
+            click.echo(f"dead letter {letter_id}: {problem}", err=True)
+            refused.append({"letter_id": letter_id, "problem": problem})
         else:
-            click.echo(f"dead letter {letter_id}: {done}")
-    remove_copies()
+            decided.append(done)
+            if not as_json:
+                click.echo(f"dead letter {letter_id}: {done.resolution}")
+    # One trigger does for all.
+    warnings = hand_on(tuple(dict.fromkeys(h for done in decided for h in done.handoffs)), remove_copies=bool(decided))
+    report(warnings, as_json, "", {"decided": [done.letter_id for done in decided], "refused": refused})
     if refused:
-        raise Refused(f"{refused} of {len(letter_ids)} refused")
+        raise Refused(f"{len(refused)} of {len(letter_ids)} refused")

@@ -5,21 +5,13 @@ from __future__ import annotations
 import csv
 import datetime as dt
 import sys
-from collections.abc import Iterator
-from typing import Any
+from dataclasses import fields
 
 import click
-from peewee import fn
 
-from models import Attempt, Delivery, SmtpAccount, database
-
-from .shared import as_json, emit, show_table, utc, with_database
-
-_COLUMNS = (
-    "id", "at", "delivery_id", "contact_id", "template_id", "account_id", "account", "local_on", "outcome",
-    "charged_to", "phase", "reply_code", "enhanced_code", "text",
-)  # fmt: skip
-
+from pipeline.reports.log import AttemptRow, attempts
+from slowpost.cli.output import emit, show_table, utc
+from slowpost.cli.shared import as_json, with_database
 
 #: What --since takes; the last is how `--json` and `--csv` write times.
 _TIMES = ("%Y-%m-%d", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%dT%H:%M:%SZ")
@@ -34,12 +26,11 @@ def log(since: dt.datetime | None, as_csv: bool, as_json: bool) -> None:
     """Show the attempts, oldest first: one line for each SMTP transaction, and whose fault its outcome is."""
     if as_csv and as_json:
         raise click.UsageError("either --csv or --json, not both")
-    start = since.replace(tzinfo=dt.UTC) if since else database.now() - dt.timedelta(days=7)
-    rows = _attempts(start)
+    rows = attempts(since.replace(tzinfo=dt.UTC) if since else None)
     if as_csv:
-        writer = csv.DictWriter(sys.stdout, _COLUMNS)
+        writer = csv.DictWriter(sys.stdout, [field.name for field in fields(AttemptRow)])
         writer.writeheader()
-        writer.writerows(row | {"at": utc(row["at"])} for row in rows)
+        writer.writerows(vars(row) | {"at": utc(row.at)} for row in rows)
         return
     found = list(rows)
     columns = {
@@ -51,23 +42,3 @@ def log(since: dt.datetime | None, as_csv: bool, as_json: bool) -> None:
     }
     columns |= {"reply_code": "CODE", "text": "SERVER SAID"}
     emit(found, as_json, lambda: show_table(found, columns, "no attempts"))
-
-
-def _attempts(start: dt.datetime) -> Iterator[dict[str, Any]]:
-    at = fn.COALESCE(Attempt.finished_at, Attempt.claimed_at)
-    query = (
-        Attempt.select(Attempt, Delivery, SmtpAccount)
-        .join(Delivery)
-        .switch(Attempt)
-        .join(SmtpAccount)
-        .where(at >= start)
-        .order_by(Attempt.id)
-    )
-    for attempt in query.iterator():
-        row = {name: getattr(attempt, name, None) for name in _COLUMNS}
-        yield row | {
-            "at": attempt.finished_at or attempt.claimed_at,
-            "contact_id": attempt.delivery.contact_id,
-            "template_id": attempt.delivery.template_id,
-            "account": attempt.account.name,
-        }

@@ -7,7 +7,8 @@ from dataclasses import asdict
 
 import click
 
-from .shared import as_json, emit, with_database
+from slowpost.cli.output import emit
+from slowpost.cli.shared import as_json, with_database
 
 
 @click.command()
@@ -19,7 +20,7 @@ def sweep(as_json: bool) -> None:
     """
     from schedules import sweep as job
 
-    swept = job.run()
+    swept = job.sweep()
     counts: Counter[str] = Counter()
     for handoff in swept.handoffs:
         counts[str(handoff.stage)] += max(1, len(handoff.ids))
@@ -36,7 +37,7 @@ def check_health(as_json: bool) -> None:
     """Switch off accounts whose success rate is too low. Cron runs it daily at 23:00."""
     from schedules import check_health as job
 
-    off = [{"id": a.id, "name": a.name} for a in job.run()]
+    off = [{"id": a.id, "name": a.name} for a in job.check()]
     emit(
         off,
         as_json,

@@ -6,31 +6,27 @@ from pathlib import Path
 
 import click
 
-from models import database, schema
-from pipeline import logs
-from pipeline.settings import settings
-
-from .shared import Refused, as_json, emit, open_database
+from pipeline.runtime import logs, opening
+from pipeline.runtime.settings import settings
+from slowpost.cli.acting import report
+from slowpost.cli.shared import Refused, as_json, bind_database
 
 
 @click.command()
 @as_json
 def init(as_json: bool) -> None:
     """Create or migrate the tables and declare the queues. Run again, it changes nothing."""
-    open_database(make=True)
-    with database.connection():
-        migrations = schema.migrate()
+    logs.configure(level=30)
     queues = not settings().is_embedded
     if queues:
+        # First: where RabbitMQ is away, nothing has been done.
         from actors import entry
 
         entry.declare_topology()
-
-    def show() -> None:
-        click.echo(f"tables: {', '.join(migrations) or 'nothing to do'}")
-        click.echo(f"queues: {'declared' if queues else 'in the process itself (memory://)'}")
-
-    emit({"migrations": migrations, "queues_declared": queues}, as_json, show)
+    migrations = opening.migrate(settings().database_url)
+    words = f"tables: {', '.join(migrations) or 'nothing to do'}\n"
+    words += f"queues: {'declared' if queues else 'in the process itself (memory://)'}"
+    report([], as_json, words, {"migrations": migrations, "queues_declared": queues})
 
 
 @click.command()
@@ -53,14 +49,11 @@ def run(threads: int) -> None:
 
     The embedded default needs nothing else; with RabbitMQ it is one worker among others.
     """
-    open_database()
+    bind_database()
     from slowpost import service
 
     logs.configure()
-    try:
-        service.run(threads)
-    except service.AlreadyRunningError as error:
-        raise Refused(str(error)) from None
+    service.run(threads)
 
 
 @click.command()
@@ -69,15 +62,15 @@ def run(threads: int) -> None:
 @click.option("--queues", default="", help="Only these queues, comma separated (default: all six).")
 def worker(processes: int, threads: int, queues: str) -> None:
     """Run workers, until SIGTERM or Ctrl-C: Dramatiq's own command with Slowpost's actors."""
-    from pipeline.flow import Stage
+    from actors import entry
 
     wanted = [name for name in queues.replace(" ", "").split(",") if name]
-    unknown = [name for name in wanted if name not in tuple(Stage)]
+    unknown = [name for name in wanted if name not in entry.QUEUES]
     if unknown:
-        raise click.BadParameter(f"{unknown[0]!r} is none of {', '.join(Stage)}", param_hint="--queues")
+        raise click.BadParameter(f"{unknown[0]!r} is none of {', '.join(entry.QUEUES)}", param_hint="--queues")
     if settings().is_embedded:
         raise Refused("with BROKER_URL=memory:// the queues are inside one process: use `slowpost run`")
-    open_database()
+    bind_database()
     from slowpost import service
 
     logs.configure()
@@ -87,7 +80,7 @@ def worker(processes: int, threads: int, queues: str) -> None:
 @click.command()
 def scheduler() -> None:
     """Run the schedule (batch publisher, sweep, health check), where there is no cron."""
-    open_database()
+    bind_database()
     from slowpost import service
 
     logs.configure()

@@ -1,34 +1,42 @@
-"""What the commands have in common: the database, errors in one line, `--json`, tables, progress, files."""
+"""What the commands have in common: the database, errors in one line, options, files."""
 
 from __future__ import annotations
 
-import datetime as dt
 import functools
-import getpass
 import io
-import json
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO, TextIO
 
 import click
-import peewee
-from rich.console import Console
-from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn
-from rich.table import Table
 
-from models import database, schema
-from pipeline import logs
-from pipeline.fields import FieldError
-from pipeline.settings import SettingsError, settings
+from pipeline.runtime import logs, opening
+from pipeline.runtime.settings import settings
 
 #: Ids as people write them.
 ID = click.IntRange(1, 2**31 - 1)
 PRIORITY = click.IntRange(0, 9)
 #: Rows a person asks for.
 COUNT = click.IntRange(1, ID.max)
+
+
+class _Contact(click.ParamType[str, Any]):
+    """A contact as a person names it: its id, or its address. Whether it is there, `models.lookup.contact_of` says."""
+
+    name = "contact"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        if "@" in value:
+            return str(value).strip()
+        if not value.strip().lstrip("+-").isdecimal():
+            self.fail(f"{value!r} is neither the id of a contact nor an address", param, ctx)
+        return str(ID.convert(value, param, ctx))
+
+
+#: A contact, by id or address; a command gets the text, `click.argument("contact", type=CONTACT)`.
+CONTACT = _Contact()
 
 as_json = click.option("--json", "as_json", is_flag=True, help="For programs: JSON on stdout.")
 reason = click.option("--reason", default="", help="Why; kept with the action.")
@@ -40,31 +48,19 @@ class Refused(click.ClickException):
 
 def problem_of(error: BaseException) -> str | None:
     """Return one line for what a person, or the surroundings, can have caused; None for a mistake of ours."""
-    from pipeline.decisions import DecisionRefusedError
-    from pipeline.faults import TroubleOutsideError
-    from pipeline.imports import ImportRefusedError
-    from pipeline.lookup import NotThereError
-    from pipeline.people import BeingSentError
-    from pipeline.template import TemplateError
-
-    expected = (
-        SettingsError, schema.NotMigratedError, database.DatabaseUrlError, FieldError, NotThereError,
-        DecisionRefusedError, BeingSentError, ImportRefusedError, TemplateError, TroubleOutsideError,
-    )  # fmt: skip
     if isinstance(error, click.ClickException):
         return error.format_message()
-    if isinstance(error, expected):
-        return str(error)
-    if isinstance(error, peewee.DatabaseError):
-        return f"the database: {str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__}"
+    if (trouble := opening.trouble_of(error)) is not None:
+        return trouble
     if type(error).__module__.split(".")[0] in ("pika", "dramatiq"):
-        return f"the broker: {_shown(error)}"
+        return f"the broker: {one_line(error)}"
     if isinstance(error, OSError) and error.strerror:
         return f"{error.strerror}: {error.filename}" if error.filename else error.strerror
     return None
 
 
-def _shown(error: BaseException) -> str:
+def one_line(error: BaseException) -> str:
+    """Return what an error says in one line, or its name if it says nothing."""
     return (str(error) or repr(error)).strip().splitlines()[0][:300] or type(error).__name__
 
 
@@ -73,103 +69,17 @@ def with_database(command: Callable[..., Any]) -> Callable[..., Any]:
 
     @functools.wraps(command)
     def run(*args: Any, **kwargs: Any) -> Any:
-        open_database()
-        with database.connection():
-            schema.check_migrated()
+        logs.configure(level=30)
+        with opening.opened(settings().database_url):
             return command(*args, **kwargs)
 
     return run
 
 
-def open_database(*, make: bool = False) -> None:
-    """Read the settings and bind the models; an SQLite file that is not there is only made if `make` says so."""
+def bind_database() -> None:
+    """Read the settings and bind the models to a database that is there."""
     logs.configure(level=30)
-    database.connect(settings().database_url)
-    file = database.sqlite_file()
-    if file is not None and not make and not file.exists():
-        raise Refused(f"there is no database {file}: run `slowpost init`")
-
-
-def hand_over(handoffs: Sequence[Any]) -> None:
-    """Put handoffs onto the route, or wake an embedded `run`."""
-    if handoffs:
-        from actors import entry
-
-        entry.hand_over(handoffs)
-
-
-def remove_copies() -> None:
-    """Take the copies of closed dead letters off RabbitMQ's queue `dead-letter`; if it is away, the sweep does it."""
-    from dramatiq.errors import ConnectionClosed
-
-    from actors import entry
-
-    try:
-        entry.keep_in_step()
-    except ConnectionClosed as error:
-        click.echo(
-            f"RabbitMQ is away, the next sweep takes the copy off its queue dead-letter: {_shown(error)}", err=True
-        )
-
-
-def who() -> str:
-    """Return who acts, as the operating system knows them."""
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):
-        return "unknown"
-
-
-def emit(data: Any, as_json: bool, show: Callable[[], None]) -> None:
-    """Print `data` as JSON, or let `show` print it for a person."""
-    if as_json:
-        click.echo(json.dumps(data, default=_plain, indent=2, ensure_ascii=False))
-    else:
-        show()
-
-
-def show_table(rows: Iterable[Mapping[str, Any]], columns: Mapping[str, str], empty: str) -> None:
-    """Print a table: key of the row → heading; `empty` where there are no rows."""
-    rows = list(rows)
-    if not rows:
-        click.echo(empty)
-        return
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for heading in columns.values():
-        table.add_column(heading, overflow="fold")
-    for row in rows:
-        table.add_row(*(_cell(row[key]) for key in columns))
-    console().print(table)
-
-
-def console() -> Console:
-    """Return where tables go; as wide as they need where nobody looks at a terminal."""
-    return Console(width=None if sys.stdout.isatty() else 200, highlight=False, markup=False)
-
-
-def utc(at: dt.datetime | None) -> str | None:
-    """Return a time as it stands in JSON."""
-    return None if at is None else at.astimezone(dt.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-
-
-def _cell(value: Any) -> str:
-    if value is None:
-        return "–"
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    if isinstance(value, dt.datetime):
-        return f"{value.astimezone(settings().mail_window_timezone):%Y-%m-%d %H:%M:%S}"
-    return str(value)
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, dt.datetime):
-        return utc(value)
-    if isinstance(value, dt.date):
-        return value.isoformat()
-    if isinstance(value, bytes | memoryview):
-        return bytes(value).decode("utf-8", "replace")
-    raise TypeError(type(value).__name__)
+    opening.bind(settings().database_url)
 
 
 @contextmanager
@@ -224,57 +134,3 @@ def read_text(path: str) -> str:
     if "\x00" in text:
         raise Refused(f"{path}: it has a NUL character")
     return text
-
-
-def run_import(path: str, run: Callable[..., Any], as_json: bool, *, strict: bool) -> None:
-    """Import a file with progress and each refused line on stderr; exit 1 if nothing was taken, or, strict, if any
-    was refused.
-    """
-    from pipeline.imports import ImportRefusedError, Listener
-
-    lines: list[dict[str, Any]] = []
-
-    def on_refused(line: int, why: str) -> None:
-        if as_json:
-            lines.append({"line": line, "reason": why})
-        click.echo(f"line {line}: {why}", err=True)
-
-    with _progress() as show, open_text(path) as file:
-        try:
-            summary = run(file, Listener(on_refused, show))
-        except ImportRefusedError as error:
-            raise Refused(f"{path}: {error}") from None
-    counts = {k: getattr(summary, k) for k in ("added", "updated", "unchanged", "refused")}
-    emit(
-        {**counts, "refused_lines": lines},
-        as_json,
-        lambda: click.echo(", ".join(f"{number} {word}" for word, number in counts.items())),
-    )
-    if summary.refused and (strict or summary.refused == summary.lines):
-        raise Refused(f"{path}: {summary.refused} of {summary.lines} lines were refused")
-
-
-@contextmanager
-def _progress() -> Iterator[Callable[[Any], None]]:
-    if not sys.stderr.isatty():
-        yield lambda summary: None if summary.lines % 10_000 else click.echo(f"{summary.lines} lines", err=True)
-        return
-    columns = (SpinnerColumn(), TextColumn("{task.completed} lines"), BarColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
-        task = progress.add_task("import", total=None)
-        yield lambda summary: progress.update(task, completed=summary.lines)
-
-
-@contextmanager
-def progress(title: str, total: float) -> Iterator[Callable[[float], None]]:
-    """Yield what is told how far long work has come, of `total`; shown where somebody looks at a terminal."""
-    with Progress(console=Console(stderr=True), transient=True, disable=not sys.stderr.isatty()) as bar:
-        task = bar.add_task(title, total=total)
-        yield lambda completed: bar.update(task, completed=completed)
-
-
-def import_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Add what every import takes."""
-    strict = "Exit 1 if any line was refused (default: only if all were)."
-    command = click.option("--strict", is_flag=True, help=strict)(as_json(command))
-    return click.argument("file")(command)

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import click
 
-from models import Suppression, SuppressionKind, database
-from models.control import record_action
-from models.suppression import suppress as store
-from pipeline import imports, people
-from pipeline.imports import suppression_value
-
-from .shared import Refused, as_json, emit, import_options, reason, run_import, show_table, who, with_database
+from pipeline.operations import imports, suppression
+from pipeline.reports import suppressions as reports
+from slowpost.cli.acting import finish, who
+from slowpost.cli.importing import import_options, run_import
+from slowpost.cli.output import emit, show_table
+from slowpost.cli.shared import as_json, reason, with_database
 
 
 @click.group()
@@ -21,16 +20,12 @@ def suppress() -> None:
 @suppress.command()
 @click.argument("value")
 @reason
+@as_json
 @with_database
-def add(value: str, reason: str) -> None:
+def add(value: str, reason: str, as_json: bool) -> None:
     """Suppress an address or a domain (with all below it)."""
-    kind, normalised = suppression_value(value)
-    with database.transaction():
-        # A forgotten person is suppressed by a hash already; the address must not come back by this door.
-        forgotten = kind is SuppressionKind.ADDRESS and people.forgotten_among([normalised])
-        added = 0 if forgotten else store(kind, [normalised], reason or "added by hand", database.now())
-        record_action(who(), "suppress", f"{kind} added", database.now(), "" if forgotten else reason)
-    click.echo(f"{normalised}: {'suppressed' if added else 'was suppressed already'}")
+    done = suppression.add(value, who(), reason)
+    finish(done, as_json, f"{done.value}: {'suppressed' if done.changed else 'was suppressed already'}")
 
 
 @suppress.command("import")
@@ -46,7 +41,7 @@ def import_(file: str, as_json: bool, strict: bool) -> None:
 @with_database
 def list_(as_json: bool) -> None:
     """List what is suppressed; forgotten people as a hash."""
-    rows = list(Suppression.select().order_by(Suppression.id).dicts())
+    rows = reports.suppressions()
     columns = {"kind": "KIND", "value": "VALUE", "reason": "REASON", "created_at": "SINCE"}
     emit(rows, as_json, lambda: show_table(rows, columns, "nothing is suppressed"))
 
@@ -54,15 +49,9 @@ def list_(as_json: bool) -> None:
 @suppress.command()
 @click.argument("value")
 @reason
+@as_json
 @with_database
-def remove(value: str, reason: str) -> None:
+def remove(value: str, reason: str, as_json: bool) -> None:
     """Take an address or a domain off the list."""
-    kind, normalised = suppression_value(value)
-    which = (Suppression.kind == kind) & (Suppression.value == normalised)
-    with database.transaction():
-        if not Suppression.delete().where(which).execute():
-            if kind is SuppressionKind.ADDRESS and people.forgotten_among([normalised]):
-                raise Refused(f"{normalised} has asked to be forgotten, and stays suppressed")
-            raise Refused(f"{normalised} is not suppressed")
-        record_action(who(), "unsuppress", f"{kind} removed", database.now(), reason)
-    click.echo(f"{normalised}: may be mailed again")
+    done = suppression.remove(value, who(), reason)
+    finish(done, as_json, f"{done.value}: may be mailed again")

@@ -1,19 +1,18 @@
-"""`templates add|list|preview|check|rerender|send-test`."""
+"""`templates add|set|activate|deactivate|remove|list|show|preview|check|rerender|send-test`."""
 
 from __future__ import annotations
 
-import secrets
-
 import click
 
-from models import Contact, EmailTemplate, Website, database
-from models.control import record_action
-from pipeline import fields, lookup, message
-from pipeline.eligible import eligible
-from pipeline.flow import TRIGGER
-from pipeline.template import Parts, TemplateError, compile_template, render
-
-from .shared import ID, Refused, as_json, emit, hand_over, read_text, show_table, who, with_database
+from pipeline.operations import templates as operations
+from pipeline.operations import trials
+from pipeline.operations.rerender import rerender as render_anew
+from pipeline.operations.templates import TemplateDone
+from pipeline.reports import templates as reports
+from pipeline.reports.templates import TemplateDetails
+from slowpost.cli.acting import finish, who
+from slowpost.cli.output import emit, show_fields, show_table
+from slowpost.cli.shared import CONTACT, ID, Refused, as_json, read_text, reason, with_database
 
 
 @click.group()
@@ -23,47 +22,130 @@ def templates() -> None:
 
 @templates.command()
 @click.argument("name")
-@click.option("--subject", required=True, help="One line of Jinja2.")
-@click.option("--text-file", required=True, help="The text body (- for stdin).")
+@click.option("--subject", help="One line of Jinja2.")
+@click.option("--text-file", help="The text body (- for stdin).")
 @click.option("--html-file", help="The HTML body.")
 @click.option("--preheader", help="One line that mail programs show after the subject.")
-@click.option("--inactive", is_flag=True, help="Not to be picked by default.")
+@click.option("--active/--inactive", default=None, help="Can it be picked by default (default: yes)?")
+@click.option("--replace", is_flag=True, help="One with this name is there: write over what is given, and only that.")
+@reason
 @as_json
 @with_database
 def add(
     name: str,
-    subject: str,
-    text_file: str,
+    subject: str | None,
+    text_file: str | None,
     html_file: str | None,
     preheader: str | None,
-    inactive: bool,
+    active: bool | None,
+    replace: bool,
+    reason: str,
     as_json: bool,
 ) -> None:
-    """Add a template, or replace the words of one with this name; mistakes in its syntax are refused.
+    """Add a template; mistakes in its syntax are refused.
 
     What is rendered already keeps its words: see `templates rerender`.
     """
-    name = fields.name(name)
+    if not replace:
+        for option, value in (("--subject", subject), ("--text-file", text_file)):
+            if value is None:
+                raise click.UsageError(f"Missing option '{option}'.")
+    words = _words(subject, text_file, html_file, preheader)
+    done = operations.add(name, who(), words, active=active, replace=replace, reason=reason)
+    sentence = f"template {done.id}: {done.name}"
+    finish(done, as_json, f"{sentence}; {_keeps(done)}" if done.keep_their_words else sentence)
+
+
+@templates.command("set")
+@click.argument("template_id", type=ID)
+@click.option("--subject", help="One line of Jinja2.")
+@click.option("--text-file", help="The text body (- for stdin).")
+@click.option("--html-file", help="The HTML body.")
+@click.option("--no-html", is_flag=True, help="Text alone from now on.")
+@click.option("--preheader", help="One line that mail programs show after the subject.")
+@click.option("--no-preheader", is_flag=True)
+@click.option("--name", help="Another name.")
+@reason
+@as_json
+@with_database
+def set_(
+    template_id: int,
+    subject: str | None,
+    text_file: str | None,
+    html_file: str | None,
+    no_html: bool,
+    preheader: str | None,
+    no_preheader: bool,
+    name: str | None,
+    reason: str,
+    as_json: bool,
+) -> None:
+    """Change a template: what is given, and nothing else; mistakes in its syntax are refused.
+
+    What is rendered already keeps its words: see `templates rerender`.
+    """
+    if no_html and html_file is not None:
+        raise click.UsageError("either --html-file or --no-html, not both")
+    if no_preheader and preheader is not None:
+        raise click.UsageError("either --preheader or --no-preheader, not both")
+    words = _words(subject, text_file, html_file, preheader)
+    words |= {part: None for part, gone in (("html", no_html), ("preheader", no_preheader)) if gone}
+    if not words and name is None:
+        raise click.UsageError("nothing to change is given")
+    done = operations.change(template_id, who(), words, name=name, reason=reason)
+    changed = f"template {template_id}: {'changed' if done.changed else 'is like that already'}"
+    finish(done, as_json, f"{changed}; {_keeps(done)}")
+
+
+def _words(
+    subject: str | None, text_file: str | None, html_file: str | None, preheader: str | None
+) -> dict[str, str | None]:
+    """Return the parts of a template that are given."""
     if text_file == html_file == "-":
         raise click.UsageError("only one of --text-file and --html-file can be stdin")
-    values = {
-        "subject": fields.one_line(subject),
-        "text": read_text(text_file),
-        "html": read_text(html_file) if html_file else None,
-        "preheader": preheader,
-        "active": not inactive,
-    }
-    if not str(values["text"]).strip():
-        raise Refused(f"{text_file}: it is empty")
-    compile_template(EmailTemplate(**values))
-    with database.transaction():
-        now = database.now()
-        insert = EmailTemplate.insert(name=name, created_at=now, updated_at=now, **values)
-        changes = {getattr(EmailTemplate, k): v for k, v in values.items()} | {EmailTemplate.updated_at: now}
-        query = insert.on_conflict(conflict_target=[EmailTemplate.name], update=changes).returning(EmailTemplate.id)
-        template_id = next(iter(query.execute())).id
-        record_action(who(), "write", f"template {template_id}", now)
-    emit({"id": template_id, "name": name}, as_json, lambda: click.echo(f"template {template_id}: {name}"))
+    text = None if text_file is None else read_text(text_file)
+    html = None if html_file is None else read_text(html_file)
+    words = {"subject": subject, "text": text, "html": html, "preheader": preheader}
+    return {part: source for part, source in words.items() if source is not None}
+
+
+def _keeps(done: TemplateDone) -> str:
+    return (
+        f"what is rendered already ({done.keep_their_words} deliveries) keeps its words: "
+        f"`slowpost templates rerender {done.id}` renders it anew"
+    )
+
+
+@templates.command()
+@click.argument("template_id", type=ID)
+@reason
+@as_json
+@with_database
+def activate(template_id: int, reason: str, as_json: bool) -> None:
+    """Let a template be picked where none is named (of several, the one with the lowest id is)."""
+    done = operations.set_active(template_id, who(), active=True, reason=reason)
+    finish(done, as_json, f"template {template_id}: {'active' if done.changed else 'was active already'}")
+
+
+@templates.command()
+@click.argument("template_id", type=ID)
+@reason
+@as_json
+@with_database
+def deactivate(template_id: int, reason: str, as_json: bool) -> None:
+    """Let a template be picked no more where none is named. What waits with it goes on: `pause` holds that up."""
+    done = operations.set_active(template_id, who(), active=False, reason=reason)
+    finish(done, as_json, f"template {template_id}: {'not active' if done.changed else 'was not active'}")
+
+
+@templates.command()
+@click.argument("template_id", type=ID)
+@reason
+@as_json
+@with_database
+def remove(template_id: int, reason: str, as_json: bool) -> None:
+    """Remove a template that nothing was ever written with; deactivate any other."""
+    finish(operations.remove(template_id, who(), reason), as_json, f"template {template_id}: removed")
 
 
 @templates.command("list")
@@ -71,9 +153,7 @@ def add(
 @with_database
 def list_(as_json: bool) -> None:
     """List the templates."""
-    query = EmailTemplate.select().order_by(EmailTemplate.id)
-    shown = ("id", "name", "subject", "active", "times_used", "updated_at")
-    rows = [{k: getattr(t, k) for k in shown} | {"paused": t.paused_at is not None} for t in query]
+    rows = reports.templates()
     columns = {
         "id": "ID",
         "name": "NAME",
@@ -87,20 +167,49 @@ def list_(as_json: bool) -> None:
 
 @templates.command()
 @click.argument("template_id", type=ID)
-@click.option("--contact", "contact_id", type=ID, required=True)
+@click.option("--text", "part", flag_value="text", help="Only the source of the text body, to be put into a file.")
+@click.option("--html", "part", flag_value="html", help="Only the source of the HTML body.")
 @as_json
 @with_database
-def preview(template_id: int, contact_id: int, as_json: bool) -> None:
+def show(template_id: int, part: str | None, as_json: bool) -> None:
+    """Show a template with its source, as it was added."""
+    if part is not None and as_json:
+        raise click.UsageError("either --text, --html or --json, not both")
+    found = reports.template(template_id)
+    if part is None:
+        emit(found, as_json, lambda: _details(found))
+        return
+    source = found.html if part == "html" else found.text
+    if source is None:
+        raise Refused(f"template {template_id} has no HTML body")
+    click.echo(source, nl=False)
+
+
+def _details(template: TemplateDetails) -> None:
+    show_fields(template, ("id", "name"))
+    click.echo(f"state: {'active' if template.active else 'not active'}{', paused' if template.paused else ''}")
+    click.echo(f"sent: {template.times_used}")
+    show_fields(template, ("created_at", "updated_at", "subject", "preheader"))
+    for name, source in (("TEXT", template.text), ("HTML", template.html)):
+        if source is not None:
+            click.echo(f"\n{name}\n{source}")
+
+
+@templates.command()
+@click.argument("template_id", type=ID)
+@click.option("--contact", type=CONTACT, required=True, help="For whom: an id or an address.")
+@as_json
+@with_database
+def preview(template_id: int, contact: str, as_json: bool) -> None:
     """Show what a template becomes for a contact; the sender's fields stand in brackets."""
-    parts = _with_names(_rendered(lookup.template(template_id), contact_id))
-    data = {"subject": parts.subject, "preheader": parts.preheader, "text": parts.text, "html": parts.html}
+    found = trials.preview(template_id, contact)
 
     def show() -> None:
-        for name, value in data.items():
+        for name, value in vars(found).items():
             if value is not None:
                 click.echo(f"{name.upper()}\n{value}\n")
 
-    emit(data, as_json, show)
+    emit(found, as_json, show)
 
 
 @templates.command()
@@ -112,87 +221,43 @@ def preview(template_id: int, contact_id: int, as_json: bool) -> None:
 @with_database
 def check(template_id: int, limit: int, as_json: bool) -> None:
     """Render a template for eligible contacts and say for whom it fails. Exit 1 if it fails for any."""
-    template = lookup.template(template_id)
-    ids = eligible(template, limit, 0)
-    compiled = compile_template(template)
-    failures = []
-    for contact in Contact.select(Contact, Website).left_outer_join(Website).where(Contact.id.in_(ids)):
-        try:
-            render(compiled, contact, contact.website if contact.website_id else None)
-        except TemplateError as error:
-            failures.append({"contact_id": contact.id, "problem": str(error)})
+    checked = trials.check(template_id, limit)
 
     def show() -> None:
-        click.echo(f"tried with {len(ids)} eligible contacts, {len(failures)} fail")
-        if failures:
-            show_table(failures, {"contact_id": "CONTACT", "problem": "PROBLEM"}, "")
+        click.echo(f"tried with {checked.tried} eligible contacts, {len(checked.failures)} fail")
+        if checked.failures:
+            show_table(checked.failures, {"contact_id": "CONTACT", "problem": "PROBLEM"}, "")
 
-    emit({"tried": len(ids), "failures": failures}, as_json, show)
-    if failures:
-        raise Refused(f"template {template_id} fails for {len(failures)} of {len(ids)} contacts")
+    emit(checked, as_json, show)
+    if checked.failures:
+        raise Refused(f"template {template_id} fails for {len(checked.failures)} of {checked.tried} contacts")
 
 
 @templates.command()
 @click.argument("template_id", type=ID)
+@reason
 @as_json
 @with_database
-def rerender(template_id: int, as_json: bool) -> None:
+def rerender(template_id: int, reason: str, as_json: bool) -> None:
     """Render what waits with this template anew; slots that were planned for it are planned anew, too."""
-    from pipeline.render_message import rerender as run
-
-    lookup.template(template_id)
-    with database.transaction():
-        done, errors = run(template_id)
-        record_action(who(), "rerender", f"template {template_id}", database.now())
-    hand_over([TRIGGER])
-    data = {"rerendered": done, "errors": [{"delivery_id": i, "problem": e} for i, e in errors.items()]}
-    emit(data, as_json, lambda: click.echo(f"{len(done)} rendered anew, {len(errors)} keep their words"))
-    if errors:
-        first = next(iter(errors.items()))
-        raise Refused(f"{len(errors)} deliveries can't be rendered, the first is {first[0]}: {first[1]}")
+    done = render_anew(template_id, who(), reason)
+    finish(done, as_json, f"{len(done.rerendered)} rendered anew, {len(done.errors)} keep their words")
+    if done.errors:
+        first = done.errors[0]
+        raise Refused(
+            f"{len(done.errors)} deliveries can't be rendered, the first is {first.delivery_id}: {first.problem}"
+        )
 
 
 @templates.command("send-test")
 @click.argument("template_id", type=ID)
 @click.option("--to", "to", required=True, help="Your own address.")
 @click.option("--account", "account_id", type=ID, required=True)
-@click.option("--contact", "contact_id", type=ID, required=True, help="For whom it is rendered.")
+@click.option("--contact", type=CONTACT, required=True, help="For whom it is rendered: an id or an address.")
+@reason
+@as_json
 @with_database
-def send_test(template_id: int, to: str, account_id: int, contact_id: int) -> None:
+def send_test(template_id: int, to: str, account_id: int, contact: str, reason: str, as_json: bool) -> None:
     """Send what a template becomes for a contact to yourself, now. Counts for nothing, and touches no contact."""
-    from pipeline.identity import endpoint_of, sender_of, unsubscribe
-    from pipeline.smtp_client import Connections
-    from pipeline.smtp_reply import Verdict
-
-    account = lookup.account(account_id)
-    parts = _rendered(lookup.template(template_id), contact_id)
-    sender = sender_of(account)
-    message_id = f"<{secrets.token_hex(16)}@{sender.address.rpartition('@')[2]}>"
-    words = message.Rendered(fields.email(to), "", parts.subject, parts.text, parts.html, parts.preheader, message_id)
-    try:
-        envelope = message.build(words, sender, database.now(), unsubscribe())
-    except message.MessageRefusedError as error:
-        raise Refused(str(error)) from None
-    connections = Connections()
-    try:
-        with connections.transaction(endpoint_of(account)) as transaction:
-            result = transaction.offer(envelope) or transaction.finish()
-    finally:
-        connections.close()
-    if result.verdict is not Verdict.ACCEPTED:
-        raise Refused(f"{result.phase}: {result.reply.code or ''} {result.reply.text}")
-    click.echo(f"accepted by {account.host}: {result.reply.text}")
-
-
-def _rendered(template: EmailTemplate, contact_id: int) -> Parts:
-    contact = lookup.contact(contact_id)
-    return render(compile_template(template), contact, contact.website)
-
-
-def _with_names(parts: Parts) -> Parts:
-    sender = message.Sender(address="[sender.email]", name="[sender.name]", signature="[sender.signature]")
-
-    def fill(text: str | None, as_html: bool = False) -> str | None:
-        return None if text is None else message.fill_sender(text, sender, as_html=as_html)
-
-    return Parts(fill(parts.subject) or "", fill(parts.text) or "", fill(parts.html, True), fill(parts.preheader))
+    done = trials.send_test(template_id, who(), to=to, account_id=account_id, contact=contact, reason=reason)
+    finish(done, as_json, f"accepted by {done.host}: {done.reply}")

@@ -8,12 +8,12 @@ from typing import Any
 
 import click
 
-from pipeline.settings import settings
+from pipeline.runtime.settings import settings
+from slowpost.cli.output import emit
+from slowpost.cli.shared import Refused, as_json
 
-from .shared import Refused, as_json, emit
 
-
-class _Version(click.ParamType):
+class _Version(click.ParamType[tuple[int, ...], Any]):
     name = "version"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[int, ...]:
@@ -56,28 +56,24 @@ def migrate(dry_run: bool, as_json: bool) -> None:
     delay and retry queues begin their wait in that queue again. A run that is cut off is finished by the next.
     """
     from actors import entry
-    from actors.topology_migration import MigrationRefusedError, Step
 
     if settings().is_embedded:
         raise Refused("with BROKER_URL=memory:// there is no server whose queues could differ")
     steps: list[dict[str, Any]] = []
 
-    def done(step: Step) -> None:
+    def done(step: entry.Step) -> None:
         steps.append({"difference": step.what, "moved": step.moved})
         if not as_json:
             click.echo(f"{step.what}: made anew, {step.moved} messages moved over")
 
-    try:
-        if dry_run:
-            steps = [{"difference": what} for what in entry.differences()]
-            if not as_json:
-                click.echo("\n".join(step["difference"] for step in steps) or "nothing is different")
-        else:
-            for step in entry.migrate(lambda source, moved: click.echo(f"{source}: {moved} messages", err=True)):
-                done(step)
-            if not steps and not as_json:
-                click.echo("nothing is different")
-    except MigrationRefusedError as error:
-        raise Refused(str(error)) from None
+    if dry_run:
+        steps = [{"difference": what} for what in entry.differences()]
+        if not as_json:
+            click.echo("\n".join(step["difference"] for step in steps) or "nothing is different")
+    else:
+        for step in entry.migrate(lambda source, moved: click.echo(f"{source}: {moved} messages", err=True)):
+            done(step)
+        if not steps and not as_json:
+            click.echo("nothing is different")
     if as_json:
         emit(steps, as_json, lambda: None)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import click
 
-from pipeline import imports
-
-from .shared import import_options, run_import, with_database
+from pipeline.operations import imports
+from slowpost.cli.importing import import_options, run_import
+from slowpost.cli.shared import with_database
 
 
 @click.group()

@@ -17,10 +17,10 @@ from pathlib import Path
 import pika
 import pytest
 
-from actors import topology, topology_migration
-from actors.broker import QuorumBroker
+from actors.rabbitmq import migration, topology
+from actors.rabbitmq.broker import QuorumBroker
 from actors.running import WorkerState
-from actors.waiting import patiently
+from actors.waiting import until_available
 from pipeline.flow import Stage
 
 #: Milliseconds of the ladder's step here.
@@ -43,7 +43,7 @@ def wipe(url: str) -> None:
         for queue in everything.queues:
             channel.queue_delete(queue.name)
             channel.queue_delete(f"{queue.name}-moving")
-        for exchange in (*everything.exchanges, topology_migration.MOVING_EXCHANGE):
+        for exchange in (*everything.exchanges, migration.MOVING_EXCHANGE):
             channel.exchange_delete(exchange)
 
 
@@ -55,7 +55,7 @@ def broker(empty_rabbitmq: str, configure: Callable[..., None]) -> Iterator[Quor
     for stage in Stage:
         made.declare_queue(stage)
     # Patiently: a name that has just been deleted can still be refused.
-    patiently(made.declare_topology)
+    until_available(made.declare_topology)
     yield made
     made.close()
 

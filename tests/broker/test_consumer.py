@@ -13,13 +13,13 @@ import pika
 import pytest
 from dramatiq.brokers.rabbitmq import _RabbitmqConsumer
 
-import actors.consumer
+import actors.rabbitmq.consumer
 from actors import running, waiting
-from actors.broker import QuorumBroker
 from actors.intake import decode, encode
+from actors.rabbitmq.broker import QuorumBroker
 from models import DeadLetter
-from pipeline import faults
 from pipeline.flow import Handoff, Stage
+from pipeline.runtime import waiting as waits
 from tests.broker.conftest import UNIT_MS, take, until, until_counted
 
 
@@ -66,7 +66,7 @@ def test_bad_bodies_become_dead_letters_and_the_good_ones_between_them_go_on(
 def test_a_message_for_a_newer_version_is_held_back_and_comes_again(
     broker: QuorumBroker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(actors.consumer, "HOLD_BACK", 0.1)
+    monkeypatch.setattr(actors.rabbitmq.consumer, "DEFER", 0.1)
     body = json.dumps(json.loads(encode(Stage.DEDUPE, [1]).encode()) | {"actor_name": "check_consent"}).encode()
     put(broker, "dedupe", body)
     put(broker, "dedupe", encode(Stage.DEDUPE, [2]).encode())
@@ -142,15 +142,15 @@ def test_no_property_of_a_message_ends_its_consumer(broker: QuorumBroker, postgr
 def test_a_consumer_that_finds_the_database_away_waits_and_gives_nothing_back(
     broker: QuorumBroker, postgres: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(faults, "FIRST_WAIT", 0.01)
-    file_messages, away = actors.consumer.file_messages, iter([True, True, False])
+    monkeypatch.setattr(waits, "FIRST_WAIT", 0.01)
+    file_messages, away = actors.rabbitmq.consumer.file_messages, iter([True, True, False])
 
     def file(*args: Any, **options: Any) -> Any:
         if next(away):
             raise peewee.OperationalError("server closed the connection")
         return file_messages(*args, **options)
 
-    monkeypatch.setattr(actors.consumer, "file_messages", file)
+    monkeypatch.setattr(actors.rabbitmq.consumer, "file_messages", file)
     for body in (b"1", b"nonsense", b"2"):
         put(broker, "intake", body)
     consumer, messages = consumed(broker, "intake", 2)
@@ -162,12 +162,12 @@ def test_a_consumer_that_finds_the_database_away_waits_and_gives_nothing_back(
 def test_a_mistake_of_ours_keeps_the_message_and_the_queue_goes_on(
     broker: QuorumBroker, postgres: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    decode = actors.consumer.decode
+    decode = actors.rabbitmq.consumer.decode
 
     def mistaken(queue: str, body: bytes, message_id: Any) -> Any:
         return decode(queue, body, message_id) if body != b"7" else 1 / 0
 
-    monkeypatch.setattr(actors.consumer, "decode", mistaken)
+    monkeypatch.setattr(actors.rabbitmq.consumer, "decode", mistaken)
     put(broker, "intake", b"7")
     put(broker, "intake", b"8")
     consumer, messages = consumed(broker, "intake", 1)
@@ -187,7 +187,7 @@ def test_a_mistake_around_a_stage_keeps_its_message_as_a_dead_letter_and_acknowl
     def give_up(_id: int, _error: Exception, **_asked: object) -> list[Handoff]:
         raise LookupError
 
-    running.stage_actor(Stage.DELIVER, give_up)(deliver_message)
+    running.stage_actor(Stage.DELIVER, give_up)(deliver_message).declare(broker)
     worker = dramatiq.Worker(broker, queues={Stage.DELIVER}, worker_threads=1, worker_timeout=50)
     worker.start()
     try:
@@ -217,7 +217,7 @@ def test_a_message_that_was_put_back_is_given_to_another_worker(broker: QuorumBr
 def test_a_stage_whose_handoff_can_not_be_published_waits_and_publishes_it_then(
     broker: QuorumBroker, postgres: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(faults, "FIRST_WAIT", 0.01)
+    monkeypatch.setattr(waits, "FIRST_WAIT", 0.01)
     monkeypatch.setattr(dramatiq, "get_broker", lambda: broker)
     refusals = iter([True, True, False])
     publish = broker.publish
@@ -228,7 +228,7 @@ def test_a_stage_whose_handoff_can_not_be_published_waits_and_publishes_it_then(
         publish(*args)
 
     monkeypatch.setattr(broker, "publish", refuse_twice)
-    waiting.patiently(lambda: running.publish([Handoff(Stage.RENDER, [1])]))
+    waiting.until_available(lambda: running.publish([Handoff(Stage.RENDER, [1])]))
     assert broker.counts()["render"] == 1
 
 
@@ -241,4 +241,4 @@ def test_a_worker_that_is_told_to_stop_while_it_waits_puts_the_message_back(monk
         raise dramatiq.errors.ConnectionClosed(RuntimeError("away"))
 
     with pytest.raises(waiting.PutBackError):
-        waiting.patiently(away)
+        waiting.until_available(away)

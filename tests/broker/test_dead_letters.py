@@ -9,13 +9,13 @@ import pika
 import pytest
 from dramatiq.errors import ConnectionClosed
 
-from actors import dead_letters, topology, topology_migration
-from actors.broker import QuorumBroker
-from actors.dead_letters import InStep
+from actors.rabbitmq import dead_letters, migration, topology
+from actors.rabbitmq.broker import QuorumBroker
+from actors.rabbitmq.dead_letters import InStep
 from models import DeadLetter, Resolution, database
 from models.dead_letter import file_deliveries, file_message
-from pipeline import decisions
 from pipeline.flow import Stage
+from pipeline.operations import decisions
 from tests.broker.conftest import until, until_counted
 from tests.builders import a_delivery
 
@@ -131,8 +131,8 @@ def test_a_migration_keeps_where_a_message_came_from(broker: QuorumBroker, postg
     with broker.own_connection() as connection:
         channel = connection.channel()
         channel.queue_declare("aside", durable=True, arguments={"x-queue-type": "quorum"})
-        topology_migration._move(connection, QUEUE, "aside", lambda *_: None)
-        topology_migration._move(connection, "aside", QUEUE, lambda *_: None)
+        migration._move(connection, QUEUE, "aside", lambda *_: None)
+        migration._move(connection, "aside", QUEUE, lambda *_: None)
         channel.queue_delete("aside")
     broker.keep_in_step()
     letter = DeadLetter.get()
@@ -151,6 +151,6 @@ def test_two_at_once_do_the_work_once(broker: QuorumBroker, postgres: str) -> No
     a_letter()
     with broker.own_connection() as connection:
         channel = connection.channel()
-        topology.hold(channel, "dead-letter-comparison")
+        topology.exclusive(channel, "dead-letter-comparison")
         assert broker.keep_in_step() == InStep()
     until(lambda: broker.keep_in_step() == InStep(added=1))

@@ -8,9 +8,9 @@ from typing import Any
 import pika
 import pytest
 
-from actors import topology
-from actors.broker import QuorumBroker
 from actors.intake import encode
+from actors.rabbitmq import topology
+from actors.rabbitmq.broker import QuorumBroker
 from pipeline.flow import Stage
 from tests.broker.conftest import take
 

@@ -10,11 +10,11 @@ from typing import Any
 import pika
 import pytest
 
-from actors import topology, topology_migration
-from actors.broker import QuorumBroker
 from actors.intake import encode
-from actors.topology import MismatchError
-from actors.topology_migration import MigrationRefusedError, Step
+from actors.rabbitmq import migration, topology
+from actors.rabbitmq.broker import QuorumBroker
+from actors.rabbitmq.migration import MigrationRefusedError, Step
+from actors.rabbitmq.topology import MismatchError
 from pipeline.flow import Stage
 from tests.broker.conftest import UNIT_MS, take, until_counted
 
@@ -30,13 +30,13 @@ def make_different(broker: QuorumBroker, queue: str, arguments: dict[str, Any]) 
 def migrate(broker: QuorumBroker) -> list[Step]:
     """Run a migration to its end."""
     with broker.own_connection() as connection:
-        return list(topology_migration.migrate(connection, broker.unit_ms))
+        return list(migration.migrate(connection, broker.unit_ms))
 
 
 def differences(broker: QuorumBroker) -> list[str]:
     """Return what is different on the server."""
     with broker.own_connection() as connection:
-        return topology_migration.differences(connection, broker.unit_ms)
+        return migration.differences(connection, broker.unit_ms)
 
 
 def test_a_queue_that_is_different_is_named_with_its_argument_and_what_to_do(broker: QuorumBroker) -> None:
@@ -126,8 +126,8 @@ def test_what_an_earlier_migration_has_bound_doubles_nothing(broker: QuorumBroke
     with broker.own_connection() as connection:
         channel = connection.channel()
         channel.queue_declare("intake-moving", durable=True, arguments={"x-queue-type": "quorum"})
-        channel.exchange_declare(topology_migration.MOVING_EXCHANGE, "fanout", durable=True)
-        channel.queue_bind("intake-moving", topology_migration.MOVING_EXCHANGE)
+        channel.exchange_declare(migration.MOVING_EXCHANGE, "fanout", durable=True)
+        channel.queue_bind("intake-moving", migration.MOVING_EXCHANGE)
         for number in range(3):
             channel.basic_publish("", "intake-moving", str(number).encode())
     assert migrate(broker) == [Step("queue 'intake' was left half migrated", 3)]
@@ -149,7 +149,7 @@ def test_a_queue_that_somebody_consumes_is_left_alone(broker: QuorumBroker) -> N
 def test_two_migrations_at_once_are_refused(broker: QuorumBroker) -> None:
     with broker.own_connection() as connection:
         channel = connection.channel()
-        assert topology.hold(channel, "migration")
+        assert topology.exclusive(channel, "migration")
         with pytest.raises(MigrationRefusedError, match="another migration is at work"):
             migrate(broker)
 

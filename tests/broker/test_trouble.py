@@ -16,13 +16,14 @@ import structlog
 from dramatiq.brokers.rabbitmq import RabbitmqBroker
 from pika.adapters.blocking_connection import BlockingChannel
 
-import actors.broker
-from actors import topology, waiting
-from actors.broker import QuorumBroker
+import actors.rabbitmq.broker
+from actors import waiting
 from actors.intake import encode
+from actors.rabbitmq import topology
+from actors.rabbitmq.broker import QuorumBroker
 from actors.running import WorkerState, stage_actor
-from pipeline import faults
 from pipeline.flow import Handoff, Stage
+from pipeline.runtime import waiting as waits
 from tests.broker.conftest import UNIT_MS, count, until
 from tests.servers import PrivateRabbitmq
 
@@ -43,9 +44,9 @@ def node() -> Iterator[PrivateRabbitmq]:
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let those who wait look often."""
-    monkeypatch.setattr(faults, "FIRST_WAIT", 0.1)
-    monkeypatch.setattr(faults, "LONGEST_WAIT", 0.5)
-    monkeypatch.setattr(actors.broker, "BLOCKED_TIMEOUT", 0.5)
+    monkeypatch.setattr(waits, "FIRST_WAIT", 0.1)
+    monkeypatch.setattr(waits, "LONGEST_WAIT", 0.5)
+    monkeypatch.setattr(actors.rabbitmq.broker, "BLOCKED_TIMEOUT", 0.5)
 
 
 def ours(url: str) -> dramatiq.Broker:
@@ -56,9 +57,9 @@ def ours(url: str) -> dramatiq.Broker:
     def check_duplicates(ids: list[int]) -> list[Handoff]:
         return [Handoff(Stage.RENDER, ids)]
 
-    stage_actor(Stage.DEDUPE, lambda _i, _e: pytest.fail("given up"))(check_duplicates)
+    stage_actor(Stage.DEDUPE, lambda _i, _e: pytest.fail("given up"))(check_duplicates).declare(broker)
     # As a worker does: a node that has just started may still refuse.
-    waiting.patiently(broker.declare_topology)
+    waiting.until_available(broker.declare_topology)
     return broker
 
 

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from models import Action, Attempt, Contact, Delivery, SmtpAccount, State, Suppression, database
+from models import Action, Attempt, Contact, Delivery, Event, SmtpAccount, State, Suppression, database
 from models.control import control
 from models.dead_letter import file_deliveries, file_message
 from slowpost.catcher import Catcher
@@ -25,7 +25,7 @@ def parsed(result: Result) -> Any:
 
 
 def test_init_again_changes_nothing(ready: Slowpost) -> None:
-    assert parsed(ready("init", "--json")) == {"migrations": [], "queues_declared": False}
+    assert parsed(ready("init", "--json")) == {"migrations": [], "queues_declared": False, "warnings": []}
 
 
 def test_an_import_reports_refused_lines_and_can_be_run_again(ready: Slowpost) -> None:
@@ -39,6 +39,7 @@ def test_an_import_reports_refused_lines_and_can_be_run_again(ready: Slowpost) -
         "refused_lines": [
             {"line": 3, "reason": "email: 'nobody' is no e-mail address: An email address must have an @-sign."}
         ],
+        "warnings": [],
     }
     assert parsed(ready("contacts", "import", "-", "--json", stdin=lines))["unchanged"] == 1
     changed = lines.replace("ann@x.test,Ann", "ANN@x.test,Anna")
@@ -68,10 +69,10 @@ def test_a_password_is_stored_encrypted_and_never_shown(ready: Slowpost, tmp_pat
     everything = "".join(ready("accounts", *w).out for w in (["list"], ["list", "--json"])) + added.out + added.err
     assert "s3cret" not in everything
     assert b"s3cret" not in (tmp_path / "slowpost.db").read_bytes()
-    from pipeline import secrets
+    from pipeline.accounts import passwords
 
     with database.connection():
-        assert secrets.decrypt(SmtpAccount.get().password) == "s3cret-w0rd"
+        assert passwords.decrypt(SmtpAccount.get().password) == "s3cret-w0rd"
 
 
 def test_a_key_that_is_lost_is_one_line_and_an_import_mends_it(ready: Slowpost, tmp_path: Path) -> None:
@@ -156,7 +157,7 @@ def test_cancel_cancels_what_waits_and_leaves_what_is_claimed(ready: Slowpost) -
         a_delivery(State.READY, contact=contact)
         claimed = a_delivery(State.SENDING)
     assert len(parsed(ready("cancel", str(contact.id), "--json"))["cancelled"]) == 1
-    assert parsed(ready("cancel", str(claimed.contact_id), "--json")) == {"cancelled": []}
+    assert parsed(ready("cancel", str(claimed.contact_id), "--json")) == {"cancelled": [], "warnings": []}
 
 
 def test_what_was_given_up_can_be_replayed_unless_the_person_must_not_be_mailed(ready: Slowpost) -> None:
@@ -198,7 +199,7 @@ def test_an_unknown_id_replayed_after_its_contact_was_imported_is_on_the_route(r
 
     with database.connection():
         a_template()
-        select_contacts.run([1], source="m1")
+        select_contacts.select([1], source="m1")
     assert parsed(ready("dead", "list", "--json"))[0]["reason"] == "contact 1 does not exist"
     ready("contacts", "import", "-", stdin="email\nann@x.test\n")
     assert ready("dead", "replay", "1").code == 0
@@ -248,7 +249,7 @@ def test_rerendering_reaches_what_waits(ready: Slowpost, tmp_path: Path) -> None
             State.RESERVED, template=template, account=an_account(), send_at=database.now(), token="slot"
         )
     (tmp_path / "t.txt").write_text("new words\n")
-    ready("templates", "add", "one", "--subject", "s", "--text-file", "t.txt")
+    ready("templates", "add", "one", "--replace", "--subject", "s", "--text-file", "t.txt")
     assert parsed(ready("templates", "rerender", "1", "--json"))["rerendered"] == [waiting.id, planned.id]
     with database.connection():
         assert {(d.state, d.text) for d in Delivery.select()} == {(State.READY, "new words\n")}
@@ -306,15 +307,15 @@ def test_an_account_that_is_added_with_a_warm_up_may_send_more_each_day(ready: S
     assert found == [(10, limit, 2, 3, "2026-06-01") for limit in (2, 5, 8, 10)]
 
 
-def test_set_changes_what_it_is_told_and_gives_a_slot_back_only_for_another_limit(ready: Slowpost) -> None:
+def test_set_changes_what_it_is_told_and_gives_a_slot_back_unless_it_is_the_name_alone(ready: Slowpost) -> None:
     with database.connection():
         account = an_account(daily_limit=20, from_name="Me", reply_to="me@h.test", signature="old")
         planned = a_delivery(State.RESERVED, account=account, send_at=database.now(), token="slot")
     words = ("accounts", "set", str(account.id))
-    assert ready(*words, "--reply-to", "", "--signature", "new", "--daily-limit", "20").code == 0
+    assert ready(*words, "--name", "mine", "--reply-to", "me@h.test", "--daily-limit", "20").code == 0
     with database.connection():
         assert Delivery.get_by_id(planned.id).state == State.RESERVED
-    done = ready(*words, "--daily-limit", "5", "--reason", "complaints")
+    done = ready(*words, "--daily-limit", "5", "--reply-to", "", "--signature", "new", "--reason", "complaints")
     assert done.out == f"account {account.id}: changed, today's limit is 5\n"
     with database.connection():
         found = SmtpAccount.get_by_id(account.id)
@@ -338,13 +339,14 @@ def test_a_warm_up_that_is_set_goes_on_until_another_is_set_or_none(ready: Slowp
         found = limits(parsed(ready("accounts", "set", str(account.id), *options, "--json")))
         with database.connection():
             state = Delivery.get_by_id(planned.id).state
+            Event.delete().execute()
             Delivery.delete().execute()
         return (*found, state)
 
     first, other = ("--warmup-start", "2", "--warmup-step", "3"), ("--warmup-start", "1", "--warmup-step", "3")
     assert after_a_day(*first, "--daily-limit", "9") == (9, 2, 2, 3, "2026-06-03", State.READY)
     assert after_a_day(*first) == (9, 5, 2, 3, "2026-06-03", State.RESERVED)
-    assert after_a_day("--from-name", "Me") == (9, 8, 2, 3, "2026-06-03", State.RESERVED)
+    assert after_a_day("--name", "mine") == (9, 8, 2, 3, "2026-06-03", State.RESERVED)
     assert after_a_day(*other) == (9, 1, 1, 3, "2026-06-06", State.READY)
     assert after_a_day("--no-warmup") == (9, 9, None, None, None, State.READY)
     assert after_a_day("--daily-limit", "default") == (None, 10, None, None, None, State.READY)

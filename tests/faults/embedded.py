@@ -9,9 +9,9 @@ from pathlib import Path
 
 from models import Delivery, State, database
 from models.control import wake_by
-from models.delivery import UNFINISHED
+from models.states import UNFINISHED
 from pipeline import select_contacts
-from pipeline.failpoints import VARIABLE
+from pipeline.runtime.failpoints import VARIABLE
 from tests.faults.fleet import new_contacts
 from tests.faults.starter import Process, Starter
 
@@ -82,7 +82,7 @@ class Embedded:
         source = f"source-{len(self.sources)}"
         ids = new_contacts(source, number)
         self.sources[source] = ids
-        select_contacts.run(ids, source=source)
+        select_contacts.select(ids, source=source)
         wake_by(database.now())
         return ids
 

@@ -24,10 +24,10 @@ from typing import Any, Self
 
 import pika
 
-from models import Contact, Delivery, State, database
-from models.delivery import UNFINISHED
-from pipeline import address, sweep
-from pipeline.failpoints import VARIABLE
+from models import Contact, Delivery, State, address, database
+from models.states import UNFINISHED
+from pipeline import sweep
+from pipeline.runtime.failpoints import VARIABLE
 from tests.broker.conftest import until
 from tests.faults.invariants import Run, check
 from tests.faults.oracle import accepted
@@ -223,7 +223,7 @@ class Fleet:
     def violations(
         self, file: Path, faults: Sequence[dt.datetime] = (), *, interval: float = 0.1, **more: Any
     ) -> list[str]:
-        """Return what does not hold of I1 to I6 when all processes have stopped.
+        """Return what does not hold of I1 to I7 when all processes have stopped.
 
         Args:
             file: the oracle's.

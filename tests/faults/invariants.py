@@ -1,4 +1,4 @@
-"""What has to hold when everything has settled, whatever was broken on the way: I1 to I6.
+"""What has to hold when everything has settled, whatever was broken on the way: I1 to I7.
 
 Judged by SQL and by the oracle's file, with none of the code that is under test. `check` returns the violations in
 words, none if all is well; `tests/faults/test_invariants.py` shows that each can fail.
@@ -50,7 +50,7 @@ class Run:
 
 
 def check(run: Run) -> list[str]:
-    """Return every violation of I1 to I6, in words."""
+    """Return every violation of I1 to I7, in words."""
     deliveries = list(_rows("SELECT id, contact_id, source, state, recipient, message_id, token FROM delivery"))
     attempts = list(
         _rows("SELECT delivery_id, account_id, claimed_at, outcome, token FROM attempt WHERE claimed_at IS NOT NULL")
@@ -62,6 +62,7 @@ def check(run: Run) -> list[str]:
         *_doubt_has_its_fault(run, deliveries, attempts),
         *_within_limits(run, attempts),
         *_everything_ended(run, deliveries),
+        *_events_tell_the_states(deliveries),
     ]
 
 
@@ -141,6 +142,18 @@ def _everything_ended(run: Run, deliveries: list[dict[str, Any]]) -> Iterator[st
             yield f"I6: delivery {delivery['id']} is still {delivery['state']}"
         elif delivery["state"] not in ("sent", "in_doubt") and delivery["recipient"] not in run.may_end_otherwise:
             yield f"I6: delivery {delivery['id']}, which no fault has touched, ended {delivery['state']}"
+
+
+def _events_tell_the_states(deliveries: list[dict[str, Any]]) -> Iterator[str]:
+    told: dict[int, list[tuple[str | None, str]]] = defaultdict(list)
+    for event in _rows("SELECT delivery_id, origin, state FROM event ORDER BY delivery_id, step"):
+        told[event["delivery_id"]].append((event["origin"], event["state"]))
+    for delivery in deliveries:
+        origins, states = zip(*told[delivery["id"]] or [(None, None)], strict=True)
+        if states[-1] != delivery["state"]:
+            yield f"I7: delivery {delivery['id']} is {delivery['state']}, and its last event says {states[-1]}"
+        if origins != (None, *states[:-1]):
+            yield f"I7: the events of delivery {delivery['id']} do not follow each other: {told[delivery['id']]}"
 
 
 def _rows(sql: str) -> Iterable[dict[str, Any]]:

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 import pika
 
-from actors import topology
+from actors.rabbitmq import topology
 from tests.servers import PrivateRabbitmq
 
 #: Seconds between two sends of an account where messages are to wait in the ladder for a while.

@@ -11,7 +11,7 @@ import sys
 
 from models import database
 from pipeline import sweep
-from pipeline.settings import settings
+from pipeline.runtime.settings import settings
 from schedules import sweep as job
 
 if __name__ == "__main__":
@@ -21,4 +21,4 @@ if __name__ == "__main__":
     sweep.mark_in_doubt = lambda _before: mark_in_doubt(real_now() - doubt_after)
     database.connect(settings().database_url)
     with database.connection():
-        job.run()
+        job.sweep()

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from models import Contact, Delivery, State
-from pipeline.failpoints import NAMES
+from pipeline.runtime.failpoints import NAMES
 from slowpost.service import THREADS
 from tests.broker.conftest import until
 from tests.builders import a_contact, a_template, a_website, an_account

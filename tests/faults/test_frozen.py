@@ -20,10 +20,11 @@ import pytest
 
 from actors.intake import encode
 from models import Attempt, ChargedTo, Delivery, Outcome, State, database
-from pipeline import claim, decisions, hold
-from pipeline.decisions import DecisionRefusedError
+from pipeline.delivery import claim
 from pipeline.flow import Stage
-from pipeline.hold import Target
+from pipeline.operations import decisions, pause
+from pipeline.operations.decisions import DecisionRefusedError
+from pipeline.operations.pause import Target
 from tests.broker.conftest import until
 from tests.builders import a_template, an_account
 from tests.faults import fleet as fleets
@@ -143,7 +144,7 @@ def sent_again(run: Round) -> Callable[[], None]:
 
 
 def to_be_sent_again_and_paused(run: Round) -> Callable[[], None]:
-    hold.pause(Target(), WHO)
+    pause.pause(Target(), WHO)
     run.sweep_and_doubt()
     run.resend_all()
     waiting = run.states()[State.READY]
@@ -154,7 +155,7 @@ def to_be_sent_again_and_paused(run: Round) -> Callable[[], None]:
         assert run.lines(run.unsent) == [0] * len(run.unsent)
         time.sleep(0.5)
         assert sum(run.lines(run.ids)) == run.states()[State.SENT]
-        hold.resume(Target(), WHO)
+        pause.resume(Target(), WHO)
         trigger(run.fleet)
         run.resent.difference_update(run.claimed)
 
@@ -166,7 +167,7 @@ def accounts_disabled(run: Round) -> Callable[[], None]:
     accounts = sorted({d.account_id for d in held})
     assert len(accounts) >= len(run.claimed)
     for account_id in accounts:
-        hold.disable(account_id, WHO)
+        accounts.disable(account_id, WHO)
     claims = Attempt.select().where(Attempt.account.in_(accounts))
     before = claims.count()
     trigger(run.fleet)
@@ -176,7 +177,7 @@ def accounts_disabled(run: Round) -> Callable[[], None]:
         run.until(lambda: run.states()[State.SENT] == CONTACTS_EACH)
         assert claims.count() == before
         for account_id in accounts:
-            hold.enable(account_id, WHO)
+            accounts.enable(account_id, WHO)
 
     return afterwards
 
@@ -229,7 +230,7 @@ def test_a_frozen_transaction_does_not_hold_up_the_others_for_ever(postgres: str
 
 def freeze(fleet: Fleet, file: Path, resent: set[int]) -> Round:
     """Freeze a process at each of POINTS, let the others go on, and return what is held."""
-    hold.pause(Target(), WHO)
+    pause.pause(Target(), WHO)
     contacts = fleet.publish(CONTACTS_EACH)
     new = Delivery.contact.in_(contacts)
     run = Round(fleet, file, [], [], [], {}, resent)
@@ -237,7 +238,7 @@ def freeze(fleet: Fleet, file: Path, resent: set[int]) -> Round:
     run.ids = [d.id for d in Delivery.select().where(new).order_by(Delivery.id)]
     for point in POINTS:
         fleet.arm(point, "stop")
-    hold.resume(Target(), WHO)
+    pause.resume(Target(), WHO)
     trigger(fleet)
     for point in POINTS:
         assert fleet.fires(point), f"nobody came to {point}: {fleet.log()[-3000:]}"

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from models import Attempt, ChargedTo, Delivery, Outcome, SmtpAccount, State, database
+from models import Attempt, ChargedTo, Delivery, Event, Outcome, SmtpAccount, State, database
 from models.dead_letter import file_message
 from tests.builders import a_contact, a_delivery, a_template, an_account
 from tests.faults import fleet as fleets
@@ -58,6 +58,16 @@ def first() -> Delivery:
 def change(**values: object) -> None:
     """Change columns of the first delivery, past the state machine."""
     Delivery.update(**values).where(Delivery.id == first().id).execute()
+
+
+def a_state_without_its_event(run: Run) -> Run:
+    Event.delete().where(Event.delivery == first().id).execute()
+    return run
+
+
+def an_event_out_of_line(run: Run) -> Run:
+    Event.update(origin=State.READY).where(Event.delivery == first().id).execute()
+    return run
 
 
 def accepted_twice(run: Run) -> Run:
@@ -188,6 +198,8 @@ PLANTED: dict[Callable[[Run], Run], str] = {
     still_ready: "I6",
     still_sending: "I6",
     untouched_and_failed: "I6",
+    a_state_without_its_event: "I7",
+    an_event_out_of_line: "I7",
 }
 
 

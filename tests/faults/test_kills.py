@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from pipeline.failpoints import NAMES
+from pipeline.runtime.failpoints import NAMES
 from tests.faults import fleet as fleets
 from tests.faults.fleet import Fleet
 

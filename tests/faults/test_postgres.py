@@ -15,7 +15,7 @@ import psycopg2
 import pytest
 
 from models import Delivery, State, database
-from pipeline.claim import DOT_WITHIN
+from pipeline.delivery.claim import DOT_WITHIN
 from tests.faults.commit_proxy import AFTER, BEFORE, KINDS, CommitProxy
 from tests.faults.fleet import BY_ITSELF_WITHIN, SWEEP_EVERY
 from tests.faults.on_postgres import CONNECTIONS, SmallPostgres, World, at_work, takes_no_writes

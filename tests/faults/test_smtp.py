@@ -12,7 +12,7 @@ from pathlib import Path
 from cryptography.fernet import Fernet
 
 from models import Attempt, ChargedTo, Delivery, Outcome, State
-from pipeline.secrets import encrypt
+from pipeline.accounts.passwords import encrypt
 from tests.builders import a_template, an_account
 from tests.faults import fleet as fleets
 from tests.faults.fleet import Fleet

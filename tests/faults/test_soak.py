@@ -14,10 +14,10 @@ from pathlib import Path
 
 import pytest
 
-from actors import topology
+from actors.rabbitmq import topology
 from models import database, schema
-from pipeline.failpoints import NAMES
 from pipeline.flow import Stage
+from pipeline.runtime.failpoints import NAMES
 from tests.builders import a_template, an_account
 from tests.faults import fleet as fleets
 from tests.faults.commit_proxy import AFTER, BEFORE, KINDS, CommitProxy

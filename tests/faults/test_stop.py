@@ -15,7 +15,7 @@ import pytest
 
 from models import Delivery, State, database
 from models.control import wake_by
-from models.delivery import UNFINISHED
+from models.states import UNFINISHED
 from pipeline import select_contacts
 from tests.broker.conftest import put_on_intake, until
 from tests.builders import a_template, an_account
@@ -70,7 +70,7 @@ class Successors:
         if database.is_postgres():
             put_on_intake(self._environment["BROKER_URL"], ids, source)
         else:
-            select_contacts.run(ids, source=source)
+            select_contacts.select(ids, source=source)
             wake_by(database.now())
 
     @property

@@ -18,22 +18,15 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from models import TABLES, ChargedTo, Control, Outcome, State, database
+from models import TABLES, Cause, ChargedTo, Control, Outcome, State, database
 from models.control import ONLY
 from models.database import db
-from models.delivery import TRANSITIONS
-from pipeline import (
-    check_duplicates,
-    deliver_message,
-    outcome,
-    record_outcome,
-    render_message,
-    reserve_slot,
-    sweep,
-)
-from pipeline import claim as claims
+from models.states import TRANSITIONS
+from pipeline import check_duplicates, deliver_message, record_outcome, render_message, reserve_slot, sweep
+from pipeline.delivery import claim as claims
+from pipeline.delivery import outcome
 from pipeline.flow import Handoff, Stage
-from pipeline.smtp_reply import Phase, Reply, Result, Verdict
+from pipeline.smtp.reply import Phase, Reply, Result, Verdict
 from tests.conftest import Clock
 
 #: What no rule of the machine lasts; every step takes so long, so that no two things happen at one instant.
@@ -218,7 +211,7 @@ def empty_tables() -> None:
             db.execute_sql(f"DELETE FROM {name}")
             if database.is_postgres():
                 db.execute_sql(f"SELECT setval(pg_get_serial_sequence('{name}', 'id'), 1, false)")
-        Control.update(paused_at=None, wake_at=None, replanned_at=None).where(Control.id == ONLY).execute()
+        Control.update(paused_at=None, wake_at=None, advanced_at=None).where(Control.id == ONLY).execute()
 
 
 @dataclass
@@ -303,6 +296,7 @@ class World:
     repeats_outcome: bool = False
     _claims_seen: int = 0
     _states_seen: int = 0
+    _changes: dict[int, list[tuple[str | None, str]]] = field(default_factory=dict)
     _messages: int = 0
 
     def __post_init__(self) -> None:
@@ -312,14 +306,14 @@ class World:
         def transaction(endpoint: Any) -> Iterator[Dialogue]:
             yield Dialogue(self, endpoint.account_id)
 
-        def patiently(do: Callable[[], Any]) -> Any:
+        def until_stored(do: Callable[[], Any]) -> Any:
             if self.repeats_outcome:
                 self.repeats_outcome = False
                 do()
             return do()
 
         self.monkeypatch.setattr(deliver_message.connections, "transaction", transaction)
-        self.monkeypatch.setattr(deliver_message, "patiently", patiently)
+        self.monkeypatch.setattr(deliver_message, "until_stored", until_stored)
 
     # the bag
 
@@ -347,15 +341,15 @@ class World:
         try:
             match handoff.stage:
                 case Stage.DEDUPE:
-                    return check_duplicates.run(handoff.ids)
+                    return check_duplicates.clear(handoff.ids)
                 case Stage.RENDER:
-                    return render_message.run(handoff.ids)
+                    return render_message.render(handoff.ids)
                 case Stage.RESERVE:
-                    return reserve_slot.run(handoff.ids)
+                    return reserve_slot.reserve(handoff.ids)
                 case Stage.DELIVER:
-                    return deliver_message.run(handoff.ids, handoff.slot_token or "")
+                    return deliver_message.deliver(handoff.ids, handoff.slot_token or "")
                 case Stage.RECORD:
-                    return record_outcome.run(handoff.ids)
+                    return record_outcome.record(handoff.ids)
             raise AssertionError(f"who takes {handoff}?")
         except Crash:
             return []
@@ -463,6 +457,7 @@ class World:
         """Check what has to hold between any two steps."""
         self.check_claims()
         self._check_states()
+        self._check_events()
         self._check_slots()
         self._check_nothing_vanishes()
         self._check_what_is_counted()
@@ -473,6 +468,18 @@ class World:
         for self._states_seen, delivery_id, old, new in log:
             legal = {State.SELECTED, State.SKIPPED} if old == "" else TRANSITIONS[State(old)]
             assert State(new) in legal, f"delivery {delivery_id} went from {old or 'nothing'} to {new}"
+            self._changes.setdefault(delivery_id, []).append((old or None, new))
+
+    def _check_events(self) -> None:
+        """Check that what the database itself has noted of states is what the events say, one for one."""
+        told: dict[int, list[tuple[str | None, str]]] = {}
+        for i, step, origin, state, cause in rows(
+            "SELECT delivery_id, step, origin, state, cause FROM event ORDER BY delivery_id, step"
+        ):
+            told.setdefault(i, []).append((origin, state))
+            assert step == len(told[i]), f"delivery {i} has no event {len(told[i])}"
+            assert cause != Cause.OUTSIDE, f"delivery {i} became {state} without an event of its own"
+        assert told == self._changes
 
     def _check_slots(self) -> None:
         slots: dict[int, set[str]] = {}
@@ -588,7 +595,7 @@ class World:
         for _ in range(most_jumps):
             self.work_off(most=500)
             if sweeps:
-                self.publish(sweep.run())
+                self.publish(sweep.sweep())
                 self.work_off(most=500)
             self.check()
             if not (waits := self.unfinished()):

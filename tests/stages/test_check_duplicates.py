@@ -30,7 +30,7 @@ def sent_ago(clock: Clock, days: float, **values: object) -> Delivery:
 def test_a_safe_delivery_is_cleared_and_handed_on_also_when_it_comes_again(any_database: str) -> None:
     delivery = a_delivery(State.SELECTED)
     for _ in range(2):
-        assert check_duplicates.run([delivery.id]) == [Handoff(Stage.RENDER, [delivery.id])]
+        assert check_duplicates.clear([delivery.id]) == [Handoff(Stage.RENDER, [delivery.id])]
     assert outcome_of(delivery) == (State.CLEARED, None)
 
 
@@ -43,7 +43,7 @@ def test_all_reasons_that_hold_are_given(any_database: str, clock: Clock) -> Non
     delivery = a_delivery(State.SELECTED, contact=a_contact(email="ANN@mail.bad.test", website=website))
     Delivery.update(address="ann@bad.test").where(Delivery.id == delivery.id).execute()
 
-    assert check_duplicates.run([delivery.id]) == []
+    assert check_duplicates.clear([delivery.id]) == []
 
     assert outcome_of(delivery) == (
         State.SKIPPED,
@@ -58,7 +58,7 @@ def test_an_address_may_be_mailed_again_after_90_days(
     contact = a_contact()
     sent_ago(clock, days, contact=contact)
     delivery = a_delivery(State.SELECTED, contact=contact)
-    check_duplicates.run([delivery.id])
+    check_duplicates.clear([delivery.id])
     assert outcome_of(delivery)[0] == state
 
 
@@ -68,7 +68,7 @@ def test_a_rule_of_0_days_is_switched_off(any_database: str, clock: Clock, confi
     sent_ago(clock, 0, contact=(contact := a_contact(website=website)))
     a_delivery(State.READY, contact=a_contact(website=website))
     delivery = a_delivery(State.SELECTED, contact=contact)
-    check_duplicates.run([delivery.id])
+    check_duplicates.clear([delivery.id])
     assert outcome_of(delivery) == (State.CLEARED, None)
 
 
@@ -77,7 +77,7 @@ def test_within_a_list_priority_and_then_age_decide_which_contact_of_a_website_i
     old, older_in_time, urgent = (
         a_delivery(State.SELECTED, contact=a_contact(website=website), priority=p) for p in (0, 0, 3)
     )
-    check_duplicates.run([old.id, older_in_time.id, urgent.id])
+    check_duplicates.clear([old.id, older_in_time.id, urgent.id])
     assert [outcome_of(d)[0] for d in (old, older_in_time, urgent)] == ["skipped", "skipped", "cleared"]
 
 
@@ -89,7 +89,7 @@ def test_two_processes_at_the_same_instant_send_one_mail_to_a_website(postgres: 
     def check(delivery_id: int) -> None:
         with database.connection():
             start.wait()
-            check_duplicates.run([delivery_id])
+            check_duplicates.clear([delivery_id])
 
     threads = [threading.Thread(target=check, args=(d.id,)) for d in deliveries]
     for thread in threads:
@@ -106,11 +106,11 @@ def test_a_website_that_another_process_looks_at_is_waited_for(postgres: str) ->
 
     def check() -> None:
         with database.connection():
-            check_duplicates.run([theirs.id])
+            check_duplicates.clear([theirs.id])
 
     other = threading.Thread(target=check)
     with database.transaction():
-        check_duplicates.run([ours.id])
+        check_duplicates.clear([ours.id])
         other.start()
         until_waiting_for_a_lock()
     other.join()

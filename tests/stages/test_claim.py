@@ -10,10 +10,10 @@ import peewee
 import pytest
 import structlog
 
-from models import Attempt, Delivery, EmailTemplate, Outcome, SmtpAccount, State, database
+from models import Attempt, Delivery, EmailTemplate, Outcome, SmtpAccount, State, database, event
 from models.suppression import suppress
-from pipeline import claim as claims
-from pipeline import deliver_message, logs
+from pipeline import deliver_message
+from pipeline.delivery import claim as claims
 from pipeline.flow import TRIGGER, Handoff, Stage
 from tests.builders import a_delivery, an_account
 from tests.conftest import Clock
@@ -28,7 +28,7 @@ def a_list(account: SmtpAccount, at: dt.datetime, length: int = 1) -> list[Deliv
 
 def run(deliveries: list[Delivery]) -> list[Handoff]:
     """Deliver them."""
-    return deliver_message.run([d.id for d in deliveries], "slot")
+    return deliver_message.deliver([d.id for d in deliveries], "slot")
 
 
 def a_claim_now(account: SmtpAccount) -> None:
@@ -87,13 +87,16 @@ def test_a_slot_that_became_anothers_during_the_dialogue_is_left_to_it(
     ("spoil", "logged"),
     [
         (lambda: EmailTemplate.update(paused_at=database.now()).execute(), [("ready", "paused")]),
-        (lambda: suppress("address", [Delivery.get().address], "", database.now()), [("skipped", "suppressed")]),
-        (lambda: a_claim_now(SmtpAccount.get()), [("reserved", "too_soon")]),
+        (
+            lambda: suppress("address", [Delivery.get().address], "", database.now()),
+            [("skipped", "suppressed_address")],
+        ),
+        (lambda: a_claim_now(SmtpAccount.get()), []),
         (lambda: Delivery.update(token="another").execute(), []),
     ],
     ids=["paused", "suppressed", "too soon", "slot lost"],
 )
-def test_the_log_says_what_became_of_a_refused_delivery(
+def test_events_and_then_the_log_say_what_became_of_a_refused_delivery(
     any_database: str,
     clock: Clock,
     server: ScriptedServer,
@@ -103,9 +106,13 @@ def test_the_log_says_what_became_of_a_refused_delivery(
     logged: list[tuple[str, str]],
 ) -> None:
     captured = structlog.testing.CapturingLogger()
-    monkeypatch.setattr(logs, "log", structlog.wrap_logger(captured, processors=[]))
+    account = an_account(port=server.port)
+    held = a_list(account, clock.at)
+    monkeypatch.setattr(event, "log", structlog.wrap_logger(captured, processors=[]))
     at_the_claim(spoil)
-    run(a_list(an_account(port=server.port), clock.at))
+    run(held)
+    told = [(e.state, e.reason, e.account_id) for e in event.history_of([held[0].id])[1:]]
+    assert told == [(state, reason, account.id) for state, reason in logged]
     assert [(call.kwargs["result"], call.kwargs["reason"]) for call in captured.calls] == logged
     assert (states()[0], server.mails) == (logged[0][0] if logged else "reserved", [])
 

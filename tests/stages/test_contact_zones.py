@@ -9,11 +9,13 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from models import Attempt, Contact, Delivery, Reason, State, database
-from pipeline import claim, imports, reserve_slot, select_contacts
-from pipeline.eligible import eligible
+from models import Attempt, Contact, Delivery, Event, Reason, State, database
+from pipeline import reserve_slot, select_contacts
+from pipeline.delivery import claim
 from pipeline.flow import Handoff, Stage
-from pipeline.imports import Listener
+from pipeline.operations import imports
+from pipeline.operations.imports import Listener
+from pipeline.rules.eligible import eligible
 from tests.builders import a_contact, a_delivery, a_template, an_account
 from tests.conftest import Clock
 
@@ -43,7 +45,7 @@ def test_a_delivery_keeps_its_contacts_zone_and_one_without_a_common_hour_is_ski
 ) -> None:
     a_template()
     ids = [a_contact(timezone=zone).id for zone in (LONDON, None, TOKYO)]
-    select_contacts.run(ids, source="m")
+    select_contacts.select(ids, source="m")
     rows = [(d.timezone, d.state, d.reason) for d in Delivery.select().order_by(Delivery.contact)]
     assert rows == [
         (LONDON, State.SELECTED, None),
@@ -51,6 +53,7 @@ def test_a_delivery_keeps_its_contacts_zone_and_one_without_a_common_hour_is_ski
         (TOKYO, State.SKIPPED, Reason.NO_COMMON_WINDOW),
     ]
     assert eligible(a_template(), 10, 0) == []
+    Event.delete().execute()
     Delivery.delete().execute()
     assert eligible(a_template(), 10, 0) == ids[:2]
 
@@ -59,13 +62,13 @@ def test_what_is_closed_for_its_contact_is_unseen_until_it_opens(any_database: s
     clock.at = local(8)
     an_account()
     late = a_delivery(priority=9, timezone=LOS_ANGELES)
-    assert reserve_slot.run() == [Handoff(Stage.RESERVE, not_before=local(11))]
+    assert reserve_slot.reserve() == [Handoff(Stage.RESERVE, not_before=local(11))]
     other = a_delivery()
-    reserve_slot.run()
+    reserve_slot.reserve()
     assert slots() == [(other.id, "08:00")]
     clock.at = local(11)
     Delivery.update(send_at=local(12)).where(Delivery.id == other.id).execute()
-    reserve_slot.run()
+    reserve_slot.reserve()
     assert slots() == [(late.id, "11:00")]
 
 
@@ -75,7 +78,7 @@ def test_what_closes_sooner_for_its_contacts_goes_first_among_equals_and_in_time
     clock.at = local(8)
     an_account(), an_account()
     _older, *soon_closed = a_delivery(), a_delivery(timezone=LONDON), a_delivery(timezone=LONDON)
-    reserve_slot.run()
+    reserve_slot.reserve()
     # and not 11:00, as one of three: the second could not go at 14:00, that is 19:00 in London
     assert slots() == [(soon_closed[0].id, "08:00"), (soon_closed[1].id, "10:00")]
 
@@ -85,7 +88,7 @@ def test_as_long_as_all_can_go_in_time_the_older_goes_first(any_database: str, c
     an_account(daily_limit=40)
     older, *_ = [a_delivery() for _ in range(20)]
     a_delivery(timezone=LONDON)
-    reserve_slot.run()
+    reserve_slot.reserve()
     assert slots() == [(older.id, "08:00")]
 
 
@@ -94,7 +97,7 @@ def test_where_capacity_is_short_age_goes_before_the_sooner_close(any_database: 
     an_account(daily_limit=3)
     older, *_ = [a_delivery() for _ in range(3)]
     a_delivery(timezone=LONDON)
-    reserve_slot.run()
+    reserve_slot.reserve()
     assert slots() == [(older.id, "08:00")]
 
 
@@ -114,7 +117,7 @@ def test_an_urgent_one_that_closes_before_the_next_slot_takes_it_and_brings_it_f
     account = an_account()
     a_delivery(State.RESERVED, account=account, send_at=local(14), token="of another")
     urgent = a_delivery(priority=9, timezone=LONDON)
-    reserve_slot.run()
+    reserve_slot.reserve()
     assert slots() == [(urgent.id, "11:00")]
 
 
@@ -128,9 +131,9 @@ def test_of_many_that_wait_in_closed_zones_and_in_paused_templates_none_is_read(
             a_delivery(priority=5, template=template, timezone="" if template.paused_at else LONDON)
     open_now = a_delivery()
     read: list[Any] = []
-    waiting = reserve_slot.standing._waiting
-    monkeypatch.setattr(reserve_slot.standing, "_waiting", lambda *row: read.append(row[0]) or waiting(*row))
-    reserve_slot.run()
+    waiting = reserve_slot.snapshot._waiting
+    monkeypatch.setattr(reserve_slot.snapshot, "_waiting", lambda *row: read.append(row[0]) or waiting(*row))
+    reserve_slot.reserve()
     assert slots() == [(open_now.id, "16:00")]
     assert read == [open_now.id]
 
@@ -142,7 +145,7 @@ def test_what_waits_in_a_zone_that_has_lost_its_common_hour_is_skipped_and_not_f
     waiting, other = a_delivery(timezone=LONDON), a_delivery()
     configure(mail_window_start=14, mail_window_end=17)
     clock.at = local(14)
-    reserve_slot.run()
+    reserve_slot.reserve()
     stored = Delivery.get_by_id(waiting.id)
     assert (stored.state, stored.reason) == (State.SKIPPED, Reason.NO_COMMON_WINDOW)
     assert slots() == [(other.id, "14:00")]

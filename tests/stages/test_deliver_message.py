@@ -12,8 +12,9 @@ import pytest
 
 from models import Attempt, Control, Delivery, EmailTemplate, Outcome, SmtpAccount, State, database
 from models.suppression import suppress
-from pipeline import claim as claims
-from pipeline import deliver_message, standing
+from pipeline import deliver_message
+from pipeline.capacity import usage
+from pipeline.delivery import claim as claims
 from pipeline.flow import TRIGGER, Handoff, Stage
 from slowpost.catcher import Catcher
 from tests.builders import a_contact, a_delivery, a_template, an_account
@@ -37,7 +38,7 @@ def a_slot(account: SmtpAccount, at: dt.datetime, **values: object) -> Delivery:
 
 def run(*deliveries: Delivery) -> list[Handoff]:
     """Deliver what holds the first one's slot."""
-    return deliver_message.run([d.id for d in deliveries], deliveries[0].token)
+    return deliver_message.deliver([d.id for d in deliveries], deliveries[0].token)
 
 
 def state_of(delivery: Delivery) -> str:
@@ -67,7 +68,7 @@ def test_what_was_rendered_arrives_once_and_is_recorded(any_database: str, clock
 
 def test_a_token_that_is_not_the_slots_does_nothing(any_database: str, clock: Clock, catcher: Catcher) -> None:
     delivery = a_slot(an_account(port=catcher.port), clock.at)
-    assert deliver_message.run([delivery.id], "an older token") == []
+    assert deliver_message.deliver([delivery.id], "an older token") == []
     assert (state_of(delivery), catcher.mails) == (State.RESERVED, [])
 
 
@@ -187,7 +188,7 @@ def test_what_counts_as_used_is_accepted_in_doubt_and_open_on_the_claims_local_d
     for number, state in enumerate(Outcome):
         for day in (yesterday, dt.date(2026, 6, 2)):
             Attempt.create(delivery=a_delivery(), account=account, token=f"{number} {day}", local_on=day, outcome=state)
-    assert standing.used_on(account.id, dt.date(2026, 6, 2)) == 3
+    assert usage.used_on(account.id, dt.date(2026, 6, 2)) == 3
 
 
 def test_a_slot_of_2359_claimed_at_0002_counts_for_the_new_day(
@@ -253,7 +254,7 @@ def test_a_claim_older_than_5_seconds_never_sends_the_dot(
         assert server.mails == []
     attempt = Attempt.get()
     assert (state_of(delivery), attempt.outcome, attempt.charged_to) == (State.READY, "failed", "nobody")
-    assert standing.used_on(attempt.account_id, attempt.local_on) == 0
+    assert usage.used_on(attempt.account_id, attempt.local_on) == 0
 
 
 def test_the_claim_is_committed_when_the_dot_arrives(any_database: str, clock: Clock) -> None:

@@ -8,10 +8,10 @@ from collections.abc import Callable
 import pytest
 
 from models import Delivery, State
-from models.delivery import UNFINISHED
+from models.states import UNFINISHED
 from models.suppression import suppress
 from pipeline import check_duplicates, select_contacts
-from pipeline.eligible import eligible
+from pipeline.rules.eligible import eligible
 from schedules import publish_batch
 from tests.builders import a_contact, a_delivery, a_template, a_website, an_account
 from tests.conftest import Clock
@@ -58,8 +58,8 @@ def test_nobody_is_picked_whom_the_stages_would_skip(any_database: str, clock: C
     fit = [again.id, skipped.id, failed_otherwise.id]
     assert eligible(template, 100, 0) == fit
 
-    select_contacts.run(fit, source="batch", template_id=template.id)
-    check_duplicates.run([d.id for d in Delivery.select().where(Delivery.source == "batch")])
+    select_contacts.select(fit, source="batch", template_id=template.id)
+    check_duplicates.clear([d.id for d in Delivery.select().where(Delivery.source == "batch")])
     assert [d.state for d in Delivery.select().where(Delivery.source == "batch")] == [State.CLEARED] * 3
 
 
@@ -97,7 +97,7 @@ def test_the_rules_of_recent_contact_can_be_switched_off(
 
 
 def test_pages_are_read_until_there_are_enough(any_database: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("pipeline.eligible.PAGE", 3)
+    monkeypatch.setattr("pipeline.rules.eligible.PAGE", 3)
     website = a_website()
     ids = [a_contact(website=website if i % 2 else None, priority=i % 3).id for i in range(20)]
     picked = eligible(a_template(), 100, 0)
@@ -141,7 +141,7 @@ def test_a_batch_enters_the_route_with_its_template_unless_it_only_asks(
     monkeypatch.setattr("actors.entry.enter", lambda ids, *, template_id: entered.append((ids, template_id)))
     an_account()
     template, contact = a_template(), a_contact()
-    assert publish_batch.run(dry_run=dry_run).contact_ids == (contact.id,)
+    assert publish_batch.publish(dry_run=dry_run).contact_ids == (contact.id,)
     assert entered == ([] if dry_run else [((contact.id,), template.id)])
 
 

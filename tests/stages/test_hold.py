@@ -8,7 +8,7 @@ import peewee
 import pytest
 
 from models import Action, Delivery, SmtpAccount, State, database
-from pipeline import hold
+from pipeline.operations import accounts
 from tests.builders import a_delivery, an_account
 
 
@@ -25,9 +25,9 @@ def test_a_changed_account_its_slot_and_the_record_go_together(monkeypatch: pyte
         raise peewee.OperationalError("database or disk is full")
 
     with monkeypatch.context() as broken:
-        broken.setattr(hold, "record_action", full)
+        broken.setattr(accounts, "record_action", full)
         with pytest.raises(peewee.OperationalError):
-            hold.change(account.id, "me", {"daily_limit": 5})
+            accounts.change(account.id, "me", {"daily_limit": 5})
     assert found() == (20, State.RESERVED, [])
-    hold.change(account.id, "me", {"daily_limit": 5})
+    accounts.change(account.id, "me", {"daily_limit": 5})
     assert found() == (5, State.READY, ["set"])

@@ -11,8 +11,9 @@ from typing import Any
 import pytest
 
 from models import Contact, Delivery, SmtpAccount, State, Suppression, Website, database
-from pipeline import imports, people, secrets
-from pipeline.template import compile_template, render
+from pipeline.accounts import passwords
+from pipeline.content.template import Footer, compile_template, render
+from pipeline.operations import csv_rows, forget, imports
 from tests.builders import a_contact, a_delivery, a_template, an_account
 
 
@@ -24,7 +25,7 @@ class Heard(imports.Listener):
         super().__init__(refused=lambda line, why: self.lines.append((line, why)))
 
 
-def run(load: Callable[..., imports.Summary], *lines: str) -> tuple[tuple[int, int, int, int], list[tuple[int, str]]]:
+def run(load: Callable[..., imports.Imported], *lines: str) -> tuple[tuple[int, int, int, int], list[tuple[int, str]]]:
     """Import lines; return added, updated, unchanged, refused, and the refused lines."""
     heard = Heard()
     s = load([f"{line}\n" for line in lines], heard)
@@ -156,7 +157,7 @@ def test_a_quote_that_is_never_closed_is_reported_with_all_the_lines_it_took(sql
     ],
 )
 def test_a_file_that_is_no_import_is_refused_as_a_whole(sqlite: str, header: str, why: str) -> None:
-    with pytest.raises(imports.ImportRefusedError) as refusal:
+    with pytest.raises(csv_rows.ImportRefusedError) as refusal:
         run(imports.contacts, header, "ann@x.test,Ann,")
     assert str(refusal.value).startswith(why)
     assert Contact.select().count() == 0
@@ -171,7 +172,7 @@ def test_a_column_can_not_shadow_what_a_contact_is(sqlite: str) -> None:
     run(imports.contacts, "email,id,name,topic", "ann@x.test,999,Ann,bees")
     template = a_template(text="{{ contact.id }} {{ contact.topic }}")
     contact = Contact.get()
-    assert render(compile_template(template), contact, None).text == f"{contact.id} bees"
+    assert render(compile_template(template), contact, None, Footer()).text == f"{contact.id} bees"
 
 
 @pytest.mark.usefixtures("any_database")
@@ -193,18 +194,18 @@ def test_accounts_are_updated_by_name_and_their_passwords_encrypted_once() -> No
     assert run(imports.accounts, ACCOUNTS, "one,h.test,465,tls,me,s3cret,me@h.test,20") == ((1, 0, 0, 0), [])
     stored = SmtpAccount.get().password
     assert "s3cret" not in stored
-    assert secrets.decrypt(stored) == "s3cret"
+    assert passwords.decrypt(stored) == "s3cret"
     assert run(imports.accounts, ACCOUNTS, "one,h.test,465,tls,me,s3cret,me@h.test,20") == ((0, 0, 1, 0), [])
     assert SmtpAccount.get().password == stored
     assert run(imports.accounts, ACCOUNTS, "one,h.test,465,tls,me,n3w,me@h.test,20") == ((0, 1, 0, 0), [])
-    assert secrets.decrypt(SmtpAccount.get().password) == "n3w"
+    assert passwords.decrypt(SmtpAccount.get().password) == "n3w"
 
 
 def test_an_account_that_is_imported_again_mends_a_password_whose_key_is_lost(sqlite: str) -> None:
     run(imports.accounts, ACCOUNTS, "one,h.test,,,me,s3cret,me@h.test,")
-    secrets.key_file().unlink()
+    passwords.key_file().unlink()
     assert run(imports.accounts, ACCOUNTS, "one,h.test,,,me,s3cret,me@h.test,") == ((0, 1, 0, 0), [])
-    assert secrets.decrypt(SmtpAccount.get().password) == "s3cret"
+    assert passwords.decrypt(SmtpAccount.get().password) == "s3cret"
 
 
 @pytest.mark.parametrize(
@@ -267,14 +268,14 @@ def test_a_changed_account_gives_its_slot_back_and_an_unchanged_one_keeps_it() -
 
 @pytest.mark.usefixtures("any_database")
 def test_who_was_forgotten_does_not_come_back_by_any_import() -> None:
-    people.forget(a_contact(email="j.doe@gmail.com").id, "me")
+    forget.forget(a_contact(email="j.doe@gmail.com").id, "me")
     counts, refused = run(imports.contacts, "email", "jdoe+again@gmail.com", "ann@x.test")
     assert (counts, refused) == ((1, 0, 0, 1), [(2, "email: this person has asked to be forgotten")])
     assert run(imports.suppressions, "value", "J.Doe@googlemail.com") == ((0, 0, 1, 0), [])
     assert all(s.value.startswith("sha256:") for s in Suppression.select())
 
 
-def in_the_meantime(write: Callable[[], None]) -> tuple[imports.Summary, list[tuple[int, str]]]:
+def in_the_meantime(write: Callable[[], None]) -> tuple[imports.Imported, list[tuple[int, str]]]:
     """Import ann@x.test in a thread while this one has written and not committed; return what the import did."""
     heard, done = Heard(), []
 
@@ -305,6 +306,6 @@ def test_an_import_loses_nothing_that_others_write_to_the_same_contact(postgres:
 
 def test_an_import_does_not_bring_back_who_is_being_forgotten(postgres: str) -> None:
     contact = a_contact(email="ann@x.test", name="Ann")
-    summary, refused = in_the_meantime(lambda: people.forget(contact.id, "me"))
+    summary, refused = in_the_meantime(lambda: forget.forget(contact.id, "me"))
     assert (summary.refused, refused) == (1, [(2, "email: this person has asked to be forgotten")])
     assert [(c.name, c.forgotten_at is not None) for c in Contact.select()] == [("", True)]

@@ -9,12 +9,25 @@ from typing import Any
 import peewee
 import pytest
 
-from models import Attempt, DeadLetter, Delivery, EmailTemplate, Outcome, SmtpAccount, State, Suppression, database
-from models.delivery import move
-from pipeline import decisions, deliver_message, outcome, record_outcome, sweep
-from pipeline.claim import Claim, claim
+from models import (
+    Attempt,
+    Cause,
+    DeadLetter,
+    Delivery,
+    EmailTemplate,
+    Outcome,
+    SmtpAccount,
+    State,
+    Suppression,
+    database,
+    transition,
+)
+from pipeline import deliver_message, record_outcome, sweep
+from pipeline.delivery import outcome
+from pipeline.delivery.claim import Claim, claim
 from pipeline.flow import Handoff, Stage
-from pipeline.smtp_reply import Phase, Reply, Result, Verdict
+from pipeline.operations import decisions
+from pipeline.smtp.reply import Phase, Reply, Result, Verdict
 from tests.builders import a_delivery, an_account
 from tests.conftest import Clock
 from tests.smtp_server import ScriptedServer
@@ -87,7 +100,15 @@ def test_each_verdict_has_its_consequences(any_database: str, clock: Clock, verd
 def reclaim(delivery_id: int, account: SmtpAccount) -> Claim:
     """Give a delivery that is `ready` a slot, and claim it."""
     token = f"slot {database.now()}"
-    move(State.READY, State.RESERVED, Delivery.id == delivery_id, account=account, send_at=database.now(), token=token)
+    transition(
+        State.READY,
+        State.RESERVED,
+        Delivery.id == delivery_id,
+        cause=Cause.OUTSIDE,
+        account=account,
+        send_at=database.now(),
+        token=token,
+    )
     given = claim(delivery_id, token, account.id)
     assert isinstance(given, Claim)
     return given
@@ -164,7 +185,7 @@ def test_a_delivery_is_given_up_after_ten_account_failures_over_a_day(
         if number == replayed:
             Delivery.update(attempts_since=clock.at).execute()
         slot = {"account": an_account(), "send_at": clock.at, "token": f"slot {hour}"}
-        move(State.READY, State.RESERVED, Delivery.id == delivery.id, **slot)
+        transition(State.READY, State.RESERVED, Delivery.id == delivery.id, cause=Cause.OUTSIDE, **slot)
         held = Delivery.get_by_id(delivery.id)
         outcome.settle_unclaimed(held, held.token, said(Verdict.ACCOUNT_FOR_NOW))
     assert Delivery.get().state == state
@@ -174,11 +195,11 @@ def test_a_delivery_is_given_up_after_ten_account_failures_over_a_day(
 def test_a_250_after_all_makes_a_doubtful_delivery_sent(any_database: str, clock: Clock) -> None:
     given = a_claim()
     clock.tick(20 * 60)
-    sweep.run()
+    sweep.sweep()
     assert Delivery.get().state == State.IN_DOUBT
-    record_outcome.run([given.delivery_id])
+    record_outcome.record([given.delivery_id])
     assert outcome.settle(given, said(Verdict.ACCEPTED)) == [Handoff(Stage.RECORD, [given.delivery_id])]
-    record_outcome.run([given.delivery_id])
+    record_outcome.record([given.delivery_id])
     assert (Delivery.get().state, Attempt.get().outcome) == (State.SENT, Outcome.ACCEPTED)
     assert EmailTemplate.get().times_used == 1
 
@@ -187,7 +208,7 @@ def test_a_250_after_a_person_resent_counts_unless_something_newer_was_claimed(a
     account = an_account()
     given = a_claim(account)
     clock.tick(31 * 60)
-    sweep.run()
+    sweep.sweep()
     decisions.resolve_resend(given.delivery_id, "me")
     newer = reclaim(given.delivery_id, account)
 
@@ -204,11 +225,11 @@ def test_a_250_before_anything_newer_makes_what_a_person_put_back_sent(
 ) -> None:
     given = a_claim()
     clock.tick(31 * 60)
-    sweep.run()
+    sweep.sweep()
     decisions.resolve_resend(given.delivery_id, "me")
     if waits is State.RESERVED:
         slot = {"account": given.account_id, "send_at": clock.at, "token": "second"}
-        move(State.READY, State.RESERVED, Delivery.id == given.delivery_id, **slot)
+        transition(State.READY, State.RESERVED, Delivery.id == given.delivery_id, cause=Cause.OUTSIDE, **slot)
     assert outcome.settle(given, said(Verdict.ACCEPTED)) == [Handoff(Stage.RECORD, [given.delivery_id])]
     stored = Delivery.get()
     assert (stored.state, stored.sent_at, stored.token, stored.recorded_at) == (State.SENT, clock.at, None, None)
@@ -218,7 +239,9 @@ def test_an_account_that_is_refused_for_good_is_told_of_once_with_the_code(
     any_database: str, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     alerts: list[tuple[int, str]] = []
-    monkeypatch.setattr("pipeline.health.alert", lambda account_id, reason, _at: alerts.append((account_id, reason)))
+    monkeypatch.setattr(
+        "pipeline.accounts.alerts.alert", lambda account_id, reason, _at: alerts.append((account_id, reason))
+    )
     given = a_claim()
     for _ in range(2):
         outcome.settle(given, said(Verdict.ACCOUNT_FOR_GOOD))
@@ -228,7 +251,7 @@ def test_an_account_that_is_refused_for_good_is_told_of_once_with_the_code(
 def test_an_outcome_that_can_not_be_committed_is_tried_until_it_can(
     any_database: str, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("pipeline.faults.FIRST_WAIT", 0.01)
+    monkeypatch.setattr("pipeline.runtime.waiting.FIRST_WAIT", 0.01)
     settle, away = outcome.settle, iter([True, True, False])
 
     def refuse_twice(*args: Any) -> list[Handoff]:
@@ -242,7 +265,7 @@ def test_an_outcome_that_can_not_be_committed_is_tried_until_it_can(
         delivery = a_delivery(
             State.RESERVED, account=account, send_at=clock.at, token="slot", message_id="<one@example.test>"
         )
-        deliver_message.run([delivery.id], "slot")
+        deliver_message.deliver([delivery.id], "slot")
         deliver_message.connections.close()
         assert len(server.mails) == 1
     with database.connection():
@@ -252,6 +275,6 @@ def test_an_outcome_that_can_not_be_committed_is_tried_until_it_can(
 def test_a_late_refusal_leaves_it_to_a_person_to_send_again(any_database: str, clock: Clock) -> None:
     given = a_claim()
     clock.tick(20 * 60)
-    sweep.run()
+    sweep.sweep()
     assert outcome.settle(given, said(Verdict.RECIPIENT_FOR_NOW)) == []
     assert (Delivery.get().state, Attempt.get().outcome) == (State.IN_DOUBT, Outcome.FAILED)

@@ -10,8 +10,9 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from models import Attempt, Delivery, State
-from pipeline import hold, select_contacts
+from pipeline import select_contacts
 from pipeline.flow import TRIGGER
+from pipeline.operations import pause
 from tests.accelerated import Accelerated
 from tests.builders import a_contact, a_delivery, a_template, an_account
 from tests.conftest import Clock
@@ -49,7 +50,7 @@ def test_a_contact_published_in_the_evening_goes_out_in_the_morning_by_the_wake_
     a_template()
     contact = a_contact()
     run = Accelerated(clock)
-    run.put(*select_contacts.run([contact.id], source="in the evening"))
+    run.put(*select_contacts.select([contact.id], source="in the evening"))
     run.run(local(7, 59, day=3))
     assert Delivery.get().state == State.READY
     run.run(local(8, 1, day=3))
@@ -88,9 +89,9 @@ def test_slots_that_were_missed_do_not_go_out_together_afterwards(
     run.run(local(9))
     before = len(sent())
     if how == "everything is paused":
-        hold.pause(hold.Target(), "a test")
+        pause.pause(pause.Target(), "a test")
         run.run(local(13))
-        run.put(*hold.resume(hold.Target(), "a test"))
+        run.put(*pause.resume(pause.Target(), "a test").handoffs)
     clock.at = local(13)
     run.run(local(17))
     after = sent()[before:]

@@ -7,9 +7,9 @@ import pytest
 from models import Action, Attempt, Contact, DeadLetter, Delivery, Reason, State, SuppressionKind, database
 from models.control import record_action
 from models.dead_letter import file_deliveries, file_message
+from models.lookup import NotThereError
 from models.suppression import suppress, suppressed_among
-from pipeline import people
-from pipeline.lookup import NotThereError
+from pipeline.operations import forget
 from tests.builders import a_contact, a_delivery, an_account
 
 pytestmark = pytest.mark.usefixtures("any_database")
@@ -49,7 +49,7 @@ def test_forgetting_leaves_no_trace_of_the_address_in_any_column_of_any_table() 
     record_action("me", "cancel", f"contact {contact.id}", now, f"{ADDRESS} called")
     assert everything().count("traceable") > 15
 
-    people.forget(contact.id, "me", f"asked by {ADDRESS}")
+    forget.forget(contact.id, "me", f"asked by {ADDRESS}")
 
     assert "traceable" not in everything()
     assert [(c.email, c.name, c.extra, c.forgotten_at is not None) for c in Contact.select().order_by(Contact.id)] == [
@@ -73,7 +73,7 @@ def test_what_waits_is_cancelled_and_history_stays_without_words() -> None:
     contact = a_contact(email=ADDRESS)
     sent = a_delivery(State.SENT, contact=contact)
     slot = a_delivery(State.RESERVED, contact=contact, account=an_account(), send_at=database.now(), token="slot")
-    people.forget(contact.id, "me", "asked")
+    forget.forget(contact.id, "me", "asked")
     found = {d.id: d for d in Delivery.select()}
     assert (found[sent.id].state, found[sent.id].text) == (State.SENT, None)
     cancelled = found[slot.id]
@@ -88,7 +88,7 @@ def test_what_waits_is_cancelled_and_history_stays_without_words() -> None:
 @pytest.mark.parametrize("state", [State.SELECTED, State.CLEARED, State.READY])
 def test_whatever_is_unfinished_is_cancelled(state: State) -> None:
     delivery = a_delivery(state)
-    people.forget(delivery.contact_id, "me")
+    forget.forget(delivery.contact_id, "me")
     assert (Delivery.get().state, Delivery.get().reason) == (State.CANCELLED, Reason.FORGOTTEN)
 
 
@@ -97,14 +97,14 @@ def test_a_mail_that_is_being_sent_stops_it_and_nothing_is_changed() -> None:
     a_delivery(State.READY, contact=contact)
     a_delivery(State.SENDING, contact=a_contact(email="jotraceable@gmail.com"), address="another@x.test")
     before = everything()
-    with pytest.raises(people.BeingSentError):
-        people.forget(contact.id, "me", "asked")
+    with pytest.raises(forget.BeingSentError):
+        forget.forget(contact.id, "me", "asked")
     assert everything() == before
 
 
 def test_a_person_is_forgotten_once() -> None:
     contact = a_contact()
-    people.forget(contact.id, "me")
+    forget.forget(contact.id, "me")
     for unknown in (contact.id, contact.id + 1):
         with pytest.raises(NotThereError):
-            people.forget(unknown, "me")
+            forget.forget(unknown, "me")

@@ -11,10 +11,14 @@ import pytest
 from models import Attempt, Delivery, EmailTemplate, Reason, SmtpAccount, State
 from models.control import control
 from models.suppression import suppress
-from pipeline import hold, plan, reserve_slot, select_contacts
-from pipeline.eligible import eligible
+from pipeline import reserve_slot
 from pipeline.flow import TRIGGER
-from pipeline.why import WORDS, Answer, NotYet, why
+from pipeline.operations import pause
+from pipeline.reports import plan
+from pipeline.reports.reasons import WORDS, NotYet
+from pipeline.reports.why import Why, why
+from pipeline.rules import contact
+from pipeline.rules.eligible import eligible
 from tests.accelerated import Accelerated
 from tests.builders import a_contact, a_delivery, a_template, a_website, an_account
 from tests.conftest import Clock
@@ -68,13 +72,13 @@ def test_a_plan_of_what_is_paused_is_empty_and_a_claim_under_way_has_been_used(a
         a_delivery()
     days = [p.send_at.astimezone(NEW_YORK).day for p in plan.upcoming(local(0, day=5))]
     assert days == [2, 3, 3]
-    hold.pause(hold.Target(), "a test")
+    pause.pause(pause.Target(), "a test")
     assert list(plan.upcoming(local(0, day=5))) == []
 
 
-def reasons(answer: Answer) -> list[str]:
+def reasons(answer: Why) -> list[str]:
     """Return the codes of an answer's reasons."""
-    return [because.reason for because in answer.because]
+    return [because.reason for because in answer.reasons]
 
 
 def test_why_says_what_a_ready_delivery_waits_for_and_when_it_goes(any_database: str, clock: Clock) -> None:
@@ -83,10 +87,10 @@ def test_why_says_what_a_ready_delivery_waits_for_and_when_it_goes(any_database:
     ahead, behind = a_delivery(), a_delivery()
     answer = why(behind.contact_id)
     assert reasons(answer) == [NotYet.BEHIND_OTHERS]
-    assert (answer.because[0].number, answer.earliest, answer.is_planned) == (1, local(8, day=3), True)
+    assert (answer.reasons[0].number, answer.earliest, answer.is_planned) == (1, local(8, day=3), True)
     assert why(ahead.contact_id).earliest == local(9)
 
-    reserve_slot.run()
+    reserve_slot.reserve()
     answer = why(ahead.contact_id)
     assert (reasons(answer), answer.earliest, answer.account_id) == ([NotYet.SLOT], local(9), account.id)
 
@@ -94,8 +98,8 @@ def test_why_says_what_a_ready_delivery_waits_for_and_when_it_goes(any_database:
 @pytest.mark.parametrize(
     ("spoil", "reason", "until"),
     [
-        (lambda _: hold.pause(hold.Target(), ""), NotYet.EVERYTHING_PAUSED, None),
-        (lambda d: hold.pause(hold.Target(template_id=d.template_id), ""), NotYet.TEMPLATE_PAUSED, None),
+        (lambda _: pause.pause(pause.Target(), ""), NotYet.EVERYTHING_PAUSED, None),
+        (lambda d: pause.pause(pause.Target(template_id=d.template_id), ""), NotYet.TEMPLATE_PAUSED, None),
         (lambda _: Delivery.update(not_before=local(9, 30)).execute(), NotYet.RETRY, local(9, 30)),
         (lambda _: Delivery.update(timezone="America/Los_Angeles").execute(), NotYet.CONTACT_WINDOW_CLOSED, local(11)),
         (lambda _: SmtpAccount.update(enabled=False).execute(), NotYet.NO_ACCOUNT, None),
@@ -113,7 +117,7 @@ def test_each_thing_to_wait_for_has_its_reason_and_its_time(
     spoil(delivery)
     answer = why(delivery.contact_id)
     assert reasons(answer) == [reason]
-    assert answer.because[0].until == until
+    assert answer.reasons[0].until == until
     depends_on_a_person = reason in (NotYet.EVERYTHING_PAUSED, NotYet.TEMPLATE_PAUSED, NotYet.NO_ACCOUNT)
     assert (answer.earliest is None) is depends_on_a_person
     if until is not None:
@@ -125,7 +129,7 @@ def test_in_a_closed_window_why_says_when_it_opens(any_database: str, clock: Clo
     an_account()
     answer = why(a_delivery().contact_id)
     assert reasons(answer) == [NotYet.WINDOW_CLOSED]
-    assert answer.because[0].until == answer.earliest == local(8, day=3)
+    assert answer.reasons[0].until == answer.earliest == local(8, day=3)
 
 
 def test_why_and_the_batch_publisher_agree_on_who_can_be_picked(any_database: str, clock: Clock) -> None:
@@ -148,7 +152,7 @@ def test_why_and_the_batch_publisher_agree_on_who_can_be_picked(any_database: st
         a_delivery(State.SKIPPED, template=template).contact_id: NotYet.NOT_PICKED_YET,
     }
     found = {
-        contact_id: [b.reason for b in why(contact_id).again or why(contact_id).because] for contact_id in expected
+        contact_id: [b.reason for b in why(contact_id).again or why(contact_id).reasons] for contact_id in expected
     }
     assert found == {contact_id: [reason] for contact_id, reason in expected.items()}
     pickable = [contact_id for contact_id, reason in expected.items() if reason is NotYet.NOT_PICKED_YET]
@@ -172,6 +176,27 @@ def test_a_paused_template_keeps_nobody_from_the_next_one(any_database: str, clo
     assert [b.reason for b in why(contact.id).again] == [NotYet.NO_TEMPLATE]
 
 
+def test_why_is_about_the_delivery_that_counts_and_not_about_a_skipped_repeat(any_database: str, clock: Clock) -> None:
+    contact, other = a_contact(), a_contact(email="other@x.test")
+    first = a_delivery(State.SKIPPED, contact=contact, reason="in_flight")
+    last = a_delivery(State.SKIPPED, contact=contact, reason="not_validated,suppressed_domain")
+    answer = why(contact.id)
+    assert (answer.delivery_id, reasons(answer)) == (last.id, [Reason.NOT_VALIDATED, Reason.SUPPRESSED_DOMAIN])
+
+    sent = a_delivery(State.SENT, contact=contact, reason="accepted", sent_at=clock.at)
+    a_delivery(State.SKIPPED, contact=contact, reason="contacted_recently")
+    answer = why(contact.email)
+    assert (answer.state, answer.delivery_id, reasons(answer)) == (State.SENT, sent.id, [Reason.ACCEPTED])
+
+    waiting = a_delivery(State.READY, contact=contact)
+    a_delivery(State.BOUNCED, contact=contact, reason="recipient_refused")
+    skipped = a_delivery(State.SKIPPED, contact=contact, reason="in_flight")
+    answer = why(contact.id)
+    assert (answer.state, answer.delivery_id) == (State.READY, waiting.id)
+    assert [d.id for d in answer.history] == list(range(first.id, skipped.id + 1))
+    assert why(other.id).state == "not_on_route"
+
+
 def test_every_reason_has_its_words() -> None:
     assert set(WORDS) == set(NotYet) | set(Reason)
 
@@ -186,4 +211,4 @@ def test_a_delivery_beyond_the_forecast_has_a_time_before_which_it_is_not(any_da
     assert answer.earliest > clock.at + dt.timedelta(days=13)
     assert control().wake_at is None
     assert EmailTemplate.select().count() == 1
-    assert select_contacts.reasons_against(last.contact, clock.at) == []
+    assert contact.reasons_against(last.contact, clock.at) == []

@@ -25,14 +25,19 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from models import Attempt, Contact, Delivery, Outcome, SmtpAccount, State, database
+from models import Attempt, Cause, Contact, Delivery, Outcome, SmtpAccount, State, database
 from models.database import db
-from pipeline import claim as claims
-from pipeline import hold, logs, outcome, reserve_slot, standing
-from pipeline import settings as settings_module
-from pipeline.claim import Claim, Refusal
+from pipeline import reserve_slot
+from pipeline.capacity import usage
+from pipeline.capacity.slots import give_back
+from pipeline.delivery import claim as claims
+from pipeline.delivery import outcome
+from pipeline.delivery.claim import Claim, Refusal
 from pipeline.flow import Handoff, Stage
-from pipeline.smtp_reply import Phase, Reply, Result, Verdict
+from pipeline.operations import accounts, pause
+from pipeline.runtime import logs
+from pipeline.runtime import settings as settings_module
+from pipeline.smtp.reply import Phase, Reply, Result, Verdict
 from tests.builders import a_contact, a_delivery, a_template, an_account
 
 PROCESSES = 8
@@ -202,7 +207,7 @@ def claims_of(account: SmtpAccount) -> list[Attempt]:
 
 def trigger(times: int) -> list[Handoff]:
     """Trigger *reserve slot*; return what it hands on to *deliver*."""
-    return [h for _ in range(times) for h in reserve_slot.run() if h.stage is Stage.DELIVER]
+    return [h for _ in range(times) for h in reserve_slot.reserve() if h.stage is Stage.DELIVER]
 
 
 def test_eight_triggers_at_once_give_each_account_one_slot_and_each_slot_to_one(race: Race) -> None:
@@ -230,7 +235,7 @@ def test_eight_triggers_at_once_give_each_account_one_slot_and_each_slot_to_one(
                 outcome.settle(_claimed(slot), ACCEPTED)
                 sent[slot.account_id] += 1
         with database.transaction():
-            standing.give_back()
+            give_back(Cause.PAUSE)
     assert set(sent.values()) == {limit}
 
 
@@ -278,7 +283,7 @@ def hammer(job: Hammering) -> Counter[tuple[int, str]]:
             if answer in job.enough:
                 places.remove(place)
             else:
-                slot = {"state": State.RESERVED, "account": account_id, "send_at": MORNING, "token": SLOT}
+                slot = {"state": State.RESERVED, "account": account_id, "send_at": job.until, "token": SLOT}
                 Delivery.update(slot).where(Delivery.id == delivery_id).execute()
     return answers
 
@@ -287,7 +292,7 @@ def all_hammer(accounts: list[SmtpAccount], until: dt.datetime, **how: Any) -> l
     """Return eight jobs, each with a reserved delivery of its own for each of these accounts."""
 
     def reserved(account: SmtpAccount) -> int:
-        slot = {"account": account, "send_at": MORNING, "token": SLOT, "message_id": "<1@x.test>"}
+        slot = {"account": account, "send_at": until, "token": SLOT, "message_id": "<1@x.test>"}
         return int(a_delivery(State.RESERVED, **slot).id)
 
     places = [[(reserved(account), account.id) for account in accounts] for _ in range(PROCESSES)]
@@ -321,7 +326,7 @@ def test_eight_claims_at_the_limit_take_the_last_one_once(race: Race) -> None:
         answers = total(results, account)
         assert (answers[GIVEN], answers[Refusal.LIMIT_REACHED]) == (1, PROCESSES)
         assert answers.keys() <= {GIVEN, Refusal.LIMIT_REACHED, Refusal.ACCOUNT_UNUSABLE}
-        assert standing.used_on(account.id, MORNING.date()) == 3
+        assert usage.used_on(account.id, MORNING.date()) == 3
 
 
 @pytest.mark.usefixtures("unhurried")
@@ -448,9 +453,9 @@ def test_a_claim_that_waits_for_the_lock_is_judged_by_the_instant_at_which_it_ge
     ("act", "refusal"),
     [
         (lambda account: an_attempt(account, MORNING), Refusal.LIMIT_REACHED),
-        (lambda account: hold.change(account.id, "a test", {"daily_limit": 0}), Refusal.LIMIT_REACHED),
-        (lambda account: hold.disable(account.id, "a test"), Refusal.ACCOUNT_UNUSABLE),
-        (lambda account: hold.pause(hold.Target(account.id), "a test"), Refusal.PAUSED),
+        (lambda account: accounts.change(account.id, "a test", {"daily_limit": 0}), Refusal.LIMIT_REACHED),
+        (lambda account: accounts.disable(account.id, "a test"), Refusal.ACCOUNT_UNUSABLE),
+        (lambda account: pause.pause(pause.Target(account.id), "a test"), Refusal.PAUSED),
     ],
     ids=["uses up the limit", "lowers the limit", "disables", "pauses"],
 )
@@ -494,23 +499,23 @@ class Person:
 
 
 def _change_limit(account_id: int, limit: int | None) -> None:
-    hold.change(account_id, "a test", {"daily_limit": limit})
+    accounts.change(account_id, "a test", {"daily_limit": limit})
 
 
-def _everything(_account_id: int, _template_id: int) -> hold.Target:
-    return hold.Target()
+def _everything(_account_id: int, _template_id: int) -> pause.Target:
+    return pause.Target()
 
 
-def _account(account_id: int, _template_id: int) -> hold.Target:
-    return hold.Target(account_id=account_id)
+def _account(account_id: int, _template_id: int) -> pause.Target:
+    return pause.Target(account_id=account_id)
 
 
-def _template(_account_id: int, template_id: int) -> hold.Target:
-    return hold.Target(template_id=template_id)
+def _template(_account_id: int, template_id: int) -> pause.Target:
+    return pause.Target(template_id=template_id)
 
 
-def _pause(target: Callable[[int, int], hold.Target]) -> tuple[Callable[[int, int], Any], Callable[[int, int], Any]]:
-    return (lambda a, t: hold.pause(target(a, t), "a test"), lambda a, t: hold.resume(target(a, t), "a test"))
+def _pause(target: Callable[[int, int], pause.Target]) -> tuple[Callable[[int, int], Any], Callable[[int, int], Any]]:
+    return (lambda a, t: pause.pause(target(a, t), "a test"), lambda a, t: pause.resume(target(a, t), "a test"))
 
 
 #: By its name: what is done, and undone, to an account and a template.
@@ -518,9 +523,9 @@ DEEDS: dict[str, tuple[Callable[[int, int], Any], Callable[[int, int], Any]]] = 
     "pause everything": _pause(_everything),
     "pause the template": _pause(_template),
     "pause the account": _pause(_account),
-    "disable the account": (lambda a, _: hold.disable(a, "a test"), lambda a, _: hold.enable(a, "a test")),
+    "disable the account": (lambda a, _: accounts.disable(a, "a test"), lambda a, _: accounts.enable(a, "a test")),
     "lower the limit": (lambda a, _: _change_limit(a, 0), lambda a, _: _change_limit(a, None)),
-    "remove the account": (lambda a, _: hold.remove(a, "a test"), lambda _, __: None),
+    "remove the account": (lambda a, _: accounts.remove(a, "a test"), lambda _, __: None),
 }
 
 

@@ -9,8 +9,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 from models import Attempt, Contact, EmailTemplate, SmtpAccount, State, Website
-from pipeline import health, hold, record_outcome
+from pipeline import record_outcome
+from pipeline.accounts import health
 from pipeline.flow import TRIGGER
+from pipeline.operations import accounts
 from tests.builders import a_contact, a_delivery, a_website, an_account
 from tests.conftest import Clock
 
@@ -35,7 +37,7 @@ def test_an_outcome_is_counted_once(any_database: str, clock: Clock) -> None:
     contact = a_contact(website=a_website())
     delivery = a_delivery(State.SENT, contact=contact, sent_at=clock.at - dt.timedelta(seconds=5))
     for _ in range(2):
-        assert record_outcome.run([delivery.id]) == [TRIGGER]
+        assert record_outcome.record([delivery.id]) == [TRIGGER]
     assert EmailTemplate.get().times_used == 1
     assert Contact.get().last_contacted_at == Website.get().last_contacted_at == delivery.sent_at
 
@@ -47,14 +49,14 @@ def test_each_of_a_list_is_counted_with_its_own_time_and_never_backwards(any_dat
     new = a_delivery(State.SENT, contact=first, sent_at=clock.at)
     other = a_delivery(State.SENT, contact=second, sent_at=long_ago)
     for ids in ([new.id, other.id], [old.id]):
-        record_outcome.run(ids)
+        record_outcome.record(ids)
     assert Contact.get_by_id(first.id).last_contacted_at == Website.get().last_contacted_at == clock.at
     assert Contact.get_by_id(second.id).last_contacted_at == long_ago
 
 
 def test_what_was_not_sent_counts_as_nobodys_contact(any_database: str, clock: Clock) -> None:
     delivery = a_delivery(State.BOUNCED)
-    record_outcome.run([delivery.id])
+    record_outcome.record([delivery.id])
     assert (EmailTemplate.get().times_used, Contact.get().last_contacted_at) == (0, None)
 
 
@@ -78,7 +80,7 @@ def test_after_a_failure_the_health_of_its_account_alone_is_checked(any_database
         attempts(account, clock, 0, {"account": 9, "content": 1})
     failed = a_delivery(State.READY)
     Attempt.create(delivery=failed, account=failing, outcome="failed", charged_to="account", finished_at=clock.tick(60))
-    assert record_outcome.run([failed.id]) == [TRIGGER]
+    assert record_outcome.record([failed.id]) == [TRIGGER]
     assert [a.id for a in SmtpAccount.select().where(SmtpAccount.enabled)] == [bad_too.id]
 
 
@@ -95,7 +97,7 @@ def test_an_account_that_is_enabled_again_starts_anew(any_database: str, clock: 
     attempts(account, clock, 0, {"account": 10})
     health.check()
     clock.tick(60)
-    hold.enable(account.id, "me")
+    accounts.enable(account.id, "me")
     assert health.health_of(SmtpAccount.get()).rate is None
     assert health.check() == []
 

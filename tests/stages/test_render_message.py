@@ -5,6 +5,7 @@ from __future__ import annotations
 from models import DeadLetter, Delivery, EmailTemplate, State
 from pipeline import render_message
 from pipeline.flow import TRIGGER, Handoff, Stage
+from pipeline.operations.rerender import rerender
 from tests.builders import a_contact, a_delivery, a_template, a_website, an_account
 from tests.conftest import Clock
 
@@ -33,7 +34,7 @@ def test_each_delivery_of_a_list_gets_its_own_words(any_database: str) -> None:
     )
     to_ann, to_bob = unrendered(ann, rich), unrendered(bob, plain)
 
-    assert render_message.run([to_ann.id, to_bob.id]) == [TRIGGER]
+    assert render_message.render([to_ann.id, to_bob.id]) == [TRIGGER]
 
     assert words_of(to_ann) == ("For Ann's <site>", "In Bonn", "<p>Ann&#39;s &lt;site&gt;</p>", "Ann!")
     assert words_of(to_bob) == ("Hi Bob", "Dear Bob,\n", None, None)
@@ -45,7 +46,7 @@ def test_a_mistake_in_a_template_fails_its_deliveries_with_the_line_and_no_other
     misspelt = unrendered(a_contact(), a_template(html="<p>\n\n{% endfor %}"))
     fine = unrendered(a_contact(name="Ann"), a_template())
 
-    assert render_message.run([undefined.id, misspelt.id, fine.id]) == [
+    assert render_message.render([undefined.id, misspelt.id, fine.id]) == [
         Handoff(Stage.RECORD, [undefined.id, misspelt.id]),
         TRIGGER,
     ]
@@ -60,21 +61,21 @@ def test_a_mistake_in_a_template_fails_its_deliveries_with_the_line_and_no_other
 
 def test_only_mistakes_trigger_no_reservation(any_database: str) -> None:
     delivery = unrendered(a_contact(), a_template(text="{{ nothing }}"))
-    assert render_message.run([delivery.id]) == [Handoff(Stage.RECORD, [delivery.id])]
+    assert render_message.render([delivery.id]) == [Handoff(Stage.RECORD, [delivery.id])]
 
 
 def test_a_second_message_hands_on_again_and_changes_no_words(any_database: str) -> None:
     delivery = unrendered(a_contact(name="Ann"), a_template())
-    render_message.run([delivery.id])
+    render_message.render([delivery.id])
     EmailTemplate.update(subject="edited", text="edited").execute()
-    assert render_message.run([delivery.id]) == [TRIGGER]
+    assert render_message.render([delivery.id]) == [TRIGGER]
     assert words_of(delivery) == ("Hello Ann", "Dear Ann", None, None)
 
 
 def test_what_is_not_cleared_is_left_alone(any_database: str) -> None:
     for state in (State.SELECTED, State.SENT, State.CANCELLED):
         delivery = a_delivery(state)
-        assert render_message.run([delivery.id]) == []
+        assert render_message.render([delivery.id]) == []
         assert (Delivery.get_by_id(delivery.id).state, words_of(delivery)[0]) == (state, "Hello")
 
 
@@ -86,9 +87,10 @@ def test_an_edit_reaches_what_waits_by_rerender_alone_and_takes_its_slots_back(a
     sent = a_delivery(State.SENT, template=template, sent_at=clock.at)
     EmailTemplate.update(subject="News, {{ contact.name or undefined }}", text="Anew").execute()
 
-    rendered, problems = render_message.rerender(template.id)
+    done = rerender(template.id, "me")
 
-    assert (rendered, list(problems)) == ([reserved.id], [ready.id])
+    assert (done.rerendered, [e.delivery_id for e in done.errors]) == ((reserved.id,), [ready.id])
+    assert done.handoffs == (TRIGGER,)
     assert words_of(reserved)[:2] == ("News, Ann", "Anew")
     assert words_of(ready)[:2] == words_of(sent)[:2] == ("Hello", "Dear reader")
     assert (Delivery.get_by_id(reserved.id).state, Delivery.get_by_id(reserved.id).token) == (State.READY, None)

@@ -10,9 +10,24 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from models import Attempt, Control, DeadLetter, Delivery, EmailTemplate, Outcome, Reason, SmtpAccount, State, database
-from pipeline import hold, reserve_slot, standing
+from models import (
+    Attempt,
+    Cause,
+    Control,
+    DeadLetter,
+    Delivery,
+    EmailTemplate,
+    Outcome,
+    Reason,
+    SmtpAccount,
+    State,
+    database,
+)
+from pipeline import reserve_slot
+from pipeline.capacity import slots as stored
+from pipeline.capacity import snapshot, usage
 from pipeline.flow import Handoff, Stage
+from pipeline.operations import pause
 from tests.builders import a_delivery, a_template, an_account
 from tests.conftest import Clock, until_waiting_for_a_lock
 
@@ -30,7 +45,7 @@ def local(hour: int, minute: int = 0, second: int = 0, day: int = 2) -> dt.datet
     return dt.datetime(2026, 6, day, hour, minute, second, tzinfo=ZONE).astimezone(dt.UTC)
 
 
-def slots() -> list[tuple[int, int, str]]:
+def reserved_slots() -> list[tuple[int, int, str]]:
     """Return delivery, account and local time of each slot, soonest first."""
     rows = Delivery.select().where(Delivery.state == State.RESERVED).order_by(Delivery.send_at, Delivery.id)
     return [(d.id, d.account_id, f"{d.send_at.astimezone(ZONE):%H:%M:%S}") for d in rows]
@@ -57,9 +72,9 @@ def test_the_head_of_the_backlog_goes_first_by_priority_and_then_by_age(any_data
     account = an_account()
     _old, urgent, _as_urgent = (a_delivery(priority=p) for p in (0, 5, 5))
 
-    handoffs = reserve_slot.run()
+    handoffs = reserve_slot.reserve()
 
-    assert slots() == [(urgent.id, account.id, "10:00:00")]
+    assert reserved_slots() == [(urgent.id, account.id, "10:00:00")]
     row = Delivery.get_by_id(urgent.id)
     assert handoffs[0] == Handoff(Stage.DELIVER, [urgent.id], not_before=clock.at, slot_token=row.token)
     assert row.message_id.endswith("@example.test>")
@@ -70,10 +85,10 @@ def test_an_account_holds_one_slot_and_a_further_trigger_changes_nothing(any_dat
     an_account()
     for _ in range(3):
         a_delivery()
-    reserve_slot.run()
-    before = slots()
-    assert reserve_slot.run() == []
-    assert slots() == before
+    reserve_slot.reserve()
+    before = reserved_slots()
+    assert reserve_slot.reserve() == []
+    assert reserved_slots() == before
     assert len(before) == 1
 
 
@@ -81,11 +96,11 @@ def test_three_contacts_and_two_accounts_go_out_at_8_11_and_14(any_database: str
     clock.at = local(8)
     first, second = an_account(), an_account()
     one, two, three = (a_delivery() for _ in range(3))
-    reserve_slot.run()
-    assert slots() == [(one.id, first.id, "08:00:00"), (two.id, second.id, "11:00:00")]
+    reserve_slot.reserve()
+    assert reserved_slots() == [(one.id, first.id, "08:00:00"), (two.id, second.id, "11:00:00")]
     claimed(one.id, clock.at)
-    reserve_slot.run()
-    assert slots() == [(two.id, second.id, "11:00:00"), (three.id, first.id, "14:00:00")]
+    reserve_slot.reserve()
+    assert reserved_slots() == [(two.id, second.id, "11:00:00"), (three.id, first.id, "14:00:00")]
 
 
 def test_a_grown_backlog_brings_the_next_slot_forward_and_ten_go_out_by_the_end(
@@ -94,26 +109,26 @@ def test_a_grown_backlog_brings_the_next_slot_forward_and_ten_go_out_by_the_end(
     clock.at = local(8)
     an_account()
     first, second = a_delivery(), a_delivery()
-    reserve_slot.run()
+    reserve_slot.reserve()
     claimed(first.id, clock.at)
-    reserve_slot.run()
-    assert slots()[0][2] == "12:30:00"
+    reserve_slot.reserve()
+    assert reserved_slots()[0][2] == "12:30:00"
 
     clock.at = local(8, 5)
     for _ in range(100):
         a_delivery()
     old_token = Delivery.get_by_id(second.id).token
-    handoffs = reserve_slot.run()
+    handoffs = reserve_slot.reserve()
 
-    assert slots()[0][2] == "08:54:00"
+    assert reserved_slots()[0][2] == "08:54:00"
     assert handoffs[0].slot_token == Delivery.get_by_id(second.id).token != old_token
     sent = 1
-    while slots():
-        delivery_id = slots()[0][0]
+    while reserved_slots():
+        delivery_id = reserved_slots()[0][0]
         clock.at = Delivery.get_by_id(delivery_id).send_at
         claimed(delivery_id, clock.at)
         sent += 1
-        reserve_slot.run()
+        reserve_slot.reserve()
     assert sent == 10
     assert clock.at == local(16, 6)
 
@@ -122,37 +137,37 @@ def test_a_slot_is_not_brought_forward_twice_within_10_seconds_but_then(any_data
     clock.at = local(8)
     an_account()
     claimed_first = a_delivery()
-    reserve_slot.run()
+    reserve_slot.reserve()
     claimed(claimed_first.id, clock.at)
     a_delivery()
-    reserve_slot.run()
+    reserve_slot.reserve()
     for _ in range(2):
         a_delivery()
     clock.tick(60)
-    reserve_slot.run()
-    moved_at, before = clock.at, slots()
+    reserve_slot.reserve()
+    advanced_at, before = clock.at, reserved_slots()
 
     clock.tick(4)
     for _ in range(6):
         a_delivery()
-    assert reserve_slot.run() == [Handoff(Stage.RESERVE, not_before=moved_at + dt.timedelta(seconds=10))]
-    assert slots() == before
+    assert reserve_slot.reserve() == [Handoff(Stage.RESERVE, not_before=advanced_at + dt.timedelta(seconds=10))]
+    assert reserved_slots() == before
     clock.tick(6)
-    assert [h.stage for h in reserve_slot.run()] == [Stage.DELIVER]
-    assert slots()[0][2] < before[0][2]
+    assert [h.stage for h in reserve_slot.reserve()] == [Stage.DELIVER]
+    assert reserved_slots()[0][2] < before[0][2]
 
 
 def test_an_urgent_delivery_takes_the_next_slot_from_the_one_that_holds_it(any_database: str, clock: Clock) -> None:
     clock.at = local(8)
     account = an_account()
     claimed_first, holder = a_delivery(), a_delivery()
-    reserve_slot.run()
+    reserve_slot.reserve()
     claimed(claimed_first.id, clock.at)
-    reserve_slot.run()
+    reserve_slot.reserve()
     slot = Delivery.get_by_id(holder.id)
     urgent = a_delivery(priority=9)
 
-    handoffs = reserve_slot.run()
+    handoffs = reserve_slot.reserve()
 
     taken = Delivery.get_by_id(urgent.id)
     assert (taken.state, taken.account_id) == (State.RESERVED, account.id)
@@ -160,19 +175,19 @@ def test_an_urgent_delivery_takes_the_next_slot_from_the_one_that_holds_it(any_d
     assert taken.token != slot.token
     assert handoffs == [Handoff(Stage.DELIVER, [urgent.id], not_before=taken.send_at, slot_token=taken.token)]
     assert Delivery.get_by_id(holder.id).state == State.READY
-    assert Control.get().replanned_at == clock.at
+    assert Control.get().advanced_at == clock.at
 
 
 def test_a_slot_that_is_reserved_anew_keeps_its_message_id_and_not_its_token(any_database: str, clock: Clock) -> None:
     clock.at = local(9)
     an_account()
     delivery = a_delivery()
-    reserve_slot.run()
+    reserve_slot.reserve()
     first = Delivery.get_by_id(delivery.id)
     with database.transaction():
-        assert standing.give_back(delivery_ids=[delivery.id]) == [delivery.id]
+        assert stored.give_back(Cause.PAUSE, delivery_ids=[delivery.id]) == [delivery.id]
     assert Delivery.get_by_id(delivery.id).token is None
-    reserve_slot.run()
+    reserve_slot.reserve()
     second = Delivery.get_by_id(delivery.id)
     assert second.message_id == first.message_id
     assert second.token != first.token
@@ -183,28 +198,28 @@ def test_in_a_closed_window_nothing_is_used_up_and_one_wake_up_is_sent(any_datab
     an_account()
     a_delivery()
     wake_up = Handoff(Stage.RESERVE, not_before=local(8, day=3))
-    assert reserve_slot.run() == [wake_up]
+    assert reserve_slot.reserve() == [wake_up]
     a_delivery()
-    assert reserve_slot.run() == []
-    assert slots() == []
+    assert reserve_slot.reserve() == []
+    assert reserved_slots() == []
     assert Control.get().wake_at == wake_up.not_before
 
     clock.at = local(8, day=3)
-    reserve_slot.run()
-    assert slots()[0][2] == "08:00:00"
+    reserve_slot.reserve()
+    assert reserved_slots()[0][2] == "08:00:00"
 
 
 def test_a_full_day_waits_for_the_next_one(any_database: str, clock: Clock) -> None:
     clock.at = local(10)
     an_account(daily_limit=1)
     first, second = a_delivery(), a_delivery()
-    reserve_slot.run()
+    reserve_slot.reserve()
     claimed(first.id, clock.at)
-    assert reserve_slot.run() == [Handoff(Stage.RESERVE, not_before=local(8, day=3))]
+    assert reserve_slot.reserve() == [Handoff(Stage.RESERVE, not_before=local(8, day=3))]
     assert Delivery.get_by_id(second.id).state == State.READY
     clock.at = local(8, day=3)
-    reserve_slot.run()
-    assert [s[0] for s in slots()] == [second.id]
+    reserve_slot.reserve()
+    assert [s[0] for s in reserved_slots()] == [second.id]
 
 
 def test_a_claim_just_before_midnight_uses_up_its_own_day(
@@ -214,13 +229,15 @@ def test_a_claim_just_before_midnight_uses_up_its_own_day(
     clock.at = local(23, 59, 59)
     an_account(daily_limit=1)
     first, second = a_delivery(), a_delivery()
-    reserve_slot.run()
+    reserve_slot.reserve()
     claimed(first.id, clock.at)
     midnight = local(0, day=3)
-    assert reserve_slot.run() == [Handoff(Stage.RESERVE, not_before=midnight)]
+    assert reserve_slot.reserve() == [Handoff(Stage.RESERVE, not_before=midnight)]
     clock.at = midnight
-    reserve_slot.run()
-    assert slots() == [(second.id, 1, "00:00:59")]  # today has room; the interval still counts from yesterday's claim
+    reserve_slot.reserve()
+    assert reserved_slots() == [
+        (second.id, 1, "00:00:59")
+    ]  # today has room; the interval still counts from yesterday's claim
 
 
 def test_a_dot_that_was_refused_uses_nothing_up_but_the_day_is_spread_from_its_claim(
@@ -229,13 +246,13 @@ def test_a_dot_that_was_refused_uses_nothing_up_but_the_day_is_spread_from_its_c
     clock.at = local(8)
     account = an_account()
     refused, _ = a_delivery(), a_delivery()
-    reserve_slot.run()
+    reserve_slot.reserve()
     claimed(refused.id, clock.at)
     Attempt.update(outcome=Outcome.FAILED, charged_to="content").execute()
-    reserve_slot.run()
-    assert slots()[0][2] == "12:30:00"
-    assert standing.used_on(account.id, clock.at.date()) == 0
-    assert standing.last_claim_of(account.id) == clock.at
+    reserve_slot.reserve()
+    assert reserved_slots()[0][2] == "12:30:00"
+    assert usage.used_on(account.id, clock.at.date()) == 0
+    assert usage.last_claim_of(account.id) == clock.at
 
 
 def test_rotation_is_fewest_used_then_longest_idle_then_lowest_id(any_database: str, clock: Clock) -> None:
@@ -246,8 +263,8 @@ def test_rotation_is_fewest_used_then_longest_idle_then_lowest_id(any_database: 
         claimed(delivery.id, local(hour, 0, delivery.id % 60))
     clock.at = local(12)
     one, two, three = (a_delivery() for _ in range(3))
-    reserve_slot.run()
-    assert {d: a for d, a, _ in slots()} == {one.id: idle_long.id, two.id: idle_short.id, three.id: busy.id}
+    reserve_slot.reserve()
+    assert {d: a for d, a, _ in reserved_slots()} == {one.id: idle_long.id, two.id: idle_short.id, three.id: busy.id}
 
 
 def test_an_account_that_failed_a_delivery_is_not_tried_again_while_another_is_usable(
@@ -258,13 +275,13 @@ def test_an_account_that_failed_a_delivery_is_not_tried_again_while_another_is_u
     delivery = a_delivery()
     Attempt.create(delivery=delivery, account=failed, outcome="failed", charged_to="account", finished_at=clock.at)
     SmtpAccount.update(daily_limit=0).where(SmtpAccount.id == other.id).execute()
-    reserve_slot.run()
-    assert [s[:2] for s in slots()] == [(delivery.id, failed.id)]
+    reserve_slot.reserve()
+    assert [s[:2] for s in reserved_slots()] == [(delivery.id, failed.id)]
     with database.transaction():
-        standing.give_back()
+        stored.give_back(Cause.PAUSE)
     SmtpAccount.update(daily_limit=5).where(SmtpAccount.id == other.id).execute()
-    reserve_slot.run()
-    assert [s[:2] for s in slots()] == [(delivery.id, other.id)]
+    reserve_slot.reserve()
+    assert [s[:2] for s in reserved_slots()] == [(delivery.id, other.id)]
 
 
 def test_an_account_that_failed_the_head_of_the_backlog_takes_what_comes_after(any_database: str, clock: Clock) -> None:
@@ -274,8 +291,8 @@ def test_an_account_that_failed_the_head_of_the_backlog_takes_what_comes_after(a
     for delivery in [a_delivery() for _ in range(6)]:
         Attempt.create(delivery=delivery, account=failed, outcome="failed", charged_to="account", finished_at=clock.at)
     next_one = a_delivery()
-    reserve_slot.run()
-    assert (next_one.id, failed.id) in [s[:2] for s in slots()]
+    reserve_slot.reserve()
+    assert (next_one.id, failed.id) in [s[:2] for s in reserved_slots()]
 
 
 @pytest.mark.parametrize("pause", ["general", "account", "template"])
@@ -285,11 +302,11 @@ def test_what_is_paused_is_unseen(any_database: str, clock: Clock, pause: str) -
     a_delivery(template=template)
     model: Any = {"general": Control, "account": SmtpAccount, "template": EmailTemplate}[pause]
     model.update(paused_at=clock.at).execute()
-    reserve_slot.run()
-    assert slots() == []
+    reserve_slot.reserve()
+    assert reserved_slots() == []
     model.update(paused_at=None).execute()
-    reserve_slot.run()
-    assert [s[1] for s in slots()] == [account.id]
+    reserve_slot.reserve()
+    assert [s[1] for s in reserved_slots()] == [account.id]
 
 
 def test_a_pause_that_comes_while_the_stage_waits_for_its_lock_is_obeyed(
@@ -301,11 +318,11 @@ def test_a_pause_that_comes_while_the_stage_waits_for_its_lock_is_obeyed(
 
     def pause_first() -> None:
         monkeypatch.setattr(database, "lock_throttle", lock)
-        hold.pause(hold.Target(), "a test")
+        pause.pause(pause.Target(), "a test")
 
     monkeypatch.setattr(database, "lock_throttle", pause_first)
-    assert reserve_slot.run() == []
-    assert slots() == []
+    assert reserve_slot.reserve() == []
+    assert reserved_slots() == []
 
 
 @pytest.mark.parametrize(
@@ -321,9 +338,9 @@ def test_a_trigger_that_changes_nothing_costs_one_query_and_no_lock(
         a_delivery(template=template)
     if situation == "the window is closed":
         clock.at = local(20)
-    reserve_slot.run()
+    reserve_slot.reserve()
     if situation == "paused":
-        hold.pause(hold.Target(), "a test")
+        pause.pause(pause.Target(), "a test")
     clock.tick(60)
     statements: list[str] = []
     execute = database.db.obj.execute_sql
@@ -333,7 +350,7 @@ def test_a_trigger_that_changes_nothing_costs_one_query_and_no_lock(
         return execute(sql, *args, **options)
 
     monkeypatch.setattr(database.db.obj, "execute_sql", count)
-    assert reserve_slot.run() == []
+    assert reserve_slot.reserve() == []
     assert [sql.split()[0] for sql in statements] == ["SELECT"]
 
 
@@ -342,15 +359,15 @@ def test_a_delivery_that_can_not_be_judged_is_given_up_and_the_others_go_on(
 ) -> None:
     an_account()
     bad, good = a_delivery(priority=9), a_delivery()
-    share = standing.jitter_share
+    share = snapshot.jitter_share
 
     def raises_for_one(contact_id: int, template_id: int) -> float:
         if contact_id == bad.contact_id:
             raise ArithmeticError("no such share")
         return share(contact_id, template_id)
 
-    monkeypatch.setattr(standing, "jitter_share", raises_for_one)
-    handoffs = reserve_slot.run()
+    monkeypatch.setattr(snapshot, "jitter_share", raises_for_one)
+    handoffs = reserve_slot.reserve()
 
     assert [(h.stage, h.ids) for h in handoffs] == [(Stage.RECORD, [bad.id]), (Stage.DELIVER, [good.id])]
     given_up = Delivery.get_by_id(bad.id)
@@ -369,7 +386,7 @@ def test_a_fault_that_is_no_deliverys_fails_nobody(
 
     monkeypatch.setattr(reserve_slot, "decide", broken)
     with pytest.raises(ArithmeticError, match="of the decision itself"):
-        reserve_slot.run()
+        reserve_slot.reserve()
     assert Delivery.get_by_id(delivery.id).state == State.READY
 
 
@@ -377,14 +394,14 @@ def test_a_retry_waits_for_its_own_time_and_holds_up_nobody(any_database: str, c
     clock.at = local(9)
     an_account()
     retry = a_delivery(priority=9, not_before=local(9, 5))
-    assert reserve_slot.run() == [Handoff(Stage.RESERVE, not_before=local(9, 5))]
+    assert reserve_slot.reserve() == [Handoff(Stage.RESERVE, not_before=local(9, 5))]
     other = a_delivery()
-    reserve_slot.run()
-    assert [s[0] for s in slots()] == [other.id]
+    reserve_slot.reserve()
+    assert [s[0] for s in reserved_slots()] == [other.id]
     clock.at = local(9, 5)
     Delivery.update(send_at=local(12)).where(Delivery.id == other.id).execute()
-    reserve_slot.run()
-    assert [s[0] for s in slots()] == [retry.id]
+    reserve_slot.reserve()
+    assert [s[0] for s in reserved_slots()] == [retry.id]
 
 
 def test_without_interval_and_spread_an_account_takes_a_list_up_to_its_limit(
@@ -395,9 +412,9 @@ def test_without_interval_and_spread_an_account_takes_a_list_up_to_its_limit(
     accounts = [an_account(), an_account()]
     for _ in range(25):
         a_delivery()
-    handoffs = [h for h in reserve_slot.run() if h.stage is Stage.DELIVER]
+    handoffs = [h for h in reserve_slot.reserve() if h.stage is Stage.DELIVER]
     assert [len(h.ids) for h in handoffs] == [10, 10]
-    assert sorted(a for _, a, _ in slots()) == [accounts[0].id] * 10 + [accounts[1].id] * 10
+    assert sorted(a for _, a, _ in reserved_slots()) == [accounts[0].id] * 10 + [accounts[1].id] * 10
 
 
 def test_eight_triggers_at_once_give_no_slot_twice(postgres: str, clock: Clock) -> None:
@@ -412,7 +429,7 @@ def test_eight_triggers_at_once_give_no_slot_twice(postgres: str, clock: Clock) 
     def trigger() -> None:
         with database.connection():
             start.wait()
-            handed_on.extend(reserve_slot.run())
+            handed_on.extend(reserve_slot.reserve())
 
     threads = [threading.Thread(target=trigger) for _ in range(8)]
     for thread in threads:
@@ -420,9 +437,9 @@ def test_eight_triggers_at_once_give_no_slot_twice(postgres: str, clock: Clock) 
     for thread in threads:
         thread.join()
 
-    assert sorted(a for _, a, _ in slots()) == sorted(a.id for a in SmtpAccount.select())
+    assert sorted(a for _, a, _ in reserved_slots()) == sorted(a.id for a in SmtpAccount.select())
     delivered = [i for h in handed_on if h.stage is Stage.DELIVER for i in h.ids]
-    assert sorted(delivered) == sorted(d for d, _, _ in slots())
+    assert sorted(delivered) == sorted(d for d, _, _ in reserved_slots())
 
 
 def test_one_process_at_a_time_decides(postgres: str, clock: Clock) -> None:
@@ -432,7 +449,7 @@ def test_one_process_at_a_time_decides(postgres: str, clock: Clock) -> None:
 
     def trigger() -> None:
         with database.connection():
-            handed_on.extend(reserve_slot.run())
+            handed_on.extend(reserve_slot.reserve())
 
     other = threading.Thread(target=trigger)
     with database.transaction():
@@ -441,7 +458,7 @@ def test_one_process_at_a_time_decides(postgres: str, clock: Clock) -> None:
         until_waiting_for_a_lock()
         SmtpAccount.update(paused_at=clock.at).execute()
     other.join()
-    assert (slots(), [h for h in handed_on if h.stage is Stage.DELIVER]) == ([], [])
+    assert (reserved_slots(), [h for h in handed_on if h.stage is Stage.DELIVER]) == ([], [])
     SmtpAccount.update(paused_at=None).execute()
-    reserve_slot.run()
-    assert [s[:2] for s in slots()] == [(delivery.id, account.id)]
+    reserve_slot.reserve()
+    assert [s[:2] for s in reserved_slots()] == [(delivery.id, account.id)]

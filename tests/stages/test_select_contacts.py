@@ -7,8 +7,9 @@ import threading
 from collections.abc import Callable
 
 from models import DeadLetter, Delivery, State, database
-from pipeline import people, select_contacts
+from pipeline import select_contacts
 from pipeline.flow import Stage
+from pipeline.operations import forget
 from tests.builders import a_contact, a_delivery, a_template, a_website
 from tests.conftest import until_waiting_for_a_lock
 
@@ -24,7 +25,7 @@ def test_contacts_become_deliveries_of_the_active_template_with_the_lowest_id(an
     a_template()
     first, second = a_contact(priority=4, email="Ann@Example.test"), a_contact()
 
-    handoffs = select_contacts.run([first.id, second.id, first.id], source="m1")
+    handoffs = select_contacts.select([first.id, second.id, first.id], source="m1")
 
     deliveries = list(Delivery.select().order_by(Delivery.contact))
     assert [(h.stage, sorted(h.ids)) for h in handoffs] == [(Stage.DEDUPE, sorted(d.id for d in deliveries))]
@@ -36,8 +37,8 @@ def test_contacts_become_deliveries_of_the_active_template_with_the_lowest_id(an
 def test_a_redelivered_message_makes_nothing_new_and_is_handed_on_again(any_database: str) -> None:
     a_template()
     contact = a_contact()
-    first = select_contacts.run([contact.id], source="m1")
-    assert select_contacts.run([contact.id], source="m1") == first
+    first = select_contacts.select([contact.id], source="m1")
+    assert select_contacts.select([contact.id], source="m1") == first
     assert Delivery.select().count() == 1
 
 
@@ -45,7 +46,7 @@ def test_every_reason_against_a_contact_is_stored(any_database: str) -> None:
     a_template()
     unfit = a_website(meets_requirements=False)
     bad = a_contact(validated=False, address_valid=False, website=unfit)
-    assert select_contacts.run([bad.id], source="m1") == []
+    assert select_contacts.select([bad.id], source="m1") == []
     assert states() == {bad.id: (State.SKIPPED, "not_validated,invalid_address,website_requirements")}
 
 
@@ -54,7 +55,7 @@ def test_an_unfinished_delivery_of_the_contact_or_its_address_is_in_flight(any_d
     doubtful = a_delivery(State.IN_DOUBT).contact
     one, same_person = a_contact(email="j.doe@gmail.com"), a_contact(email="JDoe+x@googlemail.com")
 
-    select_contacts.run([doubtful.id, one.id, same_person.id], source="m1")
+    select_contacts.select([doubtful.id, one.id, same_person.id], source="m1")
 
     reasons = states()
     assert reasons[doubtful.id] == (State.SKIPPED, "in_flight")
@@ -65,8 +66,8 @@ def test_what_can_not_be_selected_is_a_dead_letter_that_can_be_put_back(any_data
     template = a_template()
     contact = a_contact()
     for _ in range(2):  # a redelivery files nothing twice
-        select_contacts.run([contact.id, 999_999], source="m1", template_id=template.id, priority=5)
-    select_contacts.run([contact.id], source="m2", template_id=888_888)
+        select_contacts.select([contact.id, 999_999], source="m1", template_id=template.id, priority=5)
+    select_contacts.select([contact.id], source="m2", template_id=888_888)
 
     letters = [(d.reason, json.loads(bytes(d.body))) for d in DeadLetter.select().order_by(DeadLetter.id)]
     assert letters == [
@@ -87,7 +88,7 @@ def test_two_processes_that_select_one_address_at_the_same_instant_make_one_deli
     def select(contact_id: int, source: str) -> None:
         with database.connection():
             start.wait()
-            select_contacts.run([contact_id], source=source)
+            select_contacts.select([contact_id], source=source)
 
     threads = [threading.Thread(target=select, args=(c.id, f"m{c.id}")) for c in contacts]
     for thread in threads:
@@ -101,9 +102,9 @@ def test_two_processes_that_select_one_address_at_the_same_instant_make_one_deli
 def test_who_is_forgotten_at_the_same_instant_is_selected_no_more(postgres: str) -> None:
     a_template()
     contact = a_contact(email="jo@person.test")
-    other = in_a_thread(lambda: select_contacts.run([contact.id], source="m1"))
+    other = in_a_thread(lambda: select_contacts.select([contact.id], source="m1"))
     with database.transaction():
-        people.forget(contact.id, "me")
+        forget.forget(contact.id, "me")
         other.start()
         until_waiting_for_a_lock()
     other.join()
@@ -114,9 +115,9 @@ def test_who_is_forgotten_at_the_same_instant_is_selected_no_more(postgres: str)
 def test_who_is_selected_at_the_same_instant_is_forgotten_with_that_delivery(postgres: str) -> None:
     a_template()
     contact = a_contact(email="jo@person.test")
-    other = in_a_thread(lambda: people.forget(contact.id, "me"))
+    other = in_a_thread(lambda: forget.forget(contact.id, "me"))
     with database.transaction():
-        select_contacts.run([contact.id], source="m1")
+        select_contacts.select([contact.id], source="m1")
         other.start()
         until_waiting_for_a_lock()
     other.join()

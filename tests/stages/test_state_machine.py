@@ -33,12 +33,13 @@ from hypothesis.stateful import (
 )
 
 from models import EmailTemplate, SmtpAccount, SuppressionKind, Website, database
+from models.lookup import NotThereError
 from models.suppression import suppress
-from pipeline import decisions, hold, people, render_message, select_contacts, sweep
-from pipeline.decisions import DecisionRefusedError
+from pipeline import select_contacts, sweep
 from pipeline.flow import TRIGGER
-from pipeline.hold import Target
-from pipeline.lookup import NotThereError
+from pipeline.operations import accounts, cancel, decisions, forget, pause, rerender
+from pipeline.operations.decisions import DecisionRefusedError
+from pipeline.operations.pause import Target
 from tests.builders import a_contact, a_template, an_account
 from tests.conftest import Clock
 from tests.stages.route_world import (
@@ -98,38 +99,38 @@ def midnight_comes(world: World, _: Dialogue) -> None:
 
 def everything_is_paused(_: World, __: Dialogue) -> None:
     """A person pauses everything."""
-    hold.pause(Target(), ME)
+    pause.pause(Target(), ME)
 
 
 def template_is_paused(_: World, __: Dialogue) -> None:
     """A person pauses the template that most deliveries have."""
-    hold.pause(Target(template_id=1), ME)
+    pause.pause(Target(template_id=1), ME)
 
 
 def account_is_paused(_: World, dialogue: Dialogue) -> None:
     """A person pauses the account that is at work."""
     with contextlib.suppress(NotThereError):
-        hold.pause(Target(account_id=dialogue.account_id), ME)
+        pause.pause(Target(account_id=dialogue.account_id), ME)
 
 
 def account_is_disabled(world: World, dialogue: Dialogue) -> None:
     """A person switches off the account that is at work."""
     with contextlib.suppress(NotThereError):
-        hold.disable(dialogue.account_id, ME)
+        accounts.disable(dialogue.account_id, ME)
         world.publish([TRIGGER])
 
 
 def account_is_removed(world: World, dialogue: Dialogue) -> None:
     """A person removes the account that is at work."""
     with contextlib.suppress(NotThereError):
-        hold.remove(dialogue.account_id, ME)
+        accounts.remove(dialogue.account_id, ME)
         world.publish([TRIGGER])
 
 
 def limit_is_lowered(world: World, dialogue: Dialogue) -> None:
     """A person lowers the limit of the account that is at work below what it has sent."""
     with contextlib.suppress(NotThereError):
-        hold.change(dialogue.account_id, ME, {"daily_limit": 0})
+        accounts.change(dialogue.account_id, ME, {"daily_limit": 0})
         world.publish([TRIGGER])
 
 
@@ -158,7 +159,7 @@ def all_are_cancelled(world: World, _: Dialogue) -> None:
     """A person cancels the deliveries that are at work."""
     for i in world.at_hand.ids if world.at_hand else ():
         for (contact_id,) in rows(f"SELECT contact_id FROM delivery WHERE id = {i}"):
-            world.publish([TRIGGER] if hold.cancel(ME, contact_id=contact_id) else [])
+            world.publish([TRIGGER] if cancel.cancel(ME, contact_id=contact_id) else [])
 
 
 def same_message_comes_again(world: World, _: Dialogue) -> None:
@@ -177,7 +178,7 @@ def other_messages_are_delivered(world: World, _: Dialogue) -> None:
 def sweep_runs(world: World, _: Dialogue) -> None:
     """The sweep comes by."""
     if not world.faithful:
-        world.publish(sweep.run())
+        world.publish(sweep.sweep())
 
 
 BEFORE_CLAIM: tuple[Meanwhile, ...] = (
@@ -406,7 +407,7 @@ class Route(RuleBasedStateMachine):
             self.world.arrived |= {(source, i) for i in known}
             if known != set(ids):
                 self.world.lettered.add(source)
-        self.world.publish(select_contacts.run(ids, source=source, template_id=template_id, priority=priority))
+        self.world.publish(select_contacts.select(ids, source=source, template_id=template_id, priority=priority))
 
     def website(self, number: int) -> Website:
         """Return one of the websites."""
@@ -456,13 +457,13 @@ class Route(RuleBasedStateMachine):
                 self.clock.at += MINUTE
                 if not self.world.rules.is_open(self.clock.at):
                     self.clock.at = self.world.rules.next_change(self.clock.at, opens=True)
-                self.world.publish(sweep.run())
+                self.world.publish(sweep.sweep())
         return []
 
     def make_all_well(self, limit: int | None) -> None:
         """Resume everything, and add an account."""
         for target in (Target(), Target(template_id=1), Target(template_id=2)):
-            self.world.publish(hold.resume(target, ME))
+            self.world.publish(pause.resume(target, ME).handoffs)
         usable = "enabled AND removed_at IS NULL AND paused_at IS NULL AND quota_limit IS NULL"
         if limit is not None or not rows(f"SELECT 1 FROM smtp_account WHERE {usable}"):
             self.add_account(limit)
@@ -518,7 +519,7 @@ class Route(RuleBasedStateMachine):
         """The sweep comes by."""
         if self.world.faithful:
             return
-        self.world.publish(sweep.run())
+        self.world.publish(sweep.sweep())
 
     def frozen_process_wakes(self) -> None:
         """A process that hung reads its server's reply, and records it."""
@@ -570,18 +571,18 @@ class Route(RuleBasedStateMachine):
         with contextlib.suppress(NotThereError):
             match verb:
                 case "pause":
-                    hold.pause(Target(account_id=account_id), ME)
+                    pause.pause(Target(account_id=account_id), ME)
                 case "resume":
-                    self.world.publish(hold.resume(Target(account_id=account_id), ME))
+                    self.world.publish(pause.resume(Target(account_id=account_id), ME).handoffs)
                 case _:
-                    getattr(hold, verb)(account_id, ME)
+                    getattr(accounts, verb)(account_id, ME)
                     self.world.publish([TRIGGER])
 
     def account_is_changed(self, pick: int, limit: int | None, warmup: tuple[int | None, int | None]) -> None:
         """A person raises or lowers an account's limit, or begins a warm-up."""
         changes = {"daily_limit": limit, "warmup_start": warmup[0], "warmup_step": warmup[1]}
         with contextlib.suppress(NotThereError):
-            hold.change(self.some("smtp_account", pick), ME, changes)
+            accounts.change(self.some("smtp_account", pick), ME, changes)
             self.world.publish([TRIGGER])
 
     # what a person does
@@ -596,19 +597,23 @@ class Route(RuleBasedStateMachine):
 
     def something_is_paused(self, what: Target) -> None:
         """A person pauses everything, or a template."""
-        hold.pause(what, ME)
+        pause.pause(what, ME)
 
     def something_is_resumed(self, what: Target) -> None:
         """A person resumes it."""
-        self.world.publish(hold.resume(what, ME))
+        self.world.publish(pause.resume(what, ME).handoffs)
 
     def something_is_cancelled(self, pick: int, what: str) -> None:
         """A person cancels what waits for a contact, or of a template."""
         if not self.contacts:
             return
         contact_id = self.contacts[pick % len(self.contacts)]
-        target = {"contact_id": contact_id} if what == "contact" else {"template_id": 2}
-        self.world.publish([TRIGGER] if hold.cancel(ME, **target) else [])
+        if what == "contact" and contact_id in self.forgotten:
+            with pytest.raises(NotThereError):
+                cancel.cancel(ME, contact=contact_id)
+            return
+        target = {"contact": contact_id} if what == "contact" else {"template_id": 2}
+        self.world.publish(cancel.cancel(ME, **target).handoffs)
 
     def address_is_suppressed(self, pick: int) -> None:
         """A person suppresses a contact's address."""
@@ -622,16 +627,15 @@ class Route(RuleBasedStateMachine):
         if not self.contacts:
             return
         contact_id = self.contacts[pick % len(self.contacts)]
-        with contextlib.suppress(NotThereError, people.BeingSentError):
+        with contextlib.suppress(NotThereError, forget.BeingSentError):
             same = rows(f"SELECT id FROM contact WHERE address = (SELECT address FROM contact WHERE id = {contact_id})")
-            people.forget(contact_id, ME)
+            forget.forget(contact_id, ME)
             self.forgotten |= {i for (i,) in same}
             self.world.publish([TRIGGER])
 
     def template_is_rendered_anew(self, template_id: int) -> None:
         """A person lets what waits have a template's new words."""
-        render_message.rerender(template_id)
-        self.world.publish([TRIGGER])
+        self.world.publish(rerender.rerender(template_id, ME).handoffs)
 
     def doubt_is_resolved(self, pick: int, verb: str) -> None:
         """A person decides about a delivery in doubt: at once too, which is refused for a resend."""
@@ -643,10 +647,10 @@ class Route(RuleBasedStateMachine):
             f"SELECT max(claimed_at) FROM attempt WHERE delivery_id = {delivery_id} AND outcome = 'in_doubt'"
         )
         if verb == "sent":
-            self.world.publish(decisions.resolve_sent(delivery_id, ME))
+            self.world.publish(decisions.resolve_sent(delivery_id, ME).handoffs)
             return
         try:
-            handoffs = decisions.resolve_resend(delivery_id, ME)
+            handoffs = decisions.resolve_resend(delivery_id, ME).handoffs
         except DecisionRefusedError:
             return
         last = instant(claimed[0][0])
@@ -663,15 +667,16 @@ class Route(RuleBasedStateMachine):
         if verb == "discard":
             decisions.discard(letter_id, ME)
             return
+
+        def put_back(_queue: str | None, body: bytes, source: str) -> None:
+            asked: dict[str, Any] = json.loads(body)
+            self.enter(source, asked["contact_ids"], asked.get("template_id"), asked.get("priority"))
+
         try:
-            handoffs, letter = decisions.replay(letter_id, ME)
+            handoffs = decisions.replay(letter_id, ME, put_back=put_back).handoffs
         except DecisionRefusedError:
             return
         self.world.publish(handoffs)
-        if letter.body is not None:
-            asked: dict[str, Any] = json.loads(bytes(letter.body))
-            ids, template_id = asked["contact_ids"], asked.get("template_id")
-            self.enter(f"replay {letter_id}", ids, template_id, asked.get("priority"))
 
     def some(self, table: str, pick: int) -> int:
         """Return the id of one row of a table."""

@@ -31,22 +31,22 @@ def test_what_stands_still_for_two_minutes_is_put_back_once_in_ten(
 ) -> None:
     delivery = a_delivery(state)
     clock.tick(120)
-    assert sweep.run() == []
+    assert sweep.sweep() == []
     clock.tick(1)
-    assert sweep.run() == [Handoff(stage, [delivery.id])]
+    assert sweep.sweep() == [Handoff(stage, [delivery.id])]
     clock.tick(600)
-    assert sweep.run() == []
+    assert sweep.sweep() == []
     clock.tick(1)
-    assert sweep.run() == [Handoff(stage, [delivery.id])]
+    assert sweep.sweep() == [Handoff(stage, [delivery.id])]
 
 
 def test_a_slot_whose_message_was_lost_is_delivered_again(any_database: str, clock: Clock) -> None:
     send_at = clock.at + dt.timedelta(minutes=5)
     delivery = a_delivery(State.RESERVED, account=an_account(), send_at=send_at, token="slot")
     clock.at = send_at + dt.timedelta(seconds=360)
-    assert sweep.run() == []
+    assert sweep.sweep() == []
     clock.tick(1)
-    assert sweep.run() == [Handoff(Stage.DELIVER, [delivery.id], not_before=send_at, slot_token="slot")]
+    assert sweep.sweep() == [Handoff(Stage.DELIVER, [delivery.id], not_before=send_at, slot_token="slot")]
 
 
 def test_a_claim_without_an_outcome_is_in_doubt_after_twenty_minutes_and_keeps_counting(
@@ -56,10 +56,10 @@ def test_a_claim_without_an_outcome_is_in_doubt_after_twenty_minutes_and_keeps_c
     delivery = a_delivery(State.SENDING, account=account, token="claim")
     Attempt.create(delivery=delivery, account=account, token="claim", claimed_at=clock.at, outcome=Outcome.OPEN)
     clock.tick(20 * 60 - 1)
-    sweep.run()
+    sweep.sweep()
     assert Delivery.get().state == State.SENDING
     clock.tick(1)
-    assert sweep.run() == [Handoff(Stage.RECORD, [delivery.id])]
+    assert sweep.sweep() == [Handoff(Stage.RECORD, [delivery.id])]
     assert (Delivery.get().state, Delivery.get().reason) == (State.IN_DOUBT, "no_outcome")
     assert Attempt.get().outcome == Outcome.IN_DOUBT
 
@@ -73,20 +73,20 @@ def test_the_doubt_waits_for_all_timeouts_of_the_dialogue(
         delivery=delivery, account=delivery.account, token="claim", claimed_at=clock.at, outcome=Outcome.OPEN
     )
     clock.tick(31 * 60 - 1)
-    sweep.run()
+    sweep.sweep()
     assert Delivery.get().state == State.SENDING
     clock.tick(1)
-    sweep.run()
+    sweep.sweep()
     assert Delivery.get().state == State.IN_DOUBT
 
 
 def test_one_trigger_if_something_is_ready_and_an_account_is_free(any_database: str, clock: Clock) -> None:
     a_delivery(State.READY)
-    assert sweep.run() == []
+    assert sweep.sweep() == []
     account = an_account()
-    assert sweep.run() == [TRIGGER]
+    assert sweep.sweep() == [TRIGGER]
     a_delivery(State.RESERVED, account=account, send_at=clock.at, token="slot")
-    assert sweep.run() == []
+    assert sweep.sweep() == []
 
 
 def test_two_sweeps_at_once_put_a_row_back_once(any_database: str, clock: Clock) -> None:
@@ -98,7 +98,7 @@ def test_two_sweeps_at_once_put_a_row_back_once(any_database: str, clock: Clock)
     def work() -> None:
         with database.connection():
             start.wait()
-            put_back.extend(i for handoff in sweep.run() for i in handoff.ids)
+            put_back.extend(i for handoff in sweep.sweep() for i in handoff.ids)
 
     threads = [threading.Thread(target=work) for _ in range(4)]
     for thread in threads:

@@ -12,10 +12,11 @@ import structlog
 from psycopg2.errors import ReadOnlySqlTransaction
 
 from actors import stages
-from models import DeadLetter, Delivery, State
-from models.delivery import TRANSITIONS, IllegalTransitionError, move, of_ids
-from pipeline import faults, select_contacts
+from models import Cause, DeadLetter, Delivery, State, transition
+from models.delivery import of_ids
+from models.states import TRANSITIONS, IllegalTransitionError
 from pipeline.flow import Handoff, Stage
+from pipeline.runtime import faults, waiting
 from tests.builders import a_delivery
 
 
@@ -44,7 +45,7 @@ def test_an_id_that_raises_is_given_up_after_three_tries_and_its_neighbours_go_o
     [
         peewee.OperationalError("database is locked"),
         peewee.InterfaceError("connection already closed"),
-        faults.TroubleOutsideError("the key file is not there"),
+        waiting.TroubleOutsideError("the key file is not there"),
         peewee.InternalError(ReadOnlySqlTransaction("cannot execute UPDATE in a read-only transaction")),
     ],
     ids=lambda trouble: type(trouble).__name__,
@@ -104,8 +105,8 @@ def test_the_states_go_where_the_design_says() -> None:
 def test_an_illegal_transition_is_refused_and_one_that_does_not_match_moves_nothing(any_database: str) -> None:
     delivery = a_delivery(State.SENT)
     with pytest.raises(IllegalTransitionError):
-        move(State.SENT, State.READY, of_ids([delivery.id]))
-    assert move(State.READY, State.CANCELLED, of_ids([delivery.id])) == []
+        transition(State.SENT, State.READY, of_ids([delivery.id]), cause=Cause.OUTSIDE)
+    assert transition(State.READY, State.CANCELLED, of_ids([delivery.id]), cause=Cause.OUTSIDE) == []
     assert Delivery.get().state == State.SENT
 
 
@@ -129,9 +130,9 @@ def test_contacts_that_stage_1_gives_up_are_each_kept_as_they_were_asked_for(
     def odd(_ids: Sequence[int], **_asked: object) -> list[Handoff]:
         raise ValueError("odd")
 
-    monkeypatch.setattr(select_contacts, "run", odd)
+    monkeypatch.setattr(stages, "select", odd)
     for _ in range(2):
-        stages.select_contacts.fn([3, 4], source="a list", template_id=7, priority=9)
+        stages.select_contacts.act([3, 4], source="a list", template_id=7, priority=9)
     letters = DeadLetter.select().order_by(DeadLetter.id)
     kept = [(letter.message_id, letter.reason, json.loads(bytes(letter.body))) for letter in letters]
     assert kept == [

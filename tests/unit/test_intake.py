@@ -48,7 +48,7 @@ def test_a_message_of_our_own_comes_back_as_it_was_sent() -> None:
 
 
 def test_every_stage_has_the_actor_that_messages_for_it_name() -> None:
-    assert {stage: getattr(stages, name).queue_name for stage, name in intake.ACTOR_OF.items()} == {s: s for s in Stage}
+    assert {stage: getattr(stages, name).stage for stage, name in intake.ACTOR_OF.items()} == {s: s for s in Stage}
 
 
 @pytest.mark.parametrize(

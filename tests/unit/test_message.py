@@ -10,7 +10,7 @@ from typing import Any, cast
 
 import pytest
 
-from pipeline.message import Envelope, MessageRefusedError, Rendered, Sender, Unsubscribe, build, sender_marker
+from pipeline.content.message import Envelope, MessageRefusedError, Rendered, Sender, Unsubscribe, build, sender_marker
 
 AT = dt.datetime(2026, 6, 2, 14, 0, tzinfo=dt.UTC)
 WORDS = Rendered(

@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from pipeline.settings import Settings, SettingsError, settings
+from pipeline.runtime.settings import Settings, SettingsError, settings
 
 Configure = Callable[..., None]
 

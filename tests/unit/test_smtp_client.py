@@ -8,6 +8,7 @@ import socket
 import ssl
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -20,10 +21,10 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from models import Security
-from pipeline import smtp_client
-from pipeline.message import Envelope
-from pipeline.smtp_client import Connections, Endpoint, log_in_and_out
-from pipeline.smtp_reply import Phase, Result, Verdict
+from pipeline.content.message import Envelope
+from pipeline.smtp.connection import Endpoint, log_in_and_out
+from pipeline.smtp.pool import Connections
+from pipeline.smtp.reply import Phase, Result, Verdict
 from slowpost.catcher import Catcher
 from tests.smtp_server import DOT, GREETING, Drip, HangUp, Replies, ScriptedServer
 
@@ -111,22 +112,17 @@ def test_a_server_without_pipelining_is_asked_step_by_step(connections: Connecti
         assert b"MAIL FROM:<me@x.test>\r\n" in server.received
 
 
-def test_a_connection_is_kept_until_a_hundred_messages(
-    connections: Connections, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(smtp_client, "MAX_MESSAGES", 3)
-    with ScriptedServer() as server:
+def test_a_connection_is_kept_until_it_has_carried_its_messages() -> None:
+    connections = Connections(max_messages=3)
+    with closing(connections), ScriptedServer() as server:
         for _ in range(7):
             assert send(connections, endpoint(server.port)).verdict is Verdict.ACCEPTED
         assert server.connections == 3
-    assert smtp_client.MAX_IDLE == 30
 
 
-def test_a_connection_that_has_idled_is_not_used_again_and_really_closed(
-    connections: Connections, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(smtp_client, "MAX_IDLE", 0.1)
-    with ScriptedServer() as server:
+def test_a_connection_that_has_idled_is_not_used_again_and_really_closed() -> None:
+    connections = Connections(max_idle=0.1)
+    with closing(connections), ScriptedServer() as server:
         send(connections, endpoint(server.port))
         deadline = time.monotonic() + 5
         while b"quit\r\n" not in [chunk.lower() for chunk in server.received]:

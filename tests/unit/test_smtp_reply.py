@@ -8,7 +8,7 @@ import ssl
 import pytest
 
 from models import ChargedTo
-from pipeline.smtp_reply import Phase, Reply, Verdict, judge, judge_failure
+from pipeline.smtp.reply import Phase, Reply, Verdict, judge, judge_failure
 
 GOOD, NOW = Verdict.RECIPIENT_FOR_GOOD, Verdict.RECIPIENT_FOR_NOW
 CONTENT = Verdict.CONTENT

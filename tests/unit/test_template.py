@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 
 from models import Contact, EmailTemplate, Website
-from pipeline.message import sender_marker
-from pipeline.template import Parts, TemplateError, compile_template, render
+from pipeline.content.message import sender_marker
+from pipeline.content.template import Footer, Parts, TemplateError, compile_template, render
+from pipeline.runtime.settings import settings
 
 ANN = Contact(
     id=1, email="ann@x.test", name="Ann", priority=3, extra={"topic": "bees", "items": "three", "evil": "<b>"}
@@ -20,7 +21,12 @@ SITE = Website(id=2, domain="x.test", title="X & Co", extra={"since": "1999"})
 
 def rendered(text: str = "t", *, subject: str = "s", website: Website | None = SITE, **parts: Any) -> Parts:
     """Render a template for Ann."""
-    return render(compile_template(EmailTemplate(subject=subject, text=text, **parts)), ANN, website)
+    return render(
+        compile_template(EmailTemplate(subject=subject, text=text, **parts)),
+        ANN,
+        website,
+        Footer.from_settings(settings()),
+    )
 
 
 def problem(text: str = "t", **parts: Any) -> str:
@@ -111,7 +117,7 @@ def test_the_sender_can_be_neither_tested_nor_filtered(text: str) -> None:
 def test_contact_data_can_not_pretend_to_be_a_marker() -> None:
     forger = Contact(id=1, email="a@x.test", name=sender_marker("email"), priority=0, extra={})
     compiled = compile_template(EmailTemplate(subject="s", text="{{ contact.name }}"))
-    assert render(compiled, forger, None).text == "sender.email"
+    assert render(compiled, forger, None, Footer.from_settings(settings())).text == "sender.email"
 
 
 @pytest.mark.parametrize(
@@ -152,7 +158,7 @@ def test_a_template_gets_out_of_its_sandbox_nowhere(text: str) -> None:
     ],
 )
 def test_nothing_runs_or_grows_without_end(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("pipeline.template.MAX_SECONDS", 0.2)
+    monkeypatch.setattr("pipeline.content.template.MAX_SECONDS", 0.2)
     started = time.monotonic()
     assert problem(text).startswith("text, line 1: ")
     assert time.monotonic() - started < 5

@@ -11,9 +11,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.forecast import Forecast
-from pipeline.throttle import Account, Backlog, Decision, Rules, Slot, Waiting, decide, jitter_share, limit_on
-from pipeline.window import SendingWindow
+from pipeline.throttle.decide import decide
+from pipeline.throttle.forecast import Forecast
+from pipeline.throttle.limits import jitter_share, limit_on
+from pipeline.throttle.types import Account, Backlog, Decision, Rules, Slot, Waiting
+from pipeline.throttle.window import SendingWindow
 
 ZONE = ZoneInfo("America/New_York")
 WINDOW = SendingWindow(((dt.time(8), dt.time(17)),), ZONE, frozenset(range(7)))
@@ -48,11 +50,11 @@ class Day:
         backlog = Backlog(tuple(self.waiting), {"": min(len(self.waiting), max(capacity, 1))})
         decision = decide(accounts, backlog, now, self.window, self.rules, last_claim_today=self.last)
         assert decision == decide(accounts, backlog, now, self.window, self.rules, last_claim_today=self.last)
-        assert all(slot.send_at >= now for slot in (*decision.reserved, *decision.moved))
-        for slot in decision.handed_over:
+        assert all(slot.send_at >= now for slot in (*decision.reserved, *decision.advanced))
+        for slot in decision.pre_empted:
             (displaced,) = self.accounts[slot.account_id].slot.deliveries  # type: ignore[union-attr]
             self.waiting.append(displaced)
-        for slot in (*decision.reserved, *decision.handed_over, *decision.moved):
+        for slot in (*decision.reserved, *decision.pre_empted, *decision.advanced):
             self.accounts[slot.account_id] = replace(self.accounts[slot.account_id], slot=slot)
             self.waiting = [w for w in self.waiting if w not in slot.deliveries]
         self.waiting.sort(key=urgency)
@@ -185,7 +187,7 @@ def test_an_account_that_is_busy_triggers_itself_and_only_a_cool_down_is_waited_
     busy = Account(1, 10, slot=slot, sending=slot is None)
     warm, cold = Account(2, 0, cooling_until=local(8, 50)), Account(2, 10, cooling_until=local(9, 20))
     backlog = Backlog(tuple(contacts(1)), {"": 1})
-    assert decide([busy, warm], backlog, local(9), WINDOW, EXACT, moved_at=local(9)) == Decision()
+    assert decide([busy, warm], backlog, local(9), WINDOW, EXACT, advanced_at=local(9)) == Decision()
     assert decide([busy, cold], backlog, local(9), WINDOW, EXACT).wake_at == local(9, 20)
     assert decide([busy, cold], Backlog(), local(9), WINDOW, EXACT).wake_at is None
 
@@ -213,22 +215,22 @@ def test_a_retry_that_is_due_in_the_night_is_a_moment_when_the_window_opens(now:
     assert decision == Decision(wake_at=local(8) + dt.timedelta(days=1))
 
 
-def test_a_second_move_within_10_seconds_is_put_off_and_not_dropped() -> None:
+def test_a_second_advance_within_10_seconds_is_put_off_and_not_dropped() -> None:
     account = Account(1, 10, used=1, last_claim_at=local(8), slot=Slot(1, local(12, 30), (Waiting(1),)))
     grown = Backlog(tuple(contacts(101)[1:]), {"": 100})  # more than the nine that the account has left
 
     def at(second: int) -> Decision:
         now = local(8, 5, second)
-        return decide([account], grown, now, WINDOW, EXACT, last_claim_today=local(8), moved_at=local(8, 5))
+        return decide([account], grown, now, WINDOW, EXACT, last_claim_today=local(8), advanced_at=local(8, 5))
 
     assert at(9) == Decision(wake_at=local(8, 5, 10))
-    assert [slot.send_at for slot in at(10).moved] == [local(8, 54)]
+    assert [slot.send_at for slot in at(10).advanced] == [local(8, 54)]
 
 
 def test_an_account_with_an_open_claim_or_a_slot_gets_no_other() -> None:
     slot = Slot(2, local(12), (Waiting(77),))
     busy = [Account(1, 10, sending=True), Account(2, 10, slot=slot)]
-    decision = decide(busy, Backlog(tuple(contacts(3)), {"": 3}), local(9), WINDOW, EXACT, moved_at=local(9))
+    decision = decide(busy, Backlog(tuple(contacts(3)), {"": 3}), local(9), WINDOW, EXACT, advanced_at=local(9))
     assert not decision.changes_slots
 
 
@@ -307,16 +309,16 @@ def test_an_urgent_delivery_takes_the_soonest_slot_and_the_displaced_one_goes_on
     standing = [Account(1, 10, slot=later), Account(2, 10, slot=soon), Account(3, 10)]
     decision = decide(
         standing, Backlog((Waiting(9, priority=9),), {"": 1}), local(9), WINDOW, EXACT,
-        last_claim_today=local(8), moved_at=local(9),
+        last_claim_today=local(8), advanced_at=local(9),
     )  # fmt: skip
-    assert [(s.account_id, s.deliveries[0].id, s.send_at) for s in decision.handed_over] == [(2, 9, local(11))]
+    assert [(s.account_id, s.deliveries[0].id, s.send_at) for s in decision.pre_empted] == [(2, 9, local(11))]
     assert [(s.account_id, s.deliveries[0].id) for s in decision.reserved] == [(3, 5)]
 
 
 def test_a_slot_can_be_handed_over_and_brought_forward_in_one() -> None:
     account = Account(1, 10, slot=Slot(1, local(16), (Waiting(5),)))
     decision = decide([account], Backlog((Waiting(9, priority=9),), {"": 1}), local(9), WINDOW, EXACT)
-    assert decision == Decision(handed_over=(Slot(1, local(9), (Waiting(9, priority=9),)),))
+    assert decision == Decision(pre_empted=(Slot(1, local(9), (Waiting(9, priority=9),)),))
 
 
 def test_a_slot_of_an_account_that_failed_the_most_urgent_goes_to_the_next_urgent() -> None:
@@ -325,7 +327,7 @@ def test_a_slot_of_an_account_that_failed_the_most_urgent_goes_to_the_next_urgen
     one = decide([account], Backlog((refused,), {"": 1}), local(9), WINDOW, EXACT)
     assert not one.changes_slots
     two = decide([account], Backlog((refused, welcome), {"": 2}), local(9), WINDOW, EXACT)
-    assert two.handed_over == (Slot(1, local(9), (welcome,)),)
+    assert two.pre_empted == (Slot(1, local(9), (welcome,)),)
 
 
 def test_a_slot_that_comes_too_late_for_the_most_urgent_goes_to_the_next_urgent() -> None:
@@ -334,7 +336,7 @@ def test_a_slot_that_comes_too_late_for_the_most_urgent_goes_to_the_next_urgent(
     hourly = Rules(dt.timedelta(hours=1), spread=False, jitter=0)
     backlog = Backlog((closed_from_11_on, welcome), {"Europe/Berlin": 1, "": 1})
     decision = decide([account], backlog, local(10, 40), WINDOW, hourly)
-    assert decision.handed_over == (Slot(1, local(11, 30), (welcome,)),)
+    assert decision.pre_empted == (Slot(1, local(11, 30), (welcome,)),)
 
 
 def test_an_account_that_can_not_send_before_the_zone_closes_leaves_it_to_another() -> None:
@@ -368,22 +370,22 @@ def test_a_list_that_is_due_at_once_is_not_handed_over() -> None:
 
 
 def test_a_slot_moves_only_if_that_saves_a_tenth_of_its_wait_and_not_when_it_is_near() -> None:
-    def moved(send_at: dt.datetime) -> bool:
+    def advanced(send_at: dt.datetime) -> bool:
         account = Account(1, 10, slot=Slot(1, send_at, (Waiting(1),)))
         # eight more wait: the slot's position is now 08:54
         decision = decide(
             [account], Backlog(tuple(contacts(9)), {"": 8}), local(8, 5), WINDOW, EXACT, last_claim_today=local(8)
         )
-        return bool(decision.moved)
+        return bool(decision.advanced)
 
     target = local(8) + dt.timedelta(hours=9) / 10
     wait = target - local(8, 5)
-    assert moved(local(8, 5) + wait / 0.89)
-    assert not moved(local(8, 5) + wait / 0.91)
-    assert not moved(local(8, 5, 5))
+    assert advanced(local(8, 5) + wait / 0.89)
+    assert not advanced(local(8, 5) + wait / 0.91)
+    assert not advanced(local(8, 5, 5))
     near, far = (Account(1, 10, slot=Slot(1, local(9, 0, second), (Waiting(1),))) for second in (5, 6))
-    assert not decide([near], Backlog(), local(9), WINDOW, EXACT).moved
-    assert [slot.send_at for slot in decide([far], Backlog(), local(9), WINDOW, EXACT).moved] == [local(9)]
+    assert not decide([near], Backlog(), local(9), WINDOW, EXACT).advanced
+    assert [slot.send_at for slot in decide([far], Backlog(), local(9), WINDOW, EXACT).advanced] == [local(9)]
 
 
 def test_a_ramp_grows_to_the_limit_and_a_quota_is_given_back_step_by_step() -> None:

@@ -17,10 +17,11 @@ from zoneinfo import ZoneInfo
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline import forecast
-from pipeline.forecast import Forecast
-from pipeline.throttle import Account, Backlog, Decision, Rules, Slot, Waiting, decide
-from pipeline.window import SendingWindow
+from pipeline.throttle import forecast
+from pipeline.throttle.decide import decide
+from pipeline.throttle.forecast import Forecast
+from pipeline.throttle.types import Account, Backlog, Decision, Rules, Slot, Waiting
+from pipeline.throttle.window import SendingWindow
 
 DAY = dt.timedelta(days=1)
 QUARTER = dt.timedelta(minutes=15)
@@ -200,7 +201,7 @@ class Seen:
     decision: Decision
     pending: tuple[tuple[Waiting, dt.datetime], ...]
     last_claim_today: dt.datetime | None
-    moved_at: dt.datetime | None
+    advanced_at: dt.datetime | None
 
     @property
     def slots_before(self) -> list[Slot]:
@@ -210,7 +211,7 @@ class Seen:
     @property
     def slots_after(self) -> dict[int, Slot]:
         """Return the slots that stand then, by account."""
-        changed = (*self.decision.moved, *self.decision.handed_over, *self.decision.reserved)
+        changed = (*self.decision.advanced, *self.decision.pre_empted, *self.decision.reserved)
         return {s.account_id: s for s in (*self.slots_before, *changed)}
 
     @property
@@ -271,7 +272,7 @@ class Played(Forecast):
         self.seen.append(seen)
         self.pending = {w.id: (w, t) for w, t in seen.pending_after}
         before = {s.account_id: s.send_at for s in seen.slots_before}
-        if any(s.send_at < before[s.account_id] for s in (*decision.moved, *decision.handed_over)):
+        if any(s.send_at < before[s.account_id] for s in (*decision.advanced, *decision.pre_empted)):
             self.last_move = now
         return decision
 
@@ -450,7 +451,7 @@ def test_the_same_inputs_give_the_same_slots_in_whatever_order_they_come(case: C
         )
         again = decide(
             shuffled(seen.accounts), backlog, seen.now, case.window, case.rules,
-            last_claim_today=seen.last_claim_today, moved_at=seen.moved_at,
+            last_claim_today=seen.last_claim_today, advanced_at=seen.advanced_at,
         )  # fmt: skip
         assert again == seen.decision
     other = Played(case, shuffled(case.accounts))
@@ -468,12 +469,12 @@ def test_an_account_has_one_slot_at_most_and_it_only_moves_forward(case: Case) -
         free = [a.id for a in seen.accounts if a.slot is None and not a.sending]
         new = [s.account_id for s in decision.reserved]
         assert set(new) <= set(free)
-        changed = [s.account_id for s in (*decision.reserved, *decision.moved, *decision.handed_over)]
+        changed = [s.account_id for s in (*decision.reserved, *decision.advanced, *decision.pre_empted)]
         assert len(changed) == len(set(changed))
-        assert all(s.deliveries == before[s.account_id].deliveries for s in decision.moved)
-        assert all(s.send_at < before[s.account_id].send_at for s in decision.moved)
-        assert all(s.send_at <= before[s.account_id].send_at for s in decision.handed_over)
-        assert all(s.send_at >= seen.now for s in (*decision.reserved, *decision.moved))
+        assert all(s.deliveries == before[s.account_id].deliveries for s in decision.advanced)
+        assert all(s.send_at < before[s.account_id].send_at for s in decision.advanced)
+        assert all(s.send_at <= before[s.account_id].send_at for s in decision.pre_empted)
+        assert all(s.send_at >= seen.now for s in (*decision.reserved, *decision.advanced))
         held = [w.id for s in seen.slots_after.values() for w in s.deliveries]
         assert len(held) == len(set(held))
 
@@ -639,7 +640,7 @@ def is_worth_moving(seen: Seen, slot: Slot, target: dt.datetime) -> bool:
     of its wait.
     """
     wait = slot.send_at - seen.now
-    again = seen.moved_at is not None and seen.now < seen.moved_at + dt.timedelta(seconds=10)
+    again = seen.advanced_at is not None and seen.now < seen.advanced_at + dt.timedelta(seconds=10)
     return not again and wait > dt.timedelta(seconds=5) and slot.send_at - target > wait / 10 + ROUNDING
 
 

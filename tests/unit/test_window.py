@@ -9,8 +9,8 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from pipeline.settings import Settings
-from pipeline.window import SendingWindow
+from pipeline.runtime.settings import Settings
+from pipeline.throttle.window import SendingWindow
 
 ZONE = ZoneInfo("America/New_York")
 EVERY_DAY = frozenset(range(7))

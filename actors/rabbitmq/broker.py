@@ -1,0 +1,214 @@
+"""The broker: RabbitMQ with confirms and the delay ladder, or Dramatiq's in-process one.
+
+Both have a few methods more than Dramatiq's, above all `send(message, delay, backoff)`, so that hardly anybody else
+knows which it is. Trouble: what can't be published raises; a consumer that finds RabbitMQ away waits, and says so.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from itertools import islice
+from typing import Any
+
+import pika
+import pika.exceptions
+from dramatiq import Consumer, Message, Middleware
+from dramatiq.brokers.rabbitmq import MAX_ENQUEUE_ATTEMPTS, RabbitmqBroker
+from dramatiq.errors import ConnectionClosed
+from pika.adapters.blocking_connection import BlockingChannel, BlockingConnection
+
+from actors.rabbitmq import dead_letters, topology
+from actors.rabbitmq.consumer import AWAY, QuorumConsumer, read_any_header
+from actors.rabbitmq.dead_letters import InStep
+from actors.waiting import PutBackError, until_available
+from models import DeadLetter
+from pipeline.runtime.logs import log
+
+#: Seconds a publisher waits while RabbitMQ blocks it (memory or disk alarm) before it counts as away.
+BLOCKED_TIMEOUT = 30
+
+#: Copies of dead letters that are published while something waits for it.
+SHOWN_AT_ONCE = 100
+#: RabbitMQ is there and takes nothing now: it blocks publishers, or the queue is full. Trying at once is of no use.
+_HELD_BACK = (pika.exceptions.ConnectionBlockedTimeout, pika.exceptions.NackError)
+
+
+class QuorumBroker(RabbitmqBroker):
+    """RabbitMQ: quorum queues of our own topology instead of Dramatiq's queue, delay queue and dead-letter queue."""
+
+    def __init__(self, url: str, *, middleware: list[Middleware], unit_ms: int = topology.UNIT_MS) -> None:
+        """Connect lazily to `url` (several joined by `;` for a cluster); `unit_ms` is the step of the delay ladder."""
+        super().__init__(url=url, confirm_delivery=True, middleware=middleware)
+        # What pika logs on its own, several lines for each failed connection, its exceptions say too.
+        logging.getLogger("pika").setLevel(logging.CRITICAL)
+        read_any_header()
+        for parameters in self.parameters if isinstance(self.parameters, list) else [self.parameters]:
+            parameters.blocked_connection_timeout = BLOCKED_TIMEOUT
+        self.unit_ms = unit_ms
+        self.declared = False
+        self._coming_back = threading.Lock()
+
+    @property
+    def vhost(self) -> str:
+        """The vhost of the URL (of its first one)."""
+        first = self.parameters[0] if isinstance(self.parameters, list) else self.parameters
+        return str(first.virtual_host)
+
+    def _make_channel(self) -> BlockingChannel:
+        channel: BlockingChannel | None = getattr(self.state, "channel", None)
+        if channel is None:
+            channel = self.connection.channel()
+            channel.confirm_delivery()
+            self.state.channel = channel
+            self.channels.add(channel)
+        return channel
+
+    # Dramatiq's own keeps a channel on which confirms could not be switched on, and then can't forget it (KeyError).
+    channel = RabbitmqBroker.channel.getter(_make_channel)  # type: ignore[attr-defined]  # mypy: a property
+
+    def consume(self, queue_name: str, prefetch: int = 1, timeout: int = 5000) -> Consumer:
+        """Return a consumer of a queue; while RabbitMQ is away, wait for it and say so.
+
+        Raises:
+            ConnectionClosed: the process stops.
+        """
+
+        def connect() -> Consumer:
+            self.declare_queue(queue_name, ensure=True)
+            return QuorumConsumer(self, queue_name, prefetch, timeout)
+
+        # One waits for all: the others' consumers would only say the same.
+        with self._coming_back:
+            try:
+                return until_available(connect)
+            except PutBackError:
+                raise ConnectionClosed(RuntimeError("it was not there when the worker stopped")) from None
+
+    def declare_queue(self, queue_name: str, *, ensure: bool = False) -> None:
+        """Make a queue known to the workers, without a delay queue beside it; `ensure`: declare the server's
+        topology.
+        """
+        if queue_name not in self.queues:
+            self.emit_before("declare_queue", queue_name)
+            self.queues.add(queue_name)
+            self.emit_after("declare_queue", queue_name)
+        if ensure and not self.declared:
+            self.declare_topology()
+
+    def declare_topology(self) -> None:
+        """Declare all queues and exchanges on the server; what is there stays as it is.
+
+        Raises:
+            ConnectionClosed: RabbitMQ is away.
+            MismatchError: something is there, and is different.
+        """
+        try:
+            topology.declare(self.channel, self.unit_ms)
+        except topology.MismatchError:
+            del self.channel
+            raise
+        except AWAY as error:
+            del self.connection
+            raise ConnectionClosed(error) from None
+        self.declared = True
+
+    def counts(self) -> dict[str, int]:
+        """Return how many messages are ready in each queue."""
+        return topology.counts(self.channel)
+
+    def show(self, letters: Iterable[DeadLetter]) -> None:
+        """Put copies of dead letters on their queue; where they are many, or that can't be done now, the sweep does
+        it.
+        """
+        try:
+            for letter in islice(letters, SHOWN_AT_ONCE):
+                self.publish(topology.DEAD_EXCHANGE, "", *dead_letters.copy_of(letter))
+        except (ConnectionClosed, topology.MismatchError) as error:
+            log.info("a dead letter's copy is left to the sweep", reason=str(error)[:300])
+
+    def keep_in_step(self, *, thorough: bool = True) -> InStep:
+        """Bring the copies of dead letters to what the rows say; see `dead_letters`. Raises ConnectionClosed."""
+        try:
+            if not self.declared:
+                self.declare_topology()
+            with self.own_connection() as connection:
+                return dead_letters.keep_in_step(connection, thorough=thorough)
+        except ConnectionClosed:
+            # Perhaps the server has lost the queue.
+            self.declared = False
+            raise
+
+    def get_queue_message_counts(self, queue_name: str) -> tuple[int, int, int]:
+        """Return the messages of a queue (Dramatiq's entry; its delay queue and dead-letter queue are not there)."""
+        return self.counts()[queue_name], 0, 0
+
+    def flush(self, queue_name: str) -> None:
+        """Drop the messages of a queue (Dramatiq's entry)."""
+        self.channel.queue_purge(queue_name)
+
+    @contextmanager
+    def own_connection(self) -> Iterator[BlockingConnection]:
+        """Yield a connection for the block alone, which may spoil its channels.
+
+        Raises:
+            ConnectionClosed: RabbitMQ is away, or goes away.
+        """
+        try:
+            with pika.BlockingConnection(self.parameters) as connection:
+                yield connection
+        except AWAY as error:
+            raise ConnectionClosed(error) from None
+
+    def enqueue(self, message: Message[Any], *, delay: int | None = None) -> Message[Any]:
+        """Publish a message (Dramatiq's entry); `delay` in milliseconds goes through the ladder."""
+        self.send(message, delay=(delay or 0) / 1000)
+        return message
+
+    def send(self, message: Message[Any], *, delay: float = 0, backoff: int | None = None) -> None:
+        """Publish a message and wait for the confirm.
+
+        Args:
+            message: what to publish.
+            delay: seconds in the ladder.
+            backoff: seconds in the retry queue of that length, instead.
+
+        Raises:
+            ConnectionClosed: it is not known to be safe; publish it again.
+        """
+        if backoff is not None:
+            target = ("", topology.retry_queue(backoff))
+        elif delay > 0:
+            target = topology.delayed(message.queue_name, delay, self.unit_ms)
+        else:
+            target = ("", message.queue_name)
+        self.emit_before("enqueue", message, delay)
+        self.publish(*target, message.encode(), message.message_id)
+        self.emit_after("enqueue", message, delay)
+
+    def publish(
+        self,
+        exchange: str,
+        routing_key: str,
+        body: bytes,
+        message_id: str | None,
+        headers: dict[str, Any] | None = None,
+    ) -> None:
+        """Publish bytes and wait for the confirm; raises ConnectionClosed if it does not come."""
+        for attempt in range(1, MAX_ENQUEUE_ATTEMPTS + 1):
+            try:
+                if not self.declared:
+                    self.declare_topology()
+                self.channel.basic_publish(
+                    exchange, routing_key, body, topology.persistent(message_id, headers), mandatory=True
+                )
+                return
+            except (*AWAY, ConnectionClosed) as error:
+                # A connection that has idled for long is found dead only now, and an unroutable message says that the
+                # server has lost the topology; a new connection declares it again.
+                del self.connection
+                self.declared = False
+                if attempt == MAX_ENQUEUE_ATTEMPTS or isinstance(error, _HELD_BACK):
+                    raise ConnectionClosed(error) from None

@@ -1,0 +1,172 @@
+"""Events: what became of each delivery, step by step. A change of state and its event are one transaction.
+
+`transition` is the only way from one state to another, `insert_deliveries` the only way in; each writes one row for
+each delivery. Whoever writes a state past them has its event written by the database (a trigger, `cause` = outside),
+so that no state is without one. The log is told after the commit: that may be lost with a crash, the row may not.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import partial
+from typing import Any
+
+import peewee
+import structlog
+
+from models import database
+from models.account import SmtpAccount
+from models.attempt import Attempt
+from models.base import Base
+from models.database import UTCDateTimeField
+from models.delivery import Delivery, by_id
+from models.states import HOLDS_SLOT, TRANSITIONS, Cause, IllegalTransitionError, State
+
+#: Rows in one INSERT: SQLite takes 32,766 values.
+BATCH = 1000
+
+log = structlog.stdlib.get_logger("slowpost")
+
+
+class Event(Base):
+    """One change of a delivery's state. Ids only: no address, no word of a mail or a server.
+
+    `step` counts a delivery's events from 1. `origin` is the state before, None where there was none. `cause` is the
+    stage or the act that did it. `reason` says why, from a closed list (several of a skip are joined by a comma).
+    `account`, `attempt` and `reply_code` are those that the change was about.
+    """
+
+    delivery = peewee.ForeignKeyField(Delivery, index=False)
+    step = peewee.IntegerField()
+    at = UTCDateTimeField(index=True)
+    origin = peewee.TextField(null=True)
+    state = peewee.TextField()
+    reason = peewee.TextField(null=True)
+    cause = peewee.TextField()
+    account = peewee.ForeignKeyField(SmtpAccount, null=True, index=False)
+    attempt = peewee.ForeignKeyField(Attempt, null=True, index=False)
+    reply_code = peewee.IntegerField(null=True)
+
+    class Meta:
+        """A step of a delivery is one event."""
+
+        indexes = ((("delivery", "step"), True),)
+
+
+def transition(
+    origin: State,
+    to: State,
+    which: Any,
+    *,
+    cause: Cause,
+    reason: str | Mapping[int, str] | None = None,
+    account: int | Mapping[int, int] | None = None,
+    attempt: int | None = None,
+    reply_code: int | None = None,
+    **changes: Any,
+) -> list[int]:
+    """Bring deliveries from `origin` to `to`, if they still are in `origin` and match `which`, and write their events.
+
+    To be called in the caller's transaction.
+
+    Args:
+        origin: the state they must be in.
+        to: the state they go to; the pair must stand in TRANSITIONS.
+        which: a peewee condition: which of them.
+        cause: the stage or act that does it.
+        reason: why, for all or by id; of an end it is kept with the delivery, too.
+        account: the account it is about, for all or by id: of `reserved` the one they get; None: the one whose slot
+            they hold, if they do.
+        attempt: the id of the attempt it is about.
+        reply_code: what the server said.
+        changes: other columns to set. A delivery that leaves `reserved` or `sending` gives its slot up by itself.
+
+    Returns:
+        The ids that were moved, in their order. Rows that did not match are never assumed.
+
+    Raises:
+        IllegalTransitionError: the table does not have this transition.
+    """
+    if to not in TRANSITIONS[origin]:
+        raise IllegalTransitionError(f"{origin} → {to}")
+    here = (Delivery.state == origin) & which
+    if account is None and origin in HOLDS_SLOT:
+        account = dict(Delivery.select(Delivery.id, Delivery.account).where(here).tuples())
+    now = database.now()
+    values: dict[str, Any] = {"state": to, "updated_at": now, "step": Delivery.step + 1}
+    if to not in (State.RESERVED, State.SENDING, State.IN_DOUBT):
+        values |= {"account": None, "send_at": None, "token": None}
+    if to is State.RESERVED:
+        values["account"] = _column(account)
+    if to is State.READY:
+        values |= {"reason": None, "detail": None}
+    elif reason is not None:
+        values["reason"] = _column(reason)
+    query = Delivery.update(**(values | changes)).where(here).returning(Delivery.id, Delivery.step)
+    common = {"at": now, "origin": origin, "state": to, "cause": cause, "attempt": attempt, "reply_code": reply_code}
+    moved: dict[int, int] = dict(sorted((row.id, row.step) for row in query.execute()))
+    _write(
+        [
+            common | {"delivery": i, "step": step, "reason": _of(reason, i), "account": _of(account, i)}
+            for i, step in moved.items()
+        ]
+    )
+    return list(moved)
+
+
+def insert_deliveries(rows: Sequence[Mapping[str, Any]], *, cause: Cause) -> list[int]:
+    """Store new deliveries and their first events; those that meet a unique index are passed over.
+
+    Args:
+        rows: columns of each; all have `state`, `reason` and `created_at`.
+        cause: the stage or act that makes them.
+
+    Returns:
+        The ids of those that were stored, in their order.
+    """
+    if not rows:
+        return []
+    query = Delivery.insert_many([{**row, "step": 1} for row in rows]).on_conflict(action="nothing")
+    stored = query.returning(Delivery.id, Delivery.state, Delivery.reason, Delivery.created_at).execute()
+    common = {"step": 1, "origin": None, "cause": cause, "account": None, "attempt": None, "reply_code": None}
+    made = sorted(stored, key=lambda row: int(row.id))
+    _write([common | {"delivery": d.id, "at": d.created_at, "state": d.state, "reason": d.reason} for d in made])
+    return [d.id for d in made]
+
+
+def history_of(delivery_ids: Sequence[int]) -> list[Event]:
+    """Return the events of deliveries, each one's in their order."""
+    in_order = Event.select().where(Event.delivery.in_(list(delivery_ids))).order_by(Event.delivery, Event.step)
+    return list(in_order)
+
+
+def _column(value: Any) -> Any:
+    return by_id(value) if isinstance(value, Mapping) else value
+
+
+def _of(value: Any, delivery_id: int) -> Any:
+    return value.get(delivery_id) if isinstance(value, Mapping) else value
+
+
+def _write(events: Sequence[Mapping[str, Any]]) -> None:
+    for start in range(0, len(events), BATCH):
+        Event.insert_many(events[start : start + BATCH]).execute()
+    database.after_commit(partial(_tell, events))
+
+
+def _tell(events: Sequence[Mapping[str, Any]]) -> None:
+    """Say in the log what has been committed."""
+    for event in events:
+        about = {name: event[column] for name, column in _TOLD.items() if event[column] is not None}
+        log.info("delivery", **about)
+
+
+#: Names in the log → columns.
+_TOLD = {
+    "delivery_id": "delivery",
+    "stage": "cause",
+    "result": "state",
+    "reason": "reason",
+    "account_id": "account",
+    "reply_code": "reply_code",
+}

@@ -1,0 +1,116 @@
+"""The states of a delivery, the reasons it can have, and every legal transition."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+
+class State(StrEnum):
+    """Where a delivery stands."""
+
+    SELECTED = "selected"
+    CLEARED = "cleared"
+    READY = "ready"
+    RESERVED = "reserved"
+    SENDING = "sending"
+    IN_DOUBT = "in_doubt"
+    SENT = "sent"
+    SKIPPED = "skipped"
+    BOUNCED = "bounced"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+
+class Reason(StrEnum):
+    """Why a delivery ended as it did, or waits for a person. A skip can have several, joined by a comma."""
+
+    # skipped by select contacts
+    NOT_VALIDATED = "not_validated"
+    INVALID_ADDRESS = "invalid_address"
+    WEBSITE_REQUIREMENTS = "website_requirements"
+    # skipped by select contacts, or by reserve slot when the settings have changed
+    NO_COMMON_WINDOW = "no_common_window"
+    # skipped by select contacts or check duplicates
+    IN_FLIGHT = "in_flight"
+    SUPPRESSED_ADDRESS = "suppressed_address"
+    SUPPRESSED_DOMAIN = "suppressed_domain"
+    CONTACTED_RECENTLY = "contacted_recently"
+    WEBSITE_CONTACTED_RECENTLY = "website_contacted_recently"
+    # failed
+    TEMPLATE_ERROR = "template_error"
+    MESSAGE_REFUSED = "message_refused"
+    CONTENT_REFUSED = "content_refused"
+    ATTEMPTS_USED_UP = "attempts_used_up"
+    NO_ACCOUNT_ACCEPTS = "no_account_accepts"
+    FAULT = "fault"
+    # bounced
+    RECIPIENT_REFUSED = "recipient_refused"
+    # sent
+    ACCEPTED = "accepted"
+    RESOLVED_SENT = "resolved_sent"
+    # in doubt
+    NO_OUTCOME = "no_outcome"
+    # cancelled
+    CANCELLED = "cancelled"
+    FORGOTTEN = "forgotten"
+
+
+class Cause(StrEnum):
+    """What changed a delivery's state: one of the stages (by the name of its queue), or an act beside the route."""
+
+    INTAKE = "intake"
+    DEDUPE = "dedupe"
+    RENDER = "render"
+    RESERVE = "reserve"
+    DELIVER = "deliver"
+    SWEEP = "sweep"
+    # a stage could not process it
+    FAULT = "fault"
+    # what a person did
+    PAUSE = "pause"
+    CANCEL = "cancel"
+    FORGET = "forget"
+    REPLAY = "replay"
+    RESOLVE = "resolve"
+    RERENDER = "rerender"
+    # an account was switched off, changed or removed, by a person or by its health
+    ACCOUNT = "account"
+    # told from the row when there were no events yet
+    MIGRATION = "migration"
+    # a program that knows no events, or SQL by hand
+    OUTSIDE = "outside"
+
+
+#: Every legal transition, once. `sent` from a waiting state is a 250 that came late to an attempt a person had resent.
+TRANSITIONS: dict[State, frozenset[State]] = {
+    State.SELECTED: frozenset({State.CLEARED, State.SKIPPED, State.FAILED, State.CANCELLED}),
+    State.CLEARED: frozenset({State.READY, State.FAILED, State.CANCELLED}),
+    State.READY: frozenset({State.RESERVED, State.SKIPPED, State.FAILED, State.CANCELLED, State.SENT}),
+    State.RESERVED: frozenset(
+        {State.SENDING, State.READY, State.SKIPPED, State.BOUNCED, State.FAILED, State.CANCELLED, State.SENT}
+    ),
+    State.SENDING: frozenset({State.SENT, State.READY, State.BOUNCED, State.FAILED, State.IN_DOUBT}),
+    State.IN_DOUBT: frozenset({State.SENT, State.BOUNCED, State.FAILED, State.READY}),
+    State.FAILED: frozenset({State.READY}),
+    State.SENT: frozenset(),
+    State.SKIPPED: frozenset(),
+    State.BOUNCED: frozenset(),
+    State.CANCELLED: frozenset(),
+}
+
+#: Under way, and nothing claimed: these can still be given up, cancelled, and take up capacity that is not used yet.
+NOT_CLAIMED = (State.SELECTED, State.CLEARED, State.READY, State.RESERVED)
+#: A contact or an address has at most one delivery in these.
+UNFINISHED = (*NOT_CLAIMED, State.SENDING, State.IN_DOUBT)
+#: These hold an account's slot, or its claim.
+HOLDS_SLOT = (State.RESERVED, State.SENDING)
+#: *Check duplicates* looks at others that have come at least this far.
+ON_ITS_WAY = (State.CLEARED, State.READY, State.RESERVED, State.SENDING, State.IN_DOUBT)
+#: What *record outcome* counts.
+RECORDED = (State.SENT, State.BOUNCED, State.FAILED, State.IN_DOUBT)
+#: A template that came to one of these for a contact is never picked for it again by the batch publisher.
+TEMPLATE_DONE = (State.SENT, State.BOUNCED, State.FAILED, State.IN_DOUBT, State.CANCELLED)
+
+
+class IllegalTransitionError(Exception):
+    """The program asked for a transition that the table does not have."""

@@ -1,0 +1,84 @@
+"""Health: an account that goes bad is switched off, and somebody is told.
+
+Reads: an account's attempts since it was enabled. Writes: `enabled` and the reason. Trouble: an alert that can't be
+given is logged; it never holds up a delivery.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from models import Attempt, Cause, ChargedTo, Outcome, SmtpAccount, database
+from pipeline.accounts.alerts import alert
+from pipeline.capacity import slots
+from pipeline.runtime.settings import Settings, settings
+
+
+@dataclass(frozen=True)
+class Health:
+    """How an account has done over its last attempts that say something about it."""
+
+    accepted: int
+    attempts: int
+
+    @property
+    def rate(self) -> float | None:
+        """Share of accepted ones, 0 to 1; None before the first attempt."""
+        return self.accepted / self.attempts if self.attempts else None
+
+    def is_bad(self, rules: Settings) -> bool:
+        """Tell whether an account with this record is to be switched off."""
+        return (
+            self.rate is not None
+            and self.attempts >= rules.mail_health_min_attempts
+            and self.rate < rules.mail_health_threshold
+        )
+
+
+def health_of(account: SmtpAccount) -> Health:
+    """Count an account's last MAIL_HEALTH_WINDOW attempts, since it was enabled, that were accepted or its own or
+    the content's fault.
+    """
+    counts = (Attempt.outcome == Outcome.ACCEPTED) | Attempt.charged_to.in_([ChargedTo.ACCOUNT, ChargedTo.CONTENT])
+    last = (
+        Attempt.select(Attempt.outcome)
+        .where((Attempt.account == account.id) & counts & (Attempt.finished_at >= account.enabled_at))
+        .order_by(Attempt.id.desc())
+        .limit(settings().mail_health_window)
+    )
+    outcomes = [row.outcome for row in last]
+    return Health(outcomes.count(Outcome.ACCEPTED), len(outcomes))
+
+
+def check(account_ids: Iterable[int] | None = None) -> list[SmtpAccount]:
+    """Switch off accounts (all, or these) whose record is bad, alert, and return them.
+
+    A trigger is not needed: an account holds a slot only while it is usable, and what it held goes back here.
+    """
+    switched_off = []
+    query = SmtpAccount.select().where(SmtpAccount.enabled & SmtpAccount.removed_at.is_null())
+    if account_ids is not None:
+        query = query.where(SmtpAccount.id.in_(list(account_ids)))
+    for account in query:
+        health = health_of(account)
+        if health.is_bad(settings()):
+            reason = f"success rate {health.rate:.0%} of {health.attempts} attempts"
+            if switch_off(account, reason):
+                switched_off.append(account)
+    return switched_off
+
+
+def switch_off(account: SmtpAccount, reason: str) -> bool:
+    """Switch an account off and give its slot back in one transaction; tell whether it was on."""
+    with database.transaction():
+        was_on = (
+            SmtpAccount.update(enabled=False, disabled_reason=reason, updated_at=database.now())
+            .where((SmtpAccount.id == account.id) & SmtpAccount.enabled)
+            .execute()
+        )
+        if was_on:
+            slots.give_back(Cause.ACCOUNT, account_ids=[account.id])
+    if was_on:
+        alert(account.id, reason, database.now())
+    return bool(was_on)

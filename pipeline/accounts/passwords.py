@@ -1,0 +1,60 @@
+"""SMTP passwords at rest: encrypted with Fernet, by the keys of SECRET_KEY or of a key file that only its owner can
+read.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from cryptography.fernet import Fernet, InvalidToken, MultiFernet
+
+from models import database
+from pipeline.runtime.settings import settings
+from pipeline.runtime.waiting import TroubleOutsideError
+
+KEY_FILE = "slowpost.key"
+
+
+class PasswordUnreadableError(TroubleOutsideError):
+    """No key at hand decrypts a password; the message says which settings decide."""
+
+
+def key_file() -> Path:
+    """Return where the key is, or would be made: beside the SQLite file, else in the working directory."""
+    file = database.sqlite_file()
+    return (file.parent if file else Path.cwd()) / KEY_FILE
+
+
+def encrypt(password: str) -> str:
+    """Return the encrypted form, with the newest key; where there is no key at all, one is made in `key_file()`."""
+    if settings().secret_key is None and not key_file().exists():
+        _make_key(key_file())
+    return _keys().encrypt(password.encode()).decode()
+
+
+def decrypt(token: str) -> str:
+    """Return the password. Raises PasswordUnreadableError where no key fits."""
+    try:
+        return _keys().decrypt(token.encode()).decode()
+    except InvalidToken:
+        raise PasswordUnreadableError("SECRET_KEY (or the key file) does not decrypt an SMTP password") from None
+
+
+def _make_key(path: Path) -> None:
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(Fernet.generate_key() + b"\n")
+
+
+def _keys() -> MultiFernet:
+    secret = settings().secret_key
+    try:
+        text = key_file().read_text() if secret is None else secret.get_secret_value()
+        return MultiFernet([Fernet(key.strip()) for key in text.split(",")])
+    except FileNotFoundError:
+        raise PasswordUnreadableError(f"there is no SECRET_KEY and no {key_file()}") from None
+    except OSError as error:
+        raise PasswordUnreadableError(f"{key_file()} can't be read: {error.strerror}") from None
+    except ValueError:
+        raise PasswordUnreadableError(f"{key_file()} holds no Fernet key") from None

@@ -1,0 +1,52 @@
+"""Slots as they are stored, and slots given back. Writes only in the caller's transaction."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from models import Cause, Delivery, State, database, transition
+from models.delivery import in_states
+from models.states import HOLDS_SLOT
+from pipeline.throttle.types import Slot
+
+#: Holds a slot or its claim. Written out as the partial index has it: else SQLite's planner scans the table.
+HOLDS = in_states(*HOLDS_SLOT)
+#: Holds a slot that is not claimed.
+RESERVED = HOLDS & (Delivery.state == State.RESERVED)
+
+
+@dataclass(frozen=True)
+class StoredSlot:
+    """An unclaimed slot as it is stored: its token, and which deliveries hold it."""
+
+    token: str
+    slot: Slot
+
+
+def give_back(
+    cause: Cause,
+    *,
+    account_ids: Iterable[int] | None = None,
+    template_ids: Iterable[int] | None = None,
+    delivery_ids: Iterable[int] | None = None,
+) -> list[int]:
+    """Take unclaimed slots back, of all deliveries or of those named, in the caller's transaction.
+
+    Args:
+        cause: the act that takes them.
+        account_ids, template_ids, delivery_ids: whose slots; None: of all.
+
+    Returns:
+        The deliveries that are `ready` again.
+    """
+    database.lock_throttle()
+    which = RESERVED
+    for column, ids in (
+        (Delivery.account, account_ids),
+        (Delivery.template, template_ids),
+        (Delivery.id, delivery_ids),
+    ):
+        if ids is not None:
+            which &= column.in_(list(ids))
+    return transition(State.RESERVED, State.READY, which, cause=cause)

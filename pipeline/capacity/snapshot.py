@@ -1,0 +1,296 @@
+"""A snapshot of accounts and backlog: everything the throttle decides by.
+
+Reads: one statement sees the control row, the accounts with their slots, and what the backlog amounts to; its head
+takes two more (`lanes`). All of it through indexes: no cost grows with what waits or with what was sent. Nothing is a
+counter. Writes nothing.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from typing import Any
+
+from peewee import JOIN, SQL, fn
+
+from models import Attempt, Control, Delivery, EmailTemplate, SmtpAccount, State, database
+from models.delivery import in_states, of_ids
+from pipeline.capacity import lanes, usage
+from pipeline.capacity.lanes import Lane
+from pipeline.capacity.slots import HOLDS, StoredSlot
+from pipeline.flow import chunks
+from pipeline.runtime.settings import settings
+from pipeline.throttle.decide import size_of_head
+from pipeline.throttle.limits import jitter_share
+from pipeline.throttle.types import Account, Backlog, Rules, Slot, Waiting
+from pipeline.throttle.window import SendingWindow
+
+_READY = Delivery.state == State.READY
+_USABLE = SmtpAccount.enabled & SmtpAccount.removed_at.is_null() & SmtpAccount.paused_at.is_null()
+#: Deliveries named in one statement.
+BATCH = 1000
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """How everything stands at `now` (UTC).
+
+    Attributes:
+        paused: everything is paused.
+        wake_at: the moment for which a wake-up is under way.
+        advanced_at: when slots were last advanced.
+        last_claim_today: of any account, on the local date of `now`.
+        accounts: those that are switched on, not removed and not paused, with their slots.
+        stored: the slots as they are stored, by account.
+        backlog: what waits; deliveries of paused templates are unseen.
+    """
+
+    now: dt.datetime
+    paused: bool
+    wake_at: dt.datetime | None
+    advanced_at: dt.datetime | None
+    last_claim_today: dt.datetime | None
+    accounts: tuple[Account, ...]
+    stored: dict[int, StoredSlot]
+    backlog: Backlog
+
+
+def outline(now: dt.datetime) -> Snapshot:
+    """Return how everything stands, in one statement. Of the backlog's head it knows only each zone's highest
+    priority: enough to tell whether anything is to change.
+    """
+    rows = _rows(now)
+    top: dict[str, int] = {}
+    for lane in _open_lanes(rows, now):
+        top[lane.zone] = max(lane.priority or 0, top.get(lane.zone, 0))
+    return _assembled(rows, now, [Waiting(0, priority, zone=zone) for zone, priority in top.items()], {})
+
+
+def detailed(now: dt.datetime) -> Snapshot:
+    """Return how everything stands, with the head of the backlog: enough to decide who gets which slot."""
+    rows = _rows(now)
+    open_lanes = _open_lanes(rows, now)
+    head = lanes.head(open_lanes, _JUDGED_BY, now, _size_of_head(rows, open_lanes, now))
+    failed_by = usage.failed_by(
+        [row.id for row in head] + [row.delivery_id for row in rows if row.state == State.RESERVED]
+    )
+    return _assembled(rows, now, [_waiting(row.id, row, failed_by) for row in head], failed_by)
+
+
+def backlog_from(now: dt.datetime, size: int) -> list[tuple[Waiting, dt.datetime | None]]:
+    """Return the first `size` of all that the throttle sees of the backlog, or is going to see when it has been through
+    the first stages; also what may not go yet, each with its own `not_before`.
+    """
+    coming = Delivery.select(*_JUDGED_BY).where(
+        in_states(State.SELECTED, State.CLEARED) & Delivery.template.not_in(paused_templates())
+    )
+    waiting = lanes.head(_lanes_of(_rows(now)), _JUDGED_BY, None, size)
+    rows = [*waiting, *lanes.in_order(coming).limit(size).namedtuples()]
+    rows = sorted(rows, key=_order_of)[:size]
+    found: list[tuple[Waiting, dt.datetime | None]] = []
+    for some in chunks(rows, BATCH):
+        failed_by = usage.failed_by([row.id for row in some])
+        found += [(_waiting(row.id, row, failed_by), row.not_before) for row in some]
+    return found
+
+
+def stored_slots() -> dict[int, StoredSlot]:
+    """Return the unclaimed slots, by account."""
+    return outline(database.now()).stored
+
+
+def capacity(now: dt.datetime) -> int:
+    """Return how many mails may still go today from all usable accounts."""
+    return sum(a.left for a in outline(now).accounts if not a.is_cooling(now))
+
+
+def usable_accounts() -> Any:
+    """Return the query of the accounts that the throttle sees: switched on, not removed, not paused."""
+    return SmtpAccount.select().where(_USABLE)
+
+
+def paused_templates() -> Any:
+    """Return the query of the ids of paused templates, for IN: a join would tempt planners away from their indexes."""
+    return EmailTemplate.select(EmailTemplate.id).where(EmailTemplate.paused_at.is_null(False))
+
+
+def something_could_go() -> bool:
+    """Tell, in one query, whether a delivery waits that may go and an account has neither slot nor open claim."""
+    seen = outline(database.now())
+    idle = (a for a in seen.accounts if a.slot is None and not a.sending and not a.is_cooling(seen.now))
+    return bool(seen.backlog.head) and any(idle)
+
+
+def without_common_hour(seen: Snapshot) -> list[str]:
+    """Return the zones of which something waits, and whose clocks are in the window at no time at which it is open."""
+    return [zone for zone in seen.backlog.counts if zone and _window().soonest(seen.now, zone) is None]
+
+
+def ids_in_view(now: dt.datetime) -> list[int]:
+    """Return the deliveries that `inspect` looks at: those that hold a slot, and the head of the backlog."""
+    rows = _rows(now)
+    found = _lanes_of(rows)
+    head = lanes.head(found, _JUDGED_BY, now, _size_of_head(rows, found, now))
+    return [row.delivery_id for row in rows if row.state == State.RESERVED] + [row.id for row in head]
+
+
+def judge(delivery_ids: Sequence[int]) -> list[Waiting]:
+    """Return these deliveries as the throttle sees them; raises what is wrong with one."""
+    rows = Delivery.select(*_JUDGED_BY).where(of_ids(delivery_ids)).namedtuples()
+    failed_by = usage.failed_by(delivery_ids)
+    return [_waiting(row.id, row, failed_by) for row in rows]
+
+
+_JUDGED_BY = (
+    Delivery.id,
+    Delivery.priority,
+    Delivery.contact.alias("contact"),
+    Delivery.template.alias("template"),
+    Delivery.timezone,
+    Delivery.not_before,
+)
+
+
+def _rows(now: dt.datetime) -> list[Any]:
+    """Read everything but the head of the backlog: a row for each account and delivery that holds its slot or claim;
+    at least one row, with the control row's columns.
+    """
+    query = (
+        Control.select(*_control_columns(now), *_account_columns(now), *_delivery_columns())
+        .join(SmtpAccount, JOIN.LEFT_OUTER, on=_USABLE)
+        .join(Delivery, JOIN.LEFT_OUTER, on=(Delivery.account == SmtpAccount.id) & HOLDS)
+        .order_by(SmtpAccount.id, Delivery.priority.desc(), Delivery.id)
+    )
+    return list(query.namedtuples())
+
+
+def _control_columns(now: dt.datetime) -> list[Any]:
+    later = Delivery.select(fn.MIN(Delivery.not_before)).where(
+        _READY & (Delivery.not_before > now) & Delivery.template.not_in(paused_templates())
+    )
+    each = SmtpAccount.alias()
+    return [
+        Control.paused_at,
+        Control.wake_at,
+        Control.advanced_at,
+        later.alias("next_not_before"),
+        _lanes(now).alias("lanes"),
+        # Over all accounts, also those that are off by now.
+        each.select(fn.MAX(usage.last_claim(each.id))).alias("last_claim"),
+    ]
+
+
+def _account_columns(now: dt.datetime) -> list[Any]:
+    # Between, not equal: that order then belongs to the index attempt_latest alone. Else PostgreSQL may walk the
+    # primary key backwards, for an account that has no attempts through all that were ever made.
+    latest = (
+        Attempt.select(fn.COALESCE(Attempt.finished_at, Attempt.claimed_at))
+        .where(Attempt.account.between(SmtpAccount.id, SmtpAccount.id))
+        .order_by(Attempt.account.desc(), Attempt.id.desc())
+        .limit(1)
+    )
+    used = (
+        usage.used_on_day(_window().local_date(now))
+        .select(fn.COUNT(Attempt.id))
+        .where(Attempt.account == SmtpAccount.id)
+    )
+    return [
+        SmtpAccount.id.alias("account_id"),
+        SmtpAccount.daily_limit,
+        SmtpAccount.warmup_start,
+        SmtpAccount.warmup_step,
+        SmtpAccount.warmup_on,
+        SmtpAccount.quota_limit,
+        SmtpAccount.quota_on,
+        SmtpAccount.cooling_until,
+        used.alias("used"),
+        latest.alias("last_attempt_of_account"),
+        usage.last_claim(SmtpAccount.id).alias("last_claim_of_account"),
+    ]
+
+
+def _delivery_columns() -> list[Any]:
+    _, *judged_by = _JUDGED_BY
+    return [Delivery.id.alias("delivery_id"), Delivery.state, Delivery.send_at, Delivery.token, *judged_by]
+
+
+def _lanes(now: dt.datetime) -> Any:
+    """Return the query that gathers the lanes: each counted up to the limits of all accounts, of what may go before
+    today's end; where no pace depends on that, whether there is any that may go now.
+    """
+    window = _window()
+    if not (settings().mail_spread and window.contains(now)):
+        return lanes.gather(now, Control.select(SQL("1")), now)
+    own_limit = fn.COALESCE(SmtpAccount.daily_limit, settings().mail_daily_limit)
+    return lanes.gather(now, usable_accounts().select(fn.COALESCE(fn.SUM(own_limit), 0)), window.day_end(now))
+
+
+def _lanes_of(rows: list[Any]) -> list[Lane]:
+    return lanes.read(rows[0].lanes)
+
+
+def _open_lanes(rows: list[Any], now: dt.datetime) -> list[Lane]:
+    return [lane for lane in _lanes_of(rows) if lane.priority is not None and _window().is_open(now, lane.zone)]
+
+
+def _order_of(row: Any) -> tuple[int, int]:
+    return -row.priority, row.id
+
+
+def _assembled(
+    rows: list[Any], now: dt.datetime, head: list[Waiting], failed_by: dict[int, frozenset[int]]
+) -> Snapshot:
+    window, control = _window(), rows[0]
+    today = window.local_date(now)
+    last_claim = usage.to_time(control.last_claim)
+    counts: dict[str, int] = {}
+    for lane in _lanes_of(rows):
+        if lane.count:
+            counts[lane.zone] = counts.get(lane.zone, 0) + lane.count
+    stored: dict[int, StoredSlot] = {}
+    accounts = []
+    for account_id, group in groupby((r for r in rows if r.account_id is not None), key=lambda r: r.account_id):
+        of_account = list(group)
+        holders = [r for r in of_account if r.state == State.RESERVED]
+        if holders:
+            waiting = tuple(_waiting(r.delivery_id, r, failed_by) for r in holders)
+            stored[account_id] = StoredSlot(holders[0].token, Slot(account_id, holders[0].send_at, waiting))
+        accounts.append(
+            Account(
+                id=account_id,
+                limit=usage.limit_of(of_account[0], today),
+                used=of_account[0].used,
+                last_attempt_at=usage.to_time(of_account[0].last_attempt_of_account),
+                last_claim_at=usage.to_time(of_account[0].last_claim_of_account),
+                cooling_until=of_account[0].cooling_until,
+                sending=any(r.state == State.SENDING for r in of_account),
+                slot=stored[account_id].slot if holders else None,
+            )
+        )
+    return Snapshot(
+        now=now,
+        paused=control.paused_at is not None,
+        wake_at=control.wake_at,
+        advanced_at=control.advanced_at,
+        last_claim_today=last_claim if last_claim and window.local_date(last_claim) == today else None,
+        accounts=tuple(accounts),
+        stored=stored,
+        backlog=Backlog(tuple(head), counts, usage.to_time(control.next_not_before)),
+    )
+
+
+def _size_of_head(rows: list[Any], found: list[Lane], now: dt.datetime) -> int:
+    top = max((lane.priority for lane in found if lane.priority is not None), default=0)
+    accounts = _assembled(rows, now, [], {}).accounts
+    return size_of_head(accounts, top, Rules.from_settings(settings()))
+
+
+def _waiting(delivery_id: int, row: Any, failed_by: dict[int, frozenset[int]]) -> Waiting:
+    share = jitter_share(row.contact, row.template)
+    return Waiting(delivery_id, row.priority, failed_by.get(delivery_id, frozenset()), share, row.timezone)
+
+
+def _window() -> SendingWindow:
+    return SendingWindow.from_settings(settings())

@@ -1,0 +1,70 @@
+"""What an account has used of its limit, and when it last sent. Counted from the attempts: nothing can drift."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Sequence
+from itertools import groupby
+from typing import Any, cast
+
+from peewee import SQL, fn
+
+from models import COUNTS_AS_USED, Attempt, ChargedTo, Delivery
+from models.base import one_of
+from pipeline.runtime.settings import settings
+from pipeline.throttle.limits import limit_on
+
+_USES_UP = Attempt.outcome.in_(SQL(f"({one_of(COUNTS_AS_USED)})"))
+#: What a query's plain value is as a time.
+to_time = Attempt.claimed_at.python_value
+
+
+def limit_of(account: Any, day: dt.date) -> int:
+    """Return the limit on a local date of an SmtpAccount (or a row with its columns): its own or the default, with
+    warm-up and quota.
+    """
+    limit = settings().mail_daily_limit if account.daily_limit is None else account.daily_limit
+    warmup = None
+    if account.warmup_start is not None and account.warmup_on is not None:
+        warmup = (account.warmup_start, account.warmup_step or 0, account.warmup_on)
+    quota = None if account.quota_limit is None else (account.quota_limit, account.quota_on)
+    return limit_on(day, limit, warmup=warmup, quota=quota)
+
+
+def used_on(account_id: int, day: dt.date) -> int:
+    """Count an account's attempts on a local date that were accepted, are in doubt, or are claimed and still open."""
+    return cast(int, used_on_day(day).where(Attempt.account == account_id).count())
+
+
+def last_claim_of(account_id: int) -> dt.datetime | None:
+    """Return when an account last claimed a dot (UTC), whatever came of it."""
+    return to_time(last_claim(account_id).scalar())
+
+
+def used_on_day(day: dt.date) -> Any:
+    """Return the query of all attempts that use up the limits of a local date."""
+    return Attempt.select().where((Attempt.local_on == day) & _USES_UP)
+
+
+def last_claim(account_id: Any) -> Any:
+    """Return the query of the time of an account's last claim."""
+    of_account = (Attempt.account == account_id) & Attempt.claimed_at.is_null(False)
+    return Attempt.select(fn.MAX(Attempt.claimed_at)).where(of_account)
+
+
+def failed_by(delivery_ids: Sequence[int]) -> dict[int, frozenset[int]]:
+    """Return the accounts that have failed each of these deliveries, since its attempts were last set to 0."""
+    if not delivery_ids:
+        return {}
+    failed = (
+        Attempt.select(Attempt.delivery, Attempt.account)
+        .join(Delivery)
+        .where(
+            Attempt.delivery.in_(list(delivery_ids))
+            & (Attempt.charged_to == ChargedTo.ACCOUNT)
+            & (Attempt.finished_at >= Delivery.attempts_since)
+        )
+        .order_by(Attempt.delivery)
+        .tuples()
+    )
+    return {i: frozenset(account for _, account in rows) for i, rows in groupby(failed, key=lambda row: row[0])}

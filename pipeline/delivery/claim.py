@@ -1,0 +1,136 @@
+"""The claim: the one committed statement that gives the right to send the final dot.
+
+Reads and locks: the account's row. Writes: `reserved` → `sending` with a fresh token, and an open attempt; or, refused,
+the row back to `ready` (`skipped` if it has been suppressed meanwhile), in the same transaction.
+Trouble: an answer to COMMIT that was lost is read back by the token.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import secrets
+import time
+from dataclasses import dataclass, replace
+
+import peewee
+
+from models import Attempt, Cause, Delivery, Outcome, SmtpAccount, State, database, transition
+from models.suppression import suppressed_among
+from pipeline.capacity import usage
+from pipeline.delivery.refusals import Refusal, Use, earliest_after, refusal
+from pipeline.rules.duplicates import REASON_OF
+from pipeline.runtime.failpoints import failpoint
+from pipeline.runtime.settings import settings
+from pipeline.runtime.waiting import connected, until_stored
+from pipeline.throttle.window import SendingWindow
+
+#: Seconds after the claim within which the dot must be sent; a process that slept longer must not send it.
+DOT_WITHIN = 5.0
+
+
+@dataclass(frozen=True)
+class Claim:
+    """The right to send one final dot. `locked_at` is this machine's monotonic clock, read while the lock was held;
+    `attempt_id` the row that was opened with it.
+    """
+
+    delivery_id: int
+    account_id: int
+    token: str
+    locked_at: float
+    attempt_id: int | None = None
+
+    @property
+    def expired(self) -> bool:
+        """Tell whether it is too late to send the dot."""
+        return time.monotonic() - self.locked_at > DOT_WITHIN
+
+
+def claim(delivery_id: int, slot_token: str, account_id: int) -> Claim | Refusal:
+    """Claim the dot for a delivery, or say why not.
+
+    A refused delivery has given its slot back when this returns (only the interval missing: its slot has moved on).
+    The instant by which all limits are measured is the database's clock, read with the account's lock held.
+    """
+    token = secrets.token_hex(16)
+    given: Claim | Refusal = Refusal.SLOT_LOST
+    try:
+        with database.transaction():
+            account = locked(account_id)
+            now, locked_at = database.now(), time.monotonic()
+            delivery = _holder_of(delivery_id, slot_token)
+            if delivery is None:
+                return Refusal.SLOT_LOST
+            refused = refusal(Use([delivery], account, now))
+            if refused is None:
+                given = _take(delivery, slot_token, Claim(delivery_id, account_id, token, locked_at), now)
+                failpoint("claim:wrote")
+            else:
+                given = refused
+                _refuse(delivery, account, slot_token, refused)
+    except (peewee.OperationalError, peewee.InterfaceError):
+        # The answer to COMMIT may have been lost on its way. It is asked for as often as it takes: a claim that nobody
+        # knew of would be in doubt, although its dot was not sent.
+        database.discard_connection()
+        if not isinstance(given, Claim) or not until_stored(connected(lambda: _is_committed(token))):
+            raise
+    return given
+
+
+def locked(account_id: int) -> SmtpAccount:
+    """Return an account, its row locked until the transaction ends."""
+    query = database.for_update(SmtpAccount.select().where(SmtpAccount.id == account_id))
+    found: SmtpAccount = query.get()
+    return found
+
+
+def _holder_of(delivery_id: int, slot_token: str) -> Delivery | None:
+    holds = (Delivery.id == delivery_id) & (Delivery.state == State.RESERVED) & (Delivery.token == slot_token)
+    # Locked: a pause, a cancel or a hand-over takes slots back without the account's lock.
+    found: Delivery | None = database.for_update(Delivery.select().where(holds)).first()
+    return found
+
+
+def _take(delivery: Delivery, slot_token: str, claim: Claim, now: dt.datetime) -> Claim:
+    attempt = Attempt.insert(
+        delivery=delivery.id,
+        account=claim.account_id,
+        token=claim.token,
+        local_on=SendingWindow.from_settings(settings()).local_date(now),
+        claimed_at=now,
+        outcome=Outcome.OPEN,
+    ).execute()
+    mine = (Delivery.id == delivery.id) & (Delivery.token == slot_token)
+    about = {"account": claim.account_id, "attempt": attempt}
+    if not transition(State.RESERVED, State.SENDING, mine, cause=Cause.DELIVER, token=claim.token, **about):
+        raise RuntimeError(f"delivery {delivery.id} lost its slot although the account is locked")
+    return replace(claim, attempt_id=attempt)
+
+
+def _refuse(delivery: Delivery, account: SmtpAccount, slot_token: str, refused: Refusal) -> None:
+    mine = (Delivery.id == delivery.id) & (Delivery.token == slot_token)
+    if refused is Refusal.SUPPRESSED:
+        skip_suppressed({delivery.id: delivery.address}, slot_token)
+    elif refused is Refusal.TOO_SOON:
+        last_claim = usage.last_claim_of(account.id)
+        if last_claim is not None:
+            soonest = earliest_after(last_claim)
+            Delivery.update(send_at=soonest).where(mine & (Delivery.state == State.RESERVED)).execute()
+    else:
+        transition(State.RESERVED, State.READY, mine, cause=Cause.DELIVER, reason=refused, account=account.id)
+
+
+def skip_suppressed(addresses: dict[int, str], slot_token: str) -> list[int]:
+    """Skip those reserved deliveries (id → address) whose address has been suppressed meanwhile; return their ids."""
+    found = suppressed_among(addresses.values())
+    skipped = []
+    for kind, reason in REASON_OF.items():
+        ids = [i for i, address in addresses.items() if found.get(address) is kind]
+        if ids:
+            which = Delivery.id.in_(ids) & (Delivery.token == slot_token)
+            skipped += transition(State.RESERVED, State.SKIPPED, which, cause=Cause.DELIVER, reason=reason)
+    return skipped
+
+
+def _is_committed(token: str) -> bool:
+    return bool(Attempt.select().where((Attempt.token == token) & (Attempt.outcome == Outcome.OPEN)).exists())

@@ -1,0 +1,293 @@
+"""The outcome of an attempt: one transaction that sets the delivery, its attempt, its account, a suppression, a
+dead letter.
+
+Reads: what the server said, judged by `smtp_reply`. Writes: all that follows from it, at once, guarded by the token:
+the slot's for what was refused before the claim, the claim's afterwards. Hands on: to *record outcome*, and to the
+retry queue.
+Trouble: a token that is not the row's any more changes nothing, but a 250 is always written to its own attempt.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from dataclasses import dataclass
+from typing import Any, assert_never
+
+from models import (
+    Attempt,
+    Cause,
+    ChargedTo,
+    Delivery,
+    Outcome,
+    Reason,
+    SmtpAccount,
+    State,
+    SuppressionKind,
+    database,
+    transition,
+)
+from models.dead_letter import file_deliveries
+from models.suppression import suppress
+from pipeline.accounts import alerts
+from pipeline.capacity import usage
+from pipeline.delivery.claim import Claim, locked
+from pipeline.flow import Handoff, Stage
+from pipeline.runtime.failpoints import failpoint
+from pipeline.runtime.settings import settings
+from pipeline.smtp.reply import Result, Verdict
+from pipeline.throttle.window import SendingWindow
+
+#: An account rests after this many failures in a row; the rest doubles with each further one.
+FAILURES_BEFORE_REST = 3
+FIRST_REST, LONGEST_REST = dt.timedelta(minutes=15), dt.timedelta(hours=24)
+#: A delivery is given up when accounts have failed it this often over at least this long.
+MAX_ACCOUNT_FAILURES = 10
+MIN_ACCOUNT_FAILURES_SPAN = dt.timedelta(hours=24)
+_TEXT = 500
+#: Why a claim was given back: its dot was surely not sent.
+DOT_NOT_SENT = "dot_not_sent"
+
+
+@dataclass(frozen=True)
+class _Next:
+    """What becomes of the delivery; `why` is said where it has no reason, because it goes back."""
+
+    state: State
+    reason: Reason | None = None
+    detail: str | None = None
+    changes: dict[str, Any] | None = None
+    gives_up: bool = False
+    backoff: int | None = None
+    why: str | None = None
+
+
+@dataclass(frozen=True)
+class _About:
+    """What an event says beside states and reason."""
+
+    account_id: int
+    attempt_id: int | None = None
+    reply_code: int | None = None
+
+
+def settle_unclaimed(delivery: Delivery, slot_token: str, result: Result) -> list[Handoff]:
+    """Record a refusal before the claim, if the delivery still holds this slot."""
+    with database.transaction():
+        account = locked(delivery.account_id)
+        now = database.now()
+        following = _following(delivery, result, now)
+        if not _holds(delivery, slot_token):
+            return []
+        attempt = Attempt.insert(
+            delivery=delivery.id, account=account.id, outcome=Outcome.FAILED, **_said(result), finished_at=now
+        ).execute()
+        about = _About(account.id, attempt, result.reply.code)
+        _apply(delivery, State.RESERVED, slot_token, following, about, now)
+        _charge(account, result, now)
+    _alert(account, result, now)
+    return _hand_on(delivery.id, following)
+
+
+def settle(claim: Claim, result: Result) -> list[Handoff]:
+    """Record what came of a claim, by its token."""
+    with database.transaction():
+        account = locked(claim.account_id)
+        now = database.now()
+        delivery = Delivery.get_by_id(claim.delivery_id)
+        following = _following(delivery, result, now)
+        about = _About(claim.account_id, claim.attempt_id, result.reply.code)
+        moved = any(_apply(delivery, origin, claim.token, following, about, now) for origin in _origins(following))
+        if not moved and following.state is State.SENT:
+            moved = _sent_after_all(claim, following, about, now)
+        unknown_yet = (Attempt.token == claim.token) & Attempt.outcome.in_([Outcome.OPEN, Outcome.IN_DOUBT])
+        outcome = _outcome(result.verdict)
+        # An outcome whose commit's answer was lost comes twice, and is charged once.
+        if Attempt.update(outcome=outcome, **_said(result), finished_at=now).where(unknown_yet).execute():
+            _charge(account, result, now)
+        failpoint("outcome:wrote")
+    _alert(account, result, now)
+    return _hand_on(claim.delivery_id, following) if moved else []
+
+
+def _origins(following: _Next) -> tuple[State, ...]:
+    """Return the states from which the token's holder may bring a delivery there.
+
+    What is in doubt is never made ready by the program, not even by a late refusal: that is a person's to decide.
+    """
+    if following.state in (State.IN_DOUBT, State.READY):
+        return (State.SENDING,)
+    return (State.SENDING, State.IN_DOUBT)
+
+
+def settle_unsent(claim: Claim, why: str) -> list[Handoff]:
+    """Give a claim back whose dot was surely not sent: charged to nobody, and not counted for its day."""
+    with database.transaction():
+        transition(
+            State.SENDING,
+            State.READY,
+            (Delivery.id == claim.delivery_id) & (Delivery.token == claim.token),
+            cause=Cause.DELIVER,
+            reason=DOT_NOT_SENT,
+            account=claim.account_id,
+            attempt=claim.attempt_id,
+        )
+        Attempt.update(outcome=Outcome.FAILED, charged_to=ChargedTo.NOBODY, text=why, finished_at=database.now()).where(
+            (Attempt.token == claim.token) & (Attempt.outcome != Outcome.ACCEPTED)
+        ).execute()
+    return [Handoff(Stage.RECORD, [claim.delivery_id])]
+
+
+def give_up(delivery: Delivery, slot_token: str, reason: Reason, detail: str) -> list[Handoff]:
+    """Fail a delivery that can't be made a message, with its dead letter; no attempt was made."""
+    following = _Next(State.FAILED, reason, detail, gives_up=True)
+    with database.transaction():
+        about = _About(delivery.account_id)
+        moved = _apply(delivery, State.RESERVED, slot_token, following, about, database.now())
+    return _hand_on(delivery.id, following) if moved else []
+
+
+def rest_after(failures: int) -> dt.timedelta | None:
+    """Return how long an account rests after so many failures in a row; None: it doesn't yet."""
+    if failures < FAILURES_BEFORE_REST:
+        return None
+    rest: dt.timedelta = FIRST_REST * 2 ** min(failures - FAILURES_BEFORE_REST, 10)
+    return min(rest, LONGEST_REST)
+
+
+def _following(delivery: Delivery, result: Result, now: dt.datetime) -> _Next:
+    """Return what becomes of a delivery after this result."""
+    said = _words(result)
+    match result.verdict:
+        case Verdict.ACCEPTED:
+            return _Next(State.SENT, Reason.ACCEPTED, changes={"sent_at": now})
+        case Verdict.RECIPIENT_FOR_GOOD:
+            return _Next(State.BOUNCED, Reason.RECIPIENT_REFUSED, said, {"attempts": Delivery.attempts + 1})
+        case Verdict.RECIPIENT_FOR_NOW:
+            return _after_failed_attempt(delivery, said, now)
+        case Verdict.CONTENT:
+            return _Next(State.FAILED, Reason.CONTENT_REFUSED, said, {"attempts": Delivery.attempts + 1}, gives_up=True)
+        case Verdict.ACCOUNT_FOR_NOW | Verdict.ACCOUNT_QUOTA | Verdict.ACCOUNT_FOR_GOOD:
+            return _after_account_failure(delivery, result.verdict, said, now)
+        case Verdict.UNKNOWN:
+            return _Next(State.IN_DOUBT, Reason.NO_OUTCOME, said)
+        case _ as unreachable:
+            assert_never(unreachable)
+
+
+def _after_failed_attempt(delivery: Delivery, said: str, now: dt.datetime) -> _Next:
+    attempts = delivery.attempts + 1
+    if attempts >= settings().mail_max_attempts:
+        return _Next(State.FAILED, Reason.ATTEMPTS_USED_UP, said, {"attempts": attempts}, gives_up=True)
+    backoff = settings().backoff_after(attempts)
+    not_before = now + dt.timedelta(seconds=backoff)
+    changes = {"attempts": attempts, "not_before": not_before}
+    return _Next(State.READY, changes=changes, backoff=backoff, why=Verdict.RECIPIENT_FOR_NOW)
+
+
+def _after_account_failure(delivery: Delivery, verdict: Verdict, said: str, now: dt.datetime) -> _Next:
+    earlier = (Attempt.delivery == delivery.id) & (Attempt.charged_to == ChargedTo.ACCOUNT)
+    since = Attempt.select(Attempt.finished_at).where(earlier & (Attempt.finished_at >= delivery.attempts_since))
+    times = sorted(row.finished_at for row in since)
+    if len(times) + 1 >= MAX_ACCOUNT_FAILURES and now - times[0] >= MIN_ACCOUNT_FAILURES_SPAN:
+        return _Next(State.FAILED, Reason.NO_ACCOUNT_ACCEPTS, said, gives_up=True)
+    return _Next(State.READY, why=verdict)
+
+
+def _holds(delivery: Delivery, slot_token: str) -> bool:
+    """Tell whether a delivery still holds this slot, and lock its row."""
+    mine = (Delivery.id == delivery.id) & (Delivery.state == State.RESERVED) & (Delivery.token == slot_token)
+    return database.for_update(Delivery.select(Delivery.id).where(mine)).first() is not None
+
+
+def _apply(delivery: Delivery, origin: State, token: str, following: _Next, about: _About, now: dt.datetime) -> bool:
+    changes = {"detail": following.detail, "recorded_at": None} | (following.changes or {})
+    mine = (Delivery.id == delivery.id) & (Delivery.token == token)
+    moved = _transition(origin, mine, following, about, changes)
+    if moved and following.state is State.BOUNCED:
+        suppress(SuppressionKind.ADDRESS, [delivery.address], "bounced", now)
+    if moved and following.gives_up and following.reason:
+        file_deliveries({delivery.id: (following.reason, following.detail or "")}, now)
+    return moved
+
+
+def _transition(origin: State, mine: Any, following: _Next, about: _About, changes: dict[str, Any]) -> bool:
+    return bool(
+        transition(
+            origin,
+            following.state,
+            mine,
+            cause=Cause.DELIVER,
+            reason=following.reason or following.why,
+            account=about.account_id,
+            attempt=about.attempt_id,
+            reply_code=about.reply_code,
+            **changes,
+        )
+    )
+
+
+def _sent_after_all(claim: Claim, following: _Next, about: _About, now: dt.datetime) -> bool:
+    """A 250 that came after a person had put the delivery back: it is sent, if nothing newer has been claimed."""
+    this = Attempt.get(Attempt.token == claim.token)
+    newer = (Attempt.delivery == claim.delivery_id) & (Attempt.id > this.id) & Attempt.claimed_at.is_null(False)
+    if Attempt.select().where(newer).exists():
+        return False
+    changes = {"sent_at": now, "recorded_at": None}
+    of_claim = Delivery.id == claim.delivery_id
+    return any(_transition(origin, of_claim, following, about, changes) for origin in (State.READY, State.RESERVED))
+
+
+def _outcome(verdict: Verdict) -> Outcome:
+    if verdict is Verdict.ACCEPTED:
+        return Outcome.ACCEPTED
+    return Outcome.IN_DOUBT if verdict is Verdict.UNKNOWN else Outcome.FAILED
+
+
+def _said(result: Result) -> dict[str, Any]:
+    return {
+        "charged_to": result.verdict.charged_to,
+        "phase": result.phase,
+        "reply_code": result.reply.code,
+        "enhanced_code": result.reply.enhanced,
+        "text": result.reply.text[:_TEXT],
+    }
+
+
+def _charge(account: SmtpAccount, result: Result, now: dt.datetime) -> None:
+    """Change the account as the verdict says."""
+    changes: dict[str, Any] = {}
+    match result.verdict:
+        case Verdict.ACCEPTED:
+            changes = {"failures_in_row": 0, "cooling_until": None}
+        case Verdict.ACCOUNT_FOR_NOW:
+            failures = account.failures_in_row + 1
+            changes = {"failures_in_row": failures}
+            if (rest := rest_after(failures)) is not None:
+                changes["cooling_until"] = now + rest
+        case Verdict.ACCOUNT_QUOTA:
+            today = SendingWindow.from_settings(settings()).local_date(now)
+            changes = {"quota_limit": usage.used_on(account.id, today), "quota_on": today}
+        case Verdict.ACCOUNT_FOR_GOOD:
+            changes = {"enabled": False, "disabled_reason": _words(result)}
+        case _:
+            return
+    SmtpAccount.update(updated_at=now, **changes).where(SmtpAccount.id == account.id).execute()
+
+
+def _alert(account: SmtpAccount, result: Result, now: dt.datetime) -> None:
+    if result.verdict is Verdict.ACCOUNT_FOR_GOOD and account.enabled:
+        # Without the server's text, in which it may quote an address; `status` shows it.
+        code = f"{result.reply.code or 'no reply'} {result.reply.enhanced or ''}".strip()
+        alerts.alert(account.id, f"refused for good in {result.phase}: {code}", now)
+
+
+def _words(result: Result) -> str:
+    """Return in which phase the server said what."""
+    return f"{result.phase}: {result.reply.code or ''} {result.reply.text}".strip()[:_TEXT]
+
+
+def _hand_on(delivery_id: int, following: _Next) -> list[Handoff]:
+    handoffs = [Handoff(Stage.RECORD, [delivery_id])]
+    if following.backoff is not None:
+        handoffs.append(Handoff(Stage.RESERVE, [delivery_id], backoff=following.backoff))
+    return handoffs

@@ -1,0 +1,113 @@
+"""Why a slot can't be used now: one closed list, asked in its order before the dialogue and again under the lock.
+
+Reads: the slot's deliveries, their templates and addresses, the account and what it has used. Writes nothing.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+from models import Delivery, EmailTemplate, SmtpAccount, State
+from models.control import control
+from models.delivery import in_states
+from models.states import HOLDS_SLOT
+from models.suppression import suppressed_among
+from pipeline.capacity import usage
+from pipeline.runtime.settings import settings
+from pipeline.throttle.limits import is_resting
+from pipeline.throttle.window import SendingWindow
+
+
+class Refusal(StrEnum):
+    """Why a slot can't be used, in the order in which it is asked."""
+
+    SLOT_LOST = "slot_lost"
+    SLOT_MISSED = "slot_missed"
+    SUPPRESSED = "suppressed"
+    PAUSED = "paused"
+    ACCOUNT_UNUSABLE = "account_unusable"
+    WINDOW_CLOSED = "window_closed"
+    LIMIT_REACHED = "limit_reached"
+    TOO_SOON = "too_soon"
+
+
+@dataclass(frozen=True)
+class Use:
+    """A slot that is to be used at `now` (UTC): its deliveries, of which one is sent next, and its account."""
+
+    deliveries: Sequence[Delivery]
+    account: SmtpAccount
+    now: dt.datetime
+
+    @property
+    def window(self) -> SendingWindow:
+        """The hours in which sending is allowed."""
+        return SendingWindow.from_settings(settings())
+
+
+def refusal(use: Use, *, but: frozenset[Refusal] = frozenset()) -> Refusal | None:
+    """Return the first of the list that applies, None if the slot may be used; `but`: not asked.
+
+    That the slot is lost can't be asked of rows one has: who looks for its holder by the slot's token finds none.
+    """
+    return next((word for word, applies in _LIST.items() if word not in but and applies(use)), None)
+
+
+def is_missed(delivery: Delivery, now: dt.datetime) -> bool:
+    """Tell whether a slot's time is longer ago than MAIL_MAX_LATENESS."""
+    return (now - delivery.send_at).total_seconds() > settings().mail_max_lateness
+
+
+def earliest_after(last_claim: dt.datetime) -> dt.datetime:
+    """Return when an account that last claimed at `last_claim` may send again."""
+    return last_claim + dt.timedelta(seconds=settings().mail_min_interval)
+
+
+def _missed(use: Use) -> bool:
+    return is_missed(use.deliveries[0], use.now)
+
+
+def _suppressed(use: Use) -> bool:
+    return bool(suppressed_among(d.address for d in use.deliveries))
+
+
+def _paused(use: Use) -> bool:
+    if use.account.paused_at is not None or control().paused_at is not None:
+        return True
+    templates = EmailTemplate.id.in_({d.template_id for d in use.deliveries})
+    return bool(EmailTemplate.select().where(templates & EmailTemplate.paused_at.is_null(False)).exists())
+
+
+def _unusable(use: Use) -> bool:
+    if not use.account.enabled or use.account.removed_at is not None or is_resting(use.account.cooling_until, use.now):
+        return True
+    claimed = (Delivery.account == use.account.id) & in_states(*HOLDS_SLOT) & (Delivery.state == State.SENDING)
+    return bool(Delivery.select().where(claimed).exists())
+
+
+def _closed(use: Use) -> bool:
+    return not all(use.window.is_open(use.now, d.timezone) for d in use.deliveries)
+
+
+def _used_up(use: Use) -> bool:
+    today = use.window.local_date(use.now)
+    return usage.used_on(use.account.id, today) >= usage.limit_of(use.account, today)
+
+
+def _too_soon(use: Use) -> bool:
+    last_claim = usage.last_claim_of(use.account.id)
+    return last_claim is not None and use.now < earliest_after(last_claim)
+
+
+_LIST: dict[Refusal, Callable[[Use], bool]] = {
+    Refusal.SLOT_MISSED: _missed,
+    Refusal.SUPPRESSED: _suppressed,
+    Refusal.PAUSED: _paused,
+    Refusal.ACCOUNT_UNUSABLE: _unusable,
+    Refusal.WINDOW_CLOSED: _closed,
+    Refusal.LIMIT_REACHED: _used_up,
+    Refusal.TOO_SOON: _too_soon,
+}

@@ -1,0 +1,196 @@
+"""What a person does to an account: added, changed, tried, switched on and off, removed.
+
+Writes: the account, slots given back in the same transaction, and the action with its reason. Hands on a trigger:
+whatever frees or adds capacity starts the next reservation.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import peewee
+
+from models import Cause, SmtpAccount, database, lookup
+from models.control import record_action
+from pipeline.accounts.identity import endpoint_of
+from pipeline.capacity import slots
+from pipeline.delivery.claim import locked
+from pipeline.flow import TRIGGER
+from pipeline.operations import account_values, fields
+from pipeline.operations.account_values import today
+from pipeline.operations.done import Done, OperationRefusedError
+from pipeline.smtp.connection import log_in_and_out
+
+#: What the throttle, the login or the mail itself goes by: a slot that was planned with another value is given back.
+PLANNED_WITH = tuple(column for column in account_values.COLUMNS if column != "name")
+
+
+@dataclass(frozen=True)
+class AccountDone(Done):
+    """An account that something was done to. `new_key` is the key file, if its password was the first to need one."""
+
+    id: int
+    name: str
+    new_key: Path | None = None
+
+
+def add(who: str, values: Mapping[str, Any], reason: str = "") -> AccountDone:
+    """Add an account.
+
+    Args:
+        who: who does it; kept with the action.
+        values: by column, checked (see `account_values.parsed`); the password in clear, it is stored encrypted.
+        reason: why; kept with the action.
+
+    Raises:
+        FieldError: it has no name that can be one.
+        OperationRefusedError: the name is taken, or something is missing beside what is given.
+    """
+    now = database.now()
+    row = account_values.defaults(now) | dict(values)
+    row["name"] = demand_free_name(row)
+    _demand_whole(row)
+    if row["warmup_start"] is not None:
+        row["warmup_on"] = today(now)
+    with account_values.noticing_a_new_key() as new_key:
+        if row["password"]:
+            row["password"] = account_values.encrypted(row["password"], None)
+    try:
+        with database.transaction():
+            account = SmtpAccount.create(**row, created_at=now, updated_at=now)
+            record_action(who, "add", f"account {account.id}", now, reason)
+    except peewee.IntegrityError:
+        raise _name_taken(row["name"]) from None
+    return AccountDone(account.id, account.name, new_key.path, handoffs=(TRIGGER,))
+
+
+def demand_free_name(values: Mapping[str, Any]) -> str:
+    """Return the name that a new account with these values is going to have.
+
+    Raises:
+        FieldError: it can't be a name.
+        OperationRefusedError: another account has it.
+    """
+    name = fields.name(account_values.name_of(values))
+    if SmtpAccount.select().where(SmtpAccount.name == name).exists():
+        raise _name_taken(name)
+    return name
+
+
+def change(account_id: int, who: str, changes: Mapping[str, Any], reason: str = "") -> AccountDone:
+    """Change columns of an account; a change of anything but its name gives its slot back, to be planned anew.
+
+    Args:
+        account_id: the account.
+        who: who does it; kept with the action.
+        changes: by column, checked (see `account_values.parsed_changes`); a password in clear. Without a user name
+            (None) the password goes, too.
+        reason: why; kept with the action.
+
+    Raises:
+        NotThereError: there is no such account.
+        OperationRefusedError: its new name is taken, or something is missing beside what it has then.
+    """
+    try:
+        with account_values.noticing_a_new_key() as new_key, database.transaction():
+            lookup.account(account_id)
+            was = locked(account_id).__data__
+            now = database.now()
+            changes = _with_password(changes, was)
+            becomes = was | changes
+            if not account_values.lacking(was):
+                _demand_whole(becomes)
+            # The name comes last, as in `remove`.
+            if any(becomes[column] != was[column] for column in PLANNED_WITH):
+                slots.give_back(Cause.ACCOUNT, account_ids=[account_id])
+            warmup_on = account_values.warmup_on(becomes, was, today(now))
+            _update_account(account_id, **changes, warmup_on=warmup_on)
+            record_action(who, "set", f"account {account_id}", now, reason)
+    except peewee.IntegrityError:
+        raise _name_taken(changes["name"]) from None
+    return AccountDone(account_id, becomes["name"], new_key.path, handoffs=(TRIGGER,))
+
+
+def test(account_id: int) -> AccountDone:
+    """Log in with an account, and send nothing.
+
+    Raises:
+        NotThereError: there is no such account.
+        OperationRefusedError: the login failed; the message says where and how.
+        PasswordUnreadableError: its password can't be decrypted.
+    """
+    account = lookup.account(account_id)
+    result = log_in_and_out(endpoint_of(account))
+    if result is not None:
+        code = f"{result.reply.code} " if result.reply.code else ""
+        raise OperationRefusedError(f"account {account_id}: {result.phase}: {code}{result.reply.text}")
+    return AccountDone(account_id, account.name)
+
+
+def disable(account_id: int, who: str, reason: str = "") -> AccountDone:
+    """Switch an account off and give its slot back. Raises NotThereError."""
+    with database.transaction():
+        account = _update_account(account_id, enabled=False, disabled_reason=reason or f"switched off by {who}")
+        slots.give_back(Cause.ACCOUNT, account_ids=[account_id])
+        record_action(who, "disable", f"account {account_id}", database.now(), reason)
+    return AccountDone(account_id, account.name, handoffs=(TRIGGER,))
+
+
+def enable(account_id: int, who: str, reason: str = "") -> AccountDone:
+    """Switch an account on; its record starts anew. Raises NotThereError."""
+    with database.transaction():
+        account = _update_account(
+            account_id,
+            enabled=True,
+            disabled_reason=None,
+            enabled_at=database.now(),
+            failures_in_row=0,
+            cooling_until=None,
+        )
+        record_action(who, "enable", f"account {account_id}", database.now(), reason)
+    return AccountDone(account_id, account.name, handoffs=(TRIGGER,))
+
+
+def remove(account_id: int, who: str, reason: str = "") -> AccountDone:
+    """Take an account out of use for good, with its password; its attempts stay. Raises NotThereError."""
+    with database.transaction():
+        lookup.account(account_id)
+        # Account, throttle, delivery: the order in which all take their locks. The name comes last, since a row whose
+        # key is changed is locked even against those that only refer to it.
+        account = locked(account_id)
+        now = database.now()
+        slots.give_back(Cause.ACCOUNT, account_ids=[account_id])
+        _update_account(
+            account_id, removed_at=now, enabled=False, password=None, name=f"{account.name} (removed {account_id})"
+        )
+        record_action(who, "remove", f"account {account_id}", now, reason)
+    return AccountDone(account_id, account.name, handoffs=(TRIGGER,))
+
+
+def _with_password(changes: Mapping[str, Any], was: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return changes as they are stored: a password encrypted, or gone with its user name."""
+    username = changes.get("username", was["username"])
+    if changes.get("password"):
+        if not username:
+            raise OperationRefusedError("username: it is empty, and there is a password")
+        return {**changes, "password": account_values.encrypted(changes["password"], was["password"])}
+    return changes if username or "username" not in changes else {**changes, "password": None}
+
+
+def _demand_whole(account: Mapping[str, Any]) -> None:
+    if lacking := account_values.lacking(account):
+        raise OperationRefusedError(lacking)
+
+
+def _name_taken(name: str) -> OperationRefusedError:
+    return OperationRefusedError(f"there is an account {name!r} already")
+
+
+def _update_account(account_id: int, **changes: Any) -> SmtpAccount:
+    """Change columns of an account, and return it as it was."""
+    account = lookup.account(account_id)
+    SmtpAccount.update(updated_at=database.now(), **changes).where(SmtpAccount.id == account_id).execute()
+    return account

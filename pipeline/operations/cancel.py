@@ -1,0 +1,51 @@
+"""Cancel what waits for a contact or of a template; what is claimed goes on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from models import Cause, Delivery, Reason, State, database, lookup, transition
+from models.control import record_action
+from models.states import NOT_CLAIMED
+from pipeline.flow import TRIGGER
+from pipeline.operations.done import Done
+
+
+@dataclass(frozen=True)
+class Cancelled(Done):
+    """What was cancelled: ids of deliveries. Their slots are free for others, hence a trigger."""
+
+    cancelled: tuple[int, ...]
+
+
+def cancel(
+    who: str, *, contact: int | str | None = None, template_id: int | None = None, reason: str = ""
+) -> Cancelled:
+    """Cancel what waits for a contact or of a template. What is claimed goes on.
+
+    Args:
+        who: who does it; kept with the action.
+        contact: the contact's id or address.
+        template_id: the template, where no contact is given.
+        reason: why; kept with the action.
+
+    Raises:
+        NotThereError: there is no such contact or template.
+    """
+    with database.transaction():
+        if contact is not None:
+            contact_id = lookup.contact_of(str(contact)).id
+            which, subject = Delivery.contact == contact_id, f"contact {contact_id}"
+        else:
+            assert template_id is not None, "either a contact or a template is cancelled"
+            which, subject = Delivery.template == lookup.template(template_id).id, f"template {template_id}"
+        cancelled = cancel_where(which, Cause.CANCEL, Reason.CANCELLED)
+        record_action(who, "cancel", subject, database.now(), reason)
+    return Cancelled(tuple(cancelled), handoffs=(TRIGGER,) if cancelled else ())
+
+
+def cancel_where(which: Any, cause: Cause, reason: Reason) -> list[int]:
+    """Cancel what can be cancelled; in the caller's transaction."""
+    database.lock_throttle()
+    return [i for origin in NOT_CLAIMED for i in transition(origin, State.CANCELLED, which, cause=cause, reason=reason)]

@@ -1,0 +1,115 @@
+"""CSV read line by line: each becomes checked values, or is refused with its number and the reason. Writes nothing."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from models.errors import SlowpostError
+from pipeline.operations.fields import FieldError
+
+Parse = Callable[[str], Any]
+Row = dict[str, Any]
+
+
+@dataclass
+class Summary:
+    """What an import did, in rows."""
+
+    added: int = 0
+    updated: int = 0
+    unchanged: int = 0
+    refused: int = 0
+
+    @property
+    def lines(self) -> int:
+        """Lines read, without the header."""
+        return self.added + self.updated + self.unchanged + self.refused
+
+
+@dataclass(frozen=True)
+class Listener:
+    """Who is told of refused lines (number, reason) and, after each batch, of the state of things."""
+
+    refused: Callable[[int, str], None] = field(default=lambda _line, _reason: None)
+    progress: Callable[[Summary], None] = field(default=lambda _summary: None)
+
+
+class ImportRefusedError(SlowpostError):
+    """The file can't be imported; the message says why."""
+
+
+def read(
+    lines: Iterable[str],
+    columns: Mapping[str, Parse],
+    *,
+    required: tuple[str, ...],
+    listener: Listener,
+    keep_others: bool = False,
+) -> Iterator[tuple[int, Row | None]]:
+    """Yield line number and values of each line, None for a refused one. An empty cell counts as not given."""
+    reader = csv.reader(lines, strict=True)
+    header = _header(reader, columns, required, keep_others=keep_others)
+    while True:
+        first = reader.line_num + 1
+        try:
+            cells = next(reader)
+            row = _values(header, cells, columns, required) if any(cell.strip() for cell in cells) else None
+        except StopIteration:
+            return
+        except csv.Error as error:
+            # A quote that is never closed takes the lines after it along.
+            upto = f", up to line {reader.line_num}" if reader.line_num > first else ""
+            listener.refused(first, f"not CSV{upto}: {error}")
+            yield first, None
+        except FieldError as error:
+            listener.refused(first, str(error))
+            yield first, None
+        else:
+            if row is not None:
+                yield first, row
+
+
+def _header(reader: Any, columns: Mapping[str, Parse], required: tuple[str, ...], *, keep_others: bool) -> list[str]:
+    try:
+        header = [cell.strip().lower() for cell in next(reader)]
+    except StopIteration:
+        raise ImportRefusedError("it is empty; its first line must name the columns") from None
+    except csv.Error as error:
+        raise ImportRefusedError(f"it is not CSV: {error}") from None
+    missing = [name for name in required if name not in header]
+    if missing:
+        raise ImportRefusedError(f"its first line has no column {missing[0]!r} (it has {', '.join(header)[:200]})")
+    named = [name for name in header if name]
+    if len(set(named)) < len(named):
+        raise ImportRefusedError("its first line names a column twice")
+    if any("\x00" in name for name in named):
+        raise ImportRefusedError("its first line has a NUL character")
+    unknown = [name for name in named if name not in columns]
+    if unknown and not keep_others:
+        raise ImportRefusedError(f"unknown column {unknown[0]!r}; allowed: {', '.join(columns)}")
+    return header
+
+
+def _values(header: list[str], cells: list[str], columns: Mapping[str, Parse], required: tuple[str, ...]) -> Row:
+    if len(cells) > len(header):
+        raise FieldError(f"it has {len(cells)} fields, the first line has {len(header)}")
+    # Spreadsheets write columns without a name at the end.
+    given = {name: cell for name, cell in zip(header, cells, strict=False) if name and cell.strip()}
+    if any("\x00" in cell for cell in given.values()):
+        raise FieldError("it has a NUL character")
+    for name in required:
+        if name not in given:
+            raise FieldError(f"{name} is empty")
+    row: Row = {"extra": {}}
+    for name, cell in given.items():
+        if name not in columns:
+            row["extra"][name] = cell.strip()
+            continue
+        try:
+            row[name] = columns[name](cell)
+        except FieldError as error:
+            raise FieldError(f"{name}: {error}") from None
+    return row

@@ -1,0 +1,138 @@
+"""What a person writes in a column or an option, checked and made a value. Pure.
+
+Each function raises `FieldError` with one line that says what is allowed.
+"""
+
+from __future__ import annotations
+
+import functools
+import re
+from urllib.parse import urlsplit
+from zoneinfo import available_timezones
+
+from models import Security
+from models import address as addresses
+from models.errors import SlowpostError
+
+#: Characters of a name by which something is found again: what every index takes.
+MAX_NAME = 200
+#: Characters of a domain (RFC 1035 2.3.4).
+MAX_DOMAIN = 253
+
+_LABEL = re.compile(r"[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?")
+
+
+class FieldError(SlowpostError, ValueError):
+    """A value is not allowed; the message says which is."""
+
+
+def email(text: str) -> str:
+    """Return an address as written, trimmed."""
+    try:
+        return addresses.check(text)
+    except addresses.AddressError as error:
+        raise FieldError(f"{_shown(text.strip())} is no e-mail address: {error}") from None
+
+
+def domain(text: str) -> str:
+    """Return the normalised domain of a domain or URL, without `www.`."""
+    written = text.strip()
+    try:
+        host = urlsplit(written if "//" in written else f"//{written}").hostname or ""
+    except ValueError:  # brackets without an IPv6 address in them, and the like
+        host = ""
+    found = addresses.normalise_domain(host).removeprefix("www.")
+    labels = found.split(".")
+    if len(labels) < 2 or len(found) > MAX_DOMAIN or not all(_LABEL.fullmatch(label) for label in labels):
+        raise FieldError(f"{_shown(written)} is no domain or URL")
+    return found
+
+
+def one_line(text: str) -> str:
+    """Return a text that may stand in a header."""
+    if re.search(r"[\r\n\x00]", text):
+        raise FieldError("it must be one line without NUL")
+    return text.strip()
+
+
+def name(text: str) -> str:
+    """Return a name by which something is found again."""
+    found = one_line(text)
+    if not 1 <= len(found) <= MAX_NAME:
+        raise FieldError(f"a name has 1 to {MAX_NAME} characters, this one has {len(found)}")
+    return found
+
+
+def priority(text: str) -> int:
+    """Return a priority."""
+    return _whole(text, 0, 9, "a whole number from 0 to 9")
+
+
+def port(text: str) -> int:
+    """Return a TCP port."""
+    return _whole(text, 1, 65535, "a port from 1 to 65535")
+
+
+def daily_limit(text: str) -> int:
+    """Return an account's daily limit."""
+    return _whole(text, 0, 1_000_000, "a whole number of mails a day, 0 or more")
+
+
+def warmup_start(text: str) -> int:
+    """Return an account's limit on the first day of its warm-up."""
+    return _whole(text, 0, 1_000_000, "a whole number of mails on the first day, 0 to 1000000")
+
+
+def warmup_step(text: str) -> int:
+    """Return by how much that limit rises each day."""
+    return _whole(text, 1, 1_000_000, "a whole number of mails more each day, 1 to 1000000")
+
+
+def timezone(text: str) -> str:
+    """Return an IANA time zone name."""
+    zone = text.strip()
+    if zone not in _zones():
+        raise FieldError(f"{_shown(zone)} is no IANA time zone such as Europe/Berlin")
+    return zone
+
+
+@functools.cache
+def _zones() -> frozenset[str]:
+    # Looking for them takes milliseconds each time; `localtime` and `Factory` are zones of a machine, not of a person.
+    return frozenset(available_timezones() - {"localtime", "Factory"})
+
+
+def yes_no(text: str) -> bool:
+    """Return what yes or no means."""
+    word = text.strip().lower()
+    if word in ("yes", "y", "true", "1"):
+        return True
+    if word in ("no", "n", "false", "0"):
+        return False
+    raise FieldError(f"{_shown(word)} is neither yes nor no")
+
+
+def security(text: str) -> Security:
+    """Return how a connection is protected."""
+    word = text.strip().lower()
+    if word not in tuple(Security):
+        raise FieldError(f"{_shown(word)} is none of {', '.join(Security)}")
+    return Security(word)
+
+
+def host(text: str) -> str:
+    """Return a host name or address."""
+    written = text.strip()
+    if not re.fullmatch(r"[A-Za-z0-9._:-]{1,253}", written):
+        raise FieldError(f"{_shown(written)} is no host name")
+    return written
+
+
+def _whole(text: str, least: int, most: int, allowed: str) -> int:
+    if not re.fullmatch(r"\d{1,9}", text.strip()) or not least <= int(text) <= most:
+        raise FieldError(f"{_shown(text.strip())} is not {allowed}")
+    return int(text)
+
+
+def _shown(text: str) -> str:
+    return repr(text if len(text) <= 100 else f"{text[:100]}…")

@@ -1,0 +1,250 @@
+"""Imports: CSV files become contacts, websites, accounts, suppressions. Streamed, and safe to run again.
+
+Reads: lines of text. Writes: a batch of rows in one transaction, set by set; what is there already is updated, not
+doubled.
+Trouble: a refused line is reported with its number and reason, and the rest goes on; a file that can't be an import
+at all raises `ImportRefusedError` before anything is written.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from peewee import EXCLUDED, fn
+
+from models import Cause, Contact, Delivery, SmtpAccount, SuppressionKind, Website, address, database
+from models.control import record_action
+from models.delivery import in_states
+from models.states import NOT_CLAIMED
+from models.suppression import suppress
+from pipeline.capacity import slots
+from pipeline.flow import TRIGGER
+from pipeline.operations import account_values, csv_rows, fields
+from pipeline.operations.csv_rows import Listener, Parse, Row, Summary
+from pipeline.operations.done import Done
+from pipeline.operations.forget import forgotten_among
+from pipeline.operations.suppression import value_of
+
+#: Rows committed at a time.
+BATCH = 500
+
+#: Stores a batch: rows by what they are told apart by, and the line on which each stands.
+Store = Callable[[dict[Any, Row], dict[Any, int], "Summary", "Listener"], None]
+
+
+CONTACT_COLUMNS: Mapping[str, Parse] = {
+    "email": fields.email,
+    "name": fields.one_line,
+    "website": fields.domain,
+    "priority": fields.priority,
+    "timezone": fields.timezone,
+    "validated": fields.yes_no,
+}
+WEBSITE_COLUMNS: Mapping[str, Parse] = {
+    "domain": fields.domain,
+    "title": fields.one_line,
+    "meets_requirements": fields.yes_no,
+}
+
+
+@dataclass(frozen=True)
+class Imported(Done):
+    """What an import came to, in rows. `new_key` is the key file, if it holds the first password to need one."""
+
+    added: int
+    updated: int
+    unchanged: int
+    refused: int
+    new_key: Path | None = None
+
+    @property
+    def lines(self) -> int:
+        """Lines read, without the header."""
+        return self.added + self.updated + self.unchanged + self.refused
+
+
+def contacts(lines: Iterable[str], listener: Listener, who: str = "") -> Imported:
+    """Import contacts; a column that Slowpost does not know is kept, and reaches the template as `contact.<column>`.
+
+    This and the other imports take the lines of a CSV file, who is told how it goes, and who does it: that is kept
+    with the first batch that changes anything ("": nobody). Raises ImportRefusedError.
+    """
+    rows = csv_rows.read(lines, CONTACT_COLUMNS, required=("email",), listener=listener, keep_others=True)
+    return _in_batches(rows, lambda row: row["email"].lower(), _contacts, listener, _Record(who, "contacts"))
+
+
+def websites(lines: Iterable[str], listener: Listener, who: str = "") -> Imported:
+    """Import websites; other columns are kept, and reach the template as `website.<column>`."""
+    rows = csv_rows.read(lines, WEBSITE_COLUMNS, required=("domain",), listener=listener, keep_others=True)
+    return _in_batches(rows, lambda row: row["domain"], _websites, listener, _Record(who, "websites"))
+
+
+def accounts(lines: Iterable[str], listener: Listener, who: str = "") -> Imported:
+    """Import accounts, by their name (else their From address); passwords are encrypted before they are stored."""
+    rows = csv_rows.read(lines, account_values.COLUMNS, required=("host", "from_address"), listener=listener)
+    with account_values.noticing_a_new_key() as new_key:
+        done = _in_batches(rows, account_values.name_of, _accounts, listener, _Record(who, "accounts"))
+    return replace(done, new_key=new_key.path, handoffs=(TRIGGER,) if done.added or done.updated else ())
+
+
+def suppressions(lines: Iterable[str], listener: Listener, who: str = "") -> Imported:
+    """Import addresses and domains that must never be mailed, from the column `value`; `reason` is optional."""
+    columns = {"value": value_of, "reason": fields.one_line}
+    rows = csv_rows.read(lines, columns, required=("value",), listener=listener)
+    return _in_batches(rows, lambda row: row["value"], _suppressions, listener, _Record(who, "suppressions"))
+
+
+@dataclass
+class _Record:
+    """Who imports what; kept once, in the transaction of the first batch that changes anything."""
+
+    who: str
+    what: str
+    kept: bool = False
+
+    def keep(self, summary: Summary) -> None:
+        if self.who and not self.kept and (summary.added or summary.updated):
+            record_action(self.who, "import", self.what, database.now())
+            self.kept = True
+
+
+def _in_batches(
+    rows: Iterator[tuple[int, Row | None]],
+    key: Callable[[Row], Any],
+    store: Store,
+    listener: Listener,
+    record: _Record,
+) -> Imported:
+    """Store rows batch by batch. Of two lines for one thing in a batch the later is laid over the earlier, as it
+    would be in the next batch; the earlier counts as unchanged.
+    """
+    summary = Summary()
+    while batch := list(islice(rows, BATCH)):
+        good = [(line, row) for line, row in batch if row is not None]
+        summary.refused += len(batch) - len(good)
+        by_key: dict[Any, Row] = {}
+        for _, row in good:
+            by_key[key(row)] = _merged(by_key.get(key(row), {"extra": {}}), row)
+        summary.unchanged += len(good) - len(by_key)
+        with database.transaction():
+            store(by_key, {key(row): line for line, row in good}, summary, listener)
+            record.keep(summary)
+        listener.progress(summary)
+    return Imported(summary.added, summary.updated, summary.unchanged, summary.refused)
+
+
+def _upsert(model: Any, rows: list[Row], there: Mapping[Any, Row], summary: Summary, now: dt.datetime) -> list[int]:
+    """Insert rows that have no id, and update those that have one and differ from what is there (by id); return the
+    ids of those.
+    """
+    new = [row | {"created_at": now, "updated_at": now} for row in rows if "id" not in row]
+    changed = [row | {"updated_at": now} for row in rows if "id" in row and row != there[row["id"]]]
+    if new:
+        model.insert_many(new).execute()
+    if changed:
+        columns = [model._meta.fields[name] for name in changed[0] if name != "id"]
+        update = {column: EXCLUDED[column.column_name] for column in columns}
+        model.insert_many(changed).on_conflict(conflict_target=[model.id], update=update).execute()
+    summary.added += len(new)
+    summary.updated += len(changed)
+    summary.unchanged += len(rows) - len(new) - len(changed)
+    return [row["id"] for row in changed]
+
+
+def _there(model: Any, which: Any) -> list[Row]:
+    """Return rows as plain values, by column names of the model, and lock them: they are written back as a whole, and
+    nothing that others write in the meantime may be lost.
+    """
+    return list(database.for_update(model.select().where(which).order_by(model.id)).dicts())
+
+
+def _merged(base: Row, row: Row) -> Row:
+    """Lay what a line says over what is there, over the defaults of a new row, or over an earlier line."""
+    return base | row | ({"extra": base["extra"] | row["extra"]} if "extra" in row else {})
+
+
+def _contacts(rows: dict[Any, Row], lines: dict[Any, int], summary: Summary, listener: Listener) -> None:
+    now = database.now()
+    normalised = {key: address.normalise(row["email"]) for key, row in rows.items()}
+    # Not by lower(email): databases do not agree with Python, nor with each other, on what lower case is.
+    there = _there(Contact, Contact.address.in_(sorted(set(normalised.values()))))
+    # Asked when the rows are locked: nobody is forgotten between here and the commit.
+    forgotten = forgotten_among(normalised.values())
+    for key in [key for key in rows if normalised[key] in forgotten]:
+        listener.refused(lines[key], "email: this person has asked to be forgotten")
+        summary.refused += 1
+        del rows[key]
+    website_ids = _website_ids({row["website"] for row in rows.values() if "website" in row}, now)
+    old = {row["email"].lower(): row for row in there}
+    defaults: Row = {"name": "", "website": None, "priority": 0, "timezone": None, "validated": True, "extra": {}}
+    merged = []
+    for key, row in rows.items():
+        given = row | {"website": website_ids[row["website"]]} if "website" in row else row
+        of_address = {"address": normalised[key], "address_valid": True}
+        merged.append(_merged(old.get(key, defaults), given) | of_address)
+    changed = _upsert(Contact, merged, {row["id"]: row for row in there}, summary, now)
+    if changed:
+        # What waits for them waits in their own zone.
+        zone = Contact.select(fn.COALESCE(Contact.timezone, "")).where(Contact.id == Delivery.contact)
+        waiting = Delivery.contact.in_(changed) & in_states(*NOT_CLAIMED)
+        Delivery.update(timezone=zone).where(waiting).execute()
+
+
+def _website_ids(domains: set[str], now: dt.datetime) -> dict[str, int]:
+    """Return the ids of websites by their domains; those that are not there are made."""
+    query = Website.select(Website.domain, Website.id).where(Website.domain.in_(sorted(domains)))
+    found = dict(query.tuples()) if domains else {}
+    if len(found) < len(domains):
+        new = [{"domain": d, "created_at": now, "updated_at": now} for d in sorted(domains - set(found))]
+        Website.insert_many(new).on_conflict(action="nothing").execute()
+        found = dict(query.clone().tuples())
+    return found
+
+
+def _websites(rows: dict[Any, Row], _lines: dict[Any, int], summary: Summary, _listener: Listener) -> None:
+    there = _there(Website, Website.domain.in_(list(rows)))
+    old = {row["domain"]: row for row in there}
+    defaults = {"title": "", "meets_requirements": True, "extra": {}}
+    merged = [_merged(old.get(key, defaults), row) for key, row in rows.items()]
+    _upsert(Website, merged, {row["id"]: row for row in there}, summary, database.now())
+
+
+def _accounts(rows: dict[Any, Row], lines: dict[Any, int], summary: Summary, listener: Listener) -> None:
+    now = database.now()
+    today = account_values.today(now)
+    there = _there(SmtpAccount, SmtpAccount.name.in_(list(rows)) & SmtpAccount.removed_at.is_null())
+    old = {row["name"]: row for row in there}
+    merged = []
+    for name, row in rows.items():
+        given = {k: v for k, v in row.items() if k != "extra"} | {"name": name}
+        was = old.get(name, account_values.defaults(now))
+        if "password" in given:
+            given["password"] = account_values.encrypted(given["password"], was["password"])
+        account = _merged(was, given)
+        if lacking := account_values.lacking(account):
+            listener.refused(lines[name], lacking)
+            summary.refused += 1
+            continue
+        merged.append(account | {"warmup_on": account_values.warmup_on(account, was, today)})
+    changed = _upsert(SmtpAccount, merged, {row["id"]: row for row in there}, summary, now)
+    if changed:
+        # A lower limit or another server: what was planned for these accounts is planned anew.
+        slots.give_back(Cause.ACCOUNT, account_ids=changed)
+
+
+def _suppressions(rows: dict[Any, Row], _lines: dict[Any, int], summary: Summary, _listener: Listener) -> None:
+    now = database.now()
+    # A forgotten person is suppressed already, by a hash: the address must not come back by this door.
+    forgotten = forgotten_among(value for kind, value in rows if kind is SuppressionKind.ADDRESS)
+    by_reason: dict[tuple[SuppressionKind, str], list[str]] = {}
+    for (kind, value), row in rows.items():
+        if value not in forgotten:
+            by_reason.setdefault((kind, row.get("reason", "imported")), []).append(value)
+    added = sum(suppress(kind, values, reason, now) for (kind, reason), values in by_reason.items())
+    summary.added += added
+    summary.unchanged += len(rows) - added

@@ -1,0 +1,194 @@
+"""What a person does to a template: written, changed, made active or not, removed.
+
+Writes: the template, and the action with its reason. A delivery that is rendered keeps its words whatever is done
+here: `rerender` alone changes them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import peewee
+
+from models import Delivery, EmailTemplate, database, lookup
+from models.control import record_action
+from models.delivery import in_states
+from models.states import State
+from pipeline.content.template import compile_template
+from pipeline.operations import fields
+from pipeline.operations.done import Done, OperationRefusedError
+
+#: What is written in a template; HTML and preheader can be absent (None).
+PARTS = ("subject", "text", "html", "preheader")
+
+
+@dataclass(frozen=True)
+class TemplateDone(Done):
+    """A template that something was done to.
+
+    Attributes:
+        id, name, active: as it is now; a removed one as it was.
+        changed: False if it was like that already.
+        keep_their_words: deliveries that wait with what was rendered before.
+    """
+
+    id: int
+    name: str
+    active: bool
+    changed: bool
+    keep_their_words: int = 0
+
+
+def add(
+    name: str,
+    who: str,
+    words: Mapping[str, str | None],
+    *,
+    active: bool | None = None,
+    replace: bool = False,
+    reason: str = "",
+) -> TemplateDone:
+    """Write a template, or with `replace` those parts of one with this name that are given.
+
+    Args:
+        name: by which it is found again.
+        who: who does it; kept with the action.
+        words: by part (PARTS); a new one needs `subject` and `text`.
+        active: can it be picked where no template is named? None: a new one can, another stays as it is.
+        replace: one with this name may be there.
+        reason: why; kept with the action.
+
+    Raises:
+        FieldError: a name or a part is not allowed, or missing.
+        TemplateError: a mistake in its syntax.
+        OperationRefusedError: one with this name is there, and `replace` is not given.
+    """
+    name = fields.name(name)
+    words = _checked(words)
+    with database.transaction():
+        now = database.now()
+        there = database.for_update(EmailTemplate.select().where(EmailTemplate.name == name)).first()
+        if there is not None:
+            if not replace:
+                raise _name_taken(name)
+            return _change(there, who, words, active=active, reason=reason)
+        _demand_both(words)
+        values = dict.fromkeys(PARTS) | dict(words) | {"active": active is not False}
+        compile_template(EmailTemplate(**values))
+        insert = EmailTemplate.insert(name=name, created_at=now, updated_at=now, **values)
+        added = next(iter(insert.on_conflict(action="nothing").returning(EmailTemplate.id).execute()), None)
+        if added is None:
+            raise _name_taken(name)
+        record_action(who, "write", f"template {added.id}", now, reason)
+    return TemplateDone(added.id, name, active is not False, changed=True)
+
+
+def change(
+    template_id: int, who: str, words: Mapping[str, str | None], *, name: str | None = None, reason: str = ""
+) -> TemplateDone:
+    """Change a template's parts, or its name, each on its own; what is not given stays.
+
+    Args:
+        template_id: the template.
+        who: who does it; kept with the action.
+        words: by part (PARTS); None takes HTML or preheader away.
+        name: another name.
+        reason: why; kept with the action.
+
+    Raises:
+        NotThereError: there is no such template.
+        FieldError: a name or a part is not allowed.
+        TemplateError: a mistake in its syntax.
+        OperationRefusedError: another template has this name.
+    """
+    changes = _checked(words)
+    if name is not None:
+        changes["name"] = fields.name(name)
+    try:
+        with database.transaction():
+            return _change(_locked(template_id), who, changes, reason=reason)
+    except peewee.IntegrityError:
+        raise _name_taken(str(changes.get("name"))) from None
+
+
+def set_active(template_id: int, who: str, *, active: bool, reason: str = "") -> TemplateDone:
+    """Let a template be picked where none is named, or no more; what waits with it goes on. Raises NotThereError."""
+    with database.transaction():
+        template = _locked(template_id)
+        changed = template.active != active
+        if changed:
+            now = database.now()
+            EmailTemplate.update(active=active, updated_at=now).where(EmailTemplate.id == template_id).execute()
+            record_action(who, "activate" if active else "deactivate", f"template {template_id}", now, reason)
+    return TemplateDone(template_id, template.name, active, changed)
+
+
+def remove(template_id: int, who: str, reason: str = "") -> TemplateDone:
+    """Remove a template that nothing was ever written with.
+
+    Raises:
+        NotThereError: there is no such template.
+        OperationRefusedError: a delivery refers to it.
+    """
+    refusal = OperationRefusedError(
+        f"template {template_id} has deliveries, which keep it: deactivate it with "
+        f"`slowpost templates deactivate {template_id}`"
+    )
+    try:
+        with database.transaction():
+            template = _locked(template_id)
+            if Delivery.select().where(Delivery.template == template_id).exists():
+                raise refusal
+            EmailTemplate.delete().where(EmailTemplate.id == template_id).execute()
+            record_action(who, "remove", f"template {template_id}", database.now(), reason)
+    except peewee.IntegrityError:  # somebody was faster to use it
+        raise refusal from None
+    return TemplateDone(template_id, template.name, template.active, changed=True)
+
+
+def _change(
+    template: EmailTemplate,
+    who: str,
+    changes: Mapping[str, str | None],
+    *,
+    active: bool | None = None,
+    reason: str,
+) -> TemplateDone:
+    """Change a locked template; in the caller's transaction."""
+    values = dict(changes) | ({} if active is None else {"active": active})
+    becomes = template.__data__ | values
+    compile_template(EmailTemplate(**becomes))
+    now = database.now()
+    changed = becomes != template.__data__
+    if changed:
+        EmailTemplate.update(**values, updated_at=now).where(EmailTemplate.id == template.id).execute()
+        record_action(who, "write", f"template {template.id}", now, reason)
+    rendered = (Delivery.template == template.id) & in_states(State.READY, State.RESERVED)
+    waiting = Delivery.select().where(rendered).count()
+    return TemplateDone(template.id, str(becomes["name"]), bool(becomes["active"]), changed, waiting)
+
+
+def _locked(template_id: int) -> EmailTemplate:
+    query = database.for_update(EmailTemplate.select().where(EmailTemplate.id == template_id))
+    return query.first() or lookup.template(template_id)
+
+
+def _checked(words: Mapping[str, str | None]) -> dict[str, str | None]:
+    """Return the parts that are given, those that must not be empty checked."""
+    checked = dict(words)
+    if checked.get("subject") is not None:
+        checked["subject"] = fields.one_line(str(checked["subject"]))
+    if "text" in checked and not (checked["text"] or "").strip():
+        raise fields.FieldError("text: it is empty")
+    return checked
+
+
+def _demand_both(words: Mapping[str, str | None]) -> None:
+    for part in ("subject", "text"):
+        if words.get(part) is None:
+            raise fields.FieldError(f"{part}: a new template needs one")
+
+
+def _name_taken(name: str) -> OperationRefusedError:
+    return OperationRefusedError(f"there is a template {name!r} already (--replace writes over its words)")

@@ -1,0 +1,129 @@
+"""Templates tried out: what one becomes for a contact, for whom it fails, and a mail of it to oneself.
+
+Writes nothing, but the action of a mail that went out. Touches no contact, no delivery and no limit.
+"""
+
+from __future__ import annotations
+
+import secrets
+from dataclasses import dataclass
+
+from models import Contact, EmailTemplate, Website, database, lookup
+from models.control import record_action
+from pipeline.accounts.identity import endpoint_of, sender_of, unsubscribe
+from pipeline.content import message
+from pipeline.content.template import Footer, Parts, TemplateError, compile_template, render
+from pipeline.operations import fields
+from pipeline.operations.done import Done, OperationRefusedError
+from pipeline.rules.eligible import eligible
+from pipeline.runtime.settings import settings
+from pipeline.smtp.pool import Connections
+from pipeline.smtp.reply import Verdict
+
+
+@dataclass(frozen=True)
+class Preview:
+    """What a template becomes for a contact; where the sender's fields will stand are their names in brackets."""
+
+    subject: str
+    preheader: str | None
+    text: str
+    html: str | None
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A contact for whom a template can't be rendered, and why."""
+
+    contact_id: int
+    problem: str
+
+
+@dataclass(frozen=True)
+class Checked:
+    """How many contacts a template was tried with, and for whom it fails."""
+
+    tried: int
+    failures: tuple[Failure, ...]
+
+
+@dataclass(frozen=True)
+class TestSent(Done):
+    """A mail to oneself that a server has accepted, and what it said."""
+
+    template_id: int
+    host: str
+    reply: str
+
+
+def preview(template_id: int, contact: int | str) -> Preview:
+    """Return what a template becomes for a contact (id or address). Raises NotThereError, TemplateError."""
+    parts = _rendered(lookup.template(template_id), contact)
+    sender = message.Sender(address="[sender.email]", name="[sender.name]", signature="[sender.signature]")
+
+    def fill(text: str, *, as_html: bool = False) -> str:
+        return message.fill_sender(text, sender, as_html=as_html)
+
+    return Preview(
+        subject=fill(parts.subject),
+        preheader=None if parts.preheader is None else fill(parts.preheader),
+        text=fill(parts.text),
+        html=None if parts.html is None else fill(parts.html, as_html=True),
+    )
+
+
+def check(template_id: int, limit: int) -> Checked:
+    """Render a template for at most `limit` eligible contacts. Raises NotThereError, TemplateError (its syntax)."""
+    template = lookup.template(template_id)
+    ids = eligible(template, limit, 0)
+    compiled = compile_template(template)
+    footer = Footer.from_settings(settings())
+    failures = []
+    for contact in Contact.select(Contact, Website).left_outer_join(Website).where(Contact.id.in_(ids)):
+        try:
+            render(compiled, contact, contact.website if contact.website_id else None, footer)
+        except TemplateError as error:
+            failures.append(Failure(contact.id, str(error)))
+    return Checked(len(ids), tuple(failures))
+
+
+def send_test(
+    template_id: int, who: str, *, to: str, account_id: int, contact: int | str, reason: str = ""
+) -> TestSent:
+    """Send what a template becomes for a contact to oneself, now. Counts for nothing.
+
+    Args:
+        template_id: what is sent.
+        who: who does it; kept with the action.
+        to: one's own address.
+        account_id: from which account, whether it is on or not.
+        contact: for whom it is rendered: id or address.
+        reason: why; kept with the action.
+
+    Raises:
+        NotThereError: one of them is not there.
+        FieldError: `to` is no address.
+        TemplateError, MessageRefusedError: it can't be a mail.
+        OperationRefusedError: the server does not take it; the message has its words.
+    """
+    account = lookup.account(account_id)
+    parts = _rendered(lookup.template(template_id), contact)
+    sender = sender_of(account)
+    message_id = f"<{secrets.token_hex(16)}@{sender.address.rpartition('@')[2]}>"
+    words = message.Rendered(fields.email(to), "", parts.subject, parts.text, parts.html, parts.preheader, message_id)
+    envelope = message.build(words, sender, database.now(), unsubscribe())
+    connections = Connections()
+    try:
+        with connections.transaction(endpoint_of(account)) as transaction:
+            result = transaction.offer(envelope) or transaction.finish()
+    finally:
+        connections.close()
+    if result.verdict is not Verdict.ACCEPTED:
+        raise OperationRefusedError(f"{result.phase}: {result.reply.code or ''} {result.reply.text}")
+    record_action(who, "send-test", f"template {template_id}", database.now(), reason)
+    return TestSent(template_id, account.host, result.reply.text)
+
+
+def _rendered(template: EmailTemplate, contact: int | str) -> Parts:
+    found = lookup.contact_of(str(contact))
+    return render(compile_template(template), found, found.website, Footer.from_settings(settings()))

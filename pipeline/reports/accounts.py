@@ -1,0 +1,104 @@
+"""The SMTP accounts as they are set up, without their passwords. Reads only."""
+
+from __future__ import annotations
+
+import datetime as dt
+from dataclasses import dataclass
+
+from models import Security, SmtpAccount, database, lookup
+from pipeline.capacity import usage
+from pipeline.runtime.settings import settings
+from pipeline.throttle.window import SendingWindow
+
+
+@dataclass(frozen=True)
+class AccountRow:
+    """An SMTP account.
+
+    Attributes:
+        id: the account.
+        name: what you call it.
+        host: the server that it logs in to.
+        port: the server's port.
+        security: how the connection is protected.
+        username: who logs in; null: no login.
+        from_address: the From address.
+        from_name: the From name.
+        reply_to: the Reply-To address.
+        signature: what `sender.signature` becomes.
+        daily_limit: mails a day; null: MAIL_DAILY_LIMIT.
+        warmup_start: mails on the first day of its warm-up; null: no warm-up.
+        warmup_step: so many more mails each day, up to the limit.
+        warmup_on: the first day of its warm-up, in the window's zone.
+        enabled: whether it is switched on.
+        disabled_reason: why it is off.
+        cooling_until: until when it rests after failures (UTC).
+        enabled_at: when it was last switched on (UTC); its record began anew then.
+        created_at: when it was added (UTC).
+        limit_today: mails that it may send today: limit, warm-up and what its provider allows.
+        paused: whether it is paused.
+    """
+
+    id: int
+    name: str
+    host: str
+    port: int
+    security: Security
+    username: str | None
+    from_address: str
+    from_name: str
+    reply_to: str | None
+    signature: str
+    daily_limit: int | None
+    warmup_start: int | None
+    warmup_step: int | None
+    warmup_on: dt.date | None
+    enabled: bool
+    disabled_reason: str | None
+    cooling_until: dt.datetime | None
+    enabled_at: dt.datetime
+    created_at: dt.datetime
+    limit_today: int
+    paused: bool
+
+
+def accounts() -> list[AccountRow]:
+    """Return all accounts that have not been removed, by id."""
+    today = _today()
+    there = SmtpAccount.select().where(SmtpAccount.removed_at.is_null()).order_by(SmtpAccount.id)
+    return [_row(account, today) for account in there]
+
+
+def account(account_id: int) -> AccountRow:
+    """Return one account. Raises NotThereError."""
+    return _row(lookup.account(account_id), _today())
+
+
+def _today() -> dt.date:
+    return SendingWindow.from_settings(settings()).local_date(database.now())
+
+
+def _row(account: SmtpAccount, today: dt.date) -> AccountRow:
+    return AccountRow(
+        id=account.id,
+        name=account.name,
+        host=account.host,
+        port=account.port,
+        security=Security(account.security),
+        username=account.username,
+        from_address=account.from_address,
+        from_name=account.from_name,
+        reply_to=account.reply_to,
+        signature=account.signature,
+        daily_limit=account.daily_limit,
+        warmup_start=account.warmup_start,
+        warmup_step=account.warmup_step,
+        warmup_on=account.warmup_on,
+        enabled=account.enabled,
+        disabled_reason=account.disabled_reason,
+        cooling_until=account.cooling_until,
+        enabled_at=account.enabled_at,
+        created_at=account.created_at,
+        limit_today=usage.limit_of(account, today),
+        paused=account.paused_at is not None,
+    )

@@ -1,0 +1,139 @@
+"""The contacts: listed, found, and all that is known of one. Reads only."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from models import Contact, Website, lookup
+from models.address import normalise
+from pipeline.reports import deliveries, suppressions
+from pipeline.reports.deliveries import DeliveryRow
+from pipeline.reports.suppressions import SuppressionRow
+
+
+@dataclass(frozen=True)
+class ContactRow:
+    """A contact.
+
+    Attributes:
+        id: the contact.
+        email: the address that is written to.
+        name: the person's name.
+        priority: 0 to 9, higher first.
+        timezone: its own time zone (IANA name).
+        validated: whether somebody has checked the address.
+        address_valid: whether mail can be sent to the address at all.
+        extra: the other columns of the import, as a template sees them.
+        last_contacted_at: when it was last written to (UTC).
+        website: the domain of its website.
+    """
+
+    id: int
+    email: str
+    name: str
+    priority: int
+    timezone: str | None
+    validated: bool
+    address_valid: bool
+    extra: Mapping[str, Any]
+    last_contacted_at: dt.datetime | None
+    website: str | None
+
+
+@dataclass(frozen=True)
+class WebsiteDetails:
+    """A website that contacts belong to.
+
+    Attributes:
+        id: the website.
+        domain: its domain.
+        title: its title.
+        meets_requirements: whether its contacts may be written to.
+        extra: the other columns of the import, as a template sees them.
+        last_contacted_at: when one of its contacts was last written to (UTC).
+    """
+
+    id: int
+    domain: str
+    title: str
+    meets_requirements: bool
+    extra: Mapping[str, Any]
+    last_contacted_at: dt.datetime | None
+
+
+@dataclass(frozen=True)
+class ContactDetails(ContactRow):
+    """All that is known of a contact.
+
+    Attributes:
+        address: the normal form of the address, by which people are told apart.
+        created_at: when it was imported (UTC).
+        updated_at: when an import last changed it (UTC).
+        website_details: its website.
+        suppressions: what keeps it from being mailed: its address, or a domain.
+        deliveries: all deliveries to it, oldest first.
+    """
+
+    address: str
+    created_at: dt.datetime
+    updated_at: dt.datetime
+    website_details: WebsiteDetails | None
+    suppressions: tuple[SuppressionRow, ...]
+    deliveries: tuple[DeliveryRow, ...]
+
+
+def contacts(limit: int, after: int = 0) -> list[ContactRow]:
+    """Return at most `limit` contacts by id, those with a higher id than `after`."""
+    return _rows(Contact.id > after, limit)
+
+
+def find(text: str, limit: int) -> list[ContactRow]:
+    """Return at most `limit` contacts that have `text` in their address, name or website's domain, by id.
+
+    An address finds its other spellings, too.
+    """
+    text = text.strip()
+    which = Contact.email.contains(text) | Contact.name.contains(text) | Website.domain.contains(text)
+    if "@" in text:
+        which |= Contact.address == normalise(text)
+    return _rows(which, limit)
+
+
+def contact(contact: int | str) -> ContactDetails:
+    """Return all that is known of a contact, by its id or its address. Raises NotThereError."""
+    meant = lookup.contact_of(str(contact))
+    return ContactDetails(
+        **_values(meant),
+        address=meant.address,
+        created_at=meant.created_at,
+        updated_at=meant.updated_at,
+        website_details=None if meant.website is None else _website(meant.website),
+        suppressions=suppressions.of_address(meant.address),
+        deliveries=deliveries.of_contact(meant.id),
+    )
+
+
+def _rows(which: Any, limit: int) -> list[ContactRow]:
+    there = Contact.select(Contact, Website).left_outer_join(Website).where(which & Contact.forgotten_at.is_null())
+    return [ContactRow(**_values(contact)) for contact in there.order_by(Contact.id).limit(limit)]
+
+
+def _values(contact: Contact) -> dict[str, Any]:
+    shown = ("id", "email", "name", "priority", "timezone", "validated", "address_valid", "extra", "last_contacted_at")
+    return {name: getattr(contact, name) for name in shown} | {
+        "website": contact.website.domain if contact.website_id else None
+    }
+
+
+def _website(website: Website) -> WebsiteDetails:
+    return WebsiteDetails(
+        id=website.id,
+        domain=website.domain,
+        title=website.title,
+        meets_requirements=website.meets_requirements,
+        extra=website.extra,
+        last_contacted_at=website.last_contacted_at,
+    )

@@ -1,0 +1,138 @@
+"""The plan: who is going to be mailed when and from which account, if nothing changes. Sends nothing, writes nothing.
+
+Reads: accounts, slots and backlog as they stand, and asks the forecast. What is still in the first stages is taken for
+ready, though it can yet be skipped; what the batch publisher has not picked is not on the route, and not in the plan.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from itertools import islice
+
+from models import Delivery, SmtpAccount, State, database
+from models.control import control
+from models.delivery import in_states, of_ids
+from pipeline.capacity import snapshot, usage
+from pipeline.runtime.settings import settings
+from pipeline.throttle.forecast import Forecast, Planned
+from pipeline.throttle.types import Rules
+from pipeline.throttle.window import SendingWindow
+
+#: Rows looked up at a time.
+BATCH = 500
+
+
+@dataclass(frozen=True)
+class PlannedRow:
+    """A mail that is going to be sent, if nothing changes.
+
+    Attributes:
+        send_at: when (UTC).
+        delivery_id: the delivery.
+        contact_id: to whom.
+        template_id: what is written.
+        account_id: from which account.
+        account: the account's name.
+        priority: 0 to 9, higher first.
+        state: where the delivery stands now.
+    """
+
+    send_at: dt.datetime
+    delivery_id: int
+    contact_id: int
+    template_id: int
+    account_id: int
+    account: str
+    priority: int
+    state: State
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Who is going to be mailed when and from which account, if nothing changes.
+
+    Attributes:
+        until: how far the plan goes (UTC).
+        planned: the mails, soonest first.
+        paused: deliveries that wait and are not in the plan because they are paused.
+    """
+
+    until: dt.datetime
+    planned: tuple[PlannedRow, ...]
+    paused: int
+
+
+def plan(days: int, progress: Callable[[float], object] = lambda _: None) -> Plan:
+    """Return the plan.
+
+    Args:
+        days: how far ahead, 24 hours each.
+        progress: is told how many seconds of that the plan has come to.
+    """
+    now = database.now()
+    until = now + dt.timedelta(days=days)
+    return Plan(until, tuple(_rows(upcoming(until), now, progress)), _paused())
+
+
+def _rows(planned: Iterator[Planned], now: dt.datetime, progress: Callable[[float], object]) -> Iterator[PlannedRow]:
+    names = dict(SmtpAccount.select(SmtpAccount.id, SmtpAccount.name).tuples())
+    while some := list(islice(planned, BATCH)):
+        progress((some[-1].send_at - now).total_seconds())
+        found = {d.id: d for d in Delivery.select().where(of_ids(p.delivery.id for p in some))}
+        for entry in some:
+            delivery = found.get(entry.delivery.id)
+            if delivery is not None:
+                yield PlannedRow(
+                    send_at=entry.send_at,
+                    delivery_id=delivery.id,
+                    contact_id=delivery.contact_id,
+                    template_id=delivery.template_id,
+                    account_id=entry.account_id,
+                    account=names[entry.account_id],
+                    priority=delivery.priority,
+                    state=State(delivery.state),
+                )
+
+
+def _paused() -> int:
+    """Return how many deliveries wait, and are not in the plan because they are paused."""
+    waiting = in_states(State.SELECTED, State.CLEARED, State.READY)
+    if control().paused_at is None:
+        waiting &= Delivery.template.in_(snapshot.paused_templates())
+    return int(Delivery.select().where(waiting).count())
+
+
+def upcoming(until: dt.datetime) -> Iterator[Planned]:
+    """Yield what is going to be sent before `until` (UTC), soonest first; nothing while everything is paused."""
+    now = database.now()
+    days = max(1, (until - now).days + 2)
+    forecast = start(now, days)
+    return iter(()) if forecast is None else forecast.run(until)
+
+
+def start(now: dt.datetime, days: int) -> Forecast | None:
+    """Return a forecast that starts with what stands at `now`, and holds enough of the backlog for so many local dates;
+    None while everything is paused.
+    """
+    seen = snapshot.detailed(now)
+    if seen.paused:
+        return None
+    window = SendingWindow.from_settings(settings())
+    rows = {account.id: account for account in snapshot.usable_accounts()}
+    dates = [window.local_date(now) + dt.timedelta(days=i) for i in range(days)]
+    forecast = Forecast(
+        # A claim that is open now counts as used already, and is over in a moment.
+        [replace(account, sending=False) for account in seen.accounts],
+        now,
+        window,
+        Rules.from_settings(settings()),
+        lambda account_id, date: usage.limit_of(rows[account_id], date),
+        last_claim_today=seen.last_claim_today,
+        advanced_at=seen.advanced_at,
+    )
+    capacity = sum(usage.limit_of(rows[account.id], date) for account in seen.accounts for date in dates)
+    for delivery, not_before in snapshot.backlog_from(now, capacity + len(seen.accounts)):
+        forecast.add([delivery], not_before)
+    return forecast

@@ -1,0 +1,111 @@
+"""The closed list of reasons, as words of the program and as sentences for people. Pure.
+
+`Reason` says how a delivery ended, or what it waits for a person to decide; `NotYet` says what one that waits is
+waiting for, or what keeps a contact from being picked.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from dataclasses import dataclass
+from enum import StrEnum
+
+from models import Reason
+
+
+class NotYet(StrEnum):
+    """What a delivery that waits is waiting for, or what keeps a contact from being picked; with `Reason`, the closed
+    list of reasons.
+    """
+
+    BEING_CHECKED = "being_checked"
+    EVERYTHING_PAUSED = "everything_paused"
+    TEMPLATE_PAUSED = "template_paused"
+    RETRY = "retry"
+    WINDOW_CLOSED = "window_closed"
+    CONTACT_WINDOW_CLOSED = "contact_window_closed"
+    NO_ACCOUNT = "no_account"
+    ACCOUNTS_COOLING_DOWN = "accounts_cooling_down"
+    LIMITS_REACHED = "limits_reached"
+    BEHIND_OTHERS = "behind_others"
+    NEXT = "next"
+    SLOT = "slot"
+    BEING_SENT = "being_sent"
+    NO_TEMPLATE = "no_template"
+    TEMPLATE_DONE = "template_done"
+    BELOW_MIN_PRIORITY = "below_min_priority"
+    NOT_PICKED_YET = "not_picked_yet"
+
+
+#: Each in words; `{until}` is a time, `{number}` a count.
+WORDS: dict[str, str] = {
+    NotYet.BEING_CHECKED: "it is on its way through the first stages; the sweep puts back what stands still",
+    NotYet.EVERYTHING_PAUSED: "everything is paused: `slowpost resume`",
+    NotYet.TEMPLATE_PAUSED: "its template is paused: `slowpost resume --template ID`",
+    NotYet.RETRY: "an attempt failed for now, the next is not before {until}",
+    NotYet.WINDOW_CLOSED: "the window is closed until {until}",
+    NotYet.CONTACT_WINDOW_CLOSED: "on the contact's own clock the window is closed until {until}",
+    NotYet.NO_ACCOUNT: "no account is on and not paused: `slowpost accounts list`",
+    NotYet.ACCOUNTS_COOLING_DOWN: "every account that has not reached its limit rests after failures, until {until}",
+    NotYet.LIMITS_REACHED: "every account has reached its limit of today",
+    NotYet.BEHIND_OTHERS: "{number} others that waited longer or are more urgent go first",
+    NotYet.NEXT: "it is the next, as soon as an account has sent what it holds",
+    NotYet.SLOT: "it has a slot",
+    NotYet.BEING_SENT: "it is being sent",
+    NotYet.NO_TEMPLATE: "there is no active template",
+    NotYet.TEMPLATE_DONE: "the template has been tried with this contact to an end",
+    NotYet.BELOW_MIN_PRIORITY: "its priority is below MAIL_PUBLISH_MIN_PRIORITY",
+    NotYet.NOT_PICKED_YET: "the batch publisher can pick it, as soon as there is capacity for it",
+    Reason.NOT_VALIDATED: "the contact is not validated",
+    Reason.INVALID_ADDRESS: "its address is not valid",
+    Reason.WEBSITE_REQUIREMENTS: "its website does not meet the requirements",
+    Reason.NO_COMMON_WINDOW: "its time zone has no hour in common with the window",
+    Reason.IN_FLIGHT: "another mail is on its way to the contact, its address or its website",
+    Reason.SUPPRESSED_ADDRESS: "its address is suppressed",
+    Reason.SUPPRESSED_DOMAIN: "its domain is suppressed",
+    Reason.CONTACTED_RECENTLY: "its address has been written to; again not before {until}",
+    Reason.WEBSITE_CONTACTED_RECENTLY: "its website has been written to; again not before {until}",
+    Reason.TEMPLATE_ERROR: "its template can't be rendered for it",
+    Reason.MESSAGE_REFUSED: "its message can't be made",
+    Reason.CONTENT_REFUSED: "a server refused the content",
+    Reason.ATTEMPTS_USED_UP: "all attempts were used up",
+    Reason.NO_ACCOUNT_ACCEPTS: "no account could send it",
+    Reason.FAULT: "a fault of the program: see `slowpost dead list`",
+    Reason.RECIPIENT_REFUSED: "the recipient's server refused the address for good",
+    Reason.ACCEPTED: "the recipient's server has accepted it",
+    Reason.RESOLVED_SENT: "somebody decided that it was sent",
+    Reason.NO_OUTCOME: "nobody can know whether it was sent: see `slowpost in-doubt list`",
+    Reason.CANCELLED: "somebody cancelled it",
+    Reason.FORGOTTEN: "the contact has been forgotten",
+}
+
+
+@dataclass(frozen=True)
+class Because:
+    """One reason.
+
+    Attributes:
+        reason: a word of the closed list below.
+        until: when it has passed (UTC), where that is known.
+        number: how many others go first, where that is the reason.
+    """
+
+    reason: str
+    until: dt.datetime | None = None
+    number: int | None = None
+
+
+def in_words(because: Because, zone: dt.tzinfo) -> str:
+    """Return a reason as a sentence; its time on the clocks of `zone`."""
+    until = "" if because.until is None else local(because.until, zone)
+    return WORDS[because.reason].format(until=until, number=because.number)
+
+
+def local(at: dt.datetime, zone: dt.tzinfo) -> str:
+    """Return a time on the clocks of `zone`, with the day of the week and the zone's name."""
+    return f"{at.astimezone(zone):%a %Y-%m-%d %H:%M:%S %Z}"
+
+
+def reasons_of(stored: str | None) -> tuple[str, ...]:
+    """Return the reasons of a delivery, of which a skip can have several, as they are stored joined by a comma."""
+    return tuple(stored.split(",")) if stored else ()

@@ -1,0 +1,210 @@
+"""How everything stands at this moment: window, accounts, deliveries, queues. Reads only.
+
+Queue depths are known to the broker alone, and are passed in.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+
+from peewee import fn
+
+from models import Delivery, SmtpAccount, State, database
+from models.control import control
+from pipeline.accounts.health import health_of
+from pipeline.capacity import snapshot, usage
+from pipeline.reports.reasons import reasons_of
+from pipeline.runtime.settings import settings
+from pipeline.throttle.window import SendingWindow
+
+
+class AccountState(StrEnum):
+    """Whether an account sends."""
+
+    ON = "on"
+    OFF = "off"
+    PAUSED = "paused"
+    COOLING_DOWN = "cooling down"
+
+
+@dataclass(frozen=True)
+class WindowStatus:
+    """The window in which mails are sent.
+
+    Attributes:
+        open: whether it is open now.
+        closes: when it closes (UTC); null while it is closed.
+        opens: when it opens (UTC); null while it is open.
+    """
+
+    open: bool
+    closes: dt.datetime | None
+    opens: dt.datetime | None
+
+
+@dataclass(frozen=True)
+class HealthStatus:
+    """How an account has done over its last attempts that say something about it, since it was switched on.
+
+    Attributes:
+        accepted: how many of them were accepted.
+        attempts: how many there were: accepted, or the account's or the content's fault.
+        rate: accepted / attempts, 0 to 1; null before the first.
+    """
+
+    accepted: int
+    attempts: int
+    rate: float | None
+
+
+@dataclass(frozen=True)
+class AccountStatus:
+    """An account.
+
+    Attributes:
+        id: the account.
+        name: what you call it.
+        state: whether it sends.
+        used: mails of today's limit that are used up.
+        limit: mails that it may send today.
+        health: how it has done.
+        next_slot: when it sends next (UTC).
+        note: why it is off.
+    """
+
+    id: int
+    name: str
+    state: AccountState
+    used: int
+    limit: int
+    health: HealthStatus
+    next_slot: dt.datetime | None
+    note: str | None
+
+
+@dataclass(frozen=True)
+class DeliveryCount:
+    """How many deliveries are in one state for one reason.
+
+    Attributes:
+        state: where they stand.
+        reason: why; several are joined by a comma.
+        reasons: the same as a list.
+        count: how many they are.
+    """
+
+    state: State
+    reason: str | None
+    reasons: tuple[str, ...]
+    count: int
+
+
+@dataclass(frozen=True)
+class QueueDepth:
+    """A queue of RabbitMQ.
+
+    Attributes:
+        queue: its name.
+        messages: how many are ready in it.
+    """
+
+    queue: str
+    messages: int
+
+
+@dataclass(frozen=True)
+class Status:
+    """How everything stands.
+
+    Attributes:
+        summary: window and pause in a sentence.
+        paused: whether everything is paused.
+        window: the window in which mails are sent.
+        accounts: all that have not been removed, by id.
+        deliveries: how many there are of each state and reason, in the order of the route.
+        put_back_by_the_sweep: deliveries that the sweep has had to put back on the route.
+        queues: RabbitMQ's queues; none with `memory://`.
+    """
+
+    summary: str
+    paused: bool
+    window: WindowStatus
+    accounts: tuple[AccountStatus, ...]
+    deliveries: tuple[DeliveryCount, ...]
+    put_back_by_the_sweep: int
+    queues: tuple[QueueDepth, ...]
+
+
+def status(queues: Mapping[str, int]) -> Status:
+    """Return how everything stands; `queues`: name → messages that are ready in it."""
+    now = database.now()
+    window = SendingWindow.from_settings(settings())
+    paused = control().paused_at is not None
+    return Status(
+        summary=_summary(window, now, paused=paused),
+        paused=paused,
+        window=_window(window, now),
+        accounts=_accounts(now, window),
+        deliveries=_deliveries(),
+        put_back_by_the_sweep=Delivery.select().where(Delivery.nudged_at.is_null(False)).count(),
+        queues=tuple(QueueDepth(name, number) for name, number in queues.items()),
+    )
+
+
+def _window(window: SendingWindow, now: dt.datetime) -> WindowStatus:
+    if window.contains(now):
+        return WindowStatus(open=True, closes=window.closes_at(now), opens=None)
+    return WindowStatus(open=False, closes=None, opens=window.next_opening(now))
+
+
+def _summary(window: SendingWindow, now: dt.datetime, *, paused: bool) -> str:
+    seen = _window(window, now)
+    change = seen.closes or seen.opens
+    assert change is not None
+    when = f", {'closes' if seen.open else 'opens'} {change.astimezone(window.zone):%a %Y-%m-%d %H:%M %Z}"
+    if seen.open and window.contains(change):
+        when = ""  # it opens again at the same instant
+    return f"window {'open' if seen.open else 'closed'}{when}{'; everything is paused' if paused else ''}"
+
+
+def _accounts(now: dt.datetime, window: SendingWindow) -> tuple[AccountStatus, ...]:
+    day = window.local_date(now)
+    slots = snapshot.stored_slots()
+    rows = []
+    for account in SmtpAccount.select().where(SmtpAccount.removed_at.is_null()).order_by(SmtpAccount.id):
+        health = health_of(account)
+        slot = slots.get(account.id)
+        rows.append(
+            AccountStatus(
+                id=account.id,
+                name=account.name,
+                state=_state(account, now),
+                used=usage.used_on(account.id, day),
+                limit=usage.limit_of(account, day),
+                health=HealthStatus(health.accepted, health.attempts, health.rate),
+                next_slot=slot.slot.send_at if slot else None,
+                note=account.disabled_reason,
+            )
+        )
+    return tuple(rows)
+
+
+def _state(account: SmtpAccount, now: dt.datetime) -> AccountState:
+    if not account.enabled:
+        return AccountState.OFF
+    if account.paused_at is not None:
+        return AccountState.PAUSED
+    is_cooling = account.cooling_until is not None and now < account.cooling_until
+    return AccountState.COOLING_DOWN if is_cooling else AccountState.ON
+
+
+def _deliveries() -> tuple[DeliveryCount, ...]:
+    query = Delivery.select(Delivery.state, Delivery.reason, fn.COUNT(Delivery.id)).group_by(
+        Delivery.state, Delivery.reason
+    )
+    order = {state: number for number, state in enumerate(State)}
+    rows = sorted(query.tuples(), key=lambda row: (order[State(row[0])], row[1] or ""))
+    return tuple(DeliveryCount(State(state), reason, reasons_of(reason), count) for state, reason, count in rows)

@@ -1,0 +1,77 @@
+"""May this contact be written to at all: its own state, its address, its website, its time zone. Reads only.
+
+Each rule stands once: as a question about a contact, and as the condition that a query of contacts makes of it.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from peewee import SQL, fn
+
+from models import Contact, Reason, Website
+from models.contact import PICKABLE
+from pipeline.runtime.settings import settings
+from pipeline.throttle.window import SendingWindow
+
+
+@dataclass(frozen=True)
+class Rule:
+    """What keeps a contact out.
+
+    Attributes:
+        reason: the word for it.
+        keeps_out: asked of a contact, at a time (UTC).
+        lets_in: the opposite, as a condition of a query of contacts; None: no query can tell.
+    """
+
+    reason: Reason
+    keeps_out: Callable[[Contact, dt.datetime], bool]
+    lets_in: Callable[[], Any] | None = None
+
+
+def reasons_against(contact: Contact, now: dt.datetime) -> list[Reason]:
+    """Return why a contact can't become a delivery, at `now`: all of the reasons that apply."""
+    return [rule.reason for rule in RULES if rule.keeps_out(contact, now)]
+
+
+def conditions() -> Iterator[Any]:
+    """Yield the conditions under which a query of contacts (`t1`) finds those that may be written to."""
+    # As the partial index `contact_eligible` has it, else a planner does not see that it serves.
+    yield SQL(" AND ".join(f"t1.{condition}" for condition in PICKABLE))
+    for rule in RULES:
+        if rule.lets_in is not None:
+            yield rule.lets_in()
+
+
+def unseen_by_conditions(contact: Contact, now: dt.datetime) -> bool:
+    """Tell whether a contact that `conditions` let in is kept out by a rule that no query can tell."""
+    return any(rule.keeps_out(contact, now) for rule in RULES if rule.lets_in is None and rule.reason not in _PICKABLE)
+
+
+def _website_is_unfit(contact: Contact, _now: dt.datetime) -> bool:
+    return contact.website is not None and not contact.website.meets_requirements
+
+
+def _website_is_fit() -> Any:
+    unfit = Website.select(SQL("1")).where((Website.id == Contact.website) & ~Website.meets_requirements)
+    return ~fn.EXISTS(unfit)
+
+
+def _no_common_hour(contact: Contact, now: dt.datetime) -> bool:
+    window = SendingWindow.from_settings(settings())
+    return bool(contact.timezone) and window.soonest(now, contact.timezone) is None
+
+
+#: In the order in which they are told.
+RULES = (
+    Rule(Reason.NOT_VALIDATED, lambda contact, _now: not contact.validated),
+    Rule(Reason.INVALID_ADDRESS, lambda contact, _now: not contact.address_valid),
+    Rule(Reason.WEBSITE_REQUIREMENTS, _website_is_unfit, _website_is_fit),
+    Rule(Reason.NO_COMMON_WINDOW, _no_common_hour),
+)
+#: The rules that PICKABLE has as a condition.
+_PICKABLE = frozenset({Reason.NOT_VALIDATED, Reason.INVALID_ADDRESS})

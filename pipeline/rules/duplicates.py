@@ -1,0 +1,144 @@
+"""May this person be written to now: suppression, what was sent to the same address or website, what is on its way.
+
+Each rule stands once: as a question about some deliveries, and as the condition that a query of contacts makes of it.
+Reads only.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from peewee import SQL, Field, fn
+
+from models import Contact, Delivery, Reason, State, SuppressionKind, database
+from models.delivery import in_states
+from models.states import ON_ITS_WAY, UNFINISHED
+from models.suppression import suppressed_among
+from pipeline.runtime.settings import Settings, settings
+
+#: The word for each kind of suppression.
+REASON_OF = {
+    SuppressionKind.ADDRESS: Reason.SUPPRESSED_ADDRESS,
+    SuppressionKind.DOMAIN: Reason.SUPPRESSED_DOMAIN,
+}
+
+
+@dataclass(frozen=True)
+class Rule:
+    """Another delivery that keeps one away.
+
+    Attributes:
+        reason: the word for it.
+        same: the column of a delivery that both have in common.
+        of_contact: that of a contact.
+        days: how long it lasts, by the settings; 0: the rule is off.
+        sent: the other was sent within these days; else it is on its way, whenever it began.
+    """
+
+    reason: Reason
+    same: Field
+    of_contact: Field
+    days: Callable[[Settings], int]
+    sent: bool
+
+    @property
+    def is_on(self) -> bool:
+        """Tell whether the settings want it."""
+        return self.days(settings()) > 0
+
+    def taken(self, values: Iterable[Any], but: Sequence[int], now: dt.datetime) -> set[Any]:
+        """Return which of the `values` of the common column other deliveries than `but` (ids) have taken."""
+        some = [value for value in set(values) if value is not None]
+        if not some or not self.is_on:
+            return set()
+        others = self.same.in_(some) & self._others(now, ON_ITS_WAY) & Delivery.id.not_in(list(but))
+        return {row[0] for row in Delivery.select(self.same).where(others).tuples()}
+
+    def lets_in(self, now: dt.datetime) -> Any:
+        """Return the condition of a query of contacts that are not kept away."""
+        # What is selected counts here too: the publisher would only have it skipped.
+        others = (self.same == self.of_contact) & self._others(now, UNFINISHED)
+        return ~fn.EXISTS(Delivery.select(SQL("1")).where(others))
+
+    def _others(self, now: dt.datetime, on_its_way: tuple[State, ...]) -> Any:
+        if not self.sent:
+            return in_states(*on_its_way)
+        return in_states(State.SENT) & (Delivery.sent_at >= now - dt.timedelta(days=self.days(settings())))
+
+
+_WEBSITE_ON_ITS_WAY = Rule(
+    Reason.IN_FLIGHT, Delivery.website, Contact.website, lambda s: s.mail_dedupe_website_days, sent=False
+)
+#: In the order in which they are told.
+RULES = (
+    Rule(Reason.CONTACTED_RECENTLY, Delivery.address, Contact.address, lambda s: s.mail_dedupe_contact_days, sent=True),
+    Rule(
+        Reason.WEBSITE_CONTACTED_RECENTLY,
+        Delivery.website,
+        Contact.website,
+        lambda s: s.mail_dedupe_website_days,
+        sent=True,
+    ),
+    _WEBSITE_ON_ITS_WAY,
+)
+
+
+def reasons_against(candidates: Sequence[Delivery]) -> dict[int, list[Reason]]:
+    """Return, for each of `candidates` (best first) that must not be mailed now, all of the reasons.
+
+    Others that are on their way to the same website count; of the candidates themselves, the first of a website goes.
+    Also asked before a replay or a resend, with the delivery in question alone.
+    """
+    now = database.now()
+    ids = [d.id for d in candidates]
+    suppressed = suppressed_among(d.address for d in candidates)
+    taken = {rule: rule.taken((_value(rule, d) for d in candidates), ids, now) for rule in RULES}
+    against: dict[int, list[Reason]] = defaultdict(list)
+    for d in candidates:
+        if d.address in suppressed:
+            against[d.id].append(REASON_OF[suppressed[d.address]])
+        against[d.id] += [rule.reason for rule in RULES if _value(rule, d) in taken[rule]]
+        if not against[d.id] and _WEBSITE_ON_ITS_WAY.is_on and d.website_id:
+            taken[_WEBSITE_ON_ITS_WAY].add(d.website_id)
+    return {i: reasons for i, reasons in against.items() if reasons}
+
+
+def conditions(now: dt.datetime) -> Iterator[Any]:
+    """Yield the conditions under which a query of contacts finds those that may be written to at `now`, but for
+    suppression: that is asked page by page.
+    """
+    for person in (Delivery.contact == Contact.id, Delivery.address == Contact.address):
+        yield ~fn.EXISTS(Delivery.select(SQL("1")).where(person & in_states(*UNFINISHED)))
+    for rule in RULES:
+        if rule.is_on:
+            yield rule.lets_in(now)
+
+
+def is_on_its_way(contact: Contact) -> bool:
+    """Tell whether a delivery is on its way to a contact, or to another with its address."""
+    person = (Delivery.contact == contact.id) | (Delivery.address == contact.address)
+    return bool(Delivery.select().where(person & in_states(*UNFINISHED)).exists())
+
+
+def passes_at(reason: Reason, contact: Contact) -> dt.datetime | None:
+    """Return when a rule no longer keeps a contact away (UTC), if that is a matter of time."""
+    rule = next((rule for rule in RULES if rule.reason is reason and rule.sent), None)
+    if rule is None:
+        return None
+    others = (rule.same == contact.__data__[rule.of_contact.name]) & in_states(State.SENT)
+    last = Delivery.sent_at.python_value(Delivery.select(fn.MAX(Delivery.sent_at)).where(others).scalar())
+    # Just after, since on the very instant the rule still applies.
+    return None if last is None else last + dt.timedelta(days=rule.days(settings()), microseconds=1)
+
+
+def one_of_a_website() -> bool:
+    """Tell whether only one of a website may be picked at a time."""
+    return _WEBSITE_ON_ITS_WAY.is_on
+
+
+def _value(rule: Rule, delivery: Delivery) -> Any:
+    return delivery.__data__[rule.same.name]

@@ -1,0 +1,75 @@
+"""Who may be written to next with a template: what the batch publisher picks, so that it never picks what the
+stages would only skip.
+
+Reads: contacts, best first, through an index, in pages, until there are enough. Writes nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from peewee import SQL, fn
+
+from models import Contact, Delivery, EmailTemplate, database
+from models.delivery import in_states
+from models.states import TEMPLATE_DONE
+from models.suppression import suppressed_among
+from pipeline.rules import contact as contact_rules
+from pipeline.rules import duplicates
+
+#: Contacts read at a time.
+PAGE = 500
+
+
+def eligible(template: EmailTemplate, limit: int, min_priority: int) -> list[int]:
+    """Return the ids of at most `limit` contacts for `template`, best priority first, then the oldest; of one
+    website only its best.
+
+    Args:
+        template: what is to be written.
+        limit: how many at most.
+        min_priority: 0 to 9; contacts below it are left out.
+    """
+    picked: list[int] = []
+    websites: set[int] = set()
+    addresses: set[str] = set()
+    for contact in _candidates(template, min_priority):
+        if len(picked) >= limit:
+            break
+        taken = contact.address in addresses or (duplicates.one_of_a_website() and contact.website_id in websites)
+        if not taken:
+            picked.append(contact.id)
+            addresses.add(contact.address)
+            if contact.website_id:
+                websites.add(contact.website_id)
+    return picked
+
+
+def template_to_pick() -> EmailTemplate | None:
+    """Return what is written where nobody names a template: the active one with the lowest id that is not paused."""
+    usable = EmailTemplate.active & EmailTemplate.paused_at.is_null()
+    found: EmailTemplate | None = EmailTemplate.select().where(usable).order_by(EmailTemplate.id).first()
+    return found
+
+
+def _candidates(template: EmailTemplate, min_priority: int) -> Iterator[Contact]:
+    """Yield contacts page by page in the order of the index `contact_eligible`."""
+    query = (
+        Contact.select(Contact.id, Contact.address, Contact.website, Contact.priority, Contact.timezone)
+        .where(Contact.priority >= min_priority)
+        .order_by(Contact.priority.desc(), Contact.id)
+        .limit(PAGE)
+    )
+    now = database.now()
+    done = Delivery.select(SQL("1")).where(
+        (Delivery.contact == Contact.id) & (Delivery.template == template.id) & in_states(*TEMPLATE_DONE)
+    )
+    for condition in (*contact_rules.conditions(), *duplicates.conditions(now), ~fn.EXISTS(done)):
+        query = query.where(condition)
+    page = list(query)
+    while page:
+        suppressed = suppressed_among(c.address for c in page)
+        yield from (c for c in page if c.address not in suppressed and not contact_rules.unseen_by_conditions(c, now))
+        last = page[-1]
+        after = (Contact.priority < last.priority) | ((Contact.priority == last.priority) & (Contact.id > last.id))
+        page = list(query.where(after)) if len(page) == PAGE else []

@@ -1,0 +1,236 @@
+"""TODO."""
+
+from __future__ import annotations
+
+import datetime as dt
+import functools
+import re
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Annotated, Any
+from urllib.parse import SplitResult, urlsplit
+from zoneinfo import ZoneInfo, available_timezones
+
+from cryptography.fernet import Fernet
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
+from pydantic_settings import NoDecode
+
+from models import address
+
+#: A whole number above this is a slip of the finger, and more than a database counts to.
+MAX_COUNT = 1_000_000
+
+
+#: A hundred years: further back there is no mail, and soon no calendar.
+MAX_DAYS = 36_500
+
+
+#: A year.
+MAX_SECONDS = 31_536_000
+
+
+#: The broker inside the process.
+EMBEDDED = "memory://"
+
+
+DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
+
+
+def _time_of_day(value: Any) -> dt.time:
+    if isinstance(value, dt.time):
+        return value
+    match = re.fullmatch(r"(\d{1,2})(?::(\d{2}))?", str(value).strip())
+    if not match or int(match[1]) > 23 or int(match[2] or 0) > 59:
+        raise ValueError("allowed: an hour 0 to 23, or HH:MM")
+    return dt.time(int(match[1]), int(match[2] or 0))
+
+
+def _hours(value: Any) -> tuple[tuple[dt.time, dt.time], ...] | None:
+    if value in (None, "") or isinstance(value, tuple):
+        return value or None
+    intervals = []
+    for part in str(value).replace(" ", "").split(","):
+        start, _, end = part.partition("-")
+        try:
+            intervals.append((_time_of_day(start), _time_of_day(end)))
+        except ValueError:
+            raise ValueError("allowed: hours such as 08:00-12:00,13:00-17:00") from None
+    return tuple(intervals)
+
+
+def _closed_dates(value: Any) -> frozenset[dt.date]:
+    if isinstance(value, frozenset):
+        return value
+    text = str(value)
+    try:
+        return _dates(text.split(",")) if text.strip() else frozenset()
+    except ValueError:
+        allowed = "allowed: dates such as 2026-12-25,2027-01-01, or a file with one on each line"
+    try:
+        lines = Path(text).read_text(encoding="utf-8").splitlines()
+    except (OSError, ValueError):
+        raise ValueError(allowed) from None
+    dates: set[dt.date] = set()
+    for number, line in enumerate(lines, 1):
+        date = line.partition("#")[0].strip()
+        try:
+            dates |= _dates([date] if date else [])
+        except ValueError:
+            raise ValueError(f"line {number} is no date; {allowed}") from None
+    return frozenset(dates)
+
+
+def _dates(texts: Iterable[str]) -> frozenset[dt.date]:
+    return frozenset(dt.date.fromisoformat(text.strip()) for text in texts)
+
+
+def _days(value: Any) -> frozenset[int]:
+    if isinstance(value, frozenset):
+        return value
+    result: set[int] = set()
+    for part in str(value).lower().replace(" ", "").split(","):
+        first, dash, last = part.partition("-")
+        if first not in DAYS or (dash and last not in DAYS):
+            raise ValueError("allowed: days such as mon-fri or mon,wed,fri")
+        start = DAYS.index(first)
+        length = (DAYS.index(last) - start) % 7 + 1 if dash else 1
+        result |= {(start + i) % 7 for i in range(length)}
+    return frozenset(result)
+
+
+def _zone(value: Any) -> ZoneInfo:
+    if isinstance(value, ZoneInfo):
+        return value
+    if str(value) not in available_timezones():
+        raise ValueError("allowed: an IANA time zone such as Europe/Berlin")
+    return ZoneInfo(str(value))
+
+
+def _on_off(value: Any) -> bool:
+    if isinstance(value, bool):
+        return value
+    if str(value).lower() not in ("on", "off"):
+        raise ValueError("allowed: on or off")
+    return str(value).lower() == "on"
+
+
+def _backoff(value: Any) -> tuple[int, ...]:
+    if isinstance(value, tuple):
+        return value
+    parts = str(value).replace(" ", "").split(",")
+    if not all(re.fullmatch(r"\d{1,6}", p) and int(p) > 0 for p in parts):
+        raise ValueError("allowed: whole seconds above 0, comma separated, such as 60,300,900")
+    return tuple(int(p) for p in parts)
+
+
+def _fernet_keys(value: SecretStr | None) -> SecretStr | None:
+    try:
+        for key in value.get_secret_value().split(",") if value else ():
+            Fernet(key.strip())
+    except ValueError:
+        raise ValueError("allowed: Fernet keys (32 bytes, URL-safe base64), comma separated, newest first") from None
+    return value
+
+
+def _split(url: str) -> SplitResult | None:
+    """Return the parts of a URL, None for one that has no such parts."""
+    try:
+        parts = urlsplit(url)
+        _ = parts.port  # looked at here, since it is only then that a port which is no number is found out
+    except ValueError:
+        return None
+    return parts
+
+
+def _database_url(value: str) -> str:
+    parts = _split(value)
+    in_file = parts and parts.scheme == "sqlite" and not parts.netloc and parts.path != "/:memory:"
+    on_server = parts and parts.scheme in ("postgresql", "postgres")
+    if not parts or not (in_file or on_server) or len(parts.path) < 2:
+        raise ValueError("allowed: sqlite:///FILE or postgresql://USER:PASSWORD@HOST:PORT/NAME")
+    return value
+
+
+def _broker_url(value: str) -> str:
+    parts = [_split(url) for url in value.split(";")]
+    amqp = all(p and p.scheme in ("amqp", "amqps") and p.hostname for p in parts)
+    if value != EMBEDDED and not amqp:
+        raise ValueError("allowed: memory:// or amqp(s)://USER:PASSWORD@HOST:PORT/VHOST, several joined by ;")
+    return value
+
+
+def _web_address(value: str | None, schemes: tuple[str, ...] = ("https",)) -> str | None:
+    parts = _split(value) if value and _fits_a_header(value) else None
+    if value is not None and not (parts and parts.scheme in schemes and parts.hostname):
+        raise ValueError(f"allowed: {' or '.join(schemes)}://HOST/PATH, in ASCII")
+    return value
+
+
+def _mailto(value: str | None) -> str | None:
+    if value is not None and not (_fits_a_header(value) and address.is_valid(value.partition("?")[0])):
+        raise ValueError("allowed: an address, perhaps with ?subject=TEXT, in ASCII")
+    return value
+
+
+def _fits_a_header(value: str) -> bool:
+    # RFC 2369 2: the URL stands in angle brackets.
+    return re.fullmatch(r"[!-;=?-~]+", value) is not None
+
+
+def _empty_is_none(value: Any) -> Any:
+    return None if value == "" else value
+
+
+TimeOfDay = Annotated[dt.time, NoDecode, BeforeValidator(_time_of_day)]
+
+
+Hours = Annotated[tuple[tuple[dt.time, dt.time], ...] | None, NoDecode, BeforeValidator(_hours)]
+
+
+ClosedDates = Annotated[frozenset[dt.date], NoDecode, BeforeValidator(_closed_dates)]
+
+
+Zone = Annotated[ZoneInfo, NoDecode, BeforeValidator(_zone)]
+
+
+Switch = Annotated[bool, BeforeValidator(_on_off)]
+
+
+OptionalText = Annotated[str | None, BeforeValidator(_empty_is_none)]
+
+
+UnsubscribeMailto = Annotated[str | None, BeforeValidator(_empty_is_none), AfterValidator(_mailto)]
+
+
+UnsubscribeUrl = Annotated[str | None, BeforeValidator(_empty_is_none), AfterValidator(_web_address)]
+
+
+Webhook = Annotated[
+    str | None,
+    BeforeValidator(_empty_is_none),
+    AfterValidator(functools.partial(_web_address, schemes=("https", "http"))),
+]
+
+
+Secret = Annotated[SecretStr | None, BeforeValidator(_empty_is_none), AfterValidator(_fernet_keys)]
+
+
+Days = Annotated[frozenset[int], NoDecode, BeforeValidator(_days)]
+
+
+Backoff = Annotated[tuple[int, ...], NoDecode, BeforeValidator(_backoff)]
+
+
+Count = Annotated[int, Field(ge=0, le=MAX_COUNT)]
+
+
+PositiveCount = Annotated[int, Field(ge=1, le=MAX_COUNT)]
+
+
+DayCount = Annotated[int, Field(ge=0, le=MAX_DAYS)]
+
+
+Seconds = Annotated[float, Field(ge=0, le=MAX_SECONDS)]
+
+
+Timeout = Annotated[float, Field(gt=0, le=MAX_SECONDS)]

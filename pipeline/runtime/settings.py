@@ -1,0 +1,156 @@
+"""Settings: one frozen, validated object, read once from the environment or `.env`.
+
+No `os.environ` elsewhere. A bad value stops the program before it does anything: `SettingsError` carries one
+line with the variable, the value (without its secrets) and what is allowed. `.env.example` says the same of
+every setting, and a test holds it to this file.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import functools
+import re
+from typing import Annotated
+from zoneinfo import ZoneInfo
+
+from pydantic import AfterValidator, Field, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from models.errors import SlowpostError
+from pipeline.runtime.setting_types import (
+    EMBEDDED,
+    Backoff,
+    ClosedDates,
+    Count,
+    DayCount,
+    Days,
+    Hours,
+    OptionalText,
+    PositiveCount,
+    Seconds,
+    Secret,
+    Switch,
+    TimeOfDay,
+    Timeout,
+    UnsubscribeMailto,
+    UnsubscribeUrl,
+    Webhook,
+    Zone,
+    _broker_url,
+    _database_url,
+)
+
+
+class SettingsError(SlowpostError):
+    """A setting has a value that is not allowed; the message is one line for a person."""
+
+
+#: User and password; what follows a host and is no port; options, which can hold a password.
+_SECRET_PARTS = ((r".*@", "***@"), (r":(?!//|\d+([/;?]|$)).*", ":***"), (r"\?.*", "?***"))
+
+
+class Settings(BaseSettings):
+    """Every setting, by the name of its environment variable in lower case; times are in seconds."""
+
+    model_config = SettingsConfigDict(
+        env_file=".env",
+        env_file_encoding="utf-8",
+        extra="ignore",
+        frozen=True,
+        arbitrary_types_allowed=True,
+    )
+
+    database_url: Annotated[str, AfterValidator(_database_url)] = "sqlite:///slowpost.db"
+    broker_url: Annotated[str, AfterValidator(_broker_url)] = EMBEDDED
+    secret_key: Secret = None
+
+    mail_window_start: TimeOfDay = dt.time(8)
+    mail_window_end: TimeOfDay = dt.time(17)
+    mail_window_hours: Hours = None
+    mail_window_timezone: Zone = ZoneInfo("America/New_York")
+    mail_window_days: Days = frozenset(range(7))
+    mail_window_closed_dates: ClosedDates = frozenset()
+
+    mail_daily_limit: Count = 10
+    mail_min_interval: Seconds = 60
+    mail_spread: Switch = True
+    mail_jitter: Annotated[float, Field(ge=0, le=0.5)] = 0.2
+
+    mail_max_attempts: PositiveCount = 3
+    mail_retry_backoff: Backoff = (60, 300, 900)
+
+    mail_dedupe_contact_days: DayCount = 90
+    mail_dedupe_website_days: DayCount = 7
+    mail_publish_min_priority: Annotated[int, Field(ge=0, le=9)] = 0
+
+    mail_health_threshold: Annotated[float, Field(ge=0, le=1)] = 0.70
+    mail_health_min_attempts: PositiveCount = 10
+    mail_health_window: PositiveCount = 50
+
+    mail_smtp_timeout: Timeout = 60
+    mail_data_timeout: Timeout = 600
+    mail_max_lateness: Seconds = 300
+
+    mail_unsubscribe_mailto: UnsubscribeMailto = None
+    mail_unsubscribe_url: UnsubscribeUrl = None
+    mail_postal_address: OptionalText = None
+    mail_alert_command: OptionalText = None
+    mail_alert_webhook: Webhook = None
+
+    @property
+    def is_embedded(self) -> bool:
+        """Tell whether the broker is inside the process."""
+        return self.broker_url == EMBEDDED
+
+    @property
+    def window_intervals(self) -> tuple[tuple[dt.time, dt.time], ...]:
+        """Start and end of each interval in which the window is open, on the wall clock."""
+        return self.mail_window_hours or ((self.mail_window_start, self.mail_window_end),)
+
+    def backoff_after(self, attempt: int) -> int:
+        """Return the seconds to wait after failure number `attempt` (from 1; the last backoff repeats)."""
+        return self.mail_retry_backoff[min(attempt, len(self.mail_retry_backoff)) - 1]
+
+
+@functools.cache
+def settings() -> Settings:
+    """Return the settings of this process.
+
+    Raises:
+        SettingsError: a value is not allowed; one line that names variable, value and what is allowed.
+    """
+    try:
+        return Settings()
+    except ValidationError as error:
+        raise SettingsError(_one_line(error)) from None
+    except (OSError, UnicodeError) as error:
+        raise SettingsError(f".env can't be read: {error}") from None
+
+
+def _one_line(error: ValidationError) -> str:
+    first = error.errors(include_url=False)[0]
+    name = str(first["loc"][0])
+    message = first["msg"].removeprefix("Value error, ") if first["type"] == "value_error" else _allowed_number(name)
+    return f"{name.upper()}={_shown(name, str(first['input']))}: {message}"
+
+
+def _allowed_number(name: str) -> str:
+    field = Settings.model_fields[name]
+    limits = {key: getattr(rule, key) for rule in field.metadata for key in ("ge", "gt", "le") if hasattr(rule, key)}
+    low = f"from {limits['ge']}" if "ge" in limits else f"above {limits['gt']}, up"
+    return f"allowed: a {'whole ' if field.annotation is int else ''}number {low} to {limits['le']}"
+
+
+def _shown(name: str, value: str) -> str:
+    if name in ("secret_key", "mail_alert_webhook"):
+        return "(hidden)"
+    return repr(_without_password(value) if name in ("database_url", "broker_url") else value)
+
+
+def _without_password(url: str) -> str:
+    """Return `url` with *** for what could be a password, also where the URL is wrongly written."""
+    scheme = re.match(r"(?:[a-z]*:?/+)?", url, flags=re.IGNORECASE)[0]  # type: ignore[index]  # it always matches
+    rest = url[len(scheme) :]
+    for pattern, replacement in _SECRET_PARTS:
+        rest = re.sub(pattern, replacement, rest, flags=re.DOTALL)
+    return scheme + rest

@@ -1,0 +1,131 @@
+"""One message to one server, up to and after the dot.
+
+Reads: an envelope. Returns: a `Result` for every trouble; nothing of a dialogue is raised. The steps are apart so that
+the caller can claim between them: `offer` sends everything but the final dot, `finish` sends the dot and reads the
+reply, `abandon` closes the connection, which makes the server throw the message away (RFC 5321 4.1.1.5).
+"""
+
+from __future__ import annotations
+
+import functools
+import re
+import smtplib
+from collections.abc import Callable
+
+from pipeline.content.message import Envelope
+from pipeline.runtime.failpoints import failpoint
+from pipeline.smtp import steps
+from pipeline.smtp.connection import Connection, Endpoint
+from pipeline.smtp.reply import Phase, Result, Verdict, judge, judge_failure
+from pipeline.smtp.steps import StepError, demand, guarded, refused, reply_of
+
+
+class Transaction:
+    """One message to one server, step by step."""
+
+    def __init__(self, take: Callable[[], Connection], endpoint: Endpoint) -> None:
+        """Connect only when something is offered."""
+        self._take = take
+        self._endpoint = endpoint
+        self.connection: Connection | None = None
+
+    def offer(self, envelope: Envelope) -> Result | None:
+        """Send envelope, headers and body without the final dot.
+
+        Returns:
+            None: the server waits for the dot. A Result: it won't have the message, and why; nothing was sent to
+            anybody.
+        """
+        try:
+            self.connection = self._take()
+            failpoint("smtp:connected")
+            self._envelope(self.connection.smtp, envelope)
+            guarded(Phase.BODY, lambda smtp: smtp.send(_dot_stuffed(envelope.data)), self.connection.smtp)
+        except StepError as trouble:
+            if trouble.result.reply.code in (None, 421) or trouble.result.phase is Phase.BODY:
+                self.abandon()
+            return trouble.result
+        return None
+
+    def finish(self) -> Result:
+        """Send the final dot and read the reply; a reply that does not come says nothing (RFC 1047).
+
+        A dot that the connection does not take any more was surely not sent: that is as if the body had failed.
+        """
+        connection = self.connection
+        if connection is None:
+            raise RuntimeError("nothing was offered")
+        smtp = connection.smtp
+        connection.messages += 1
+        phase = Phase.BODY
+        try:
+            if smtp.sock is not None:
+                smtp.sock.settimeout(self._endpoint.data_timeout)
+            smtp.send(b".\r\n")
+            phase = Phase.DOT
+            failpoint("smtp:dot")
+            reply = reply_of(smtp.getreply())
+            if smtp.sock is not None:
+                smtp.sock.settimeout(self._endpoint.timeout)
+        except (OSError, smtplib.SMTPException, ValueError) as error:
+            self.abandon()
+            return judge_failure(phase, error)
+        if reply.code == 421:
+            self.abandon()
+        return Result(judge(Phase.DOT, reply), Phase.DOT, reply)
+
+    def abandon(self) -> None:
+        """Close the connection; the server throws away a message without a dot."""
+        if self.connection is not None:
+            self.connection.close()
+            self.connection = None
+
+    def _envelope(self, smtp: smtplib.SMTP, envelope: Envelope) -> None:
+        options = ""
+        if envelope.needs_smtputf8:
+            if not smtp.has_extn("smtputf8"):
+                raise StepError(refused(Verdict.RECIPIENT_FOR_NOW, Phase.MAIL, "SMTPUTF8 is not offered"))
+            options += " SMTPUTF8 BODY=8BITMIME"
+            smtp.command_encoding = "utf-8"
+        if smtp.has_extn("size"):
+            options += f" SIZE={len(envelope.data)}"
+        commands = (
+            (Phase.MAIL, f"MAIL FROM:<{envelope.sender}>{options}", 250),
+            (Phase.RCPT, f"RCPT TO:<{envelope.recipient}>", 250),
+            (Phase.DATA, "DATA", 354),
+        )
+        if smtp.has_extn("pipelining"):
+            self._in_one_write(smtp, commands)
+            return
+        for phase, command, wanted in commands:
+            reply = guarded(phase, functools.partial(steps.command, command), smtp)
+            demand(phase, reply, wanted)
+
+    def _in_one_write(self, smtp: smtplib.SMTP, commands: tuple[tuple[Phase, str, int], ...]) -> None:
+        """RFC 2920: all commands, then all replies; the first that is not as wanted counts, also where the server
+        then hangs up.
+        """
+        lines = "".join(f"{command}\r\n" for _, command, _ in commands).encode()
+        guarded(Phase.MAIL, lambda s: s.send(lines), smtp)
+        troubles: list[StepError] = []
+        waits_for_message = False
+        for phase, _, wanted in commands:
+            try:
+                reply = guarded(phase, lambda s: reply_of(s.getreply()), smtp)
+                waits_for_message = reply.code == 354
+                demand(phase, reply, wanted)
+            except StepError as error:
+                troubles.append(error)
+                if error.result.reply.code is None:
+                    self.abandon()
+                    break
+        if troubles:
+            if waits_for_message:
+                # It waits for a message all the same: only closing takes that back.
+                self.abandon()
+            raise troubles[0]
+
+
+def _dot_stuffed(data: bytes) -> bytes:
+    """RFC 5321 4.5.2."""
+    return re.sub(rb"(?m)^\.", b"..", data)

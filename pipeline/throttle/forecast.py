@@ -1,0 +1,173 @@
+"""The forecast: the throttle driven through time, if nothing but the clock changes. Pure.
+
+What is due is sent, every send asks the throttle again, and so does each moment that it wants to be woken at: as the
+stages do it, without a database. `slowpost plan`, `slowpost why` and the simulations in `benchmarks/` are built on it.
+"""
+
+from __future__ import annotations
+
+import bisect
+import datetime as dt
+import heapq
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, replace
+
+from pipeline.throttle.decide import decide, size_of_head
+from pipeline.throttle.types import Account, Backlog, Decision, Rules, Waiting
+from pipeline.throttle.window import SendingWindow
+
+
+@dataclass(frozen=True)
+class Planned:
+    """A mail that is going to be sent: when (UTC), from which account."""
+
+    send_at: dt.datetime
+    account_id: int
+    delivery: Waiting
+
+
+class Forecast:
+    """Accounts and backlog as they are going to stand.
+
+    Attributes:
+        now: as far as it has come (UTC).
+        accounts: by id.
+        waiting: how many deliveries wait, in all zones.
+    """
+
+    def __init__(
+        self,
+        accounts: Iterable[Account],
+        now: dt.datetime,
+        window: SendingWindow,
+        rules: Rules,
+        limit_on: Callable[[int, dt.date], int],
+        *,
+        last_claim_today: dt.datetime | None = None,
+        advanced_at: dt.datetime | None = None,
+    ) -> None:
+        """Start with what stands at `now`; `limit_on` tells an account's limit on a local date."""
+        self.accounts = {a.id: a for a in accounts}
+        self.now = now
+        self._window, self._rules, self._limit_on = window, rules, limit_on
+        self._date, self._next_midnight = window.local_date(now), window.next_midnight(now)
+        self._last_claim, self._advanced_at = last_claim_today, advanced_at
+        self._wake_at: dt.datetime | None = None
+        # Each zone's deliveries, the most urgent at the end; and those whose own time has not come.
+        self._lanes: dict[str, list[Waiting]] = {}
+        self._later: list[tuple[dt.datetime, int, Waiting]] = []
+
+    @property
+    def waiting(self) -> int:
+        """How many deliveries wait, in all zones."""
+        return len(self._later) + sum(map(len, self._lanes.values()))
+
+    def add(self, deliveries: Iterable[Waiting], not_before: dt.datetime | None = None) -> None:
+        """Let deliveries wait, from `not_before` on; `run` asks the throttle about them first."""
+        for delivery in deliveries:
+            if not_before is not None and not_before > self.now:
+                heapq.heappush(self._later, (not_before, delivery.id, delivery))
+            else:
+                bisect.insort(self._lanes.setdefault(delivery.zone, []), delivery, key=_from_the_end)
+
+    def run(self, until: dt.datetime) -> Iterator[Planned]:
+        """Yield what is sent before `until`, and go on to that time."""
+        self._ask()
+        while (at := self._next_event()) is not None and at < until:
+            self._go_to(at)
+            due = min((a for a in self.accounts.values() if a.slot), key=_due, default=None)
+            if due is not None and due.slot is not None and due.slot.send_at <= at:
+                yield from self._send(due)
+            self._ask()
+        self._go_to(max(self.now, until))
+
+    def attempt(self, account: Account, _delivery: Waiting) -> tuple[Account, Waiting | None]:
+        """Return how an account stands after an attempt at `now`, and the delivery if it has to go again. Here
+        everything is accepted.
+        """
+        used = account.used + 1
+        return replace(account, used=used, last_claim_at=self.now, last_attempt_at=self.now), None
+
+    def _send(self, account: Account) -> Iterator[Planned]:
+        slot = account.slot
+        assert slot is not None
+        account = replace(account, slot=None)
+        for delivery in slot.deliveries:
+            account, again = self.attempt(account, delivery)
+            if account.last_claim_at == self.now:
+                self._last_claim = self.now
+            if again is None:
+                yield Planned(self.now, account.id, delivery)
+            else:
+                self.add([again])
+        self.accounts[account.id] = account
+
+    def _next_event(self) -> dt.datetime | None:
+        events = [a.slot.send_at for a in self.accounts.values() if a.slot]
+        if self._wake_at is not None:
+            events.append(self._wake_at)
+        return max(min(events), self.now) if events else None
+
+    def _go_to(self, at: dt.datetime) -> None:
+        self.now = at
+        if at >= self._next_midnight:
+            self._date, self._next_midnight = self._window.local_date(at), self._window.next_midnight(at)
+            self._last_claim = None
+            for account in self.accounts.values():
+                limit = self._limit_on(account.id, self._date)
+                self.accounts[account.id] = replace(account, limit=limit, used=0)
+        while self._later and self._later[0][0] <= at:
+            self.add([heapq.heappop(self._later)[2]])
+
+    def _ask(self) -> None:
+        accounts = list(self.accounts.values())
+        decision = decide(
+            accounts,
+            self._backlog(accounts),
+            self.now,
+            self._window,
+            self._rules,
+            last_claim_today=self._last_claim,
+            advanced_at=self._advanced_at,
+        )
+        if self._wake_at is None or self._wake_at <= self.now or (decision.wake_at or self._wake_at) < self._wake_at:
+            self._wake_at = decision.wake_at
+        self._apply(decision)
+
+    def _apply(self, decision: Decision) -> None:
+        for slot in decision.pre_empted:
+            held = self.accounts[slot.account_id].slot
+            assert held is not None
+            self.add(held.deliveries)
+        for slot in (*decision.reserved, *decision.pre_empted):
+            for delivery in slot.deliveries:
+                lane = self._lanes[delivery.zone]
+                del lane[bisect.bisect_left(lane, _from_the_end(delivery), key=_from_the_end)]
+        for slot in (*decision.advanced, *decision.pre_empted):
+            before = self.accounts[slot.account_id].slot
+            if before is not None and slot.send_at < before.send_at:
+                self._advanced_at = self.now
+        for slot in (*decision.reserved, *decision.advanced, *decision.pre_empted):
+            self.accounts[slot.account_id] = replace(self.accounts[slot.account_id], slot=slot)
+
+    def _backlog(self, accounts: list[Account]) -> Backlog:
+        enough = max(1, sum(a.left for a in accounts))
+        counts = {zone: min(len(lane), enough) for zone, lane in self._lanes.items() if lane}
+        for not_before, _, delivery in self._later if self._window.contains(self.now) else ():
+            if not_before < self._window.day_end(self.now):
+                counts[delivery.zone] = counts.get(delivery.zone, 0) + 1
+        return Backlog(tuple(self._head(accounts)), counts, self._later[0][0] if self._later else None)
+
+    def _head(self, accounts: list[Account]) -> list[Waiting]:
+        lanes = [lane for zone, lane in self._lanes.items() if lane and self._window.is_open(self.now, zone)]
+        size = size_of_head(accounts, max((lane[-1].priority for lane in lanes), default=0), self._rules)
+        return [delivery for lane in lanes for delivery in lane[: -size - 1 : -1]]
+
+
+def _from_the_end(delivery: Waiting) -> tuple[int, int]:
+    return delivery.priority, -delivery.id
+
+
+def _due(account: Account) -> tuple[dt.datetime, int]:
+    assert account.slot is not None
+    return account.slot.send_at, account.id

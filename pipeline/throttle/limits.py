@@ -1,0 +1,41 @@
+"""An account's limit on a date, and the jitter of a pair."""
+
+from __future__ import annotations
+
+import datetime as dt
+import hashlib
+
+
+def limit_on(
+    day: dt.date,
+    limit: int,
+    *,
+    warmup: tuple[int, int, dt.date] | None = None,
+    quota: tuple[int, dt.date] | None = None,
+) -> int:
+    """Return an account's limit on a local date.
+
+    Args:
+        day: the date.
+        limit: the account's own limit, or the default.
+        warmup: start, step a day, and first day of a ramp up to the limit.
+        quota: what the provider allowed, and on which date; a fifth of the limit is given back on each following day.
+    """
+    if warmup is not None:
+        start, step, since = warmup
+        limit = min(limit, start + step * max(0, (day - since).days))
+    if quota is not None:
+        allowed, on = quota
+        limit = min(limit, allowed + max(1, limit // 5) * max(0, (day - on).days))
+    return max(0, limit)
+
+
+def is_resting(until: dt.datetime | None, now: dt.datetime) -> bool:
+    """Tell whether an account that rests `until` a time (UTC; None: it doesn't) still does."""
+    return until is not None and now < until
+
+
+def jitter_share(contact_id: int, template_id: int) -> float:
+    """Return the share, −1 to 1, by which a slot of this pair is shifted: same pair, same jitter."""
+    digest = hashlib.sha256(f"{contact_id}:{template_id}".encode()).digest()
+    return int.from_bytes(digest[:8], "big") / 2**63 - 1

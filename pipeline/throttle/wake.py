@@ -1,0 +1,44 @@
+"""When something deferred can go on: the next moment that matters."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Iterator, Sequence
+
+from pipeline.throttle.pace import Today
+from pipeline.throttle.types import Account, Backlog
+from pipeline.throttle.window import SendingWindow
+
+
+def moments(
+    accounts: Sequence[Account], backlog: Backlog, today: Today, *, left_over: bool, busy: bool
+) -> Iterator[dt.datetime]:
+    """Yield the moments at which something deferred can go on; an account that is busy triggers when it has sent."""
+    now, window = today.now, today.window
+    if backlog.next_not_before is not None:
+        yield _when_open(backlog.next_not_before, window)
+    for zone, count in backlog.counts.items():
+        if count and zone and not today.open(zone).contains(now) and (opening := today.opening(zone)):
+            yield opening
+    if left_over:
+        yield from (a.cooling_until for a in accounts if a.cooling_until is not None and a.is_cooling(now))
+        if not busy:
+            yield from _soonest(backlog, today.end, window)
+
+
+def when_closed(backlog: Backlog, now: dt.datetime, window: SendingWindow) -> dt.datetime | None:
+    moments = list(_soonest(backlog, now, window))
+    if backlog.next_not_before is not None:
+        moments.append(_when_open(backlog.next_not_before, window))
+    return min(moments, default=None)
+
+
+def _soonest(backlog: Backlog, at: dt.datetime, window: SendingWindow) -> Iterator[dt.datetime]:
+    """Yield when, at or after `at`, each zone is open of which something waits."""
+    for zone in {zone for zone, count in backlog.counts.items() if count} | {w.zone for w in backlog.head}:
+        if (opening := window.soonest(at, zone)) is not None:
+            yield opening
+
+
+def _when_open(at: dt.datetime, window: SendingWindow) -> dt.datetime:
+    return at if window.contains(at) else window.next_opening(at)

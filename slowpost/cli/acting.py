@@ -1,0 +1,81 @@
+"""What acting commands have in common: who acts, what is handed on afterwards, and what they print.
+
+An action is committed before anything is handed on. If RabbitMQ is away then, that is a warning and not a failure:
+what is to go on stands in the database, and the next sweep finds it there.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import getpass
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import click
+
+from pipeline.operations.done import Done
+from slowpost.cli.output import emit
+from slowpost.cli.shared import one_line
+
+#: Of a result: what is not shown.
+_INNER = ("handoffs", "new_key")
+
+
+def who() -> str:
+    """Return who acts, as the operating system knows them."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return "unknown"
+
+
+def finish(done: Done, as_json: bool, sentence: str, data: Mapping[str, Any] | None = None) -> None:
+    """Hand on what an action has left to do, and print what it came to.
+
+    Args:
+        done: what it came to.
+        as_json: as JSON: `data` and `warnings`, a list that is empty when all went well.
+        sentence: for a person; warnings go to stderr.
+        data: the keys of the JSON; None: the fields of `done`.
+    """
+    report(hand_on(done.handoffs), as_json, sentence, fields_of(done) if data is None else data)
+
+
+def report(warnings: Sequence[str], as_json: bool, sentence: str, data: Mapping[str, Any]) -> None:
+    """Print what an action came to; see `finish`."""
+
+    def show() -> None:
+        if sentence:
+            click.echo(sentence)
+        for warning in warnings:
+            click.echo(warning, err=True)
+
+    emit({**data, "warnings": list(warnings)}, as_json, show)
+
+
+def fields_of(done: Done) -> dict[str, Any]:
+    """Return what programs are shown of a result."""
+    names = [field.name for field in dataclasses.fields(done)]
+    return {name: getattr(done, name) for name in names if name not in _INNER}
+
+
+def hand_on(handoffs: Sequence[Any], *, remove_copies: bool = False) -> list[str]:
+    """Put handoffs onto the route, or wake an embedded `run`; return a warning if that can't be done now.
+
+    Args:
+        handoffs: of an action that is committed.
+        remove_copies: also take the copies of closed dead letters off RabbitMQ's queue `dead-letter`.
+    """
+    if not handoffs and not remove_copies:
+        return []
+    from actors import entry
+
+    try:
+        entry.hand_over(handoffs)
+        if remove_copies:
+            entry.keep_in_step()
+    except entry.AWAY as error:
+        return [f"RabbitMQ is away ({one_line(error)}): the next sweep goes on with it"]
+    except entry.MISMATCH as error:
+        return [f"{error}; the first sweep after that goes on with it"]
+    return []

@@ -1,0 +1,59 @@
+"""What all imports have in common: a file with progress, refused lines on stderr, and what it came to."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import click
+from rich.console import Console
+from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn
+
+from pipeline.operations.csv_rows import ImportRefusedError, Listener
+from pipeline.operations.imports import Imported
+from slowpost.cli.acting import hand_on, report, who
+from slowpost.cli.shared import Refused, as_json, open_text
+
+
+def import_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add what every import takes."""
+    strict = "Exit 1 if any line was refused (default: only if all were)."
+    command = click.option("--strict", is_flag=True, help=strict)(as_json(command))
+    return click.argument("file")(command)
+
+
+def run_import(path: str, run: Callable[..., Imported], as_json: bool, *, strict: bool) -> Imported:
+    """Import a file with progress and each refused line on stderr; exit 1 if nothing was taken, or, strict, if any
+    was refused.
+    """
+    lines: list[dict[str, Any]] = []
+
+    def on_refused(line: int, why: str) -> None:
+        if as_json:
+            lines.append({"line": line, "reason": why})
+        click.echo(f"line {line}: {why}", err=True)
+
+    with _progress() as show, open_text(path) as file:
+        try:
+            done = run(file, Listener(on_refused, show), who())
+        except ImportRefusedError as error:
+            raise Refused(f"{path}: {error}") from None
+    counts = {k: getattr(done, k) for k in ("added", "updated", "unchanged", "refused")}
+    words = ", ".join(f"{number} {word}" for word, number in counts.items())
+    report(hand_on(done.handoffs), as_json, words, counts | {"refused_lines": lines})
+    if done.refused and (strict or done.refused == done.lines):
+        raise Refused(f"{path}: {done.refused} of {done.lines} lines were refused")
+    return done
+
+
+@contextmanager
+def _progress() -> Iterator[Callable[[Any], None]]:
+    if not sys.stderr.isatty():
+        yield lambda summary: None if summary.lines % 10_000 else click.echo(f"{summary.lines} lines", err=True)
+        return
+    columns = (SpinnerColumn(), TextColumn("{task.completed} lines"), BarColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+        task = progress.add_task("import", total=None)
+        yield lambda summary: progress.update(task, completed=summary.lines)

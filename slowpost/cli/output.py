@@ -1,0 +1,101 @@
+"""What the commands print: tables for people, JSON for programs, progress on stderr."""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime as dt
+import json
+import sys
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import click
+from rich.console import Console
+from rich.progress import Progress
+from rich.table import Table
+
+from pipeline.reports import reasons
+from pipeline.runtime.settings import settings
+
+
+def emit(report: Any, as_json: bool, show: Callable[[], None]) -> None:
+    """Print a report (a dataclass, or a list of them) as JSON, or let `show` print it for a person."""
+    if as_json:
+        click.echo(to_json(report))
+    else:
+        show()
+
+
+def to_json(report: Any) -> str:
+    """Return a report as JSON, field for field: times in UTC (ISO 8601), numbers as numbers, lists as lists."""
+    return json.dumps(report, default=_plain, indent=2, ensure_ascii=False)
+
+
+def _plain(value: Any) -> Any:
+    """Return what stands in JSON for a value that `json` does not know; it goes on with what is inside."""
+    if dataclasses.is_dataclass(value):
+        return {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
+    if isinstance(value, dt.datetime):
+        return utc(value)
+    if isinstance(value, dt.date):
+        return value.isoformat()
+    raise TypeError(type(value).__name__)
+
+
+def utc(at: dt.datetime | None) -> str | None:
+    """Return a time as it stands in JSON."""
+    return None if at is None else at.astimezone(dt.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def show_table(rows: Iterable[Any], columns: Mapping[str, str], empty: str) -> None:
+    """Print a table of dataclasses or mappings: their field or key → heading; `empty` where there are no rows."""
+    rows = list(rows)
+    if not rows:
+        click.echo(empty)
+        return
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for heading in columns.values():
+        table.add_column(heading, overflow="fold")
+    for row in rows:
+        table.add_row(*(cell(row[name] if isinstance(row, Mapping) else getattr(row, name)) for name in columns))
+    console().print(table)
+
+
+def show_fields(report: Any, names: Iterable[str]) -> None:
+    """Print the named fields of a dataclass, one in a line; those that are empty are left out."""
+    for name in names:
+        value = getattr(report, name)
+        if value is not None and value not in ("", {}, ()):
+            click.echo(f"{name.replace('_', ' ')}: {cell(value)}")
+
+
+def cell(value: Any) -> str:
+    """Return a value as people read it; a time on the clocks of the window's zone."""
+    if value is None:
+        return "–"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, dt.datetime):
+        return f"{value.astimezone(settings().mail_window_timezone):%Y-%m-%d %H:%M:%S}"
+    if isinstance(value, Mapping):
+        return ", ".join(f"{name} {cell(inner)}" for name, inner in value.items())
+    return str(value)
+
+
+def local(at: dt.datetime) -> str:
+    """Return a time on the clocks of the window's zone, with the day of the week and the zone's name."""
+    return reasons.local(at, settings().mail_window_timezone)
+
+
+def console() -> Console:
+    """Return where tables go; as wide as they need where nobody looks at a terminal."""
+    return Console(width=None if sys.stdout.isatty() else 200, highlight=False, markup=False)
+
+
+@contextmanager
+def progress(title: str, total: float) -> Iterator[Callable[[float], None]]:
+    """Yield what is told how far long work has come, of `total`; shown where somebody looks at a terminal."""
+    with Progress(console=Console(stderr=True), transient=True, disable=not sys.stderr.isatty()) as bar:
+        task = bar.add_task(title, total=total)
+        yield lambda completed: bar.update(task, completed=completed)

@@ -1,0 +1,98 @@
+"""What people look up: a contact by its address, a template's source, and all of it as plain sentences."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from models import State, database
+from models.suppression import suppress
+from tests.builders import a_contact, a_delivery, a_template, a_website, an_account
+from tests.cli.conftest import Result, Slowpost
+
+
+def test_a_contact_is_shown_with_its_deliveries_and_what_keeps_it_from_being_mailed(ready: Slowpost) -> None:
+    with database.connection():
+        website = a_website(domain="bees.test", meets_requirements=False)
+        ann = a_contact(email="Ann@gmail.com", name="Ann", website=website, extra={"topic": "bees"})
+        sent = a_delivery(State.SENT, contact=ann, reason="accepted", sent_at=database.now())
+        a_delivery(State.SENT)
+        suppress("domain", ["gmail.com", "other.test"], "asked by phone", database.now())
+    by_id = parsed(ready("contacts", "show", str(ann.id), "--json"))
+    assert parsed(ready("contacts", "show", "a.nn+x@googlemail.com", "--json")) == by_id
+    assert (by_id["id"], by_id["email"], by_id["address"]) == (ann.id, "Ann@gmail.com", "ann@gmail.com")
+    assert (by_id["website"], by_id["website_details"]["meets_requirements"]) == ("bees.test", False)
+    assert [row["id"] for row in by_id["deliveries"]] == [sent.id]
+    assert [row["value"] for row in by_id["suppressions"]] == ["gmail.com"]
+    shown = ready("contacts", "show", str(ann.id)).out
+    for words in ("email: Ann@gmail.com", "extra: topic bees", "suppressed domain: gmail.com (asked by phone)"):
+        assert words in shown
+    assert "its website does not meet the requirements" in shown
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("doe", ["J.Doe@gmail.com", "x@doe-bees.test"]),
+        ("BEES", ["x@doe-bees.test", "ann@x.test"]),
+        ("j.d.oe+old@gmail.com", ["J.Doe@gmail.com"]),
+        ("Ann Lee", ["ann@x.test"]),
+        ("%", []),
+        ("_", []),
+        ("forgotten", []),
+    ],
+)
+def test_contacts_are_found_by_a_part_of_address_name_or_website(ready: Slowpost, text: str, found: list[str]) -> None:
+    with database.connection():
+        a_contact(email="J.Doe@gmail.com")
+        a_contact(email="x@doe-bees.test")
+        a_contact(email="ann@x.test", name="Ann Lee", website=a_website(domain="bees.test"))
+        a_contact(email="forgotten@x.test", forgotten_at=database.now())
+    assert [c["email"] for c in parsed(ready("contacts", "find", text, "--json"))] == found
+    assert [c["email"] for c in parsed(ready("contacts", "find", text, "--limit", "1", "--json"))] == found[:1]
+    if not found:
+        assert ready("contacts", "find", text).out == f"no contact has {text!r} in its address, name or website\n"
+
+
+def test_wherever_a_contacts_id_is_read_its_address_is(ready: Slowpost) -> None:
+    with database.connection():
+        ann = a_contact(email="ann@x.test", name="Ann")
+        a_template()
+        an_account(port=1)
+    assert parsed(ready("why", "ANN@x.test", "--json"))["contact_id"] == ann.id
+    assert parsed(ready("templates", "preview", "1", "--contact", "ann@x.test", "--json"))["text"] == "Dear Ann"
+    test = ("templates", "send-test", "1", "--to", "me@h.test", "--account", "1", "--contact")
+    assert "connect: " in ready(*test, "ann@x.test").err
+    assert ready(*test, "bob@x.test").err == "slowpost: there is no contact with the address bob@x.test\n"
+
+
+def test_a_templates_source_comes_back_out_as_it_was_added(ready: Slowpost, tmp_path: Path) -> None:
+    text, html = "Dear {{ contact.name }},\r\n\n  bees \N{HONEYBEE}", "<p>{{ contact.name }}</p>\n\n"
+    (tmp_path / "t.txt").write_bytes(text.encode())
+    (tmp_path / "t.html").write_bytes(html.encode())
+    words = ("templates", "add", "one", "--subject", "Hi {{ contact.name }}", "--preheader", "bees")
+    assert ready(*words, "--text-file", "t.txt", "--html-file", "t.html").code == 0
+    assert ready("templates", "show", "1", "--text").out == text
+    assert ready("templates", "show", "1", "--html").out == html
+    found = parsed(ready("templates", "show", "1", "--json"))
+    assert (found["text"], found["html"], found["preheader"]) == (text, html, "bees")
+    shown = ready("templates", "show", "1").out
+    for line in ("name: one", "state: active", "sent: 0", "subject: Hi {{ contact.name }}", "preheader: bees"):
+        assert line in shown.splitlines()
+
+
+def test_a_template_that_is_paused_or_has_no_html_says_so(ready: Slowpost) -> None:
+    with database.connection():
+        a_template(active=False, paused_at=database.now())
+    assert "state: not active, paused" in ready("templates", "show", "1").out.splitlines()
+    refused = ready("templates", "show", "1", "--html")
+    assert (refused.code, refused.out, refused.err) == (1, "", "slowpost: template 1 has no HTML body\n")
+
+
+def parsed(result: Result) -> Any:
+    """Return the JSON a command printed."""
+    assert result.code == 0, result.err
+    return json.loads(result.out)
