@@ -25,13 +25,6 @@ from tests.builders import a_contact, a_delivery, a_template, a_website, an_acco
 from tests.cli.conftest import Slowpost
 from tests.cli.json_page import PAGE, PARTS, REPORTS, item_of, page
 
-#: What does something, and is not on the page yet.
-NOT_YET = {
-    "accounts add", "accounts import", "accounts set", "accounts test", "cancel", "check-health", "contacts import",
-    "init", "publish", "send", "suppress import", "sweep", "templates add", "templates check", "templates preview",
-    "templates rerender", "topology migrate", "websites import",
-}  # fmt: skip
-
 
 def test_the_page_is_what_the_reports_are() -> None:
     assert PAGE.read_text() == page(), "write it anew: python -m tests.cli.json_page"
@@ -73,6 +66,14 @@ def test_the_window_has_the_same_keys_open_and_closed(ready: Slowpost, clock: An
     closed = json.loads(ready("status", "--json").out)["window"]
     assert opened == {"open": True, "closes": "2026-06-02T21:00:00Z", "opens": None}
     assert closed == {"open": False, "closes": None, "opens": "2026-06-02T12:00:00Z"}
+
+
+#: What does something, and is not on the page yet.
+NOT_YET = {
+    "accounts add", "accounts import", "accounts set", "accounts test", "cancel", "check-health", "contacts import",
+    "init", "publish", "send", "suppress import", "sweep", "templates add", "templates check", "templates preview",
+    "templates rerender", "topology migrate", "websites import",
+}  # fmt: skip
 
 
 @pytest.fixture

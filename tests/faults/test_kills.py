@@ -12,8 +12,6 @@ from pipeline.runtime.failpoints import NAMES
 from tests.faults import fleet as fleets
 from tests.faults.fleet import Fleet
 
-ACCOUNTS = 40
-
 
 def test_the_list_of_failpoints_is_the_codes() -> None:
     root = Path(__file__).parents[2]
@@ -67,3 +65,6 @@ def test_kills_at_random_instants(
         seconds = fleet.settle(patience=600)
     assert fleet.violations(file) == []
     report(kills=fleet.kills, contacts=contacts, settled_in_s=round(seconds, 1))
+
+
+ACCOUNTS = 40
