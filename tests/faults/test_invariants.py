@@ -78,8 +78,8 @@ def test_a_double_send_and_a_loss_are_found_in_a_real_run(
     assert len(lines) == 5
     file.write_text("".join(line for line in lines if delivery.message_id not in line))
     assert named(check(replace(run, accepted=accepted(file)))) == {"I3"}
-    Attempt.delete().where(Attempt.delivery == delivery.id).execute()
     Event.delete().where(Event.delivery == delivery.id).execute()
+    Attempt.delete().where(Attempt.delivery == delivery.id).execute()
     Delivery.delete().where(Delivery.id == delivery.id).execute()
     assert named(check(replace(run, accepted=accepted(file)))) == {"I2"}
     report(contacts=4, planted=3, found=3)

@@ -15,9 +15,9 @@ from tests.faults.fleet import Fleet
 
 def test_the_list_of_failpoints_is_the_codes() -> None:
     root = Path(__file__).parents[2]
-    code = "".join(file.read_text() for folder in ("pipeline", "actors") for file in (root / folder).glob("*.py"))
-    named = set(re.findall(r'reach\("([a-z]+:[a-z]+)"\)', code))
-    steps = set(re.findall(r'reach\(f"\{stage\}:([a-z]+)"\)', code))
+    code = "".join(file.read_text() for folder in ("pipeline", "actors") for file in (root / folder).rglob("*.py"))
+    named = set(re.findall(r'failpoint\("([a-z]+:[a-z]+)"\)', code))
+    steps = set(re.findall(r'failpoint\(f"\{stage\}:([a-z]+)"\)', code))
     stages = ("intake", "dedupe", "render", "reserve", "deliver", "record")
     assert named | {f"{stage}:{step}" for stage in stages for step in steps} == set(NAMES)
 
