@@ -1,4 +1,4 @@
-"""Alerts: somebody is told that an account has been switched off. One that can't be given is logged, and holds up nothing."""
+"""Alerts: somebody is told that an account has been switched off. One that can't be given is logged, and no more."""
 
 from __future__ import annotations
 

@@ -18,6 +18,7 @@ from pipeline.accounts.health import health_of
 from pipeline.capacity import snapshot, usage
 from pipeline.reports.reasons import reasons_of
 from pipeline.runtime.settings import settings
+from pipeline.throttle.limits import is_resting
 from pipeline.throttle.window import SendingWindow
 
 
@@ -197,7 +198,7 @@ def _state(account: SmtpAccount, now: dt.datetime) -> AccountState:
         return AccountState.OFF
     if account.paused_at is not None:
         return AccountState.PAUSED
-    is_cooling = account.cooling_until is not None and now < account.cooling_until
+    is_cooling = is_resting(account.cooling_until, now)
     return AccountState.COOLING_DOWN if is_cooling else AccountState.ON
 
 

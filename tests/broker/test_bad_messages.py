@@ -18,6 +18,36 @@ from slowpost.catcher import Catcher
 from tests.broker.conftest import count, slowpost, until, workers
 from tests.builders import a_contact, a_template, a_website, an_account
 
+
+def test_bad_messages_become_dead_letters_and_the_good_ones_between_them_are_sent(
+    environment: dict[str, str], empty_rabbitmq: str, tmp_path: Path
+) -> None:
+    slowpost(environment, "init")
+    a_template()
+    bad, every = [*kinds(), *random_bodies(500)], 40
+    good = [a_contact(website=a_website()).id for _ in range(0, len(bad), every)]
+    with (
+        Catcher(tmp_path / "mails") as catcher,
+        workers(environment | {"MAIL_MIN_INTERVAL": "0", "MAIL_DAILY_LIMIT": "50"}, tmp_path / "log"),
+        pika.BlockingConnection(pika.URLParameters(empty_rabbitmq)) as connection,
+    ):
+        an_account(port=catcher.port)
+        channel = connection.channel()
+        for number, (stage, body, message_id) in enumerate(bad):
+            channel.basic_publish("", stage, body, pika.BasicProperties(message_id=message_id))
+            if number % every == 0:
+                channel.basic_publish("", "intake", str(good[number // every]).encode())
+        until(lambda: DeadLetter.select().count() == len(bad), lambda: f"{DeadLetter.select().count()} of {len(bad)}")
+        until(lambda: Delivery.select().where(Delivery.recorded_at.is_null(False)).count() == len(good))
+        until(lambda: count(empty_rabbitmq, "dead-letter") == len(bad))
+    assert len({m.recipient for m in catcher.mails}) == len(catcher.mails) == len(good)
+    assert DeadLetter.select().where(DeadLetter.reason == "").count() == 0
+    assert not [d.reason for d in DeadLetter.select() if d.reason.startswith("fault")]
+    log = (tmp_path / "log").read_text()
+    assert "Traceback" not in log
+    assert "unexpected error" not in log
+
+
 BODIES = (
     *(b"", b"nonsense", b"\xff\xfe\x00", b"\x00", b"null", b"true", b'"12"', b"1.5", b"-1", b"0", b"{}", b"[]", b"["),
     *(b"NaN", b"Infinity", b"[" * 100_000, b'{"a":' * 5_000 + b"1" + b"}" * 5_000, b" " * 2 * 1024 * 1024),
@@ -75,32 +105,3 @@ def random_bodies(number: int) -> Iterator[tuple[Stage, bytes, str | bytes | Non
             number -= 1
         except intake.UnknownActorError:
             continue
-
-
-def test_bad_messages_become_dead_letters_and_the_good_ones_between_them_are_sent(
-    environment: dict[str, str], empty_rabbitmq: str, tmp_path: Path
-) -> None:
-    slowpost(environment, "init")
-    a_template()
-    bad, every = [*kinds(), *random_bodies(500)], 40
-    good = [a_contact(website=a_website()).id for _ in range(0, len(bad), every)]
-    with (
-        Catcher(tmp_path / "mails") as catcher,
-        workers(environment | {"MAIL_MIN_INTERVAL": "0", "MAIL_DAILY_LIMIT": "50"}, tmp_path / "log"),
-        pika.BlockingConnection(pika.URLParameters(empty_rabbitmq)) as connection,
-    ):
-        an_account(port=catcher.port)
-        channel = connection.channel()
-        for number, (stage, body, message_id) in enumerate(bad):
-            channel.basic_publish("", stage, body, pika.BasicProperties(message_id=message_id))
-            if number % every == 0:
-                channel.basic_publish("", "intake", str(good[number // every]).encode())
-        until(lambda: DeadLetter.select().count() == len(bad), lambda: f"{DeadLetter.select().count()} of {len(bad)}")
-        until(lambda: Delivery.select().where(Delivery.recorded_at.is_null(False)).count() == len(good))
-        until(lambda: count(empty_rabbitmq, "dead-letter") == len(bad))
-    assert len({m.recipient for m in catcher.mails}) == len(catcher.mails) == len(good)
-    assert DeadLetter.select().where(DeadLetter.reason == "").count() == 0
-    assert not [d.reason for d in DeadLetter.select() if d.reason.startswith("fault")]
-    log = (tmp_path / "log").read_text()
-    assert "Traceback" not in log
-    assert "unexpected error" not in log

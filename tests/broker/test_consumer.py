@@ -23,24 +23,6 @@ from pipeline.runtime import waiting as waits
 from tests.broker.conftest import UNIT_MS, take, until, until_counted
 
 
-def consumed(broker: QuorumBroker, queue: str, number: int) -> tuple[Any, list[Any]]:
-    """Return a consumer and the next `number` good messages that it gives."""
-    consumer: Any = broker.consume(queue, prefetch=10, timeout=100)
-    messages: list[Any] = []
-    for _ in range(50):
-        message = next(consumer)
-        if message is not None:
-            messages.append(message)
-        if len(messages) == number:
-            return consumer, messages
-    raise AssertionError(f"{len(messages)} of {number} messages came")
-
-
-def put(broker: QuorumBroker, queue: str, body: bytes) -> None:
-    """Publish bytes as any program would."""
-    broker.channel.basic_publish("", queue, body)
-
-
 def test_bad_bodies_become_dead_letters_and_the_good_ones_between_them_go_on(
     broker: QuorumBroker, postgres: str
 ) -> None:
@@ -109,19 +91,6 @@ def test_an_acknowledgement_of_a_lost_channel_acknowledges_nothing_else(
     new.close()
     consuming.close()
     until_counted(broker, "dedupe", 2)
-
-
-def raw_properties(**properties: Any) -> pika.BasicProperties:
-    """Return properties as other programs send them and pika would not."""
-    return pika.BasicProperties(delivery_mode=2, **properties)
-
-
-class BeyondTheYear9999(datetime.datetime):
-    """A point in time in an AMQP header that Python has no datetime for."""
-
-    def utctimetuple(self) -> Any:
-        """Return what pika makes the number of seconds of."""
-        return (2026, 1, 1, 10**12, 0, 0)
 
 
 def test_no_property_of_a_message_ends_its_consumer(broker: QuorumBroker, postgres: str) -> None:
@@ -242,3 +211,34 @@ def test_a_worker_that_is_told_to_stop_while_it_waits_puts_the_message_back(monk
 
     with pytest.raises(waiting.PutBackError):
         waiting.until_available(away)
+
+
+def consumed(broker: QuorumBroker, queue: str, number: int) -> tuple[Any, list[Any]]:
+    """Return a consumer and the next `number` good messages that it gives."""
+    consumer: Any = broker.consume(queue, prefetch=10, timeout=100)
+    messages: list[Any] = []
+    for _ in range(50):
+        message = next(consumer)
+        if message is not None:
+            messages.append(message)
+        if len(messages) == number:
+            return consumer, messages
+    raise AssertionError(f"{len(messages)} of {number} messages came")
+
+
+def put(broker: QuorumBroker, queue: str, body: bytes) -> None:
+    """Publish bytes as any program would."""
+    broker.channel.basic_publish("", queue, body)
+
+
+def raw_properties(**properties: Any) -> pika.BasicProperties:
+    """Return properties as other programs send them and pika would not."""
+    return pika.BasicProperties(delivery_mode=2, **properties)
+
+
+class BeyondTheYear9999(datetime.datetime):
+    """A point in time in an AMQP header that Python has no datetime for."""
+
+    def utctimetuple(self) -> Any:
+        """Return what pika makes the number of seconds of."""
+        return (2026, 1, 1, 10**12, 0, 0)

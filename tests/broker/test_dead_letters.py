@@ -19,30 +19,6 @@ from pipeline.operations import decisions
 from tests.broker.conftest import until, until_counted
 from tests.builders import a_delivery
 
-QUEUE = "dead-letter"
-
-
-@pytest.fixture(autouse=True)
-def no_grace(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No copy is on its way here."""
-    monkeypatch.setattr(dead_letters, "ON_ITS_WAY", -dead_letters.ON_ITS_WAY)
-
-
-def a_letter(body: bytes = b"nonsense") -> DeadLetter:
-    """A message nobody could process."""
-    return file_message(Stage.INTAKE, body, "the body is not JSON", database.now())[0]
-
-
-def shown(broker: QuorumBroker) -> list[tuple[dict[str, Any], bytes]]:
-    """Look at the queue as the management page does: headers and payloads, and all of it stays."""
-    with broker.own_connection() as connection:
-        channel = connection.channel()
-        found = []
-        while (message := channel.basic_get(QUEUE))[0] is not None:
-            found.append((message[1].headers, message[2]))
-    until_counted(broker, QUEUE, len(found))
-    return found
-
 
 def test_a_copy_says_which_row_it_shows_why_and_what_was_given_up(broker: QuorumBroker, postgres: str) -> None:
     letter = a_letter(b"x" * 10_000)
@@ -154,3 +130,28 @@ def test_two_at_once_do_the_work_once(broker: QuorumBroker, postgres: str) -> No
         topology.exclusive(channel, "dead-letter-comparison")
         assert broker.keep_in_step() == InStep()
     until(lambda: broker.keep_in_step() == InStep(added=1))
+
+
+QUEUE = "dead-letter"
+
+
+@pytest.fixture(autouse=True)
+def no_grace(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No copy is on its way here."""
+    monkeypatch.setattr(dead_letters, "ON_ITS_WAY", -dead_letters.ON_ITS_WAY)
+
+
+def a_letter(body: bytes = b"nonsense") -> DeadLetter:
+    """A message nobody could process."""
+    return file_message(Stage.INTAKE, body, "the body is not JSON", database.now())[0]
+
+
+def shown(broker: QuorumBroker) -> list[tuple[dict[str, Any], bytes]]:
+    """Look at the queue as the management page does: headers and payloads, and all of it stays."""
+    with broker.own_connection() as connection:
+        channel = connection.channel()
+        found = []
+        while (message := channel.basic_get(QUEUE))[0] is not None:
+            found.append((message[1].headers, message[2]))
+    until_counted(broker, QUEUE, len(found))
+    return found

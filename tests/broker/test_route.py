@@ -12,11 +12,6 @@ from tests.broker.conftest import put_on_intake, queued, slowpost, until, worker
 from tests.builders import a_contact, a_template, a_website, an_account
 
 
-def states() -> list[tuple[str, str | None]]:
-    """Return the deliveries' states, for a test that waits in vain."""
-    return [(d.state, d.reason) for d in Delivery.select()]
-
-
 def test_every_contact_becomes_one_mail_and_no_account_goes_over_its_limit(
     environment: dict[str, str], empty_rabbitmq: str, tmp_path: Path
 ) -> None:
@@ -73,3 +68,8 @@ def test_a_dead_letter_is_shown_on_its_queue_until_a_person_decides(
     until(lambda: queued(environment) == {"dead-letter": 2})
     slowpost(environment, "dead", "discard", second, third)
     until(lambda: queued(environment) == {})
+
+
+def states() -> list[tuple[str, str | None]]:
+    """Return the deliveries' states, for a test that waits in vain."""
+    return [(d.state, d.reason) for d in Delivery.select()]

@@ -13,18 +13,6 @@ from typing import Any
 from tests.broker.conftest import until
 from tests.servers import PrivatePostgres, PrivateRabbitmq
 
-COMMANDS = (["run"], ["scheduler"], ["worker", "--threads", "2"])
-
-
-def events(log: Path) -> list[dict[str, Any]]:
-    """Return what a command has logged as JSON."""
-    return [json.loads(line) for line in log.read_text().splitlines() if line.startswith("{")]
-
-
-def has_said(log: Path, event: str, what: str) -> bool:
-    """Tell whether a command has logged this."""
-    return any((e["event"], e.get("what")) == (event, what) for e in events(log))
-
 
 def test_run_scheduler_and_worker_wait_for_both_servers_and_end_well_before_and_after(tmp_path: Path) -> None:
     with PrivatePostgres() as postgres, PrivateRabbitmq() as rabbitmq:
@@ -60,3 +48,16 @@ def test_run_scheduler_and_worker_wait_for_both_servers_and_end_well_before_and_
             ends = [process.wait(60) for process, _ in started]
         assert ends == [0, 0, 0]
         assert "Traceback" not in "".join(log.read_text() for _, log in started)
+
+
+COMMANDS = (["run"], ["scheduler"], ["worker", "--threads", "2"])
+
+
+def events(log: Path) -> list[dict[str, Any]]:
+    """Return what a command has logged as JSON."""
+    return [json.loads(line) for line in log.read_text().splitlines() if line.startswith("{")]
+
+
+def has_said(log: Path, event: str, what: str) -> bool:
+    """Tell whether a command has logged this."""
+    return any((e["event"], e.get("what")) == (event, what) for e in events(log))

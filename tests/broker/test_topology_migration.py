@@ -19,26 +19,6 @@ from pipeline.flow import Stage
 from tests.broker.conftest import UNIT_MS, take, until_counted
 
 
-def make_different(broker: QuorumBroker, queue: str, arguments: dict[str, Any]) -> None:
-    """Put a queue with other arguments in the place of one of ours."""
-    with broker.own_connection() as connection:
-        channel = connection.channel()
-        channel.queue_delete(queue)
-        channel.queue_declare(queue, durable=True, arguments=arguments)
-
-
-def migrate(broker: QuorumBroker) -> list[Step]:
-    """Run a migration to its end."""
-    with broker.own_connection() as connection:
-        return list(migration.migrate(connection, broker.unit_ms))
-
-
-def differences(broker: QuorumBroker) -> list[str]:
-    """Return what is different on the server."""
-    with broker.own_connection() as connection:
-        return migration.differences(connection, broker.unit_ms)
-
-
 def test_a_queue_that_is_different_is_named_with_its_argument_and_what_to_do(broker: QuorumBroker) -> None:
     make_different(broker, "intake", {"x-queue-type": "quorum", "x-max-length": 5, "x-overflow": "reject-publish"})
     with pytest.raises(MismatchError) as raised:
@@ -157,3 +137,23 @@ def test_two_migrations_at_once_are_refused(broker: QuorumBroker) -> None:
 def test_definitions_json_is_what_the_code_declares(configure: Callable[..., None]) -> None:
     file = Path(__file__).parents[2] / "rabbitmq" / "definitions.json"
     assert json.loads(file.read_text()) == topology.definitions((4, 0), "/slowpost")
+
+
+def make_different(broker: QuorumBroker, queue: str, arguments: dict[str, Any]) -> None:
+    """Put a queue with other arguments in the place of one of ours."""
+    with broker.own_connection() as connection:
+        channel = connection.channel()
+        channel.queue_delete(queue)
+        channel.queue_declare(queue, durable=True, arguments=arguments)
+
+
+def migrate(broker: QuorumBroker) -> list[Step]:
+    """Run a migration to its end."""
+    with broker.own_connection() as connection:
+        return list(migration.migrate(connection, broker.unit_ms))
+
+
+def differences(broker: QuorumBroker) -> list[str]:
+    """Return what is different on the server."""
+    with broker.own_connection() as connection:
+        return migration.differences(connection, broker.unit_ms)

@@ -13,7 +13,6 @@ import dramatiq
 import pika
 import pytest
 import structlog
-from dramatiq.brokers.rabbitmq import RabbitmqBroker
 from pika.adapters.blocking_connection import BlockingChannel
 
 import actors.rabbitmq.broker
@@ -21,90 +20,11 @@ from actors import waiting
 from actors.intake import encode
 from actors.rabbitmq import topology
 from actors.rabbitmq.broker import QuorumBroker
-from actors.running import WorkerState, stage_actor
-from pipeline.flow import Handoff, Stage
+from pipeline.flow import Stage
 from pipeline.runtime import waiting as waits
-from tests.broker.conftest import UNIT_MS, count, until
+from tests.broker.conftest import count, until
+from tests.broker.two_stages import STOCK_VHOST, VHOST, ours, stock
 from tests.servers import PrivateRabbitmq
-
-#: Dramatiq's own queues have the same names as ours; a name that is deleted and declared again at once can break it
-#: (docs/dependencies.md), so each has a vhost of its own.
-VHOST, STOCK_VHOST = "slowpost_test", "stock"
-
-
-@pytest.fixture(scope="module")
-def node() -> Iterator[PrivateRabbitmq]:
-    """A RabbitMQ that may be stopped."""
-    with PrivateRabbitmq() as server:
-        server.ctl("add_vhost", STOCK_VHOST)
-        server.ctl("set_permissions", "-p", STOCK_VHOST, "guest", ".*", ".*", ".*")
-        yield server
-
-
-@pytest.fixture
-def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let those who wait look often."""
-    monkeypatch.setattr(waits, "FIRST_WAIT", 0.1)
-    monkeypatch.setattr(waits, "LONGEST_WAIT", 0.5)
-    monkeypatch.setattr(actors.rabbitmq.broker, "BLOCKED_TIMEOUT", 0.5)
-
-
-def ours(url: str) -> dramatiq.Broker:
-    """A broker whose *check duplicates* only hands on to *render*."""
-    broker = QuorumBroker(url, middleware=[WorkerState()], unit_ms=UNIT_MS)
-    dramatiq.set_broker(broker)
-
-    def check_duplicates(ids: list[int]) -> list[Handoff]:
-        return [Handoff(Stage.RENDER, ids)]
-
-    stage_actor(Stage.DEDUPE, lambda _i, _e: pytest.fail("given up"))(check_duplicates).declare(broker)
-    # As a worker does: a node that has just started may still refuse.
-    waiting.until_available(broker.declare_topology)
-    return broker
-
-
-def stock(url: str) -> dramatiq.Broker:
-    """Dramatiq's own broker with its own middleware, and the same two stages."""
-    broker = RabbitmqBroker(url=url.replace(f"/{VHOST}", f"/{STOCK_VHOST}"), confirm_delivery=True)
-    render = dramatiq.actor(lambda _ids: None, broker=broker, actor_name="render_message", queue_name="render")
-
-    def check_duplicates(ids: list[int]) -> None:
-        render.send(ids)
-
-    dramatiq.actor(check_duplicates, broker=broker, queue_name="dedupe")
-    for queue in ("dedupe", "render"):
-        broker.declare_queue(queue, ensure=True)
-    return broker
-
-
-@pytest.fixture
-def worker_of(
-    node: PrivateRabbitmq, quick: None, postgres: str, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[Callable[..., dramatiq.Worker]]:
-    """Make workers, not yet started, whose only queue is *dedupe*."""
-    workers: list[dramatiq.Worker] = []
-    monkeypatch.setattr(dramatiq.broker, "global_broker", None)
-
-    def make(make_broker: Callable[[str], dramatiq.Broker]) -> dramatiq.Worker:
-        workers.append(
-            dramatiq.Worker(make_broker(node.url), queues={"dedupe", "dedupe.DQ"}, worker_threads=2, worker_timeout=50)
-        )
-        return workers[-1]
-
-    yield make
-    for worker in workers:
-        if worker.workers:
-            worker.stop()
-        worker.broker.close()
-    with pika.BlockingConnection(pika.URLParameters(node.url)) as connection:
-        channel = connection.channel()
-        for queue in topology.topology(topology.version_of(connection)).queues:
-            channel.queue_purge(queue.name)
-
-
-def waited_for(logs: list[Any]) -> set[str]:
-    """Return what was waited for, by the log."""
-    return {entry["what"] for entry in logs if entry["event"] == "waiting"}
 
 
 @pytest.mark.parametrize(
@@ -248,3 +168,50 @@ def test_a_connection_that_is_lost_before_confirms_are_on_is_rabbitmq_away_and_n
     monkeypatch.setattr(BlockingChannel, "confirm_delivery", confirm_delivery)
     broker.publish("", Stage.RECORD, b"one", "id")
     assert count(rabbitmq_url, Stage.RECORD) == 1
+
+
+@pytest.fixture(scope="module")
+def node() -> Iterator[PrivateRabbitmq]:
+    """A RabbitMQ that may be stopped."""
+    with PrivateRabbitmq() as server:
+        server.ctl("add_vhost", STOCK_VHOST)
+        server.ctl("set_permissions", "-p", STOCK_VHOST, "guest", ".*", ".*", ".*")
+        yield server
+
+
+@pytest.fixture
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let those who wait look often."""
+    monkeypatch.setattr(waits, "FIRST_WAIT", 0.1)
+    monkeypatch.setattr(waits, "LONGEST_WAIT", 0.5)
+    monkeypatch.setattr(actors.rabbitmq.broker, "BLOCKED_TIMEOUT", 0.5)
+
+
+@pytest.fixture
+def worker_of(
+    node: PrivateRabbitmq, quick: None, postgres: str, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Callable[..., dramatiq.Worker]]:
+    """Make workers, not yet started, whose only queue is *dedupe*."""
+    workers: list[dramatiq.Worker] = []
+    monkeypatch.setattr(dramatiq.broker, "global_broker", None)
+
+    def make(make_broker: Callable[[str], dramatiq.Broker]) -> dramatiq.Worker:
+        workers.append(
+            dramatiq.Worker(make_broker(node.url), queues={"dedupe", "dedupe.DQ"}, worker_threads=2, worker_timeout=50)
+        )
+        return workers[-1]
+
+    yield make
+    for worker in workers:
+        if worker.workers:
+            worker.stop()
+        worker.broker.close()
+    with pika.BlockingConnection(pika.URLParameters(node.url)) as connection:
+        channel = connection.channel()
+        for queue in topology.topology(topology.version_of(connection)).queues:
+            channel.queue_purge(queue.name)
+
+
+def waited_for(logs: list[Any]) -> set[str]:
+    """Return what was waited for, by the log."""
+    return {entry["what"] for entry in logs if entry["event"] == "waiting"}

@@ -25,9 +25,6 @@ from tests.cli.conftest import Slowpost
 from tests.cli.test_bad_input import contents
 from tests.cli.test_commands import parsed
 
-#: Nothing listens there.
-AWAY = "amqp://guest:guest@127.0.0.1:1/x"
-
 #: Commands that commit and then have a trigger to send, in a world of `furnished`; what each is recorded as.
 COMMIT_AND_TRIGGER = {
     "resume": ["resume"],
@@ -270,6 +267,10 @@ def test_an_inner_stages_message_is_put_back_beside_an_embedded_run_by_waking_it
     assert ready("dead", "replay", "1").out == "dead letter 1: replayed\n"
     with database.connection():
         assert Delivery.select().count() == 1
+
+
+#: Nothing listens there.
+AWAY = "amqp://guest:guest@127.0.0.1:1/x"
 
 
 def actions() -> list[tuple[str, str, str]]:

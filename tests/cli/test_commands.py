@@ -18,12 +18,6 @@ from tests.builders import a_contact, a_delivery, a_template, an_account
 from tests.cli.conftest import Result, Slowpost
 
 
-def parsed(result: Result) -> Any:
-    """Return the JSON a command printed."""
-    assert result.code == 0, result.err
-    return json.loads(result.out)
-
-
 def test_init_again_changes_nothing(ready: Slowpost) -> None:
     assert parsed(ready("init", "--json")) == {"migrations": [], "queues_declared": False, "warnings": []}
 
@@ -288,11 +282,6 @@ def test_suppressions_are_normalised_and_kept_once(ready: Slowpost) -> None:
         ]
 
 
-def limits(account: dict[str, Any]) -> tuple[Any, ...]:
-    """Return an account's own limit, today's, and its warm-up."""
-    return tuple(account[k] for k in ("daily_limit", "limit_today", "warmup_start", "warmup_step", "warmup_on"))
-
-
 def test_an_account_that_is_added_with_a_warm_up_may_send_more_each_day(ready: Slowpost, clock: Any) -> None:
     clock.set(2026, 6, 2, 3)  # in New York still the 1st
     words = ("accounts", "add", "--host", "h.test", "--from", "me@h.test", "--daily-limit", "10")
@@ -398,3 +387,14 @@ def test_plan_and_why_say_who_is_mailed_when_and_from_which_account(
 def test_a_plan_of_nothing_says_until_when(ready: Slowpost) -> None:
     assert ready("plan").out.startswith("nothing is going to be sent before ")
     assert parsed(ready("plan", "--json"))["planned"] == []
+
+
+def parsed(result: Result) -> Any:
+    """Return the JSON a command printed."""
+    assert result.code == 0, result.err
+    return json.loads(result.out)
+
+
+def limits(account: dict[str, Any]) -> tuple[Any, ...]:
+    """Return an account's own limit, today's, and its warm-up."""
+    return tuple(account[k] for k in ("daily_limit", "limit_today", "warmup_start", "warmup_step", "warmup_on"))

@@ -10,32 +10,6 @@ from pathlib import Path
 
 import pytest
 
-#: With Ctrl-C as a terminal has it, also where the tests themselves run under `nohup` or behind `&`, and ignore it.
-COMMAND = ["env", "--default-signal=INT", sys.executable, "-m", "slowpost"]
-#: Of the surroundings; what is written unbuffered fails at another place than what a person's process writes.
-CHANGED = ("DATABASE_URL", "BROKER_URL", "SECRET_KEY", "PYTHONUNBUFFERED")
-
-
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    """A working directory with a database."""
-    assert run(tmp_path, "init").returncode == 0
-    return tmp_path
-
-
-def start(folder: Path, *words: str, **options: object) -> subprocess.Popen[bytes]:
-    """Start a command on the embedded default."""
-    environment = {k: v for k, v in os.environ.items() if k not in CHANGED}
-    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE} | options
-    return subprocess.Popen([*COMMAND, *words], cwd=folder, env=environment, **pipes)  # type: ignore[call-overload, no-any-return]
-
-
-def run(folder: Path, *words: str, stdin: bytes = b"", **options: object) -> subprocess.CompletedProcess[bytes]:
-    """Run a command to its end."""
-    with start(folder, *words, **options) as process:
-        out, err = process.communicate(stdin, timeout=30)
-    return subprocess.CompletedProcess(words, process.returncode, out, err)
-
 
 def test_ctrl_c_stops_an_import_in_one_line_and_keeps_what_was_committed(folder: Path) -> None:
     with start(folder, "contacts", "import", "-") as process:
@@ -88,3 +62,30 @@ def test_without_a_terminal_nobody_waits_for_a_password(folder: Path) -> None:
     done = run(folder, "accounts", "add", "--host", "h.test", "--from", "me@h.test", "--username", "me")
     assert (done.returncode, len(done.stderr.splitlines())) == (1, 1)
     assert b"--password-stdin" in done.stderr
+
+
+#: With Ctrl-C as a terminal has it, also where the tests themselves run under `nohup` or behind `&`, and ignore it.
+COMMAND = ["env", "--default-signal=INT", sys.executable, "-m", "slowpost"]
+#: Of the surroundings; what is written unbuffered fails at another place than what a person's process writes.
+CHANGED = ("DATABASE_URL", "BROKER_URL", "SECRET_KEY", "PYTHONUNBUFFERED")
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A working directory with a database."""
+    assert run(tmp_path, "init").returncode == 0
+    return tmp_path
+
+
+def start(folder: Path, *words: str, **options: object) -> subprocess.Popen[bytes]:
+    """Start a command on the embedded default."""
+    environment = {k: v for k, v in os.environ.items() if k not in CHANGED}
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE} | options
+    return subprocess.Popen([*COMMAND, *words], cwd=folder, env=environment, **pipes)  # type: ignore[call-overload, no-any-return]
+
+
+def run(folder: Path, *words: str, stdin: bytes = b"", **options: object) -> subprocess.CompletedProcess[bytes]:
+    """Run a command to its end."""
+    with start(folder, *words, **options) as process:
+        out, err = process.communicate(stdin, timeout=30)
+    return subprocess.CompletedProcess(words, process.returncode, out, err)

@@ -23,46 +23,6 @@ from tests.faults.embedded import Embedded
 from tests.faults.invariants import Run, check
 from tests.faults.oracle import accepted
 
-ACCOUNTS = 20
-#: Its queue `intake` stays empty: what others have selected it finds in the database.
-PASSED = [name for name in NAMES if not name.startswith("intake:")]
-#: Contacts that come in before each random kill.
-CONTACTS_EACH = 15
-
-
-@pytest.fixture
-def embedded(sqlite: str, mail_server: tuple[int, Path], tmp_path: Path) -> Iterator[Embedded]:
-    """A `slowpost run` that is not started yet, a template and accounts."""
-    a_template()
-    for _ in range(ACCOUNTS):
-        an_account(port=mail_server[0])
-    with Embedded(fleets.environment(sqlite, "memory://"), tmp_path) as made:
-        yield made
-
-
-def slowpost(embedded: Embedded, *words: str) -> subprocess.CompletedProcess[str]:
-    """Run a command beside it."""
-    environment = embedded.environment | {"MAIL_PUBLISH_MIN_PRIORITY": "0"}
-    command = [sys.executable, "-m", "slowpost", *words]
-    return subprocess.run(command, env=environment, check=False, capture_output=True, text=True, timeout=60)
-
-
-def finish(embedded: Embedded, file: Path) -> dict[str, float]:
-    """Let it come to rest and stop; nothing is violated. Return the figures."""
-    seconds = embedded.settle()
-    assert embedded.stop() == 0, embedded.log()[-3000:]
-    run = Run(embedded.sources, accepted(file), embedded.faults, limit=1000, interval=0.1)
-    assert check(run) == []
-    assert "Traceback" not in embedded.log()
-    doubtful = Delivery.select().where(Delivery.state == State.IN_DOUBT).count()
-    assert doubtful <= THREADS * len(embedded.faults)
-    return {
-        "kills": len(embedded.faults),
-        "contacts": sum(map(len, embedded.sources.values())),
-        "in_doubt": doubtful,
-        "settled_in_s": round(seconds, 1),
-    }
-
 
 def test_a_second_run_on_the_same_file_is_refused(embedded: Embedded, mail_server: tuple[int, Path]) -> None:
     embedded.start()
@@ -114,3 +74,44 @@ def test_a_kill_of_the_embedded_process_at_every_failpoint(
             embedded.dies()
     embedded.start()
     report(**finish(embedded, mail_server[1]))
+
+
+ACCOUNTS = 20
+#: Its queue `intake` stays empty: what others have selected it finds in the database.
+PASSED = [name for name in NAMES if not name.startswith("intake:")]
+#: Contacts that come in before each random kill.
+CONTACTS_EACH = 15
+
+
+@pytest.fixture
+def embedded(sqlite: str, mail_server: tuple[int, Path], tmp_path: Path) -> Iterator[Embedded]:
+    """A `slowpost run` that is not started yet, a template and accounts."""
+    a_template()
+    for _ in range(ACCOUNTS):
+        an_account(port=mail_server[0])
+    with Embedded(fleets.environment(sqlite, "memory://"), tmp_path) as made:
+        yield made
+
+
+def slowpost(embedded: Embedded, *words: str) -> subprocess.CompletedProcess[str]:
+    """Run a command beside it."""
+    environment = embedded.environment | {"MAIL_PUBLISH_MIN_PRIORITY": "0"}
+    command = [sys.executable, "-m", "slowpost", *words]
+    return subprocess.run(command, env=environment, check=False, capture_output=True, text=True, timeout=60)
+
+
+def finish(embedded: Embedded, file: Path) -> dict[str, float]:
+    """Let it come to rest and stop; nothing is violated. Return the figures."""
+    seconds = embedded.settle()
+    assert embedded.stop() == 0, embedded.log()[-3000:]
+    run = Run(embedded.sources, accepted(file), embedded.faults, limit=1000, interval=0.1)
+    assert check(run) == []
+    assert "Traceback" not in embedded.log()
+    doubtful = Delivery.select().where(Delivery.state == State.IN_DOUBT).count()
+    assert doubtful <= THREADS * len(embedded.faults)
+    return {
+        "kills": len(embedded.faults),
+        "contacts": sum(map(len, embedded.sources.values())),
+        "in_doubt": doubtful,
+        "settled_in_s": round(seconds, 1),
+    }

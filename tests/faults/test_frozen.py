@@ -31,6 +31,49 @@ from tests.faults import fleet as fleets
 from tests.faults.fleet import Fleet
 from tests.faults.oracle import accepted
 
+
+def test_whoever_wakes_does_no_harm(
+    postgres: str,
+    rabbitmq: str,
+    mail_server: tuple[int, Path],
+    tmp_path: Path,
+    counts: Callable[[int, int], int],
+    report: Callable[..., None],
+) -> None:
+    port, file = mail_server
+    a_template()
+    for _ in range(ACCOUNTS):
+        an_account(port=port)
+    rounds, resent = counts(2, 20), set[int]()
+    # Each process has one mail in hand, so that what is frozen is known, and what is not goes to the others.
+    environment = fleets.environment(f"{postgres}?options={ENDS_IDLE}", rabbitmq, dramatiq_queue_prefetch="1")
+    with Fleet(environment, tmp_path, size=SIZE) as fleet:
+        for number in range(rounds):
+            run = freeze(fleet, file, resent)
+            frozen_at = time.monotonic()
+            afterwards = MEANWHILE[number % len(MEANWHILE)](run)
+            time.sleep(max(0.0, frozen_at + FROZEN_FOR - time.monotonic()))
+            wake(run)
+            afterwards()
+            seconds = fleet.settle()
+            run.until(lambda run=run: run.states() == {State.SENT: CONTACTS_EACH})  # type: ignore[misc]
+            assert [n for i, n in zip(run.ids, run.lines(run.ids), strict=True) if i not in resent] == [1] * (
+                CONTACTS_EACH - len(resent & set(run.ids))
+            )
+    assert fleet.violations(file, resent=frozenset(resent)) == []
+    report(
+        frozen=rounds * len(POINTS),
+        contacts=rounds * CONTACTS_EACH,
+        resent=len(resent),
+        settled_in_s=round(seconds, 1),
+    )
+
+
+def test_a_frozen_transaction_does_not_hold_up_the_others_for_ever(postgres: str) -> None:
+    (limit,) = database.db.execute_sql("SHOW idle_in_transaction_session_timeout").fetchone()
+    assert limit != "0", "a process frozen with the throttle's lock holds up all sending, and `pause`, until it wakes"
+
+
 POINTS = ("smtp:offered", "claim:committed", "smtp:dot", "smtp:replied")
 #: Two go on while four are frozen.
 SIZE, ACCOUNTS, CONTACTS_EACH = 6, 40, 10
@@ -184,48 +227,6 @@ def accounts_disabled(run: Round) -> Callable[[], None]:
 
 #: What is done while they are frozen; each returns what is to be seen, and done, when they have woken.
 MEANWHILE = (to_be_sent_again_and_paused, sent_again, accounts_disabled, nobody_decides, decided_that_they_were_sent)
-
-
-def test_whoever_wakes_does_no_harm(
-    postgres: str,
-    rabbitmq: str,
-    mail_server: tuple[int, Path],
-    tmp_path: Path,
-    counts: Callable[[int, int], int],
-    report: Callable[..., None],
-) -> None:
-    port, file = mail_server
-    a_template()
-    for _ in range(ACCOUNTS):
-        an_account(port=port)
-    rounds, resent = counts(2, 20), set[int]()
-    # Each process has one mail in hand, so that what is frozen is known, and what is not goes to the others.
-    environment = fleets.environment(f"{postgres}?options={ENDS_IDLE}", rabbitmq, dramatiq_queue_prefetch="1")
-    with Fleet(environment, tmp_path, size=SIZE) as fleet:
-        for number in range(rounds):
-            run = freeze(fleet, file, resent)
-            frozen_at = time.monotonic()
-            afterwards = MEANWHILE[number % len(MEANWHILE)](run)
-            time.sleep(max(0.0, frozen_at + FROZEN_FOR - time.monotonic()))
-            wake(run)
-            afterwards()
-            seconds = fleet.settle()
-            run.until(lambda run=run: run.states() == {State.SENT: CONTACTS_EACH})  # type: ignore[misc]
-            assert [n for i, n in zip(run.ids, run.lines(run.ids), strict=True) if i not in resent] == [1] * (
-                CONTACTS_EACH - len(resent & set(run.ids))
-            )
-    assert fleet.violations(file, resent=frozenset(resent)) == []
-    report(
-        frozen=rounds * len(POINTS),
-        contacts=rounds * CONTACTS_EACH,
-        resent=len(resent),
-        settled_in_s=round(seconds, 1),
-    )
-
-
-def test_a_frozen_transaction_does_not_hold_up_the_others_for_ever(postgres: str) -> None:
-    (limit,) = database.db.execute_sql("SHOW idle_in_transaction_session_timeout").fetchone()
-    assert limit != "0", "a process frozen with the throttle's lock holds up all sending, and `pause`, until it wakes"
 
 
 def freeze(fleet: Fleet, file: Path, resent: set[int]) -> Round:

@@ -23,6 +23,34 @@ from tests.faults.conftest import is_full
 from tests.faults.on_postgres import World, at_work
 from tests.servers import PrivatePostgres, ServerError, ids
 
+
+def test_a_disk_is_full(
+    server: PostgresOnASmallDisk, world: World, counts: Callable[[int, int], int], report: Callable[..., None]
+) -> None:
+    times, faults = counts(1, 5), list[dt.datetime]()
+    for number in range(times):
+        world.fleet.publish(CONTACTS_EACH)
+        source = f"meanwhile-{number}"
+        later = fleets.new_contacts(source, CONTACTS_EACH)
+        world.until_some_are_sent(10)
+        refused = len(REFUSES.findall(server.log))
+        with server.full():
+            faults.append(dt.datetime.now(dt.UTC))
+            world.fleet.sources[source] = later
+            world.fleet.send(source, later)
+            until(lambda n=refused: len(REFUSES.findall(server.log)) > n, lambda: server.log[-3000:])
+            write_log_until_it_gives_up(server)
+            time.sleep(counts(1, 4))
+        if not server.is_running:
+            server.start()
+        faults.append(dt.datetime.now(dt.UTC))
+        database.discard_connection()
+        until(server.is_ready)
+        database.db.connect(reuse_if_open=True)
+    seconds = world.finish(faults)
+    report(times=times, contacts=world.fleet.contacts, in_doubt=world.in_doubt, settled_in_s=seconds)
+
+
 #: Of the server's disk.
 DISK_MIB = 128
 #: Contacts that come in while there is room, and while there is none: more than tables have free pages for.
@@ -128,33 +156,6 @@ def world(
     """A fleet at work on empty tables."""
     with at_work(server, server.url, rabbitmq, tmp_path, configure) as world:
         yield world
-
-
-def test_a_disk_is_full(
-    server: PostgresOnASmallDisk, world: World, counts: Callable[[int, int], int], report: Callable[..., None]
-) -> None:
-    times, faults = counts(1, 5), list[dt.datetime]()
-    for number in range(times):
-        world.fleet.publish(CONTACTS_EACH)
-        source = f"meanwhile-{number}"
-        later = fleets.new_contacts(source, CONTACTS_EACH)
-        world.until_some_are_sent(10)
-        refused = len(REFUSES.findall(server.log))
-        with server.full():
-            faults.append(dt.datetime.now(dt.UTC))
-            world.fleet.sources[source] = later
-            world.fleet.send(source, later)
-            until(lambda n=refused: len(REFUSES.findall(server.log)) > n, lambda: server.log[-3000:])
-            write_log_until_it_gives_up(server)
-            time.sleep(counts(1, 4))
-        if not server.is_running:
-            server.start()
-        faults.append(dt.datetime.now(dt.UTC))
-        database.discard_connection()
-        until(server.is_ready)
-        database.db.connect(reuse_if_open=True)
-    seconds = world.finish(faults)
-    report(times=times, contacts=world.fleet.contacts, in_doubt=world.in_doubt, settled_in_s=seconds)
 
 
 def write_log_until_it_gives_up(server: PostgresOnASmallDisk) -> None:

@@ -18,6 +18,73 @@ from tests.faults.embedded import Embedded
 from tests.faults.invariants import Run, check
 from tests.faults.oracle import Accepted, accepted, oracle
 
+
+def test_each_violation_is_named_and_no_other(
+    undone: Callable[[Callable[[], None]], None], report: Callable[..., None]
+) -> None:
+    found: dict[str, set[str]] = {}
+
+    for plant in PLANTED:
+
+        def judge(plant: Callable[[Run], Run] = plant) -> None:
+            run = a_clean_run()
+            assert check(run) == []
+            found[plant.__name__] = named(check(plant(run)))
+
+        undone(judge)
+    assert found == {plant.__name__: {name} for plant, name in PLANTED.items()}
+    report(planted=len(PLANTED), found=len(found))
+
+
+def test_what_excuses_a_violation_is_no_violation(undone: Callable[[Callable[[], None]], None]) -> None:
+    def excused() -> None:
+        run = a_clean_run()
+        fault = NOON + dt.timedelta(seconds=2)
+        assert check(replace(doubt_without_a_fault(run), faults=[fault])) == []
+        holders = {Attempt.get(Attempt.delivery == first().id).token: "dead"}
+        assert check(replace(run, holders=holders, broken={"dead": [fault]})) == []
+        change(state=State.SENT)
+        twice = accepted_twice(run)
+        assert check(replace(twice, resent=frozenset({first().id}))) == []
+        other = Delivery.select().order_by(Delivery.id.desc()).get()
+        assert named(check(replace(twice, resent=frozenset({other.id})))) == {"I1"}
+        file_message("intake", b"[77]", "unknown id", database.now(), message_id="dead")
+        assert check(replace(run, sources=run.sources | {"dead": [77]})) == []
+        assert named(check(replace(run, sources=run.sources | {"dead": [77], "alive": [78]}))) == {"I2"}
+
+    undone(excused)
+
+
+def test_a_double_send_and_a_loss_are_found_in_a_real_run(
+    sqlite: str, tmp_path: Path, report: Callable[..., None]
+) -> None:
+    a_template()
+    with oracle(tmp_path) as (port, file), Embedded(fleets.environment(sqlite, "memory://"), tmp_path) as embedded:
+        an_account(port=port)
+        an_account(port=port)
+        embedded.select(4)
+        embedded.start()
+        embedded.settle()
+        assert embedded.stop() == 0
+        run = Run(embedded.sources, accepted(file), limit=1000, interval=0.1)
+        assert check(run) == []
+
+        delivery = first()
+        with smtplib.SMTP("127.0.0.1", port, timeout=20) as smtp:
+            smtp.sendmail("x@y.test", [delivery.recipient], f"Message-ID: {delivery.message_id}\r\n\r\nagain\r\n")
+        assert named(check(replace(run, accepted=accepted(file)))) == {"I1"}
+
+    lines = file.read_text().splitlines(keepends=True)
+    assert len(lines) == 5
+    file.write_text("".join(line for line in lines if delivery.message_id not in line))
+    assert named(check(replace(run, accepted=accepted(file)))) == {"I3"}
+    Event.delete().where(Event.delivery == delivery.id).execute()
+    Attempt.delete().where(Attempt.delivery == delivery.id).execute()
+    Delivery.delete().where(Delivery.id == delivery.id).execute()
+    assert named(check(replace(run, accepted=accepted(file)))) == {"I2"}
+    report(contacts=4, planted=3, found=3)
+
+
 INTERVAL, LIMIT, MAILS = 60, 5, 3
 NOON = dt.datetime(2026, 6, 2, 12, tzinfo=dt.UTC)
 
@@ -218,69 +285,3 @@ def undone(any_database: str) -> Callable[[Callable[[], None]], None]:
             transaction.rollback()
 
     return do
-
-
-def test_each_violation_is_named_and_no_other(
-    undone: Callable[[Callable[[], None]], None], report: Callable[..., None]
-) -> None:
-    found: dict[str, set[str]] = {}
-
-    for plant in PLANTED:
-
-        def judge(plant: Callable[[Run], Run] = plant) -> None:
-            run = a_clean_run()
-            assert check(run) == []
-            found[plant.__name__] = named(check(plant(run)))
-
-        undone(judge)
-    assert found == {plant.__name__: {name} for plant, name in PLANTED.items()}
-    report(planted=len(PLANTED), found=len(found))
-
-
-def test_what_excuses_a_violation_is_no_violation(undone: Callable[[Callable[[], None]], None]) -> None:
-    def excused() -> None:
-        run = a_clean_run()
-        fault = NOON + dt.timedelta(seconds=2)
-        assert check(replace(doubt_without_a_fault(run), faults=[fault])) == []
-        holders = {Attempt.get(Attempt.delivery == first().id).token: "dead"}
-        assert check(replace(run, holders=holders, broken={"dead": [fault]})) == []
-        change(state=State.SENT)
-        twice = accepted_twice(run)
-        assert check(replace(twice, resent=frozenset({first().id}))) == []
-        other = Delivery.select().order_by(Delivery.id.desc()).get()
-        assert named(check(replace(twice, resent=frozenset({other.id})))) == {"I1"}
-        file_message("intake", b"[77]", "unknown id", database.now(), message_id="dead")
-        assert check(replace(run, sources=run.sources | {"dead": [77]})) == []
-        assert named(check(replace(run, sources=run.sources | {"dead": [77], "alive": [78]}))) == {"I2"}
-
-    undone(excused)
-
-
-def test_a_double_send_and_a_loss_are_found_in_a_real_run(
-    sqlite: str, tmp_path: Path, report: Callable[..., None]
-) -> None:
-    a_template()
-    with oracle(tmp_path) as (port, file), Embedded(fleets.environment(sqlite, "memory://"), tmp_path) as embedded:
-        an_account(port=port)
-        an_account(port=port)
-        embedded.select(4)
-        embedded.start()
-        embedded.settle()
-        assert embedded.stop() == 0
-        run = Run(embedded.sources, accepted(file), limit=1000, interval=0.1)
-        assert check(run) == []
-
-        delivery = first()
-        with smtplib.SMTP("127.0.0.1", port, timeout=20) as smtp:
-            smtp.sendmail("x@y.test", [delivery.recipient], f"Message-ID: {delivery.message_id}\r\n\r\nagain\r\n")
-        assert named(check(replace(run, accepted=accepted(file)))) == {"I1"}
-
-    lines = file.read_text().splitlines(keepends=True)
-    assert len(lines) == 5
-    file.write_text("".join(line for line in lines if delivery.message_id not in line))
-    assert named(check(replace(run, accepted=accepted(file)))) == {"I3"}
-    Attempt.delete().where(Attempt.delivery == delivery.id).execute()
-    Event.delete().where(Event.delivery == delivery.id).execute()
-    Delivery.delete().where(Delivery.id == delivery.id).execute()
-    assert named(check(replace(run, accepted=accepted(file)))) == {"I2"}
-    report(contacts=4, planted=3, found=3)

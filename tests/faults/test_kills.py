@@ -12,14 +12,12 @@ from pipeline.runtime.failpoints import NAMES
 from tests.faults import fleet as fleets
 from tests.faults.fleet import Fleet
 
-ACCOUNTS = 40
-
 
 def test_the_list_of_failpoints_is_the_codes() -> None:
     root = Path(__file__).parents[2]
-    code = "".join(file.read_text() for folder in ("pipeline", "actors") for file in (root / folder).glob("*.py"))
-    named = set(re.findall(r'reach\("([a-z]+:[a-z]+)"\)', code))
-    steps = set(re.findall(r'reach\(f"\{stage\}:([a-z]+)"\)', code))
+    code = "".join(file.read_text() for folder in ("pipeline", "actors") for file in (root / folder).rglob("*.py"))
+    named = set(re.findall(r'failpoint\("([a-z]+:[a-z]+)"\)', code))
+    steps = set(re.findall(r'failpoint\(f"\{stage\}:([a-z]+)"\)', code))
     stages = ("intake", "dedupe", "render", "reserve", "deliver", "record")
     assert named | {f"{stage}:{step}" for stage in stages for step in steps} == set(NAMES)
 
@@ -67,3 +65,6 @@ def test_kills_at_random_instants(
         seconds = fleet.settle(patience=600)
     assert fleet.violations(file) == []
     report(kills=fleet.kills, contacts=contacts, settled_in_s=round(seconds, 1))
+
+
+ACCOUNTS = 40

@@ -21,43 +21,6 @@ from tests.faults.fleet import BY_ITSELF_WITHIN, SWEEP_EVERY
 from tests.faults.on_postgres import CONNECTIONS, SmallPostgres, World, at_work, takes_no_writes
 
 
-@pytest.fixture(scope="module")
-def server() -> Iterator[SmallPostgres]:
-    """A server that nobody else uses."""
-    with SmallPostgres() as running:
-        yield running
-
-
-@pytest.fixture
-def proxy(server: SmallPostgres) -> Iterator[CommitProxy]:
-    """What stands before it; the tests themselves go past it."""
-    proxy = CommitProxy(server.port)
-    with proxy:
-        yield proxy
-
-
-@pytest.fixture
-def world(
-    server: SmallPostgres,
-    proxy: CommitProxy,
-    rabbitmq: str,
-    tmp_path: Path,
-    configure: Callable[..., None],
-) -> Iterator[World]:
-    """A fleet at work on empty tables, through the proxy."""
-    through = f"postgresql://postgres@127.0.0.1:{proxy.port}/postgres"
-    with at_work(server, through, rabbitmq, tmp_path, configure) as world:
-        yield world
-
-
-def until_cut(world: World, proxy: CommitProxy, kind: str, patience: float = 60) -> None:
-    """Wait until an armed COMMIT has been cut; sweeps bring back slots whose message went with an earlier one."""
-    deadline = time.monotonic() + patience
-    while not proxy.has_cut(SWEEP_EVERY):
-        assert time.monotonic() < deadline, f"no {kind} came by: {proxy.seen} {world.fleet.log()[-2000:]}"
-        world.fleet.sweep_ahead()
-
-
 def test_the_server_dies_and_is_started_again(
     world: World, counts: Callable[[int, int], int], report: Callable[..., None]
 ) -> None:
@@ -140,6 +103,43 @@ def test_writes_are_refused(world: World, counts: Callable[[int, int], int], rep
     seconds = world.finish(faults)
     assert world.in_doubt == 0
     report(times=times, contacts=world.fleet.contacts, in_doubt=world.in_doubt, settled_in_s=seconds)
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[SmallPostgres]:
+    """A server that nobody else uses."""
+    with SmallPostgres() as running:
+        yield running
+
+
+@pytest.fixture
+def proxy(server: SmallPostgres) -> Iterator[CommitProxy]:
+    """What stands before it; the tests themselves go past it."""
+    proxy = CommitProxy(server.port)
+    with proxy:
+        yield proxy
+
+
+@pytest.fixture
+def world(
+    server: SmallPostgres,
+    proxy: CommitProxy,
+    rabbitmq: str,
+    tmp_path: Path,
+    configure: Callable[..., None],
+) -> Iterator[World]:
+    """A fleet at work on empty tables, through the proxy."""
+    through = f"postgresql://postgres@127.0.0.1:{proxy.port}/postgres"
+    with at_work(server, through, rabbitmq, tmp_path, configure) as world:
+        yield world
+
+
+def until_cut(world: World, proxy: CommitProxy, kind: str, patience: float = 60) -> None:
+    """Wait until an armed COMMIT has been cut; sweeps bring back slots whose message went with an earlier one."""
+    deadline = time.monotonic() + patience
+    while not proxy.has_cut(SWEEP_EVERY):
+        assert time.monotonic() < deadline, f"no {kind} came by: {proxy.seen} {world.fleet.log()[-2000:]}"
+        world.fleet.sweep_ahead()
 
 
 def all_connections_taken(server: SmallPostgres, seconds: float) -> list[dt.datetime]:

@@ -20,8 +20,6 @@ from tests.faults.fleet import Fleet
 from tests.faults.on_rabbitmq import LADDER, LONG_INTERVAL, SETTLES_WITHIN, all_queues, purge
 from tests.servers import PrivateRabbitmq
 
-ACCOUNTS = 20
-
 
 @pytest.mark.parametrize("only_ladder", [False, True], ids=["all-queues", "the-ladder"])
 def test_what_is_purged_comes_back_from_the_database(
@@ -48,23 +46,6 @@ def test_what_is_purged_comes_back_from_the_database(
             seconds = max(seconds, fleet.settle(SETTLES_WITHIN))
     assert fleet.violations(file, interval=LONG_INTERVAL) == []
     report(purges=purges, messages_lost=lost, contacts=fleet.contacts, settled_in_s=round(seconds, 1))
-
-
-@contextmanager
-def three_nodes() -> Iterator[list[PrivateRabbitmq]]:
-    """A cluster; one after the other, since a node whose cluster is just changing refuses."""
-    with ExitStack() as stack:
-        first = stack.enter_context(PrivateRabbitmq())
-        yield [first, *(stack.enter_context(PrivateRabbitmq(joins=first)) for _ in range(2))]
-
-
-def members_of(queue: str, node: PrivateRabbitmq) -> tuple[str, list[str]]:
-    """Return the names of the nodes that lead a queue, and that have a copy."""
-    listed = node.ctl(
-        "--quiet", "list_queues", "-p", "slowpost_test", "--formatter", "json", "name", "leader", "members"
-    )
-    (row,) = (row for row in json.loads(listed) if row["name"] == queue)
-    return row["leader"], row["members"]
 
 
 def test_the_node_that_leads_a_queue_is_killed(
@@ -94,3 +75,23 @@ def test_the_node_that_leads_a_queue_is_killed(
             fleet.settle(SETTLES_WITHIN)
     assert fleet.violations(file) == []
     report(kills=kills, leaders=leaders, contacts=fleet.contacts, settled_in_s=round(seconds, 1))
+
+
+ACCOUNTS = 20
+
+
+@contextmanager
+def three_nodes() -> Iterator[list[PrivateRabbitmq]]:
+    """A cluster; one after the other, since a node whose cluster is just changing refuses."""
+    with ExitStack() as stack:
+        first = stack.enter_context(PrivateRabbitmq())
+        yield [first, *(stack.enter_context(PrivateRabbitmq(joins=first)) for _ in range(2))]
+
+
+def members_of(queue: str, node: PrivateRabbitmq) -> tuple[str, list[str]]:
+    """Return the names of the nodes that lead a queue, and that have a copy."""
+    listed = node.ctl(
+        "--quiet", "list_queues", "-p", "slowpost_test", "--formatter", "json", "name", "leader", "members"
+    )
+    (row,) = (row for row in json.loads(listed) if row["name"] == queue)
+    return row["leader"], row["members"]

@@ -27,20 +27,6 @@ from tests.faults.oracle import (
     misbehaving,
 )
 
-BACKOFF = "2"
-#: What a mail server can do wrong; the envelope's part of it both in one write and step by step.
-MISBEHAVIOURS = (
-    *(Misbehaviour(step, action) for step in STEPS for action in ACTIONS),
-    *(Misbehaviour(step, action, pipelining=False) for step in ("MAIL", "RCPT", "DATA") for action in ACTIONS),
-    *(Misbehaviour("DOT", action) for action in AFTER_ACCEPTING),
-)
-#: Accounts that always behave, and seconds for all accounts to have misbehaved.
-GOOD_ACCOUNTS, PATIENCE = 5, 480
-#: A step may hold a worker for its timeout and so many seconds, on a machine that is busy.
-SLACK = 1.5
-#: A refusal for good that is the recipient's or the content's ends a delivery.
-ENDS = {"RCPT": State.BOUNCED, "DATA": State.BOUNCED, "DOT": State.FAILED}
-
 
 def test_a_mail_server_misbehaves_at_every_step(
     postgres: str,
@@ -98,6 +84,21 @@ def test_a_mail_server_misbehaves_at_every_step(
         longest_hold_s={f"{timeout:g}": round(held, 2) for timeout, held in longest.items()},
         settled_in_s=round(seconds, 1),
     )
+
+
+BACKOFF = "2"
+#: What a mail server can do wrong; the envelope's part of it both in one write and step by step.
+MISBEHAVIOURS = (
+    *(Misbehaviour(step, action) for step in STEPS for action in ACTIONS),
+    *(Misbehaviour(step, action, pipelining=False) for step in ("MAIL", "RCPT", "DATA") for action in ACTIONS),
+    *(Misbehaviour("DOT", action) for action in AFTER_ACCEPTING),
+)
+#: Accounts that always behave, and seconds for all accounts to have misbehaved.
+GOOD_ACCOUNTS, PATIENCE = 5, 480
+#: A step may hold a worker for its timeout and so many seconds, on a machine that is busy.
+SLACK = 1.5
+#: A refusal for good that is the recipient's or the content's ends a delivery.
+ENDS = {"RCPT": State.BOUNCED, "DATA": State.BOUNCED, "DOT": State.FAILED}
 
 
 def _publish_until_all_have_misbehaved(fleet: Fleet, folder: Path, number: int) -> None:

@@ -28,6 +28,29 @@ from tests.faults.oracle import oracle
 from tests.faults.proxy import Fault, Proxy
 from tests.servers import PrivatePostgres, PrivateRabbitmq
 
+
+def test_a_soak_of_everything_at_random(
+    soak: tuple[Soak, Path], tmp_path: Path, counts: Callable[[int, int], int], report: Callable[..., None]
+) -> None:
+    world, file = soak
+    seconds = counts(10, 1200)
+    postgres = world.postgres.url.replace(str(world.postgres.port), str(world.commits.port))
+    rabbitmq = world.rabbitmq.url.replace(str(world.rabbitmq.port), str(world.amqp.port))
+    with Fleet(fleets.environment(postgres, rabbitmq), tmp_path, world.rabbitmq.url) as fleet:
+        world.fleet = fleet
+        fleet.publish(1)
+        time.sleep(QUEUES_LAST_AFTER)
+        end = time.monotonic() + seconds
+        while time.monotonic() < end:
+            fleet.publish(world.rng.randint(1, 20))
+            world.break_something()
+            time.sleep(world.rng.uniform(0, 1.5))
+        settled = fleet.settle(SETTLES_WITHIN)
+    assert fleet.violations(file, world.smtp.faults) == []
+    doubtful = database.db.execute_sql("SELECT count(*) FROM delivery WHERE state = 'in_doubt'").fetchone()[0]
+    report(seconds=seconds, contacts=fleet.contacts, in_doubt=doubtful, settled_in_s=round(settled, 1), **world.done)
+
+
 #: Set it to repeat a run.
 SEED = "SLOWPOST_TEST_SEED"
 ACCOUNTS = 60
@@ -141,25 +164,3 @@ def soak(tmp_path: Path, configure: Callable[..., None]) -> Iterator[tuple[Soak,
             rng = random.Random(seed)  # noqa: S311
             yield Soak(rng, postgres, rabbitmq, commits, amqp, smtp), file
         database.db.obj.close_all()
-
-
-def test_a_soak_of_everything_at_random(
-    soak: tuple[Soak, Path], tmp_path: Path, counts: Callable[[int, int], int], report: Callable[..., None]
-) -> None:
-    world, file = soak
-    seconds = counts(10, 1200)
-    postgres = world.postgres.url.replace(str(world.postgres.port), str(world.commits.port))
-    rabbitmq = world.rabbitmq.url.replace(str(world.rabbitmq.port), str(world.amqp.port))
-    with Fleet(fleets.environment(postgres, rabbitmq), tmp_path, world.rabbitmq.url) as fleet:
-        world.fleet = fleet
-        fleet.publish(1)
-        time.sleep(QUEUES_LAST_AFTER)
-        end = time.monotonic() + seconds
-        while time.monotonic() < end:
-            fleet.publish(world.rng.randint(1, 20))
-            world.break_something()
-            time.sleep(world.rng.uniform(0, 1.5))
-        settled = fleet.settle(SETTLES_WITHIN)
-    assert fleet.violations(file, world.smtp.faults) == []
-    doubtful = database.db.execute_sql("SELECT count(*) FROM delivery WHERE state = 'in_doubt'").fetchone()[0]
-    report(seconds=seconds, contacts=fleet.contacts, in_doubt=doubtful, settled_in_s=round(settled, 1), **world.done)

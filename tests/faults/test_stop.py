@@ -23,13 +23,65 @@ from tests.faults import fleet as fleets
 from tests.faults.invariants import Run, check
 from tests.faults.oracle import accepted, oracle
 
+RUN, WORKER = ["run"], ["worker", "--processes", "2", "--threads", "4"]
+
+
+@pytest.mark.parametrize(
+    ("command", "where"),
+    [(RUN, "embedded"), (RUN, "production"), (WORKER, "production")],
+    ids=["run-embedded", "run", "worker"],
+)
+def test_a_stop_finishes_the_dialogues_and_hands_back_the_rest(
+    command: list[str],
+    where: str,
+    mail_server: tuple[int, Path],
+    tmp_path: Path,
+    request: pytest.FixtureRequest,
+    counts: Callable[[int, int], int],
+    report: Callable[..., None],
+) -> None:
+    services = Successors(command, request.getfixturevalue(where), tmp_path)
+    port, file = mail_server
+    a_template()
+    for _ in range(ACCOUNTS):
+        an_account(port=port)
+    rng = random.Random(20261124)  # noqa: S311
+    stops = counts(1, 20)
+    in_dialogue, handed_back, slowest = 0, 0, 0.0
+    for _ in range(stops):
+        before = len(accepted(file))
+        services.publish(CONTACTS - services.contacts + number_in(State.SENT))
+        with services.one():
+            until(lambda n=before: len(accepted(file)) > n, services.log)  # type: ignore[misc]
+            time.sleep(rng.uniform(0, REPLIES_AFTER))
+            now = time.time()
+            in_dialogue += sum(now - line.at < REPLIES_AFTER for line in accepted(file))
+            told = time.monotonic()
+        slowest = max(slowest, time.monotonic() - told)
+        assert number_in(State.SENDING, State.IN_DOUBT) == 0, services.log()[-3000:]
+        assert number_in(State.SENT) == len(accepted(file))
+        handed_back += number_in(*UNFINISHED)
+    with services.one():
+        until(lambda: number_in(State.SENT) == services.contacts, services.log)
+    assert check(Run(services.sources, accepted(file), limit=1000, interval=0.1)) == []
+    assert "Traceback" not in services.log()
+    # Had nothing been cut short, nothing would be shown.
+    assert in_dialogue >= stops
+    assert handed_back >= stops
+    report(
+        stops=stops,
+        contacts=services.contacts,
+        in_dialogue=in_dialogue,
+        handed_back=handed_back,
+        slowest_stop_s=round(slowest, 1),
+    )
+
+
 ACCOUNTS = 30
 #: Contacts that wait before each stop: several lists for all threads, so that something is left to hand back.
 CONTACTS = 40
 #: Seconds in which the server replies to a dot, and in which a process has to be gone that was told to stop.
 REPLIES_AFTER, STOPS_WITHIN = 0.7, 20
-
-RUN, WORKER = ["run"], ["worker", "--processes", "2", "--threads", "4"]
 
 
 @pytest.fixture
@@ -103,54 +155,3 @@ class Successors:
 def number_in(*states: State) -> int:
     """Return how many deliveries are in one of these states."""
     return int(Delivery.select().where(Delivery.state.in_(states)).count())
-
-
-@pytest.mark.parametrize(
-    ("command", "where"),
-    [(RUN, "embedded"), (RUN, "production"), (WORKER, "production")],
-    ids=["run-embedded", "run", "worker"],
-)
-def test_a_stop_finishes_the_dialogues_and_hands_back_the_rest(
-    command: list[str],
-    where: str,
-    mail_server: tuple[int, Path],
-    tmp_path: Path,
-    request: pytest.FixtureRequest,
-    counts: Callable[[int, int], int],
-    report: Callable[..., None],
-) -> None:
-    services = Successors(command, request.getfixturevalue(where), tmp_path)
-    port, file = mail_server
-    a_template()
-    for _ in range(ACCOUNTS):
-        an_account(port=port)
-    rng = random.Random(20261124)  # noqa: S311
-    stops = counts(1, 20)
-    in_dialogue, handed_back, slowest = 0, 0, 0.0
-    for _ in range(stops):
-        before = len(accepted(file))
-        services.publish(CONTACTS - services.contacts + number_in(State.SENT))
-        with services.one():
-            until(lambda n=before: len(accepted(file)) > n, services.log)  # type: ignore[misc]
-            time.sleep(rng.uniform(0, REPLIES_AFTER))
-            now = time.time()
-            in_dialogue += sum(now - line.at < REPLIES_AFTER for line in accepted(file))
-            told = time.monotonic()
-        slowest = max(slowest, time.monotonic() - told)
-        assert number_in(State.SENDING, State.IN_DOUBT) == 0, services.log()[-3000:]
-        assert number_in(State.SENT) == len(accepted(file))
-        handed_back += number_in(*UNFINISHED)
-    with services.one():
-        until(lambda: number_in(State.SENT) == services.contacts, services.log)
-    assert check(Run(services.sources, accepted(file), limit=1000, interval=0.1)) == []
-    assert "Traceback" not in services.log()
-    # Had nothing been cut short, nothing would be shown.
-    assert in_dialogue >= stops
-    assert handed_back >= stops
-    report(
-        stops=stops,
-        contacts=services.contacts,
-        in_dialogue=in_dialogue,
-        handed_back=handed_back,
-        slowest_stop_s=round(slowest, 1),
-    )

@@ -16,17 +16,6 @@ from tests.builders import a_contact, a_delivery, a_website
 from tests.conftest import Clock, until_waiting_for_a_lock
 
 
-def outcome_of(delivery: Delivery) -> tuple[str, str | None]:
-    """Return state and reason as stored."""
-    row = Delivery.get_by_id(delivery.id)
-    return row.state, row.reason
-
-
-def sent_ago(clock: Clock, days: float, **values: object) -> Delivery:
-    """Store a delivery that was accepted `days` ago."""
-    return a_delivery(State.SENT, sent_at=clock.at - dt.timedelta(days=days), **values)
-
-
 def test_a_safe_delivery_is_cleared_and_handed_on_also_when_it_comes_again(any_database: str) -> None:
     delivery = a_delivery(State.SELECTED)
     for _ in range(2):
@@ -115,3 +104,14 @@ def test_a_website_that_another_process_looks_at_is_waited_for(postgres: str) ->
         until_waiting_for_a_lock()
     other.join()
     assert (outcome_of(ours), outcome_of(theirs)) == (("cleared", None), ("skipped", "in_flight"))
+
+
+def outcome_of(delivery: Delivery) -> tuple[str, str | None]:
+    """Return state and reason as stored."""
+    row = Delivery.get_by_id(delivery.id)
+    return row.state, row.reason
+
+
+def sent_ago(clock: Clock, days: float, **values: object) -> Delivery:
+    """Store a delivery that was accepted `days` ago."""
+    return a_delivery(State.SENT, sent_at=clock.at - dt.timedelta(days=days), **values)

@@ -14,55 +14,11 @@ from models import Attempt, Delivery, EmailTemplate, Outcome, SmtpAccount, State
 from models.suppression import suppress
 from pipeline import deliver_message
 from pipeline.delivery import claim as claims
+from pipeline.delivery.refusals import Refusal
 from pipeline.flow import TRIGGER, Handoff, Stage
 from tests.builders import a_delivery, an_account
 from tests.conftest import Clock
 from tests.smtp_server import ScriptedServer
-
-
-def a_list(account: SmtpAccount, at: dt.datetime, length: int = 1) -> list[Delivery]:
-    """Store deliveries that hold one slot of `account` at `at`."""
-    slot = {"account": account, "send_at": at, "token": "slot"}
-    return [a_delivery(State.RESERVED, message_id=f"<{n}@x.test>", text=f"mail {n}", **slot) for n in range(length)]
-
-
-def run(deliveries: list[Delivery]) -> list[Handoff]:
-    """Deliver them."""
-    return deliver_message.deliver([d.id for d in deliveries], "slot")
-
-
-def a_claim_now(account: SmtpAccount) -> None:
-    """Store what is left of another claim of `account`, made just now."""
-    sent = a_delivery(State.SENT, sent_at=database.now())
-    Attempt.create(
-        delivery=sent,
-        account=account,
-        outcome=Outcome.ACCEPTED,
-        claimed_at=database.now(),
-        local_on=dt.date(2026, 6, 2),
-    )
-
-
-def states() -> list[str]:
-    """Return the states as stored, by id."""
-    return [d.state for d in Delivery.select().order_by(Delivery.id)]
-
-
-@pytest.fixture
-def at_the_claim(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[], object]], None]:
-    """Do something between the dialogue and the first claim."""
-    claim = claims.claim
-
-    def arrange(do: Callable[[], object]) -> None:
-        first = iter([do])
-
-        def then_claim(delivery_id: int, slot_token: str, account_id: int) -> claims.Claim | claims.Refusal:
-            next(first, lambda: None)()
-            return claim(delivery_id, slot_token, account_id)
-
-        monkeypatch.setattr(claims, "claim", then_claim)
-
-    return arrange
 
 
 def test_a_window_that_closes_during_the_dialogue_refuses_the_dot(
@@ -72,6 +28,17 @@ def test_a_window_that_closes_during_the_dialogue_refuses_the_dot(
     at_the_claim(lambda: clock.tick(1))
     assert run(held) == [TRIGGER]
     assert (states(), server.connections, server.mails) == ([State.READY], 1, [])
+
+
+def test_a_slot_that_is_missed_during_the_dialogue_refuses_the_dot(
+    any_database: str, clock: Clock, server: ScriptedServer, at_the_claim: Callable[..., None]
+) -> None:
+    held = a_list(an_account(port=server.port), clock.at)
+    clock.tick(300)
+    at_the_claim(lambda: clock.tick(1))
+    assert run(held) == [TRIGGER]
+    assert (states(), server.connections, server.mails) == ([State.READY], 1, [])
+    assert event.history_of([held[0].id])[-1].reason == Refusal.SLOT_MISSED
 
 
 def test_a_slot_that_became_anothers_during_the_dialogue_is_left_to_it(
@@ -239,3 +206,48 @@ def test_one_suppressed_recipient_does_not_hold_up_a_list(
     assert TRIGGER in run(held)
     assert states() == [State.SKIPPED, State.SENT, State.SENT]
     assert [a.outcome for a in Attempt.select()] == [Outcome.ACCEPTED] * 2
+
+
+def a_list(account: SmtpAccount, at: dt.datetime, length: int = 1) -> list[Delivery]:
+    """Store deliveries that hold one slot of `account` at `at`."""
+    slot = {"account": account, "send_at": at, "token": "slot"}
+    return [a_delivery(State.RESERVED, message_id=f"<{n}@x.test>", text=f"mail {n}", **slot) for n in range(length)]
+
+
+def run(deliveries: list[Delivery]) -> list[Handoff]:
+    """Deliver them."""
+    return deliver_message.deliver([d.id for d in deliveries], "slot")
+
+
+def a_claim_now(account: SmtpAccount) -> None:
+    """Store what is left of another claim of `account`, made just now."""
+    sent = a_delivery(State.SENT, sent_at=database.now())
+    Attempt.create(
+        delivery=sent,
+        account=account,
+        outcome=Outcome.ACCEPTED,
+        claimed_at=database.now(),
+        local_on=dt.date(2026, 6, 2),
+    )
+
+
+def states() -> list[str]:
+    """Return the states as stored, by id."""
+    return [d.state for d in Delivery.select().order_by(Delivery.id)]
+
+
+@pytest.fixture
+def at_the_claim(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[], object]], None]:
+    """Do something between the dialogue and the first claim."""
+    claim = claims.claim
+
+    def arrange(do: Callable[[], object]) -> None:
+        first = iter([do])
+
+        def then_claim(delivery_id: int, slot_token: str, account_id: int) -> claims.Claim | claims.Refusal:
+            next(first, lambda: None)()
+            return claim(delivery_id, slot_token, account_id)
+
+        monkeypatch.setattr(claims, "claim", then_claim)
+
+    return arrange

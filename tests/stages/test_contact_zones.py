@@ -19,26 +19,6 @@ from pipeline.rules.eligible import eligible
 from tests.builders import a_contact, a_delivery, a_template, an_account
 from tests.conftest import Clock
 
-NEW_YORK = ZoneInfo("America/New_York")
-LONDON, LOS_ANGELES, TOKYO = "Europe/London", "America/Los_Angeles", "Asia/Tokyo"
-
-
-@pytest.fixture(autouse=True)
-def no_jitter(configure: Callable[..., None]) -> None:
-    """The times are exact."""
-    configure(mail_jitter=0)
-
-
-def local(hour: int, minute: int = 0, day: int = 2) -> dt.datetime:
-    """Return a time in New York, in June 2026, as UTC; London is 5 h ahead, Los Angeles 3 h behind."""
-    return dt.datetime(2026, 6, day, hour, minute, tzinfo=NEW_YORK).astimezone(dt.UTC)
-
-
-def slots() -> list[tuple[int, str]]:
-    """Return delivery and local time of each slot, soonest first."""
-    rows = Delivery.select().where(Delivery.state == State.RESERVED).order_by(Delivery.send_at, Delivery.id)
-    return [(d.id, f"{d.send_at.astimezone(NEW_YORK):%H:%M}") for d in rows]
-
 
 def test_a_delivery_keeps_its_contacts_zone_and_one_without_a_common_hour_is_skipped(
     any_database: str, clock: Clock
@@ -159,3 +139,24 @@ def test_a_changed_zone_reaches_what_waits_and_not_what_is_over(any_database: st
     assert Contact.get_by_id(moved.id).timezone == LOS_ANGELES
     assert [Delivery.get_by_id(d.id).timezone for d in (over, waiting)] == [LONDON, LOS_ANGELES]
     assert database.now() == clock.at
+
+
+NEW_YORK = ZoneInfo("America/New_York")
+LONDON, LOS_ANGELES, TOKYO = "Europe/London", "America/Los_Angeles", "Asia/Tokyo"
+
+
+@pytest.fixture(autouse=True)
+def no_jitter(configure: Callable[..., None]) -> None:
+    """The times are exact."""
+    configure(mail_jitter=0)
+
+
+def local(hour: int, minute: int = 0, day: int = 2) -> dt.datetime:
+    """Return a time in New York, in June 2026, as UTC; London is 5 h ahead, Los Angeles 3 h behind."""
+    return dt.datetime(2026, 6, day, hour, minute, tzinfo=NEW_YORK).astimezone(dt.UTC)
+
+
+def slots() -> list[tuple[int, str]]:
+    """Return delivery and local time of each slot, soonest first."""
+    rows = Delivery.select().where(Delivery.state == State.RESERVED).order_by(Delivery.send_at, Delivery.id)
+    return [(d.id, f"{d.send_at.astimezone(NEW_YORK):%H:%M}") for d in rows]

@@ -15,9 +15,6 @@ from pipeline.operations import decisions
 from tests.builders import a_contact, a_template
 from tests.conftest import until_waiting_for_a_lock
 
-#: What was put on a queue: queue, body, source id.
-Published = list[tuple[str | None, bytes, str]]
-
 
 @pytest.mark.usefixtures("any_database")
 def test_a_message_that_cannot_be_put_back_stays_open_and_nothing_is_recorded() -> None:
@@ -75,6 +72,10 @@ def test_who_discards_a_message_while_it_is_put_back_is_told_that_it_is_closed()
     other.join()
     assert refused == [f"there is no open dead letter {letter}"]
     assert (DeadLetter.get().resolution, [a.who for a in Action.select()]) == (Resolution.REPLAYED, ["me"])
+
+
+#: What was put on a queue: queue, body, source id.
+Published = list[tuple[str | None, bytes, str]]
 
 
 def a_message() -> int:

@@ -22,30 +22,6 @@ from tests.conftest import Clock
 from tests.smtp_server import ScriptedServer
 
 
-@pytest.fixture
-def catcher(tmp_path: Path) -> Iterator[Catcher]:
-    """A mail server; connections to it are closed afterwards."""
-    with Catcher(tmp_path / "mails") as running:
-        yield running
-        deliver_message.connections.close()
-
-
-def a_slot(account: SmtpAccount, at: dt.datetime, **values: object) -> Delivery:
-    """Store a delivery that holds a slot of `account` at `at`."""
-    defaults: dict[str, object] = {"account": account, "send_at": at, "token": f"slot of {account.id}"}
-    return a_delivery(State.RESERVED, **defaults | {"message_id": "<one@example.test>"} | values)
-
-
-def run(*deliveries: Delivery) -> list[Handoff]:
-    """Deliver what holds the first one's slot."""
-    return deliver_message.deliver([d.id for d in deliveries], deliveries[0].token)
-
-
-def state_of(delivery: Delivery) -> str:
-    """Return the state as stored."""
-    return str(Delivery.get_by_id(delivery.id).state)
-
-
 def test_what_was_rendered_arrives_once_and_is_recorded(any_database: str, clock: Clock, catcher: Catcher) -> None:
     account = an_account(port=catcher.port, from_name="Me")
     contact = a_contact(name="Ann")
@@ -309,3 +285,27 @@ def test_a_name_that_can_not_stand_in_a_header_fails_without_an_attempt(any_data
     assert (stored.state, stored.reason) == (State.FAILED, "message_refused")
     assert "encoded word" in stored.detail
     assert Attempt.select().count() == 0
+
+
+@pytest.fixture
+def catcher(tmp_path: Path) -> Iterator[Catcher]:
+    """A mail server; connections to it are closed afterwards."""
+    with Catcher(tmp_path / "mails") as running:
+        yield running
+        deliver_message.connections.close()
+
+
+def a_slot(account: SmtpAccount, at: dt.datetime, **values: object) -> Delivery:
+    """Store a delivery that holds a slot of `account` at `at`."""
+    defaults: dict[str, object] = {"account": account, "send_at": at, "token": f"slot of {account.id}"}
+    return a_delivery(State.RESERVED, **defaults | {"message_id": "<one@example.test>"} | values)
+
+
+def run(*deliveries: Delivery) -> list[Handoff]:
+    """Deliver what holds the first one's slot."""
+    return deliver_message.deliver([d.id for d in deliveries], deliveries[0].token)
+
+
+def state_of(delivery: Delivery) -> str:
+    """Return the state as stored."""
+    return str(Delivery.get_by_id(delivery.id).state)

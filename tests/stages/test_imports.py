@@ -17,28 +17,6 @@ from pipeline.operations import csv_rows, forget, imports
 from tests.builders import a_contact, a_delivery, a_template, an_account
 
 
-class Heard(imports.Listener):
-    """What an import reports."""
-
-    def __init__(self) -> None:
-        self.lines: list[tuple[int, str]] = []
-        super().__init__(refused=lambda line, why: self.lines.append((line, why)))
-
-
-def run(load: Callable[..., imports.Imported], *lines: str) -> tuple[tuple[int, int, int, int], list[tuple[int, str]]]:
-    """Import lines; return added, updated, unchanged, refused, and the refused lines."""
-    heard = Heard()
-    s = load([f"{line}\n" for line in lines], heard)
-    return (s.added, s.updated, s.unchanged, s.refused), heard.lines
-
-
-CONTACTS = (
-    "email,name,website,priority,timezone,validated,topic",
-    "ann@x.test,Ann,https://www.x.test/about?a=1,3,Europe/Berlin,yes,bees",
-    "bob@x.test,Bob,x.test,,,no,",
-)
-
-
 @pytest.mark.usefixtures("any_database")
 def test_an_import_run_again_changes_nothing() -> None:
     assert run(imports.contacts, *CONTACTS) == ((2, 0, 0, 0), [])
@@ -186,9 +164,6 @@ def test_websites_are_updated_by_domain_also_where_a_contact_made_them() -> None
     assert run(imports.websites, *lines) == ((0, 0, 2, 0), [])
 
 
-ACCOUNTS = "name,host,port,security,username,password,from_address,daily_limit,warmup_start,warmup_step"
-
-
 @pytest.mark.usefixtures("any_database")
 def test_accounts_are_updated_by_name_and_their_passwords_encrypted_once() -> None:
     assert run(imports.accounts, ACCOUNTS, "one,h.test,465,tls,me,s3cret,me@h.test,20") == ((1, 0, 0, 0), [])
@@ -275,6 +250,45 @@ def test_who_was_forgotten_does_not_come_back_by_any_import() -> None:
     assert all(s.value.startswith("sha256:") for s in Suppression.select())
 
 
+def test_an_import_loses_nothing_that_others_write_to_the_same_contact(postgres: str, clock: Any) -> None:
+    contact = a_contact(email="ann@x.test", name="Ann")
+    write = Contact.update(last_contacted_at=clock.at).where(Contact.id == contact.id).execute
+    summary, _ = in_the_meantime(write)
+    assert summary.updated == 1
+    found = Contact.get_by_id(contact.id)
+    assert (found.name, found.last_contacted_at) == ("Anna", clock.at)
+
+
+def test_an_import_does_not_bring_back_who_is_being_forgotten(postgres: str) -> None:
+    contact = a_contact(email="ann@x.test", name="Ann")
+    summary, refused = in_the_meantime(lambda: forget.forget(contact.id, "me"))
+    assert (summary.refused, refused) == (1, [(2, "email: this person has asked to be forgotten")])
+    assert [(c.name, c.forgotten_at is not None) for c in Contact.select()] == [("", True)]
+
+
+class Heard(imports.Listener):
+    """What an import reports."""
+
+    def __init__(self) -> None:
+        self.lines: list[tuple[int, str]] = []
+        super().__init__(refused=lambda line, why: self.lines.append((line, why)))
+
+
+def run(load: Callable[..., imports.Imported], *lines: str) -> tuple[tuple[int, int, int, int], list[tuple[int, str]]]:
+    """Import lines; return added, updated, unchanged, refused, and the refused lines."""
+    heard = Heard()
+    s = load([f"{line}\n" for line in lines], heard)
+    return (s.added, s.updated, s.unchanged, s.refused), heard.lines
+
+
+CONTACTS = (
+    "email,name,website,priority,timezone,validated,topic",
+    "ann@x.test,Ann,https://www.x.test/about?a=1,3,Europe/Berlin,yes,bees",
+    "bob@x.test,Bob,x.test,,,no,",
+)
+ACCOUNTS = "name,host,port,security,username,password,from_address,daily_limit,warmup_start,warmup_step"
+
+
 def in_the_meantime(write: Callable[[], None]) -> tuple[imports.Imported, list[tuple[int, str]]]:
     """Import ann@x.test in a thread while this one has written and not committed; return what the import did."""
     heard, done = Heard(), []
@@ -293,19 +307,3 @@ def in_the_meantime(write: Callable[[], None]) -> tuple[imports.Imported, list[t
             database.db.execute_sql("SELECT pg_stat_clear_snapshot()")
     thread.join(20)
     return done[0], heard.lines
-
-
-def test_an_import_loses_nothing_that_others_write_to_the_same_contact(postgres: str, clock: Any) -> None:
-    contact = a_contact(email="ann@x.test", name="Ann")
-    write = Contact.update(last_contacted_at=clock.at).where(Contact.id == contact.id).execute
-    summary, _ = in_the_meantime(write)
-    assert summary.updated == 1
-    found = Contact.get_by_id(contact.id)
-    assert (found.name, found.last_contacted_at) == ("Anna", clock.at)
-
-
-def test_an_import_does_not_bring_back_who_is_being_forgotten(postgres: str) -> None:
-    contact = a_contact(email="ann@x.test", name="Ann")
-    summary, refused = in_the_meantime(lambda: forget.forget(contact.id, "me"))
-    assert (summary.refused, refused) == (1, [(2, "email: this person has asked to be forgotten")])
-    assert [(c.name, c.forgotten_at is not None) for c in Contact.select()] == [("", True)]

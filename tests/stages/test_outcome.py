@@ -32,33 +32,6 @@ from tests.builders import a_delivery, an_account
 from tests.conftest import Clock
 from tests.smtp_server import ScriptedServer
 
-SAID = {
-    Verdict.ACCEPTED: Reply(250, "2.0.0 ok"),
-    Verdict.RECIPIENT_FOR_GOOD: Reply(550, "5.1.1 no such user"),
-    Verdict.RECIPIENT_FOR_NOW: Reply(450, "4.2.0 greylisted"),
-    Verdict.CONTENT: Reply(554, "5.7.1 spam"),
-    Verdict.ACCOUNT_FOR_NOW: Reply(421, "4.7.0 slow down"),
-    Verdict.ACCOUNT_QUOTA: Reply(550, "5.4.5 daily limit exceeded"),
-    Verdict.ACCOUNT_FOR_GOOD: Reply(535, "5.7.8 login refused"),
-    Verdict.UNKNOWN: Reply(None, "no answer in time"),
-}
-
-
-def said(verdict: Verdict) -> Result:
-    """Return a result at the dot."""
-    return Result(verdict, Phase.DOT, SAID[verdict])
-
-
-def a_claim(account: SmtpAccount | None = None, **values: Any) -> Claim:
-    """Store a delivery that holds a slot, and claim it."""
-    account = account or an_account()
-    slot = {"account": account, "send_at": database.now(), "token": f"slot {database.now()}"}
-    delivery = a_delivery(State.RESERVED, **slot | values)
-    given = claim(delivery.id, delivery.token, account.id)
-    assert isinstance(given, Claim)
-    return given
-
-
 #: Verdict → state, reason, attempts used, charged to, outcome of the attempt.
 CONSEQUENCES: dict[Verdict, tuple[str, str | None, int, str, str]] = {
     Verdict.ACCEPTED: ("sent", "accepted", 0, "nobody", "accepted"),
@@ -95,23 +68,6 @@ def test_each_verdict_has_its_consequences(any_database: str, clock: Clock, verd
     account = SmtpAccount.get()
     assert account.enabled is (verdict is not Verdict.ACCOUNT_FOR_GOOD)
     assert account.failures_in_row == (1 if verdict is Verdict.ACCOUNT_FOR_NOW else 0)
-
-
-def reclaim(delivery_id: int, account: SmtpAccount) -> Claim:
-    """Give a delivery that is `ready` a slot, and claim it."""
-    token = f"slot {database.now()}"
-    transition(
-        State.READY,
-        State.RESERVED,
-        Delivery.id == delivery_id,
-        cause=Cause.OUTSIDE,
-        account=account,
-        send_at=database.now(),
-        token=token,
-    )
-    given = claim(delivery_id, token, account.id)
-    assert isinstance(given, Claim)
-    return given
 
 
 @pytest.mark.parametrize(("allowed", "backoffs"), [(1, []), (3, [60, 300]), (5, [60, 300, 900, 900])])
@@ -278,3 +234,47 @@ def test_a_late_refusal_leaves_it_to_a_person_to_send_again(any_database: str, c
     sweep.sweep()
     assert outcome.settle(given, said(Verdict.RECIPIENT_FOR_NOW)) == []
     assert (Delivery.get().state, Attempt.get().outcome) == (State.IN_DOUBT, Outcome.FAILED)
+
+
+SAID = {
+    Verdict.ACCEPTED: Reply(250, "2.0.0 ok"),
+    Verdict.RECIPIENT_FOR_GOOD: Reply(550, "5.1.1 no such user"),
+    Verdict.RECIPIENT_FOR_NOW: Reply(450, "4.2.0 greylisted"),
+    Verdict.CONTENT: Reply(554, "5.7.1 spam"),
+    Verdict.ACCOUNT_FOR_NOW: Reply(421, "4.7.0 slow down"),
+    Verdict.ACCOUNT_QUOTA: Reply(550, "5.4.5 daily limit exceeded"),
+    Verdict.ACCOUNT_FOR_GOOD: Reply(535, "5.7.8 login refused"),
+    Verdict.UNKNOWN: Reply(None, "no answer in time"),
+}
+
+
+def said(verdict: Verdict) -> Result:
+    """Return a result at the dot."""
+    return Result(verdict, Phase.DOT, SAID[verdict])
+
+
+def a_claim(account: SmtpAccount | None = None, **values: Any) -> Claim:
+    """Store a delivery that holds a slot, and claim it."""
+    account = account or an_account()
+    slot = {"account": account, "send_at": database.now(), "token": f"slot {database.now()}"}
+    delivery = a_delivery(State.RESERVED, **slot | values)
+    given = claim(delivery.id, delivery.token, account.id)
+    assert isinstance(given, Claim)
+    return given
+
+
+def reclaim(delivery_id: int, account: SmtpAccount) -> Claim:
+    """Give a delivery that is `ready` a slot, and claim it."""
+    token = f"slot {database.now()}"
+    transition(
+        State.READY,
+        State.RESERVED,
+        Delivery.id == delivery_id,
+        cause=Cause.OUTSIDE,
+        account=account,
+        send_at=database.now(),
+        token=token,
+    )
+    given = claim(delivery_id, token, account.id)
+    assert isinstance(given, Claim)
+    return given

@@ -18,29 +18,6 @@ from tests.builders import a_contact, a_delivery, a_template, an_account
 from tests.conftest import Clock
 from tests.smtp_server import ScriptedServer
 
-NEW_YORK = ZoneInfo("America/New_York")
-
-
-@pytest.fixture(autouse=True)
-def no_jitter(configure: Callable[..., None]) -> None:
-    """The times are exact."""
-    configure(mail_jitter=0)
-
-
-def local(hour: int, minute: int = 0, day: int = 2) -> dt.datetime:
-    """Return a time in New York, in June 2026, as UTC."""
-    return dt.datetime(2026, 6, day, hour, minute, tzinfo=NEW_YORK).astimezone(dt.UTC)
-
-
-def wait_for(number: int, **values: object) -> list[Delivery]:
-    """Store deliveries that wait."""
-    return [a_delivery(**values, message_id=f"<{n}@x.test>") for n in range(number)]
-
-
-def sent() -> list[dt.datetime]:
-    """Return when mails were claimed, in order."""
-    return [a.claimed_at for a in Attempt.select().where(Attempt.outcome == "accepted").order_by(Attempt.claimed_at)]
-
 
 def test_a_contact_published_in_the_evening_goes_out_in_the_morning_by_the_wake_up_alone(
     any_database: str, clock: Clock, server: ScriptedServer
@@ -130,3 +107,27 @@ def test_an_urgent_contact_takes_the_next_slot_of_all_that_wait(
     run.put(TRIGGER)
     run.run(local(8, 55))
     assert [a.delivery_id for a in Attempt.select().order_by(Attempt.id)][1:] == [urgent.id]
+
+
+NEW_YORK = ZoneInfo("America/New_York")
+
+
+@pytest.fixture(autouse=True)
+def no_jitter(configure: Callable[..., None]) -> None:
+    """The times are exact."""
+    configure(mail_jitter=0)
+
+
+def local(hour: int, minute: int = 0, day: int = 2) -> dt.datetime:
+    """Return a time in New York, in June 2026, as UTC."""
+    return dt.datetime(2026, 6, day, hour, minute, tzinfo=NEW_YORK).astimezone(dt.UTC)
+
+
+def wait_for(number: int, **values: object) -> list[Delivery]:
+    """Store deliveries that wait."""
+    return [a_delivery(**values, message_id=f"<{n}@x.test>") for n in range(number)]
+
+
+def sent() -> list[dt.datetime]:
+    """Return when mails were claimed, in order."""
+    return [a.claimed_at for a in Attempt.select().where(Attempt.outcome == "accepted").order_by(Attempt.claimed_at)]

@@ -14,19 +14,6 @@ from tests.builders import a_contact, a_delivery, an_account
 
 pytestmark = pytest.mark.usefixtures("any_database")
 
-ADDRESS = "Jo.Traceable@gmail.com"
-
-
-def everything() -> str:
-    """Return every column of every row of every table, as text."""
-    found = []
-    for table in database.db.get_tables():
-        for row in database.db.execute_sql(f'SELECT * FROM "{table}"').fetchall():  # noqa: S608
-            found += [
-                bytes(v).decode("utf-8", "replace") if isinstance(v, bytes | memoryview) else repr(v) for v in row
-            ]
-    return "\n".join(found).lower()
-
 
 def test_forgetting_leaves_no_trace_of_the_address_in_any_column_of_any_table() -> None:
     now = database.now()
@@ -108,3 +95,17 @@ def test_a_person_is_forgotten_once() -> None:
     for unknown in (contact.id, contact.id + 1):
         with pytest.raises(NotThereError):
             forget.forget(unknown, "me")
+
+
+ADDRESS = "Jo.Traceable@gmail.com"
+
+
+def everything() -> str:
+    """Return every column of every row of every table, as text."""
+    found = []
+    for table in database.db.get_tables():
+        for row in database.db.execute_sql(f'SELECT * FROM "{table}"').fetchall():  # noqa: S608
+            found += [
+                bytes(v).decode("utf-8", "replace") if isinstance(v, bytes | memoryview) else repr(v) for v in row
+            ]
+    return "\n".join(found).lower()

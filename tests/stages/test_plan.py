@@ -25,8 +25,6 @@ from tests.conftest import Clock
 from tests.smtp_server import ScriptedServer
 
 NEW_YORK = ZoneInfo("America/New_York")
-#: What a run takes longer than its plan, at most.
-TOLERANCE = dt.timedelta(seconds=2)
 
 
 def local(hour: int, minute: int = 0, day: int = 2) -> dt.datetime:
@@ -74,11 +72,6 @@ def test_a_plan_of_what_is_paused_is_empty_and_a_claim_under_way_has_been_used(a
     assert days == [2, 3, 3]
     pause.pause(pause.Target(), "a test")
     assert list(plan.upcoming(local(0, day=5))) == []
-
-
-def reasons(answer: Why) -> list[str]:
-    """Return the codes of an answer's reasons."""
-    return [because.reason for because in answer.reasons]
 
 
 def test_why_says_what_a_ready_delivery_waits_for_and_when_it_goes(any_database: str, clock: Clock) -> None:
@@ -212,3 +205,12 @@ def test_a_delivery_beyond_the_forecast_has_a_time_before_which_it_is_not(any_da
     assert control().wake_at is None
     assert EmailTemplate.select().count() == 1
     assert contact.reasons_against(last.contact, clock.at) == []
+
+
+#: What a run takes longer than its plan, at most.
+TOLERANCE = dt.timedelta(seconds=2)
+
+
+def reasons(answer: Why) -> list[str]:
+    """Return the codes of an answer's reasons."""
+    return [because.reason for because in answer.reasons]

@@ -17,22 +17,6 @@ from tests.builders import a_contact, a_delivery, a_website, an_account
 from tests.conftest import Clock
 
 
-def attempts(account: SmtpAccount, clock: Clock, accepted: int, charged: dict[str, int]) -> None:
-    """Store attempts of an account, the accepted ones first."""
-    for outcome, charged_to, number in [
-        ("accepted", "nobody", accepted),
-        *(("failed", c, n) for c, n in charged.items()),
-    ]:
-        for _ in range(number):
-            Attempt.create(
-                delivery=a_delivery(State.SENT, sent_at=clock.at, recorded_at=clock.at),
-                account=account,
-                outcome=outcome,
-                charged_to=charged_to,
-                finished_at=clock.at,
-            )
-
-
 def test_an_outcome_is_counted_once(any_database: str, clock: Clock) -> None:
     contact = a_contact(website=a_website())
     delivery = a_delivery(State.SENT, contact=contact, sent_at=clock.at - dt.timedelta(seconds=5))
@@ -125,3 +109,19 @@ def test_an_alert_that_can_not_be_given_holds_up_nothing(
     account = an_account()
     attempts(account, clock, 0, {"account": 10})
     assert [a.id for a in health.check()] == [account.id]
+
+
+def attempts(account: SmtpAccount, clock: Clock, accepted: int, charged: dict[str, int]) -> None:
+    """Store attempts of an account, the accepted ones first."""
+    for outcome, charged_to, number in [
+        ("accepted", "nobody", accepted),
+        *(("failed", c, n) for c, n in charged.items()),
+    ]:
+        for _ in range(number):
+            Attempt.create(
+                delivery=a_delivery(State.SENT, sent_at=clock.at, recorded_at=clock.at),
+                account=account,
+                outcome=outcome,
+                charged_to=charged_to,
+                finished_at=clock.at,
+            )

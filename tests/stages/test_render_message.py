@@ -9,18 +9,6 @@ from pipeline.operations.rerender import rerender
 from tests.builders import a_contact, a_delivery, a_template, a_website, an_account
 from tests.conftest import Clock
 
-WORDS = (Delivery.subject, Delivery.text, Delivery.html, Delivery.preheader)
-
-
-def unrendered(contact: object, template: object) -> Delivery:
-    """Store a cleared delivery that has no words yet."""
-    return a_delivery(State.CLEARED, contact=contact, template=template, subject=None, text=None)
-
-
-def words_of(delivery: Delivery) -> tuple[str | None, ...]:
-    """Return subject, text, HTML and preheader as stored."""
-    return Delivery.select(*WORDS).where(Delivery.id == delivery.id).tuples().get()
-
 
 def test_each_delivery_of_a_list_gets_its_own_words(any_database: str) -> None:
     ann = a_contact(name="Ann", website=a_website(title="Ann's <site>"), extra={"city": "Bonn"})
@@ -94,3 +82,16 @@ def test_an_edit_reaches_what_waits_by_rerender_alone_and_takes_its_slots_back(a
     assert words_of(reserved)[:2] == ("News, Ann", "Anew")
     assert words_of(ready)[:2] == words_of(sent)[:2] == ("Hello", "Dear reader")
     assert (Delivery.get_by_id(reserved.id).state, Delivery.get_by_id(reserved.id).token) == (State.READY, None)
+
+
+WORDS = (Delivery.subject, Delivery.text, Delivery.html, Delivery.preheader)
+
+
+def unrendered(contact: object, template: object) -> Delivery:
+    """Store a cleared delivery that has no words yet."""
+    return a_delivery(State.CLEARED, contact=contact, template=template, subject=None, text=None)
+
+
+def words_of(delivery: Delivery) -> tuple[str | None, ...]:
+    """Return subject, text, HTML and preheader as stored."""
+    return Delivery.select(*WORDS).where(Delivery.id == delivery.id).tuples().get()

@@ -31,41 +31,6 @@ from pipeline.operations import pause
 from tests.builders import a_delivery, a_template, an_account
 from tests.conftest import Clock, until_waiting_for_a_lock
 
-ZONE = ZoneInfo("America/New_York")
-
-
-@pytest.fixture(autouse=True)
-def no_jitter(configure: Callable[..., None]) -> None:
-    """The worked examples are exact."""
-    configure(mail_jitter=0)
-
-
-def local(hour: int, minute: int = 0, second: int = 0, day: int = 2) -> dt.datetime:
-    """Return a time in New York, in June 2026, as UTC."""
-    return dt.datetime(2026, 6, day, hour, minute, second, tzinfo=ZONE).astimezone(dt.UTC)
-
-
-def reserved_slots() -> list[tuple[int, int, str]]:
-    """Return delivery, account and local time of each slot, soonest first."""
-    rows = Delivery.select().where(Delivery.state == State.RESERVED).order_by(Delivery.send_at, Delivery.id)
-    return [(d.id, d.account_id, f"{d.send_at.astimezone(ZONE):%H:%M:%S}") for d in rows]
-
-
-def claimed(delivery_id: int, at: dt.datetime) -> None:
-    """Record that a reserved delivery was accepted at `at`."""
-    delivery = Delivery.get_by_id(delivery_id)
-    Attempt.create(
-        delivery=delivery,
-        account=delivery.account_id,
-        token=f"claim {delivery_id}",
-        local_on=at.astimezone(ZONE).date(),
-        claimed_at=at,
-        finished_at=at,
-        outcome=Outcome.ACCEPTED,
-        charged_to="nobody",
-    )
-    Delivery.update(state=State.SENT, sent_at=at, account=None, token=None).where(Delivery.id == delivery_id).execute()
-
 
 def test_the_head_of_the_backlog_goes_first_by_priority_and_then_by_age(any_database: str, clock: Clock) -> None:
     clock.at = local(10)
@@ -462,3 +427,39 @@ def test_one_process_at_a_time_decides(postgres: str, clock: Clock) -> None:
     SmtpAccount.update(paused_at=None).execute()
     reserve_slot.reserve()
     assert [s[:2] for s in reserved_slots()] == [(delivery.id, account.id)]
+
+
+ZONE = ZoneInfo("America/New_York")
+
+
+@pytest.fixture(autouse=True)
+def no_jitter(configure: Callable[..., None]) -> None:
+    """The worked examples are exact."""
+    configure(mail_jitter=0)
+
+
+def local(hour: int, minute: int = 0, second: int = 0, day: int = 2) -> dt.datetime:
+    """Return a time in New York, in June 2026, as UTC."""
+    return dt.datetime(2026, 6, day, hour, minute, second, tzinfo=ZONE).astimezone(dt.UTC)
+
+
+def reserved_slots() -> list[tuple[int, int, str]]:
+    """Return delivery, account and local time of each slot, soonest first."""
+    rows = Delivery.select().where(Delivery.state == State.RESERVED).order_by(Delivery.send_at, Delivery.id)
+    return [(d.id, d.account_id, f"{d.send_at.astimezone(ZONE):%H:%M:%S}") for d in rows]
+
+
+def claimed(delivery_id: int, at: dt.datetime) -> None:
+    """Record that a reserved delivery was accepted at `at`."""
+    delivery = Delivery.get_by_id(delivery_id)
+    Attempt.create(
+        delivery=delivery,
+        account=delivery.account_id,
+        token=f"claim {delivery_id}",
+        local_on=at.astimezone(ZONE).date(),
+        claimed_at=at,
+        finished_at=at,
+        outcome=Outcome.ACCEPTED,
+        charged_to="nobody",
+    )
+    Delivery.update(state=State.SENT, sent_at=at, account=None, token=None).where(Delivery.id == delivery_id).execute()

@@ -11,23 +11,6 @@ from models.database import db, is_postgres
 from tests.builders import a_contact, a_delivery
 
 
-def shape() -> dict[str, Any]:
-    """Return columns and indexes as the database has them."""
-    return {
-        table: (
-            sorted((c.name, c.data_type.upper(), c.null, c.primary_key) for c in db.get_columns(table)),
-            sorted((i.name, sorted(i.columns), i.unique, normal(i.sql)) for i in db.get_indexes(table)),
-            sorted((f.column, f.dest_table, f.dest_column) for f in db.get_foreign_keys(table)),
-        )
-        for table in (t._meta.table_name for t in TABLES)
-    }
-
-
-def normal(sql: str) -> str:
-    """Return an index's definition without what only the writer chose."""
-    return " ".join(sql.replace('"', "").replace("IF NOT EXISTS ", "").split())
-
-
 def test_the_migrations_make_what_the_models_describe(any_database: str) -> None:
     migrated = shape()
     db.drop_tables(TABLES)
@@ -36,11 +19,6 @@ def test_the_migrations_make_what_the_models_describe(any_database: str) -> None
     if not is_postgres():
         migrated, described = without_types(migrated), without_types(described)
     assert migrated == described
-
-
-def without_types(found: dict[str, Any]) -> dict[str, Any]:
-    """SQLite keeps what was written; BOOLEAN, SMALLINT and INTEGER are one to it."""
-    return {t: ([(c[0], c[2], c[3]) for c in columns], *rest) for t, (columns, *rest) in found.items()}
 
 
 def test_migrating_again_changes_nothing(any_database: str) -> None:
@@ -65,3 +43,25 @@ def test_what_waited_before_contacts_zones_mattered_gets_its_contacts(any_databa
     db.execute_sql("DELETE FROM migratehistory WHERE name = '002_lanes'")
     assert schema.migrate() == ["002_lanes"]
     assert [Delivery.get_by_id(d.id).timezone for d in (in_london, nowhere)] == ["Europe/London", ""]
+
+
+def shape() -> dict[str, Any]:
+    """Return columns and indexes as the database has them."""
+    return {
+        table: (
+            sorted((c.name, c.data_type.upper(), c.null, c.primary_key) for c in db.get_columns(table)),
+            sorted((i.name, sorted(i.columns), i.unique, normal(i.sql)) for i in db.get_indexes(table)),
+            sorted((f.column, f.dest_table, f.dest_column) for f in db.get_foreign_keys(table)),
+        )
+        for table in (t._meta.table_name for t in TABLES)
+    }
+
+
+def normal(sql: str) -> str:
+    """Return an index's definition without what only the writer chose."""
+    return " ".join(sql.replace('"', "").replace("IF NOT EXISTS ", "").split())
+
+
+def without_types(found: dict[str, Any]) -> dict[str, Any]:
+    """SQLite keeps what was written; BOOLEAN, SMALLINT and INTEGER are one to it."""
+    return {t: ([(c[0], c[2], c[3]) for c in columns], *rest) for t, (columns, *rest) in found.items()}

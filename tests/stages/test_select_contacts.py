@@ -14,11 +14,6 @@ from tests.builders import a_contact, a_delivery, a_template, a_website
 from tests.conftest import until_waiting_for_a_lock
 
 
-def states() -> dict[int, tuple[str, str | None]]:
-    """Return state and reason of the newest delivery of each contact."""
-    return {d.contact_id: (d.state, d.reason) for d in Delivery.select().order_by(Delivery.id)}
-
-
 def test_contacts_become_deliveries_of_the_active_template_with_the_lowest_id(any_database: str) -> None:
     a_template(active=False)
     template = a_template()
@@ -124,6 +119,11 @@ def test_who_is_selected_at_the_same_instant_is_forgotten_with_that_delivery(pos
     delivery = Delivery.get()
     assert (delivery.state, delivery.reason, delivery.recipient) == (State.CANCELLED, "forgotten", "forgotten")
     assert "person.test" not in delivery.address
+
+
+def states() -> dict[int, tuple[str, str | None]]:
+    """Return state and reason of the newest delivery of each contact."""
+    return {d.contact_id: (d.state, d.reason) for d in Delivery.select().order_by(Delivery.id)}
 
 
 def in_a_thread(do: Callable[[], object]) -> threading.Thread:

@@ -59,9 +59,32 @@ from tests.stages.route_world import (
     watch_states,
 )
 
+
+def test_whatever_happens_nothing_is_lost_doubled_or_too_much(
+    any_database: str, clock: Clock, configure: Callable[..., None], monkeypatch: pytest.MonkeyPatch, silent: None
+) -> None:
+    watch_states()
+    machine = type(
+        "Route", (Route,), {"clock": clock, "configure": staticmethod(configure), "monkeypatch": monkeypatch}
+    )
+    if EXAMPLES:
+        machine = hypothesis.seed(SEED)(machine)
+    run_state_machine_as_test(
+        machine,
+        settings=hypothesis.settings(
+            max_examples=EXAMPLES or 30,
+            stateful_step_count=40,
+            derandomize=not EXAMPLES,
+            database=None,
+            deadline=None,
+            suppress_health_check=list(hypothesis.HealthCheck),
+            print_blob=False,
+        ),
+    )
+
+
 ME = "state machine"
 HOUR = dt.timedelta(hours=1)
-
 RULES = (
     Rules(),
     Rules(spread=False, interval=3600, limit=3),
@@ -74,7 +97,6 @@ RULES = (
 #: A Tuesday, the last evenings before the clocks change, and one just before midnight in New York.
 STARTS = ("2026-06-02T14:00", "2026-03-07T21:30", "2026-10-31T19:00", "2026-03-28T10:00", "2026-06-03T03:58")
 ZONES = (*(None,) * 6, "Europe/Berlin", "America/Los_Angeles", "Asia/Kolkata", "Asia/Tokyo")
-
 answers = st.one_of(st.just(Say.ACCEPTED), st.sampled_from(ANSWERS))
 
 
@@ -204,12 +226,9 @@ BEFORE_CLAIM: tuple[Meanwhile, ...] = (
     sweep_runs,
 )
 AFTER_DOT: tuple[Meanwhile, ...] = (*BEFORE_CLAIM, passes(25 * MINUTE))
-
 acts_before = st.one_of(st.just([]), st.lists(st.sampled_from(BEFORE_CLAIM), max_size=3))
 acts_after = st.one_of(st.just([]), st.lists(st.sampled_from(AFTER_DOT), max_size=3))
 numbers = st.integers(0, 20)
-
-
 Act = tuple[str, dict[str, Any]]
 
 
@@ -697,26 +716,3 @@ def silent() -> Any:
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
     yield
     structlog.configure(**was)
-
-
-def test_whatever_happens_nothing_is_lost_doubled_or_too_much(
-    any_database: str, clock: Clock, configure: Callable[..., None], monkeypatch: pytest.MonkeyPatch, silent: None
-) -> None:
-    watch_states()
-    machine = type(
-        "Route", (Route,), {"clock": clock, "configure": staticmethod(configure), "monkeypatch": monkeypatch}
-    )
-    if EXAMPLES:
-        machine = hypothesis.seed(SEED)(machine)
-    run_state_machine_as_test(
-        machine,
-        settings=hypothesis.settings(
-            max_examples=EXAMPLES or 30,
-            stateful_step_count=40,
-            derandomize=not EXAMPLES,
-            database=None,
-            deadline=None,
-            suppress_health_check=list(hypothesis.HealthCheck),
-            print_blob=False,
-        ),
-    )

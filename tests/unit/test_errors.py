@@ -15,9 +15,6 @@ import slowpost
 from models.errors import SlowpostError
 from slowpost.cli.shared import problem_of
 
-#: Mistakes of the program, and what one of its parts says to another; no person sees them.
-NOT_FOR_A_PERSON = {"FailpointError", "IllegalTransitionError", "PutBackError", "StepError", "UnknownActorError"}
-
 
 def test_every_error_of_ours_has_the_one_root_but_for_mistakes_and_inner_signals() -> None:
     found = {error.__name__: issubclass(error, SlowpostError) for error in errors_of_ours()}
@@ -28,6 +25,10 @@ def test_every_error_of_ours_has_the_one_root_but_for_mistakes_and_inner_signals
 def test_an_expected_error_is_one_line_and_a_mistake_is_none() -> None:
     assert problem_of(SlowpostError("there is no contact 9")) == "there is no contact 9"
     assert problem_of(ValueError("a mistake")) is None
+
+
+#: Mistakes of the program, and what one of its parts says to another; no person sees them.
+NOT_FOR_A_PERSON = {"FailpointError", "IllegalTransitionError", "PutBackError", "StepError", "UnknownActorError"}
 
 
 def errors_of_ours() -> Iterator[type[Exception]]:

@@ -13,13 +13,6 @@ from actors import intake, stages
 from pipeline.flow import Stage
 
 
-def decoded(content: Any, queue: str = "intake") -> tuple[list[int], dict[str, Any]]:
-    """Return ids and options of a body."""
-    message = intake.decode(queue, json.dumps(content).encode(), "m1").message
-    assert message is not None
-    return message.args[0], message.kwargs
-
-
 @pytest.mark.parametrize(
     ("content", "ids", "options"),
     [
@@ -166,3 +159,10 @@ def test_whatever_comes_is_a_message_or_has_a_reason(body: bytes, stage: Stage) 
     assert decoded.message or decoded.refused
     if decoded.message:
         assert all(isinstance(i, int) for i in decoded.message.args[0])
+
+
+def decoded(content: Any, queue: str = "intake") -> tuple[list[int], dict[str, Any]]:
+    """Return ids and options of a body."""
+    message = intake.decode(queue, json.dumps(content).encode(), "m1").message
+    assert message is not None
+    return message.args[0], message.kwargs

@@ -12,7 +12,6 @@ import pytest
 
 from pipeline.content.message import Envelope, MessageRefusedError, Rendered, Sender, Unsubscribe, build, sender_marker
 
-AT = dt.datetime(2026, 6, 2, 14, 0, tzinfo=dt.UTC)
 WORDS = Rendered(
     recipient="ann@example.test",
     recipient_name="Ann Example",
@@ -22,13 +21,6 @@ WORDS = Rendered(
     preheader=None,
     message_id="<one@example.test>",
 )
-ME = Sender("me@example.test", "Me", "reply@example.test", "Best,\nMe <3")
-STOP = Unsubscribe("stop@example.test", "https://example.test/stop")
-
-
-def parsed(envelope: Envelope) -> EmailMessage:
-    """Return the message as a reader sees it."""
-    return message_from_bytes(envelope.data, policy=policy.default)
 
 
 def test_the_headers_are_those_we_set_and_no_others() -> None:
@@ -145,3 +137,13 @@ def test_a_quoted_local_part_is_quoted_once() -> None:
     envelope = build(replace(WORDS, recipient='"a b"@example.test'), ME, AT, STOP)
     assert envelope.recipient == '"a b"@example.test'
     assert b'To: Ann Example <"a b"@example.test>\r\n' in envelope.data
+
+
+AT = dt.datetime(2026, 6, 2, 14, 0, tzinfo=dt.UTC)
+ME = Sender("me@example.test", "Me", "reply@example.test", "Best,\nMe <3")
+STOP = Unsubscribe("stop@example.test", "https://example.test/stop")
+
+
+def parsed(envelope: Envelope) -> EmailMessage:
+    """Return the message as a reader sees it."""
+    return message_from_bytes(envelope.data, policy=policy.default)

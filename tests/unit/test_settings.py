@@ -11,62 +11,7 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from pipeline.runtime.settings import Settings, SettingsError, settings
-
-Configure = Callable[..., None]
-
-EXAMPLE = (Path(__file__).parents[2] / ".env.example").read_text()
-
-#: Of every setting that is not free text, values that are not allowed.
-BAD = {
-    "database_url": [
-        "mysql://host/name",
-        "postgresql://host",
-        "sqlite://",
-        "sqlite://file/name",
-        "postgresql://[/",
-        "",
-    ],
-    "broker_url": ["http://x", "amqp://", "memory", "amqp://host;http://x", ""],
-    "secret_key": ["short", "k" * 44 + ",short"],
-    "mail_window_start": ["24", "8:60", "8.5", "eight", ""],
-    "mail_window_end": ["-1", "17:5"],
-    "mail_window_hours": ["8", "8-", "08:00-12:00,", "8-12;13-17", "8-25"],
-    "mail_window_closed_dates": ["25.12.2026", "2026-12-25,", "2026-02-30", "no/such/file", "."],
-    "mail_window_timezone": ["Europe/Entenhausen", "EST5", ""],
-    "mail_window_days": ["mo-fr", "mon-", "mon,,fri", ""],
-    "mail_daily_limit": ["abc", "-1", "1.5", "1000001", "inf", ""],
-    "mail_min_interval": ["-0.1", "soon", "nan", "inf"],
-    "mail_spread": ["maybe", "true", ""],
-    "mail_jitter": ["0.51", "-0.1", "lots"],
-    "mail_max_attempts": ["0", "many"],
-    "mail_retry_backoff": ["60,,300", "0", "1m", "-60", ""],
-    "mail_dedupe_contact_days": ["-1", "36501", "1.5"],
-    "mail_dedupe_website_days": ["-1", "week"],
-    "mail_publish_min_priority": ["-1", "10", "high"],
-    "mail_health_threshold": ["70", "70%", "-0.1"],
-    "mail_health_min_attempts": ["0", "few"],
-    "mail_health_window": ["0", "wide"],
-    "mail_smtp_timeout": ["0", "inf", "never"],
-    "mail_data_timeout": ["0", "nan", "never"],
-    "mail_max_lateness": ["-1", "never"],
-    "mail_unsubscribe_mailto": ["nobody", "a@b.test\nBcc: c@d.test", "<a@b.test>", "ä@b.test"],
-    "mail_unsubscribe_url": [
-        "http://host/",
-        "host/path",
-        "https://",
-        "https://host/\nX: y",
-        "https://host/>",
-    ],
-    "mail_alert_webhook": ["ftp://host/", "host"],
-}
-FREE_TEXT = {"mail_postal_address", "mail_alert_command"}
-
-
-def allowed_in_the_example(name: str) -> str:
-    """Return the `allowed: …` that stands right above a setting."""
-    found = re.search(rf"^# (allowed: .+)\n#?{name.upper()}=", EXAMPLE, flags=re.MULTILINE)
-    assert found, f".env.example does not say what is allowed for {name.upper()}"
-    return found[1]
+from tests.unit.bad_settings import BAD
 
 
 @pytest.mark.parametrize(("name", "value"), [(name, value) for name in BAD for value in BAD[name]])
@@ -163,3 +108,15 @@ def test_a_good_value_is_taken(name: str, value: str, expected: object, configur
 def test_the_last_backoff_repeats(configure: Configure) -> None:
     configure(mail_retry_backoff="30,60")
     assert [settings().backoff_after(attempt) for attempt in (1, 2, 3)] == [30, 60, 60]
+
+
+Configure = Callable[..., None]
+EXAMPLE = (Path(__file__).parents[2] / ".env.example").read_text()
+FREE_TEXT = {"mail_postal_address", "mail_alert_command"}
+
+
+def allowed_in_the_example(name: str) -> str:
+    """Return the `allowed: …` that stands right above a setting."""
+    found = re.search(rf"^# (allowed: .+)\n#?{name.upper()}=", EXAMPLE, flags=re.MULTILINE)
+    assert found, f".env.example does not say what is allowed for {name.upper()}"
+    return found[1]

@@ -28,27 +28,6 @@ from pipeline.smtp.reply import Phase, Result, Verdict
 from slowpost.catcher import Catcher
 from tests.smtp_server import DOT, GREETING, Drip, HangUp, Replies, ScriptedServer
 
-MAIL = Envelope("me@x.test", "ann@y.test", b"Subject: s\r\n\r\n.dot\r\n..two\r\nend\r\n")
-
-
-@pytest.fixture
-def connections() -> Iterator[Connections]:
-    """Connections that are closed afterwards."""
-    made = Connections()
-    yield made
-    made.close()
-
-
-def endpoint(port: int, **values: Any) -> Endpoint:
-    """Return an endpoint on loopback that waits two seconds at most."""
-    return replace(Endpoint(1, "127.0.0.1", port, Security.PLAIN, timeout=2, data_timeout=2), **values)
-
-
-def send(connections: Connections, to: Endpoint, mail: Envelope = MAIL) -> Result:
-    """Send a mail with its dot."""
-    with connections.transaction(to) as transaction:
-        return transaction.offer(mail) or transaction.finish()
-
 
 def test_envelope_and_data_are_one_write_and_the_dot_another(connections: Connections) -> None:
     with ScriptedServer() as server:
@@ -196,9 +175,6 @@ def test_a_dot_that_could_not_be_sent_leaves_nothing_in_doubt(connections: Conne
     assert server.mails == []
 
 
-DRIPPED = "250 2.0.0 " + "slowly " * 6
-
-
 @pytest.mark.parametrize("word", [GREETING, "EHLO", "MAIL", "RCPT", "DATA", DOT])
 @pytest.mark.parametrize("extensions", ["250 test", "250-test\r\n250 PIPELINING"])
 def test_a_reply_that_drips_byte_by_byte_is_waited_for_no_longer_than_one_that_does_not_come(
@@ -237,36 +213,6 @@ def test_starttls_that_is_not_offered_is_never_done_without(connections: Connect
         assert not any(chunk.startswith(b"MAIL") for chunk in server.received)
 
 
-@pytest.fixture(scope="session")
-def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Make a certificate for 127.0.0.1 that nobody trusts yet, with its key."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "127.0.0.1")])
-    now = dt.datetime.now(dt.UTC)
-    made = (
-        x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
-        .not_valid_before(now - dt.timedelta(days=1))
-        .not_valid_after(now + dt.timedelta(days=1))
-        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]), critical=False)
-        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
-        .sign(key, hashes.SHA256())
-    )
-    file = tmp_path_factory.mktemp("tls") / "server.pem"
-    private = key.private_bytes(
-        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-    )
-    file.write_bytes(private + made.public_bytes(serialization.Encoding.PEM))
-    return file
-
-
-@pytest.fixture
-def tls(certificate: Path) -> ssl.SSLContext:
-    """The server's side of TLS."""
-    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    context.load_cert_chain(certificate)
-    return context
-
-
 @pytest.mark.parametrize("security", [Security.STARTTLS, Security.TLS])
 def test_a_certificate_is_verified(
     security: Security,
@@ -289,16 +235,6 @@ def test_a_certificate_is_verified(
         # The certificate is trusted, but for another name.
         assert send(connections, replace(to, host="localhost")).verdict is Verdict.ACCOUNT_FOR_NOW
         assert len(catcher.mails) == 1
-
-
-@pytest.fixture
-def login(tls: ssl.SSLContext) -> dict[str, Any]:
-    """What a catcher needs to ask for a login over STARTTLS: the user is me, the password s3cret."""
-
-    def check(_server: Any, _session: Any, _envelope: Any, _mechanism: str, data: Any) -> AuthResult:
-        return AuthResult(success=(data.login, data.password) == (b"me", b"s3cret"), handled=False)
-
-    return {"tls_context": tls, "require_starttls": True, "authenticator": check, "auth_required": True}
 
 
 def test_a_login_that_is_refused_is_the_accounts_for_good_and_the_password_is_nowhere(
@@ -349,3 +285,68 @@ def test_an_exception_in_the_middle_closes_the_connection(connections: Connectio
             fail()
         send(connections, endpoint(server.port))
         assert (server.connections, len(server.mails)) == (2, 1)
+
+
+MAIL = Envelope("me@x.test", "ann@y.test", b"Subject: s\r\n\r\n.dot\r\n..two\r\nend\r\n")
+
+
+@pytest.fixture
+def connections() -> Iterator[Connections]:
+    """Connections that are closed afterwards."""
+    made = Connections()
+    yield made
+    made.close()
+
+
+def endpoint(port: int, **values: Any) -> Endpoint:
+    """Return an endpoint on loopback that waits two seconds at most."""
+    return replace(Endpoint(1, "127.0.0.1", port, Security.PLAIN, timeout=2, data_timeout=2), **values)
+
+
+def send(connections: Connections, to: Endpoint, mail: Envelope = MAIL) -> Result:
+    """Send a mail with its dot."""
+    with connections.transaction(to) as transaction:
+        return transaction.offer(mail) or transaction.finish()
+
+
+DRIPPED = "250 2.0.0 " + "slowly " * 6
+
+
+@pytest.fixture(scope="session")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Make a certificate for 127.0.0.1 that nobody trusts yet, with its key."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "127.0.0.1")])
+    now = dt.datetime.now(dt.UTC)
+    made = (
+        x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
+        .not_valid_before(now - dt.timedelta(days=1))
+        .not_valid_after(now + dt.timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]), critical=False)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        .sign(key, hashes.SHA256())
+    )
+    file = tmp_path_factory.mktemp("tls") / "server.pem"
+    private = key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+    file.write_bytes(private + made.public_bytes(serialization.Encoding.PEM))
+    return file
+
+
+@pytest.fixture
+def tls(certificate: Path) -> ssl.SSLContext:
+    """The server's side of TLS."""
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(certificate)
+    return context
+
+
+@pytest.fixture
+def login(tls: ssl.SSLContext) -> dict[str, Any]:
+    """What a catcher needs to ask for a login over STARTTLS: the user is me, the password s3cret."""
+
+    def check(_server: Any, _session: Any, _envelope: Any, _mechanism: str, data: Any) -> AuthResult:
+        return AuthResult(success=(data.login, data.password) == (b"me", b"s3cret"), handled=False)
+
+    return {"tls_context": tls, "require_starttls": True, "authenticator": check, "auth_required": True}

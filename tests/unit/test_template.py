@@ -13,28 +13,6 @@ from pipeline.content.message import sender_marker
 from pipeline.content.template import Footer, Parts, TemplateError, compile_template, render
 from pipeline.runtime.settings import settings
 
-ANN = Contact(
-    id=1, email="ann@x.test", name="Ann", priority=3, extra={"topic": "bees", "items": "three", "evil": "<b>"}
-)
-SITE = Website(id=2, domain="x.test", title="X & Co", extra={"since": "1999"})
-
-
-def rendered(text: str = "t", *, subject: str = "s", website: Website | None = SITE, **parts: Any) -> Parts:
-    """Render a template for Ann."""
-    return render(
-        compile_template(EmailTemplate(subject=subject, text=text, **parts)),
-        ANN,
-        website,
-        Footer.from_settings(settings()),
-    )
-
-
-def problem(text: str = "t", **parts: Any) -> str:
-    """Return what is wrong with a template."""
-    with pytest.raises(TemplateError) as error:
-        rendered(text, **parts)
-    return str(error.value)
-
 
 def test_contact_and_website_with_their_columns_reach_the_template() -> None:
     text = "{{ contact.name }} {{ contact.email }} {{ contact.topic }} {{ website.title }} {{ website.since }}"
@@ -162,3 +140,26 @@ def test_nothing_runs_or_grows_without_end(text: str, monkeypatch: pytest.Monkey
     started = time.monotonic()
     assert problem(text).startswith("text, line 1: ")
     assert time.monotonic() - started < 5
+
+
+ANN = Contact(
+    id=1, email="ann@x.test", name="Ann", priority=3, extra={"topic": "bees", "items": "three", "evil": "<b>"}
+)
+SITE = Website(id=2, domain="x.test", title="X & Co", extra={"since": "1999"})
+
+
+def rendered(text: str = "t", *, subject: str = "s", website: Website | None = SITE, **parts: Any) -> Parts:
+    """Render a template for Ann."""
+    return render(
+        compile_template(EmailTemplate(subject=subject, text=text, **parts)),
+        ANN,
+        website,
+        Footer.from_settings(settings()),
+    )
+
+
+def problem(text: str = "t", **parts: Any) -> str:
+    """Return what is wrong with a template."""
+    with pytest.raises(TemplateError) as error:
+        rendered(text, **parts)
+    return str(error.value)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import datetime as dt
 from dataclasses import replace
 from itertools import pairwise
-from zoneinfo import ZoneInfo
 
 import pytest
 from hypothesis import given, settings
@@ -16,90 +15,7 @@ from pipeline.throttle.forecast import Forecast
 from pipeline.throttle.limits import jitter_share, limit_on
 from pipeline.throttle.types import Account, Backlog, Decision, Rules, Slot, Waiting
 from pipeline.throttle.window import SendingWindow
-
-ZONE = ZoneInfo("America/New_York")
-WINDOW = SendingWindow(((dt.time(8), dt.time(17)),), ZONE, frozenset(range(7)))
-EXACT = Rules(jitter=0)
-AT_ONCE = Rules(dt.timedelta(0), spread=False, jitter=0)
-
-
-def local(hour: int, minute: int = 0, second: int = 0) -> dt.datetime:
-    """Return a time on 2 June 2026 in New York as UTC."""
-    return dt.datetime(2026, 6, 2, hour, minute, second, tzinfo=ZONE).astimezone(dt.UTC)
-
-
-def urgency(delivery: Waiting) -> tuple[int, int]:
-    """Return what the backlog is ordered by: priority, then age."""
-    return -delivery.priority, delivery.id
-
-
-class Day:
-    """A day driven by the decision alone: slots are sent at their time, and each send asks again."""
-
-    def __init__(self, accounts: list[Account], waiting: list[Waiting], rules: Rules, window: SendingWindow = WINDOW):
-        self.accounts = {a.id: a for a in accounts}
-        self.waiting = sorted(waiting, key=urgency)
-        self.rules, self.window = rules, window
-        self.last: dt.datetime | None = None
-        self.sent: list[tuple[dt.datetime, int, int]] = []
-
-    def decide(self, now: dt.datetime) -> Decision:
-        """Ask, and store what was decided."""
-        accounts = list(self.accounts.values())
-        capacity = sum(a.left for a in accounts)
-        backlog = Backlog(tuple(self.waiting), {"": min(len(self.waiting), max(capacity, 1))})
-        decision = decide(accounts, backlog, now, self.window, self.rules, last_claim_today=self.last)
-        assert decision == decide(accounts, backlog, now, self.window, self.rules, last_claim_today=self.last)
-        assert all(slot.send_at >= now for slot in (*decision.reserved, *decision.advanced))
-        for slot in decision.pre_empted:
-            (displaced,) = self.accounts[slot.account_id].slot.deliveries  # type: ignore[union-attr]
-            self.waiting.append(displaced)
-        for slot in (*decision.reserved, *decision.pre_empted, *decision.advanced):
-            self.accounts[slot.account_id] = replace(self.accounts[slot.account_id], slot=slot)
-            self.waiting = [w for w in self.waiting if w not in slot.deliveries]
-        self.waiting.sort(key=urgency)
-        chosen = [w for slot in decision.reserved for w in slot.deliveries]
-        assert all(urgency(w) < urgency(self.waiting[0]) for w in chosen if self.waiting)
-        return decision
-
-    def send_next(self) -> dt.datetime | None:
-        """Send the soonest slot; return when, or None if there is none."""
-        held = [a for a in self.accounts.values() if a.slot]
-        if not held:
-            return None
-        account = min(held, key=lambda a: (a.slot.send_at, a.id))  # type: ignore[union-attr]
-        slot = account.slot
-        assert slot is not None
-        for delivery in slot.deliveries:
-            self.sent.append((slot.send_at, account.id, delivery.id))
-        self.last = slot.send_at
-        used = account.used + len(slot.deliveries)
-        self.accounts[account.id] = replace(
-            account, slot=None, used=used, last_claim_at=slot.send_at, last_attempt_at=slot.send_at
-        )
-        return slot.send_at
-
-    def advance(self, now: dt.datetime, until: dt.datetime) -> None:
-        """Send what is due before `until`."""
-        while any(a.slot and a.slot.send_at < until for a in self.accounts.values()):
-            self.decide(max(now, self.send_next() or now))
-
-    def run(self, now: dt.datetime) -> list[str]:
-        """Send everything that goes today, from `now` on; return the local times."""
-        self.decide(now)
-        while (at := self.send_next()) is not None:
-            self.decide(max(now, at))
-        return [f"{at.astimezone(ZONE):%H:%M:%S}" for at, _, _ in self.sent]
-
-
-def accounts(number: int, limit: int = 10) -> list[Account]:
-    """Return fresh accounts."""
-    return [Account(i, limit) for i in range(1, number + 1)]
-
-
-def contacts(number: int) -> list[Waiting]:
-    """Return ordinary deliveries."""
-    return [Waiting(i) for i in range(1, number + 1)]
+from tests.unit.day import AT_ONCE, WINDOW, ZONE, Day, local
 
 
 @pytest.mark.parametrize(
@@ -433,19 +349,6 @@ def days(draw: st.DrawFn) -> tuple[Day, dt.datetime]:
     return Day([Account(i, limit) for i, limit in enumerate(limits, 1)], waiting, rules, window), now
 
 
-def ids_sent_within_the_rules(day: Day, now: dt.datetime, end: dt.datetime) -> list[int]:
-    """Check limit, window and interval of everything that was sent, and that nothing was sent twice; return the ids."""
-    for account in day.accounts.values():
-        times = [at for at, account_id, _ in day.sent if account_id == account.id]
-        assert len(times) <= account.limit
-        assert all(now <= at < end and day.window.contains(at) for at in times)
-        if day.rules.list_size == 1:
-            assert all(b - a >= day.rules.interval for a, b in pairwise(times))
-    sent = [delivery_id for _, _, delivery_id in day.sent]
-    assert len(sent) == len(set(sent))
-    return sent
-
-
 @settings(max_examples=150, deadline=None, derandomize=True)
 @given(days())
 def test_no_day_breaks_a_limit_the_window_or_the_interval_or_wastes_capacity(case: tuple[Day, dt.datetime]) -> None:
@@ -480,3 +383,29 @@ def test_who_comes_later_breaks_no_rule_and_never_waits_behind_the_less_urgent(
         assert all(w.priority <= min(held) for w in day.waiting if held)
     day.advance(now, end)
     ids_sent_within_the_rules(day, now, end)
+
+
+EXACT = Rules(jitter=0)
+
+
+def accounts(number: int, limit: int = 10) -> list[Account]:
+    """Return fresh accounts."""
+    return [Account(i, limit) for i in range(1, number + 1)]
+
+
+def contacts(number: int) -> list[Waiting]:
+    """Return ordinary deliveries."""
+    return [Waiting(i) for i in range(1, number + 1)]
+
+
+def ids_sent_within_the_rules(day: Day, now: dt.datetime, end: dt.datetime) -> list[int]:
+    """Check limit, window and interval of everything that was sent, and that nothing was sent twice; return the ids."""
+    for account in day.accounts.values():
+        times = [at for at, account_id, _ in day.sent if account_id == account.id]
+        assert len(times) <= account.limit
+        assert all(now <= at < end and day.window.contains(at) for at in times)
+        if day.rules.list_size == 1:
+            assert all(b - a >= day.rules.interval for a, b in pairwise(times))
+    sent = [delivery_id for _, _, delivery_id in day.sent]
+    assert len(sent) == len(set(sent))
+    return sent

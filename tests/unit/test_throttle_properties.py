@@ -5,112 +5,216 @@ the wall clock and the rules of `docs/throttle.md`, by code that calls none of t
 from __future__ import annotations
 
 import datetime as dt
-import functools
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from itertools import groupby, pairwise
-from typing import Any, TypeVar
+from typing import Any
 from unittest import mock
-from zoneinfo import ZoneInfo
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.throttle import forecast
 from pipeline.throttle.decide import decide
 from pipeline.throttle.forecast import Forecast
-from pipeline.throttle.types import Account, Backlog, Decision, Rules, Slot, Waiting
+from pipeline.throttle.types import Account, Backlog, Decision, Slot, Waiting
 from pipeline.throttle.window import SendingWindow
+from tests.unit.random_days import (
+    DAY,
+    NOTHING,
+    QUARTER,
+    Arrival,
+    Case,
+    cases,
+    holds_for,
+    is_open,
+    local_date,
+    midnight,
+    open_quarters,
+    spans,
+)
 
-DAY = dt.timedelta(days=1)
-QUARTER = dt.timedelta(minutes=15)
-NOTHING = dt.timedelta(0)
+
+@holds_for(100)
+@given(cases())
+def test_no_account_exceeds_its_limit_on_any_local_date(case: Case) -> None:
+    today = local_date(case.window, case.start)
+    sent = Counter((a.account, local_date(case.window, a.at)) for a in played(case).attempted if a.accepted)
+    for account in case.accounts:
+        sent[account.id, today] += account.used if sent[account.id, today] else 0
+    assert all(number <= case.limits[account].on(date) for (account, date), number in sent.items())
+
+
+@holds_for(100)
+@given(cases())
+def test_nothing_is_attempted_outside_the_window_or_the_contacts_own(case: Case) -> None:
+    assert all(is_open(case.window, a.at, a.zone) for a in played(case).attempted)
+
+
+@holds_for(100)
+@given(cases())
+def test_claims_of_one_account_are_never_closer_than_the_interval(case: Case) -> None:
+    world = played(case)
+    for account in case.accounts:
+        claims = [a.at for a in world.attempted if a.account == account.id and a.claimed]
+        before = [account.last_claim_at] if account.last_claim_at else []
+        assert all(b - a >= case.rules.interval for a, b in pairwise(before + claims))
+
+
+@holds_for(60)
+@given(cases())
+def test_nothing_is_sent_twice_nothing_vanishes_and_all_is_sent_in_the_end(case: Case) -> None:
+    world = Played(case, case.accounts)
+    for arrived in world.play(case.arrivals, case.start + PATIENCE * DAY):
+        sent = [a.delivery for a in world.attempted if a.accepted]
+        held = [w.id for w in world.held]
+        assert sorted(sent + held + list(world.pending)) == sorted(a.delivery.id for a in case.arrivals[:arrived])
+        assert world.waiting == len(world.pending)
+    assert len(sent) == len(case.arrivals)
+
+
+@holds_for(60)
+@given(cases(), st.randoms(use_true_random=False))
+def test_the_same_inputs_give_the_same_slots_in_whatever_order_they_come(case: Case, random: Any) -> None:
+    def shuffled(values: Any) -> list[Any]:
+        return random.sample(list(values), len(values))
+
+    world = played(case)
+    for seen in random.sample(world.seen, min(10, len(world.seen))):
+        backlog = replace(
+            seen.backlog, head=tuple(shuffled(seen.backlog.head)), counts=dict(shuffled(seen.backlog.counts.items()))
+        )
+        again = decide(
+            shuffled(seen.accounts), backlog, seen.now, case.window, case.rules,
+            last_claim_today=seen.last_claim_today, advanced_at=seen.advanced_at,
+        )  # fmt: skip
+        assert again == seen.decision
+    other = Played(case, shuffled(case.accounts))
+    for _ in other.play(sorted(shuffled(case.arrivals), key=lambda a: a.at), case.start + PATIENCE * DAY):
+        pass
+    assert other.attempted == world.attempted
+
+
+@holds_for(60)
+@given(cases())
+def test_an_account_has_one_slot_at_most_and_it_only_moves_forward(case: Case) -> None:
+    for seen in played(case).seen:
+        before = {s.account_id: s for s in seen.slots_before}
+        decision = seen.decision
+        free = [a.id for a in seen.accounts if a.slot is None and not a.sending]
+        new = [s.account_id for s in decision.reserved]
+        assert set(new) <= set(free)
+        changed = [s.account_id for s in (*decision.reserved, *decision.advanced, *decision.pre_empted)]
+        assert len(changed) == len(set(changed))
+        assert all(s.deliveries == before[s.account_id].deliveries for s in decision.advanced)
+        assert all(s.send_at < before[s.account_id].send_at for s in decision.advanced)
+        assert all(s.send_at <= before[s.account_id].send_at for s in decision.pre_empted)
+        assert all(s.send_at >= seen.now for s in (*decision.reserved, *decision.advanced))
+        held = [w.id for s in seen.slots_after.values() for w in s.deliveries]
+        assert len(held) == len(set(held))
+
+
+@holds_for(80)
+@given(cases())
+def test_no_usable_account_is_without_a_slot_while_something_waits_that_it_may_send(case: Case) -> None:
+    world = played(case)
+    for seen, following in pairwise(world.seen):
+        slots = seen.slots_after
+        accounts = [replace(a, slot=slots.get(a.id)) for a in seen.accounts]
+        pending = seen.pending_after
+        assert not idle_for_nothing(case, accounts, pending, seen.now)
+        if pending and any(a.slot is None for a in accounts):
+            for at in set(moments_between(case, seen, seen.now, following.now)):
+                if seen.now < at < following.now:
+                    assert not idle_for_nothing(case, on_date(case, accounts, seen.now, at), pending, at)
+
+
+@holds_for(80)
+@given(cases())
+def test_who_gets_a_slot_is_the_most_urgent_of_those_that_may_go(case: Case) -> None:
+    for seen in played(case).seen:
+        accounts = {a.id: a for a in seen.accounts}
+        left_out = may_go(case, seen.pending_after, seen.now)
+        new = {s.account_id for s in seen.decision.reserved}
+        for slot in seen.slots_after.values():
+            account, holder = accounts[slot.account_id], slot.deliveries[-1]
+            if slot.account_id in new:
+                alike = not any(w.zone for w in (*left_out, holder))
+                passed_over = [
+                    w for w in left_out if (urgency(w) < urgency(holder) if alike else w.priority > holder.priority)
+                ]
+                assert not any(could_send(case, account, w, seen.accounts, seen.now) for w in passed_over)
+            elif len(slot.deliveries) == 1 and is_open(case.window, seen.now):
+                passed_over = [w for w in left_out if w.priority > holder.priority and account.id not in w.failed_by]
+                times = [could_send(case, account, w, seen.accounts, seen.now) for w in passed_over]
+                assert not any(at and at <= slot.send_at for at in times)
+
+
+@holds_for(80)
+@given(cases())
+def test_a_slot_is_at_the_time_that_the_spread_gives_its_position(case: Case) -> None:
+    for seen in played(case).seen:
+        if not seen.decision.reserved:
+            continue
+        exact, at_soonest = paces(case, seen)
+        position = sum(len(s.deliveries) for s in seen.slots_before)
+        for slot in seen.decision.reserved:
+            account = next(a for a in seen.accounts if a.id == slot.account_id)
+            delivery = slot.deliveries[0]
+            share, earliest = delivery.share * case.rules.jitter, soonest(case, account, seen.now)
+            latest = exact.at(position, share, earliest) + ROUNDING
+            if is_open(case.window, latest - ROUNDING, delivery.zone):
+                assert slot.send_at <= latest
+                # What closes sooner for its contacts may go faster than the even spread.
+                if not any(w.zone for w, _ in seen.pending):
+                    assert slot.send_at >= at_soonest.at(position, share, earliest) - ROUNDING
+            elif not opens_later(case, seen, delivery.zone, latest):
+                assert slot.send_at < latest
+            position += len(slot.deliveries)
+
+
+@holds_for(80)
+@given(cases())
+def test_a_slot_that_stands_is_brought_forward_to_its_position_when_that_is_worth_it(case: Case) -> None:
+    for seen in played(case).seen:
+        if not seen.slots_before or not is_open(case.window, seen.now):
+            continue
+        exact, _ = paces(case, seen)
+        after = seen.slots_after
+        for position, before in enumerate(seen.slots_before):
+            slot = after[before.account_id]
+            delivery = slot.deliveries[0]
+            account = next(a for a in seen.accounts if a.id == slot.account_id)
+            share, earliest = delivery.share * case.rules.jitter, soonest(case, account, seen.now)
+            target = exact.at(position, share, earliest)
+            if is_open(case.window, target, delivery.zone):
+                assert slot.send_at <= target + ROUNDING or not is_worth_moving(seen, slot, target)
+
+
+@holds_for(80)
+@given(cases(zones=False, faults=False, interval=False))
+def test_by_the_end_of_each_day_as_many_are_sent_as_are_asked_for_and_allowed(case: Case) -> None:
+    sent = [a.at for a in played(case).attempted]
+    used = {a.id: a.used for a in case.accounts}
+    assert len(sent) == len(case.arrivals)
+    date, last = local_date(case.window, case.start), local_date(case.window, max(sent))
+    while date <= last:
+        opening, closing = midnight(case.window.zone.key, date), midnight(case.window.zone.key, date + DAY)
+        capacity = sum(max(0, limit.on(date) - used.get(i, 0)) for i, limit in case.limits.items())
+        due = [max(a.at, a.not_before or a.at) for a in case.arrivals]
+        demand = sum(bool(opens_before_midnight(case, max(t, opening, case.start), closing)) for t in due)
+        demand = max(0, demand - sum(at < opening for at in sent))
+        assert sum(opening <= at < closing for at in sent) == min(demand, capacity)
+        date, used = date + DAY, {}
+
+
 #: Instants are whole microseconds, and shares of them are rounded.
 ROUNDING = dt.timedelta(milliseconds=1)
 #: The head of the backlog goes at least this far beyond the accounts.
 HEAD = 20
 #: Everything is sent within this many days: thirty deliveries, three weekdays, one mail on each.
 PATIENCE = 100
-
-NEW_YORK, BERLIN = ZoneInfo("America/New_York"), ZoneInfo("Europe/Berlin")
-FIRST_DATES = [
-    (NEW_YORK, dt.date(2026, 3, 7)),
-    (NEW_YORK, dt.date(2026, 6, 1)),
-    (NEW_YORK, dt.date(2026, 10, 31)),
-    (BERLIN, dt.date(2026, 3, 28)),
-    (BERLIN, dt.date(2026, 10, 24)),
-]
-HOURS = [
-    [("08:00", "17:00")],
-    [("09:00", "10:00")],
-    [("01:30", "02:30")],
-    [("20:00", "06:00")],
-    [("22:00", "02:30")],
-    [("08:00", "12:00"), ("13:30", "17:00")],
-    [("07:00", "07:30"), ("12:15", "13:00"), ("18:00", "18:30")],
-    [("08:00", "12:00"), ("22:00", "02:00")],
-    [("08:00", "08:00")],
-    [],
-]
-WEEKDAYS = [range(7), range(5), (0, 2, 5, 6)]
-CONTACT_ZONES = ["America/New_York", "America/Los_Angeles", "Europe/Berlin", "Asia/Kolkata", "Asia/Tokyo"]
-
-
-@functools.cache
-def midnight(zone: str, date: dt.date) -> dt.datetime:
-    """Return the first quarter of an hour whose date it is."""
-    at = dt.datetime.combine(date - DAY, dt.time(0), tzinfo=dt.UTC)
-    while at.astimezone(ZoneInfo(zone)).date() < date:
-        at += QUARTER
-    return at
-
-
-@functools.cache
-def spans(window: SendingWindow, zone: str, date: dt.date) -> list[tuple[dt.datetime, dt.datetime]]:
-    """Return what opens on a date: from the first quarter that reads the start or later to the last that reads the end,
-    or to the end of the last that reads less.
-    """
-    if date in window.closed_dates or date.weekday() not in window.days:
-        return []
-    clock = ZoneInfo(zone)
-    quarters = [midnight(zone, date) + i * QUARTER for i in range(4 * 50)]
-    reads = {q: q.astimezone(clock).replace(tzinfo=None) for q in quarters}
-    found = []
-    always = not window.intervals or any(start == end for start, end in window.intervals)
-    for start, end in [(dt.time(0), dt.time(0))] if always else window.intervals:
-        first, last = dt.datetime.combine(date, start), dt.datetime.combine(date + DAY if end <= start else date, end)
-        opens = min(q for q in quarters if reads[q] >= first)
-        closes = max(q + (QUARTER if reads[q] < last else NOTHING) for q in quarters if reads[q] <= last)
-        if date + DAY in window.closed_dates:
-            closes = min(closes, midnight(zone, date + DAY))
-        if opens < closes:
-            found.append((opens, closes))
-    return found
-
-
-def local_date(window: SendingWindow, at: dt.datetime) -> dt.date:
-    """Return the date that limits count by."""
-    return at.astimezone(window.zone).date()
-
-
-def open_on_clock(window: SendingWindow, zone: str, at: dt.datetime) -> bool:
-    """Tell whether one zone's clock is in the window."""
-    date = at.astimezone(ZoneInfo(zone)).date()
-    return any(opens <= at < closes for d in (date - DAY, date) for opens, closes in spans(window, zone, d))
-
-
-def is_open(window: SendingWindow, at: dt.datetime, zone: str = "") -> bool:
-    """Tell whether the window is open, also on the clock of the contact's own zone if there is one."""
-    return open_on_clock(window, window.zone.key, at) and (not zone or open_on_clock(window, zone, at))
-
-
-@functools.cache
-def open_quarters(window: SendingWindow, date: dt.date, zone: str = "") -> tuple[dt.datetime, ...]:
-    """Return the quarters of an hour of a date at which the window is open."""
-    start, end = (midnight(window.zone.key, d) for d in (date, date + DAY))
-    quarters = (start + i * QUARTER for i in range((end - start) // QUARTER))
-    return tuple(q for q in quarters if is_open(window, q, zone))
 
 
 def end_of_day(window: SendingWindow, at: dt.datetime) -> dt.datetime:
@@ -127,54 +231,6 @@ def open_between(window: SendingWindow, zone: str, start: dt.datetime, end: dt.d
         return None
     later = (q for q in open_quarters(window, local_date(window, start), zone) if q + QUARTER > start and q < end)
     return max(start, q) if (q := next(later, None)) else None
-
-
-@dataclass(frozen=True)
-class Fault:
-    """An attempt that is charged to its account: with the dot claimed or not, and with a rest or not."""
-
-    claimed: bool
-    cool_down: dt.timedelta
-
-
-@dataclass(frozen=True)
-class Limit:
-    """What an account may send a day: a ramp from `start` by `step` a day up to `full`."""
-
-    full: int
-    start: int
-    step: int
-    since: dt.date
-
-    def on(self, date: dt.date) -> int:
-        """Return the limit on a date."""
-        return min(self.full, self.start + self.step * max(0, (date - self.since).days))
-
-
-@dataclass(frozen=True)
-class Arrival:
-    """A delivery that begins to wait at a time, perhaps with one before which it may not go."""
-
-    at: dt.datetime
-    delivery: Waiting
-    not_before: dt.datetime | None = None
-
-
-@dataclass(frozen=True)
-class Case:
-    """All that is put in: where it starts, who sends, what arrives, and which attempts fail."""
-
-    start: dt.datetime
-    window: SendingWindow
-    rules: Rules
-    limits: Mapping[int, Limit]
-    accounts: tuple[Account, ...]
-    arrivals: tuple[Arrival, ...]
-    faults: Mapping[int, tuple[Fault, ...]] = field(default_factory=dict)
-
-    def limit_on(self, account_id: int, date: dt.date) -> int:
-        """Return an account's limit on a date."""
-        return self.limits[account_id].on(date)
 
 
 @dataclass(frozen=True)
@@ -303,182 +359,6 @@ def played(case: Case) -> Played:
     return world
 
 
-T = TypeVar("T")
-
-
-def some(draw: st.DrawFn, values: Sequence[T]) -> T:
-    """Draw one of them."""
-    return draw(st.sampled_from(values))
-
-
-@st.composite
-def windows(draw: st.DrawFn) -> tuple[SendingWindow, dt.datetime]:
-    """Return a window of any kind and an instant shortly before or in a change of its clocks, or in June."""
-    zone, first = some(draw, FIRST_DATES)
-    hours = [(dt.time.fromisoformat(start), dt.time.fromisoformat(end)) for start, end in some(draw, HOURS)]
-    closed = draw(st.sets(st.integers(0, 4), max_size=2))
-    window = SendingWindow(
-        tuple(hours), zone, frozenset(some(draw, WEEKDAYS)), frozenset(first + i * DAY for i in closed)
-    )
-    hour = dt.timedelta(hours=some(draw, (8, 8, 0, 1, 2, 9, 12.4, 16.8, 20, 23.9)))
-    start = midnight(zone.key, first) + some(draw, (DAY, NOTHING)) + hour + dt.timedelta(seconds=some(draw, (0, 7)))
-    return window, start
-
-
-@st.composite
-def limits(draw: st.DrawFn, today: dt.date, *, at_least: int) -> Limit:
-    """Return a limit, flat or with a ramp that began yesterday, begins today or begins tomorrow."""
-    full = draw(st.integers(at_least, 8))
-    if draw(st.booleans()):
-        return Limit(full, full, 0, today)
-    return Limit(full, draw(st.integers(0, 3)), draw(st.integers(1, 3)), today + draw(st.integers(-1, 1)) * DAY)
-
-
-@st.composite
-def accounts_at(draw: st.DrawFn, account_id: int, limit: int, start: dt.datetime) -> Account:
-    """Return an account that is fresh, or has used some of today's limit, has just sent, or cools down."""
-    account = Account(account_id, limit)
-    if draw(st.booleans()):
-        ago = start - dt.timedelta(seconds=draw(st.integers(1, 5000)))
-        account = replace(account, used=draw(st.integers(0, 3)), last_claim_at=ago, last_attempt_at=ago)
-    if some(draw, (False, False, True)):
-        account = replace(account, cooling_until=start + dt.timedelta(minutes=draw(st.integers(1, 600))))
-    return account
-
-
-@st.composite
-def rules_of_any_kind(draw: st.DrawFn) -> Rules:
-    """Return interval, spread and jitter."""
-    interval = dt.timedelta(seconds=draw(st.sampled_from((0, 0, 1, 60, 600, 3600)) | st.integers(0, 3600)))
-    return Rules(interval, some(draw, (True, True, False)), some(draw, (0.2, 0.0, 0.5)))
-
-
-def has_common_hours(window: SendingWindow, zone: str, start: dt.datetime) -> bool:
-    """Tell whether a contact's own zone is open at some time of an ordinary week in the window."""
-    first = local_date(window, start) + 45 * DAY
-    return any(open_quarters(window, first + i * DAY, zone) for i in range(7))
-
-
-@st.composite
-def cases(draw: st.DrawFn, *, zones: bool = True, faults: bool = True, interval: bool = True) -> Case:
-    """Return a case; without zones, faults or interval, one in which none can keep capacity from being used."""
-    window, start = draw(windows())
-    today = local_date(window, start)
-    number = some(draw, (1, 2, 3, 4))
-    limit_of = {i: draw(limits(today, at_least=i == 1)) for i in range(1, number + 1)}
-    accounts = [draw(accounts_at(i, limit.on(today), start)) for i, limit in limit_of.items()]
-    rules = draw(rules_of_any_kind())
-    if not faults:
-        accounts = [replace(a, cooling_until=None) for a in accounts]
-    if not interval:
-        rules = replace(rules, interval=NOTHING)
-    own_zones = [z for z in CONTACT_ZONES if zones and has_common_hours(window, z, start)]
-    seconds = st.integers(1, 20_000) | st.integers(20_000, 300_000)
-    moments = [start, *(start + dt.timedelta(seconds=s) for s in draw(st.lists(seconds, min_size=1, max_size=6)))]
-    waiting = st.tuples(
-        st.sampled_from(moments),
-        st.sampled_from((0, 0, 0, 1, 5, 9)),
-        st.sampled_from(["", "", "", *own_zones]),
-        st.sampled_from((-1.0, -0.4, 0.0, 0.7, 1.0)),
-        st.sampled_from((0, 0, 0, 0, 30, 600, 2000)),
-    )
-    arriving = draw(st.lists(waiting, min_size=some(draw, (1, 6, 12, 20)), max_size=30))
-    arrivals = [
-        Arrival(at, Waiting(i, priority, share=share, zone=zone), at + dt.timedelta(minutes=later) if later else None)
-        for i, (at, priority, zone, share, later) in enumerate(arriving, 1)
-    ]
-    a_fault = st.builds(Fault, st.booleans(), st.sampled_from((0, 0, 15, 240)).map(lambda m: dt.timedelta(minutes=m)))
-    of_delivery = st.tuples(st.integers(1, len(arrivals)), a_fault)
-    failing = draw(st.lists(of_delivery, max_size=8)) if faults else []
-    faults_of = {i: tuple(f for j, f in failing if j == i) for i, _ in failing}
-    arrivals.sort(key=lambda a: (a.at, a.delivery.id))
-    return Case(start, window, rules, limit_of, tuple(accounts), tuple(arrivals), faults_of)
-
-
-def holds_for(examples: int) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    """Run a property over so many examples, always the same."""
-    return settings(max_examples=examples, deadline=None, derandomize=True)
-
-
-@holds_for(100)
-@given(cases())
-def test_no_account_exceeds_its_limit_on_any_local_date(case: Case) -> None:
-    today = local_date(case.window, case.start)
-    sent = Counter((a.account, local_date(case.window, a.at)) for a in played(case).attempted if a.accepted)
-    for account in case.accounts:
-        sent[account.id, today] += account.used if sent[account.id, today] else 0
-    assert all(number <= case.limits[account].on(date) for (account, date), number in sent.items())
-
-
-@holds_for(100)
-@given(cases())
-def test_nothing_is_attempted_outside_the_window_or_the_contacts_own(case: Case) -> None:
-    assert all(is_open(case.window, a.at, a.zone) for a in played(case).attempted)
-
-
-@holds_for(100)
-@given(cases())
-def test_claims_of_one_account_are_never_closer_than_the_interval(case: Case) -> None:
-    world = played(case)
-    for account in case.accounts:
-        claims = [a.at for a in world.attempted if a.account == account.id and a.claimed]
-        before = [account.last_claim_at] if account.last_claim_at else []
-        assert all(b - a >= case.rules.interval for a, b in pairwise(before + claims))
-
-
-@holds_for(60)
-@given(cases())
-def test_nothing_is_sent_twice_nothing_vanishes_and_all_is_sent_in_the_end(case: Case) -> None:
-    world = Played(case, case.accounts)
-    for arrived in world.play(case.arrivals, case.start + PATIENCE * DAY):
-        sent = [a.delivery for a in world.attempted if a.accepted]
-        held = [w.id for w in world.held]
-        assert sorted(sent + held + list(world.pending)) == sorted(a.delivery.id for a in case.arrivals[:arrived])
-        assert world.waiting == len(world.pending)
-    assert len(sent) == len(case.arrivals)
-
-
-@holds_for(60)
-@given(cases(), st.randoms(use_true_random=False))
-def test_the_same_inputs_give_the_same_slots_in_whatever_order_they_come(case: Case, random: Any) -> None:
-    def shuffled(values: Any) -> list[Any]:
-        return random.sample(list(values), len(values))
-
-    world = played(case)
-    for seen in random.sample(world.seen, min(10, len(world.seen))):
-        backlog = replace(
-            seen.backlog, head=tuple(shuffled(seen.backlog.head)), counts=dict(shuffled(seen.backlog.counts.items()))
-        )
-        again = decide(
-            shuffled(seen.accounts), backlog, seen.now, case.window, case.rules,
-            last_claim_today=seen.last_claim_today, advanced_at=seen.advanced_at,
-        )  # fmt: skip
-        assert again == seen.decision
-    other = Played(case, shuffled(case.accounts))
-    for _ in other.play(sorted(shuffled(case.arrivals), key=lambda a: a.at), case.start + PATIENCE * DAY):
-        pass
-    assert other.attempted == world.attempted
-
-
-@holds_for(60)
-@given(cases())
-def test_an_account_has_one_slot_at_most_and_it_only_moves_forward(case: Case) -> None:
-    for seen in played(case).seen:
-        before = {s.account_id: s for s in seen.slots_before}
-        decision = seen.decision
-        free = [a.id for a in seen.accounts if a.slot is None and not a.sending]
-        new = [s.account_id for s in decision.reserved]
-        assert set(new) <= set(free)
-        changed = [s.account_id for s in (*decision.reserved, *decision.advanced, *decision.pre_empted)]
-        assert len(changed) == len(set(changed))
-        assert all(s.deliveries == before[s.account_id].deliveries for s in decision.advanced)
-        assert all(s.send_at < before[s.account_id].send_at for s in decision.advanced)
-        assert all(s.send_at <= before[s.account_id].send_at for s in decision.pre_empted)
-        assert all(s.send_at >= seen.now for s in (*decision.reserved, *decision.advanced))
-        held = [w.id for s in seen.slots_after.values() for w in s.deliveries]
-        assert len(held) == len(set(held))
-
-
 def urgency(delivery: Waiting) -> tuple[int, int]:
     """Return what the backlog is ordered by: priority, then age."""
     return -delivery.priority, delivery.id
@@ -546,42 +426,6 @@ def moments_between(case: Case, seen: Seen, start: dt.datetime, end: dt.datetime
         date += DAY
 
 
-@holds_for(80)
-@given(cases())
-def test_no_usable_account_is_without_a_slot_while_something_waits_that_it_may_send(case: Case) -> None:
-    world = played(case)
-    for seen, following in pairwise(world.seen):
-        slots = seen.slots_after
-        accounts = [replace(a, slot=slots.get(a.id)) for a in seen.accounts]
-        pending = seen.pending_after
-        assert not idle_for_nothing(case, accounts, pending, seen.now)
-        if pending and any(a.slot is None for a in accounts):
-            for at in set(moments_between(case, seen, seen.now, following.now)):
-                if seen.now < at < following.now:
-                    assert not idle_for_nothing(case, on_date(case, accounts, seen.now, at), pending, at)
-
-
-@holds_for(80)
-@given(cases())
-def test_who_gets_a_slot_is_the_most_urgent_of_those_that_may_go(case: Case) -> None:
-    for seen in played(case).seen:
-        accounts = {a.id: a for a in seen.accounts}
-        left_out = may_go(case, seen.pending_after, seen.now)
-        new = {s.account_id for s in seen.decision.reserved}
-        for slot in seen.slots_after.values():
-            account, holder = accounts[slot.account_id], slot.deliveries[-1]
-            if slot.account_id in new:
-                alike = not any(w.zone for w in (*left_out, holder))
-                passed_over = [
-                    w for w in left_out if (urgency(w) < urgency(holder) if alike else w.priority > holder.priority)
-                ]
-                assert not any(could_send(case, account, w, seen.accounts, seen.now) for w in passed_over)
-            elif len(slot.deliveries) == 1 and is_open(case.window, seen.now):
-                passed_over = [w for w in left_out if w.priority > holder.priority and account.id not in w.failed_by]
-                times = [could_send(case, account, w, seen.accounts, seen.now) for w in passed_over]
-                assert not any(at and at <= slot.send_at for at in times)
-
-
 @dataclass(frozen=True)
 class Pace:
     """The spread by hand: position i of n is at first + i × gap, in the open time of today."""
@@ -647,64 +491,6 @@ def is_worth_moving(seen: Seen, slot: Slot, target: dt.datetime) -> bool:
 def opens_later(case: Case, seen: Seen, zone: str, at: dt.datetime) -> bool:
     """Tell whether a contact's zone is open at some time from `at` to today's end."""
     return at < (end := end_of_day(case.window, seen.now)) and bool(open_between(case.window, zone, at, end))
-
-
-@holds_for(80)
-@given(cases())
-def test_a_slot_is_at_the_time_that_the_spread_gives_its_position(case: Case) -> None:
-    for seen in played(case).seen:
-        if not seen.decision.reserved:
-            continue
-        exact, at_soonest = paces(case, seen)
-        position = sum(len(s.deliveries) for s in seen.slots_before)
-        for slot in seen.decision.reserved:
-            account = next(a for a in seen.accounts if a.id == slot.account_id)
-            delivery = slot.deliveries[0]
-            share, earliest = delivery.share * case.rules.jitter, soonest(case, account, seen.now)
-            latest = exact.at(position, share, earliest) + ROUNDING
-            if is_open(case.window, latest - ROUNDING, delivery.zone):
-                assert slot.send_at <= latest
-                # What closes sooner for its contacts may go faster than the even spread.
-                if not any(w.zone for w, _ in seen.pending):
-                    assert slot.send_at >= at_soonest.at(position, share, earliest) - ROUNDING
-            elif not opens_later(case, seen, delivery.zone, latest):
-                assert slot.send_at < latest
-            position += len(slot.deliveries)
-
-
-@holds_for(80)
-@given(cases())
-def test_a_slot_that_stands_is_brought_forward_to_its_position_when_that_is_worth_it(case: Case) -> None:
-    for seen in played(case).seen:
-        if not seen.slots_before or not is_open(case.window, seen.now):
-            continue
-        exact, _ = paces(case, seen)
-        after = seen.slots_after
-        for position, before in enumerate(seen.slots_before):
-            slot = after[before.account_id]
-            delivery = slot.deliveries[0]
-            account = next(a for a in seen.accounts if a.id == slot.account_id)
-            share, earliest = delivery.share * case.rules.jitter, soonest(case, account, seen.now)
-            target = exact.at(position, share, earliest)
-            if is_open(case.window, target, delivery.zone):
-                assert slot.send_at <= target + ROUNDING or not is_worth_moving(seen, slot, target)
-
-
-@holds_for(80)
-@given(cases(zones=False, faults=False, interval=False))
-def test_by_the_end_of_each_day_as_many_are_sent_as_are_asked_for_and_allowed(case: Case) -> None:
-    sent = [a.at for a in played(case).attempted]
-    used = {a.id: a.used for a in case.accounts}
-    assert len(sent) == len(case.arrivals)
-    date, last = local_date(case.window, case.start), local_date(case.window, max(sent))
-    while date <= last:
-        opening, closing = midnight(case.window.zone.key, date), midnight(case.window.zone.key, date + DAY)
-        capacity = sum(max(0, limit.on(date) - used.get(i, 0)) for i, limit in case.limits.items())
-        due = [max(a.at, a.not_before or a.at) for a in case.arrivals]
-        demand = sum(bool(opens_before_midnight(case, max(t, opening, case.start), closing)) for t in due)
-        demand = max(0, demand - sum(at < opening for at in sent))
-        assert sum(opening <= at < closing for at in sent) == min(demand, capacity)
-        date, used = date + DAY, {}
 
 
 def opens_before_midnight(case: Case, start: dt.datetime, end: dt.datetime) -> bool:

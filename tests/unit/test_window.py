@@ -12,25 +12,6 @@ import pytest
 from pipeline.runtime.settings import Settings
 from pipeline.throttle.window import SendingWindow
 
-ZONE = ZoneInfo("America/New_York")
-EVERY_DAY = frozenset(range(7))
-WEEKDAYS = frozenset(range(5))
-
-
-def window(start: str = "08:00", end: str = "17:00", days: frozenset[int] = EVERY_DAY) -> SendingWindow:
-    """Return a window in New York."""
-    return SendingWindow(((dt.time.fromisoformat(start), dt.time.fromisoformat(end)),), ZONE, days)
-
-
-def local(text: str, fold: int = 0) -> dt.datetime:
-    """Return a New York wall-clock time as UTC."""
-    return dt.datetime.fromisoformat(text).replace(tzinfo=ZONE, fold=fold).astimezone(dt.UTC)
-
-
-def after_today(window: SendingWindow, text: str) -> dt.datetime | None:
-    """Return when sending goes on after the end of the day of a wall-clock time."""
-    return window.soonest(window.day_end(local(text)))
-
 
 @pytest.mark.parametrize(
     ("time", "inside"),
@@ -216,3 +197,23 @@ def test_of_an_ambiguous_hour_a_start_takes_the_first_and_an_end_the_second() ->
 
 def test_the_date_is_the_windows_zones() -> None:
     assert window().local_date(dt.datetime(2026, 6, 2, 3, 0, tzinfo=dt.UTC)) == dt.date(2026, 6, 1)
+
+
+ZONE = ZoneInfo("America/New_York")
+EVERY_DAY = frozenset(range(7))
+WEEKDAYS = frozenset(range(5))
+
+
+def window(start: str = "08:00", end: str = "17:00", days: frozenset[int] = EVERY_DAY) -> SendingWindow:
+    """Return a window in New York."""
+    return SendingWindow(((dt.time.fromisoformat(start), dt.time.fromisoformat(end)),), ZONE, days)
+
+
+def local(text: str, fold: int = 0) -> dt.datetime:
+    """Return a New York wall-clock time as UTC."""
+    return dt.datetime.fromisoformat(text).replace(tzinfo=ZONE, fold=fold).astimezone(dt.UTC)
+
+
+def after_today(window: SendingWindow, text: str) -> dt.datetime | None:
+    """Return when sending goes on after the end of the day of a wall-clock time."""
+    return window.soonest(window.day_end(local(text)))
