@@ -297,6 +297,8 @@ class World:
     _claims_seen: int = 0
     _states_seen: int = 0
     _changes: dict[int, list[tuple[str | None, str]]] = field(default_factory=dict)
+    _events_seen: int = 0
+    _steps: dict[int, int] = field(default_factory=dict)
     _messages: int = 0
 
     def __post_init__(self) -> None:
@@ -473,13 +475,16 @@ class World:
     def _check_events(self) -> None:
         """Check that what the database itself has noted of states is what the events say, one for one."""
         told: dict[int, list[tuple[str | None, str]]] = {}
-        for i, step, origin, state, cause in rows(
-            "SELECT delivery_id, step, origin, state, cause FROM event ORDER BY delivery_id, step"
-        ):
+        new = (
+            f"SELECT id, delivery_id, step, origin, state, cause FROM event WHERE id > {self._events_seen} ORDER BY id"
+        )
+        for self._events_seen, i, step, origin, state, cause in rows(new):
             told.setdefault(i, []).append((origin, state))
-            assert step == len(told[i]), f"delivery {i} has no event {len(told[i])}"
+            self._steps[i] = self._steps.get(i, 0) + 1
+            assert step == self._steps[i], f"delivery {i} has no event {self._steps[i]}"
             assert cause != Cause.OUTSIDE, f"delivery {i} became {state} without an event of its own"
         assert told == self._changes
+        self._changes = {}
 
     def _check_slots(self) -> None:
         slots: dict[int, set[str]] = {}
