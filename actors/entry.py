@@ -57,7 +57,7 @@ def enter(contact_ids: Sequence[int], *, template_id: int | None = None, priorit
             _broker().send(message)
         sources.append(source)
     if sources and _beside_embedded():
-        hand_over([TRIGGER])
+        publish([TRIGGER])
     return sources
 
 
@@ -85,10 +85,10 @@ def put_back(queue: str | None, body: bytes, source: str) -> None:
         with database.connection():
             select_contacts.select(decoded.message.args[0], **decoded.message.kwargs)
     # What another stage is asked for stands in the database; `run` sweeps it up.
-    hand_over([TRIGGER])
+    publish([TRIGGER])
 
 
-def hand_over(handoffs: Iterable[Handoff]) -> None:
+def publish(handoffs: Iterable[Handoff]) -> None:
     """Publish handoffs; beside an embedded `run`, wake it: it finds in the database what they say."""
     handoffs = list(handoffs)
     if not handoffs:

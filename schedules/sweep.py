@@ -36,7 +36,7 @@ class Swept:
 def sweep() -> Swept:
     """Sweep once; on the hour, compare each dead letter and not only how many there are."""
     handoffs = lost_and_found.sweep()
-    entry.hand_over(handoffs)
+    entry.publish(handoffs)
     dead_letters = entry.keep_in_step(thorough=database.now().minute == 0)
     counts: Counter[Stage] = Counter()
     for handoff in handoffs:

@@ -172,7 +172,7 @@ def _send(ids: list[int], started: float) -> None:
         _until_ended(len(ids), started)
         click.echo("Publishing the first five again: nobody is written twice ...")
         entry.enter(ids[:5])
-        entry.hand_over([TRIGGER])
+        entry.publish([TRIGGER])
         _until_ended(len(ids) + 5, started)
 
 

@@ -480,7 +480,7 @@ def paces(case: Case, seen: Seen) -> tuple[Pace, Pace]:
 
 
 def is_worth_moving(seen: Seen, slot: Slot, target: dt.datetime) -> bool:
-    """Tell whether a slot has to be brought forward: not again in 10 s, not when it is near, not for less than a tenth
+    """Tell whether a slot has to be advanced: not again in 10 s, not when it is near, not for less than a tenth
     of its wait.
     """
     wait = slot.send_at - seen.now
