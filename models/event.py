@@ -1,8 +1,8 @@
-"""Events: what became of each delivery, step by step. A change of state and its event are one transaction.
+"""Events: the history of each delivery, step by step. A change of state and its event are one transaction.
 
-`transition` is the only way from one state to another, `insert_deliveries` the only way in; each writes one row for
-each delivery. Whoever writes a state past them has its event written by the database (a trigger, `cause` = outside),
-so that no state is without one. The log is told after the commit: that may be lost with a crash, the row may not.
+`transition` changes the state of deliveries, `insert_deliveries` makes new ones; both write one event for each. If
+anything else writes a state, a trigger in the database writes the event (`cause` = outside), so that no state is
+without one. The log line follows after the commit: a crash can lose it, but not the row.
 """
 
 from __future__ import annotations
@@ -65,24 +65,24 @@ def transition(
     reply_code: int | None = None,
     **changes: Any,
 ) -> list[int]:
-    """Bring deliveries from `origin` to `to`, if they still are in `origin` and match `which`, and write their events.
+    """Change the state of deliveries that match `which` and still are in `origin` to `to`, and write their events.
 
     To be called in the caller's transaction.
 
     Args:
         origin: the state they must be in.
-        to: the state they go to; the pair must stand in TRANSITIONS.
+        to: the state they get; TRANSITIONS must have the pair.
         which: a peewee condition: which of them.
         cause: the stage or act that does it.
-        reason: why, for all or by id; of an end it is kept with the delivery, too.
-        account: the account it is about, for all or by id: of `reserved` the one they get; None: the one whose slot
-            they hold, if they do.
-        attempt: the id of the attempt it is about.
-        reply_code: what the server said.
-        changes: other columns to set. A delivery that leaves `reserved` or `sending` gives its slot up by itself.
+        reason: why, for all or by id. Unless `to` is `ready`, the delivery keeps it, too.
+        account: the account the event names, for all or by id. With `reserved`, whose slot they get; None: the one
+            whose slot they have, if any.
+        attempt: the id of the attempt the event names.
+        reply_code: the server's reply code.
+        changes: other columns to set. A delivery that leaves `reserved` or `sending` loses its slot without this.
 
     Returns:
-        The ids that were moved, in their order. Rows that did not match are never assumed.
+        The ids whose state was changed, ascending; those that did not match are not among them.
 
     Raises:
         IllegalTransitionError: the table does not have this transition.
@@ -104,25 +104,25 @@ def transition(
         values["reason"] = _column(reason)
     query = Delivery.update(**(values | changes)).where(here).returning(Delivery.id, Delivery.step)
     common = {"at": now, "origin": origin, "state": to, "cause": cause, "attempt": attempt, "reply_code": reply_code}
-    moved: dict[int, int] = dict(sorted((row.id, row.step) for row in query.execute()))
+    step_of: dict[int, int] = dict(sorted((row.id, row.step) for row in query.execute()))
     _write(
         [
             common | {"delivery": i, "step": step, "reason": _of(reason, i), "account": _of(account, i)}
-            for i, step in moved.items()
+            for i, step in step_of.items()
         ]
     )
-    return list(moved)
+    return list(step_of)
 
 
 def insert_deliveries(rows: Sequence[Mapping[str, Any]], *, cause: Cause) -> list[int]:
-    """Store new deliveries and their first events; those that meet a unique index are passed over.
+    """Store new deliveries and their first events; those that break a unique index are left out.
 
     Args:
         rows: columns of each; all have `state`, `reason` and `created_at`.
         cause: the stage or act that makes them.
 
     Returns:
-        The ids of those that were stored, in their order.
+        The ids of those that were stored, ascending.
     """
     if not rows:
         return []
@@ -135,7 +135,7 @@ def insert_deliveries(rows: Sequence[Mapping[str, Any]], *, cause: Cause) -> lis
 
 
 def history_of(delivery_ids: Sequence[int]) -> list[Event]:
-    """Return the events of deliveries, each one's in their order."""
+    """Return the events of deliveries, by delivery and step."""
     in_order = Event.select().where(Event.delivery.in_(list(delivery_ids))).order_by(Event.delivery, Event.step)
     return list(in_order)
 
@@ -151,18 +151,18 @@ def _of(value: Any, delivery_id: int) -> Any:
 def _write(events: Sequence[Mapping[str, Any]]) -> None:
     for start in range(0, len(events), BATCH):
         Event.insert_many(events[start : start + BATCH]).execute()
-    database.after_commit(partial(_tell, events))
+    database.after_commit(partial(_log_committed, events))
 
 
-def _tell(events: Sequence[Mapping[str, Any]]) -> None:
-    """Say in the log what has been committed."""
+def _log_committed(events: Sequence[Mapping[str, Any]]) -> None:
+    """Write a log line for each event that has been committed."""
     for event in events:
-        about = {name: event[column] for name, column in _TOLD.items() if event[column] is not None}
-        log.info("delivery", **about)
+        values = {name: event[column] for name, column in _LOGGED.items() if event[column] is not None}
+        log.info("delivery", **values)
 
 
 #: Names in the log → columns.
-_TOLD = {
+_LOGGED = {
     "delivery_id": "delivery",
     "stage": "cause",
     "result": "state",
