@@ -22,11 +22,12 @@ Broker = MemoryBroker | QuorumBroker
 def start() -> Broker:
     """Bind the database, and return the broker that the settings name with its six actors, not yet connected.
 
-    A process has one: asked again, it is the same. Dramatiq's command calls this, too (`dramatiq actors:start`).
+    A process has one broker: a second call returns the same. Dramatiq's command calls this, too (`dramatiq
+    actors:start`).
     """
-    there = dramatiq.broker.global_broker
-    if isinstance(there, MemoryBroker | QuorumBroker):
-        return there
+    started = dramatiq.broker.global_broker
+    if isinstance(started, MemoryBroker | QuorumBroker):
+        return started
     if database.db.obj is None:
         database.connect(settings().database_url)
     broker = make_broker()

@@ -1,7 +1,8 @@
 """How contacts, triggers and handoffs get onto the route from outside a stage.
 
-With RabbitMQ, and in the process that works, they are published. Another process beside an embedded `slowpost run`
-has no way to its queues: it does stage 1 itself and commits, and sets `wake_at`, at which `run` looks every second.
+With RabbitMQ, and in the process that runs the workers, they are published. Another process beside an embedded
+`slowpost run` can't reach its queues: it does stage 1 itself and commits, and sets `wake_at`, which `run` reads every
+second.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ AWAY = BrokerConnectionError
 #: What is raised where its queues are not those of this version.
 MISMATCH = topology.MismatchError
 
-#: Whom the definitions are for where no server is named: docker-compose.yml's.
+#: The server that definitions are for where none is named: that of docker-compose.yml.
 SERVER_VERSION, VHOST = (4, 0), "/slowpost"
 
 
@@ -57,7 +58,7 @@ def enter(contact_ids: Sequence[int], *, template_id: int | None = None, priorit
             _broker().send(message)
         sources.append(source)
     if sources and _beside_embedded():
-        hand_over([TRIGGER])
+        publish_handoffs([TRIGGER])
     return sources
 
 
@@ -65,16 +66,16 @@ def put_back(queue: str | None, body: bytes, source: str) -> None:
     """Put a dead letter's message back on its queue.
 
     Args:
-        queue: where it was.
-        body: what it was.
-        source: the source id it gets: the same for the same dead letter, so that a replay that is cut off and done
-            again makes nothing twice.
+        queue: the queue it was on.
+        body: the message.
+        source: the source id it gets: the same for the same dead letter, so that a replay that is interrupted and
+            repeated makes no second delivery.
 
     Raises:
-        UnacceptableError: it is as bad as it was, or no stage took it.
+        UnacceptableError: it still can't be processed, or its queue is not known.
     """
     if queue not in tuple(Stage):
-        raise UnacceptableError("nobody knows which stage it was for; discard it, or publish it anew onto intake")
+        raise UnacceptableError("it is not known which stage it was for: discard it, or publish it on intake again")
     decoded = decode(queue, body, source)
     if decoded.message is None:
         raise UnacceptableError(decoded.refused[0].reason)
@@ -84,12 +85,12 @@ def put_back(queue: str | None, body: bytes, source: str) -> None:
     if queue == Stage.INTAKE:
         with database.connection():
             select_contacts.select(decoded.message.args[0], **decoded.message.kwargs)
-    # What another stage is asked for stands in the database; `run` sweeps it up.
-    hand_over([TRIGGER])
+    # What the other stages are to do is in the database; the sweep of `run` finds it there.
+    publish_handoffs([TRIGGER])
 
 
-def hand_over(handoffs: Iterable[Handoff]) -> None:
-    """Publish handoffs; beside an embedded `run`, wake it: it finds in the database what they say."""
+def publish_handoffs(handoffs: Iterable[Handoff]) -> None:
+    """Publish handoffs; beside an embedded `run`, wake it instead: it finds the same work in the database."""
     handoffs = list(handoffs)
     if not handoffs:
         return
@@ -127,7 +128,7 @@ def definitions(server_version: tuple[int, ...] | None = None, vhost: str | None
 
 
 def differences() -> list[str]:
-    """Return what is different on the server from this version's topology. Raises ConnectionClosed."""
+    """Return the differences between the server's topology and this version's. Raises ConnectionClosed."""
     broker = _broker()
     assert isinstance(broker, QuorumBroker)
     with broker.own_connection() as connection:
@@ -135,7 +136,7 @@ def differences() -> list[str]:
 
 
 def migrate(moving: Moving) -> Iterator[Step]:
-    """Bring the server's queues to this version's topology, and yield each step; see `rabbitmq.migration`.
+    """Migrate the server's queues to this version's topology, and yield each step; see `rabbitmq.migration`.
 
     Raises:
         MigrationRefusedError: it can't be done now.
@@ -148,7 +149,7 @@ def migrate(moving: Moving) -> Iterator[Step]:
 
 
 def keep_in_step(*, thorough: bool = True) -> InStep:
-    """Bring the queue of dead letters to what their rows say. Raises ConnectionClosed."""
+    """Make the queue of dead letters match their rows. Raises ConnectionClosed."""
     return _broker().keep_in_step(thorough=thorough)
 
 

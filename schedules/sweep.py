@@ -13,7 +13,7 @@ from pipeline.flow import Handoff
 
 @dataclass(frozen=True)
 class Swept:
-    """What was put back, and what was done about dead letters on RabbitMQ."""
+    """What was put back on the route, and which copies of dead letters RabbitMQ got or lost."""
 
     handoffs: list[Handoff]
     dead_letters: InStep
@@ -22,5 +22,5 @@ class Swept:
 def sweep() -> Swept:
     """Sweep once; on the hour, compare each dead letter and not only how many there are."""
     handoffs = lost_and_found.sweep()
-    entry.hand_over(handoffs)
+    entry.publish_handoffs(handoffs)
     return Swept(handoffs, entry.keep_in_step(thorough=database.now().minute == 0))

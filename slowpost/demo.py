@@ -68,10 +68,10 @@ SETTINGS = {
 
 
 def run_demo(contacts: int, folder: Path) -> None:
-    """Run the whole route for `contacts` sample contacts in `folder`, and say what came of it.
+    """Run the whole route for `contacts` sample contacts in `folder`, and print a summary.
 
     Raises:
-        Refused: the folder holds something else, or the route did not end in time.
+        Refused: there is something else in the folder, or the route did not end in time.
     """
     _make_folder(folder)
     os.environ.update(SETTINGS | {"DATABASE_URL": f"sqlite:///{folder.resolve()}/slowpost.db"})
@@ -172,7 +172,7 @@ def _send(ids: list[int], started: float) -> None:
         _until_ended(len(ids), started)
         click.echo("Publishing the first five again: nobody is written twice ...")
         entry.enter(ids[:5])
-        entry.hand_over([TRIGGER])
+        entry.publish_handoffs([TRIGGER])
         _until_ended(len(ids) + 5, started)
 
 

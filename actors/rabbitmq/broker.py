@@ -1,7 +1,8 @@
 """The broker on RabbitMQ: confirms, and the delay ladder instead of Dramatiq's delays.
 
-It has the same few methods more than Dramatiq's as `actors.memory`, above all `send(message, delay, backoff)`, so that
-hardly anybody else knows which it is. Trouble: what can't be published raises; a consumer that finds RabbitMQ away waits, and says so.
+It adds the same methods to Dramatiq's broker as `actors.memory`, above all `send(message, delay, backoff)`, so that
+other modules need not know which of the two it is. Trouble: what can't be published raises; a consumer that finds
+RabbitMQ away waits, and logs that.
 """
 
 from __future__ import annotations
@@ -30,10 +31,10 @@ from pipeline.runtime.logs import log
 #: Seconds a publisher waits while RabbitMQ blocks it (memory or disk alarm) before it counts as away.
 BLOCKED_TIMEOUT = 30
 
-#: Copies of dead letters that are published while something waits for it.
+#: Copies of dead letters that are published at once; the sweep publishes the rest.
 SHOWN_AT_ONCE = 100
-#: RabbitMQ is there and takes nothing now: it blocks publishers, or the queue is full. Trying at once is of no use.
-_HELD_BACK = (pika.exceptions.ConnectionBlockedTimeout, pika.exceptions.NackError)
+#: RabbitMQ is there and accepts no message now: it blocks publishers, or the queue is full. Don't retry at once.
+_NOT_ACCEPTED = (pika.exceptions.ConnectionBlockedTimeout, pika.exceptions.NackError)
 
 
 class QuorumBroker(RabbitmqBroker):
@@ -42,7 +43,7 @@ class QuorumBroker(RabbitmqBroker):
     def __init__(self, url: str, *, middleware: list[Middleware], unit_ms: int = topology.UNIT_MS) -> None:
         """Connect lazily to `url` (several joined by `;` for a cluster); `unit_ms` is the step of the delay ladder."""
         super().__init__(url=url, confirm_delivery=True, middleware=middleware)
-        # What pika logs on its own, several lines for each failed connection, its exceptions say too.
+        # pika logs several lines for each failed connection; its exceptions say the same.
         logging.getLogger("pika").setLevel(logging.CRITICAL)
         read_any_header()
         for parameters in self.parameters if isinstance(self.parameters, list) else [self.parameters]:
@@ -80,7 +81,7 @@ class QuorumBroker(RabbitmqBroker):
             self.declare_queue(queue_name, ensure=True)
             return QuorumConsumer(self, queue_name, prefetch, timeout)
 
-        # One waits for all: the others' consumers would only say the same.
+        # One consumer waits for all of them: each would only log the same.
         with self._coming_back:
             try:
                 return until_available(connect)
@@ -99,11 +100,11 @@ class QuorumBroker(RabbitmqBroker):
             self.declare_topology()
 
     def declare_topology(self) -> None:
-        """Declare all queues and exchanges on the server; what is there stays as it is.
+        """Declare all queues and exchanges on the server; those that exist stay as they are.
 
         Raises:
             ConnectionClosed: RabbitMQ is away.
-            MismatchError: something is there, and is different.
+            MismatchError: one exists with other arguments.
         """
         try:
             topology.declare(self.channel, self.unit_ms)
@@ -120,9 +121,7 @@ class QuorumBroker(RabbitmqBroker):
         return topology.counts(self.channel)
 
     def show(self, letters: Iterable[DeadLetter]) -> None:
-        """Put copies of dead letters on their queue; where they are many, or that can't be done now, the sweep does
-        it.
-        """
+        """Publish copies of dead letters on their queue; what is too much or can't be published now, the sweep does."""
         try:
             for letter in islice(letters, SHOWN_AT_ONCE):
                 self.publish(topology.DEAD_EXCHANGE, "", *dead_letters.copy_of(letter))
@@ -130,7 +129,7 @@ class QuorumBroker(RabbitmqBroker):
             log.info("a dead letter's copy is left to the sweep", reason=str(error)[:300])
 
     def keep_in_step(self, *, thorough: bool = True) -> InStep:
-        """Bring the copies of dead letters to what the rows say; see `dead_letters`. Raises ConnectionClosed."""
+        """Make the copies of dead letters match their rows; see `dead_letters`. Raises ConnectionClosed."""
         try:
             if not self.declared:
                 self.declare_topology()
@@ -151,7 +150,7 @@ class QuorumBroker(RabbitmqBroker):
 
     @contextmanager
     def own_connection(self) -> Iterator[BlockingConnection]:
-        """Yield a connection for the block alone, which may spoil its channels.
+        """Yield a connection for the block alone; errors on its channels affect nobody else.
 
         Raises:
             ConnectionClosed: RabbitMQ is away, or goes away.
@@ -176,7 +175,7 @@ class QuorumBroker(RabbitmqBroker):
             backoff: seconds in the retry queue of that length, instead.
 
         Raises:
-            ConnectionClosed: it is not known to be safe; publish it again.
+            ConnectionClosed: it was not confirmed; publish it again.
         """
         if backoff is not None:
             target = ("", topology.retry_queue(backoff))
@@ -206,9 +205,9 @@ class QuorumBroker(RabbitmqBroker):
                 )
                 return
             except (*AWAY, ConnectionClosed) as error:
-                # A connection that has idled for long is found dead only now, and an unroutable message says that the
-                # server has lost the topology; a new connection declares it again.
+                # A connection that was idle for long may turn out dead only now; an unroutable message means that the
+                # server has lost the queues. A new connection declares them again.
                 del self.connection
                 self.declared = False
-                if attempt == MAX_ENQUEUE_ATTEMPTS or isinstance(error, _HELD_BACK):
+                if attempt == MAX_ENQUEUE_ATTEMPTS or isinstance(error, _NOT_ACCEPTED):
                     raise ConnectionClosed(error) from None

@@ -30,7 +30,7 @@ from pipeline.runtime.waiting import connected
 
 T = TypeVar("T")
 
-#: Seconds a message for an actor of a newer version is held back.
+#: Seconds by which a message for an actor of a newer version is deferred.
 DEFER = 60.0
 
 #: What pika raises where RabbitMQ is away, or has closed a channel; OSError: its host name can't be resolved.
@@ -120,7 +120,7 @@ class QuorumConsumer(_RabbitmqConsumer):
             # A message put back stays unacknowledged: RabbitMQ gives it to another worker when this one has gone.
             super().ack(message)
 
-    #: There is nothing to reject: a fault has its dead letter by the time it comes here.
+    #: Nothing is rejected: whatever failed has its dead letter already.
     nack = ack
 
     def _decode(self, body: bytes, message_id: str | bytes | None) -> Message[Any] | None:
@@ -130,12 +130,12 @@ class QuorumConsumer(_RabbitmqConsumer):
             self._dead_letter({str(error): body}, message_id)
             return None
         except UnknownActorError as error:
-            log.warning("held back for a newer version", queue=self.queue_name, actor=str(error))
+            log.warning("deferred for a newer version", queue=self.queue_name, actor=str(error))
             later = topology.delayed(self.queue_name, DEFER, self.broker.unit_ms)
-            self._patiently(partial(self.broker.publish, *later, body, message_id))
+            self._until_available(partial(self.broker.publish, *later, body, message_id))
             return None
         except Exception as error:
-            # A mistake of ours: the message is kept, and its queue goes on.
+            # A fault of the program: the message becomes a dead letter, and the queue goes on.
             log.error("fault", queue=self.queue_name, **described(error))
             self._dead_letter({f"fault: {type(error).__name__}": body}, message_id)
             return None
@@ -149,12 +149,12 @@ class QuorumConsumer(_RabbitmqConsumer):
         def file() -> list[DeadLetter]:
             return file_messages(self.queue_name, bodies, database.now(), message_id=kept_id)
 
-        filed = self._patiently(connected(file))
+        filed = self._until_available(connected(file))
         log.warning("dead letter", queue=self.queue_name, parts=len(filed))
         self.broker.show(filed)
 
-    def _patiently(self, do: Callable[[], T]) -> T:
-        """Do something as often as it takes, and serve the connection meanwhile: were it closed, all that is fetched
-        and not yet acknowledged would come again, and RabbitMQ 4 gives up what has come 20 times.
+    def _until_available(self, do: Callable[[], T]) -> T:
+        """Try until it succeeds, and serve the connection meanwhile. If it were closed, all unacknowledged messages
+        would be redelivered, and RabbitMQ 4 dead-letters what it has delivered 20 times.
         """
         return until_available(do, self.connection.sleep)

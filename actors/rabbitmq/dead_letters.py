@@ -28,15 +28,15 @@ ROW = "dead-letter"
 #: Headers in which RabbitMQ says where and of what a message died first; under other names they can be published again.
 DIED_IN, DIED_OF = "x-first-death-queue", "x-first-death-reason"
 KEPT = {DIED_IN: "died-in", DIED_OF: "died-of"}
-#: Held by the one process that compares.
+#: The exclusive lock of the one process that compares.
 LOCK = "dead-letter-comparison"
 #: Bytes of a message that its copy shows; `slowpost dead show` has all of it.
 MAX_SHOWN = 4096
-#: Messages that are compared at once; what is beyond them is compared when these are decided.
+#: Messages that are compared at once; the others have their turn when these are decided about.
 MAX_COMPARED = 50_000
-#: Seconds without another message after which there is none.
+#: Seconds to wait for another message; after that the queue counts as read.
 SILENCE = 5
-#: A younger row without a copy has one on its way.
+#: The copy of a younger row may still be on its way to the queue.
 ON_ITS_WAY = dt.timedelta(seconds=10)
 
 
@@ -61,36 +61,36 @@ def copy_of(letter: DeadLetter) -> tuple[bytes, str, dict[str, Any]]:
 
 
 def keep_in_step(connection: BlockingConnection, *, thorough: bool = True) -> InStep:
-    """Bring the queue to what the rows say.
+    """Make the queue match the rows.
 
     Args:
-        connection: nobody else's; it ends afterwards, which gives back what stays in the queue.
+        connection: used for nothing else; closing it afterwards puts back the messages that stay in the queue.
         thorough: compare each message, not only how many there are.
     """
     channel = connection.channel()
     channel.confirm_delivery()
-    there = channel.queue_declare(topology.DEAD_LETTER_QUEUE, passive=True).method.message_count
-    if there == _open().count() and not (thorough and there):
+    queued = channel.queue_declare(topology.DEAD_LETTER_QUEUE, passive=True).method.message_count
+    if queued == _open().count() and not (thorough and queued):
         return InStep()
     if not topology.exclusive(channel, LOCK):
         log.info("another process compares the dead letters")
         return InStep()
     copies: dict[int, list[int]] = {}
     filed: list[DeadLetter] = []
-    for tag, properties, body in _messages(channel, min(there, MAX_COMPARED)):
+    for tag, properties, body in _messages(channel, min(queued, MAX_COMPARED)):
         row = _row_of(properties)
         if row is not None:
             copies.setdefault(row, []).append(tag)
         else:
             filed += _file(properties, body)
             channel.basic_ack(tag)
-    # Read after the messages, so that no copy is older than what is known of its row.
+    # Read after the messages: a row that was closed in between makes its copy superfluous, too.
     is_open = {row for (row,) in _open().select(DeadLetter.id).tuples()}
     superfluous = [tag for row, tags in copies.items() for tag in (tags[1:] if row in is_open else tags)]
     for tag in superfluous:
         channel.basic_ack(tag)
     missing = []
-    if there <= MAX_COMPARED:
+    if queued <= MAX_COMPARED:
         shown = copies.keys() | {letter.id for letter in filed}
         old = _open().where(DeadLetter.created_at < database.now() - ON_ITS_WAY).order_by(DeadLetter.id)
         missing = [letter for letter in old if letter.id not in shown]
@@ -116,8 +116,8 @@ def _messages(channel: BlockingChannel, number: int) -> Iterator[tuple[int, pika
 
 
 def _row_of(properties: pika.BasicProperties) -> int | None:
-    """Return the id of the row that a message shows; None for a message that is no copy, or no copy any more: it has
-    been on another queue, and died there.
+    """Return the id of the row that a message is the copy of; None for any other message, and for a copy that was
+    published on another queue and dead-lettered from there.
     """
     headers = properties.headers or {}
     row = headers.get(ROW)
@@ -126,7 +126,7 @@ def _row_of(properties: pika.BasicProperties) -> int | None:
 
 
 def _file(properties: pika.BasicProperties, body: bytes) -> list[DeadLetter]:
-    """Keep a message that is no copy: RabbitMQ has put it there, or somebody by hand."""
+    """Store a message that is no copy: RabbitMQ has dead-lettered it, or somebody has published it by hand."""
     headers = properties.headers or {}
     queue, why = (headers.get(name) or headers.get(KEPT[name]) for name in KEPT)
     if not (is_text(queue) and is_text(why)):

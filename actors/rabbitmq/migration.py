@@ -1,9 +1,9 @@
-"""Brings a server whose queues have other arguments to this topology; their messages move over, and none is lost.
+"""Migrates a server whose queues have other arguments to this topology; no message is lost.
 
 RabbitMQ can't change a queue's arguments: the queue is emptied into a second one, deleted, declared anew and filled
 again. Each message is confirmed in its new place before it is acknowledged in its old one, so that a run which is cut
-off, at any point, is finished by the next. Trouble: a queue that somebody consumes is left alone; what waited in the
-ladder or for a retry begins its wait in that queue anew, so that it may come late and never comes early.
+off, at any point, is finished by the next. Trouble: a queue that has consumers is refused; what waited in the ladder
+or for a retry begins its wait in that queue again, so that it may arrive late, but never early.
 """
 
 from __future__ import annotations
@@ -39,16 +39,14 @@ class MigrationRefusedError(SlowpostError):
 
 @dataclass(frozen=True)
 class Step:
-    """What was different, and how many messages moved."""
+    """A queue or exchange that was migrated: what was different, and how many messages were moved."""
 
     what: str
     moved: int
 
 
 def differences(connection: BlockingConnection, unit_ms: int = topology.UNIT_MS) -> list[str]:
-    """Return what is different on the server, one line for each queue and exchange; what is missing is no
-    difference.
-    """
+    """Return what is different on the server, one line for each queue and exchange; a missing one does not count."""
     wanted = topology.topology(topology.version_of(connection), unit_ms)
     half = [_HALF.format(q.name) for q in wanted.queues if _exists(connection, _aside(q), is_queue=True)]
     return [*_different_exchanges(connection, wanted).values(), *_different_queues(connection, wanted).values(), *half]
@@ -57,27 +55,27 @@ def differences(connection: BlockingConnection, unit_ms: int = topology.UNIT_MS)
 def migrate(
     connection: BlockingConnection, unit_ms: int = topology.UNIT_MS, moving: Moving = lambda _source, _moved: None
 ) -> Iterator[Step]:
-    """Bring everything on the server to this topology, and yield what was done.
+    """Migrate all queues and exchanges of the server to this topology, and yield each that was different.
 
     Args:
-        connection: nobody else's.
+        connection: used for nothing else.
         unit_ms: milliseconds of the ladder's step.
-        moving: told, every MOVES_BETWEEN messages, the queue they come from and how many have moved.
+        moving: called every MOVES_BETWEEN messages with the queue they come from and how many have been moved.
 
     Raises:
-        MigrationRefusedError: a queue is consumed, or messages came onto it in the very instant it was deleted.
+        MigrationRefusedError: a queue has consumers, or messages arrived while it was being deleted.
     """
     if not topology.exclusive(connection.channel(), "migration"):
-        raise MigrationRefusedError("another migration is at work")
+        raise MigrationRefusedError("another migration is running")
     if not topology.exclusive(connection.channel(), dead_letters.LOCK):
-        raise MigrationRefusedError("a sweep compares the dead letters: run it again")
+        raise MigrationRefusedError("a sweep is comparing the dead letters at this moment: run it again")
     wanted = topology.topology(topology.version_of(connection), unit_ms)
     exchanges, queues = _different_exchanges(connection, wanted), _different_queues(connection, wanted)
     channel = connection.channel()
     for name in queues:
         _demand_unused(channel, name)
-    # Exchanges first, so that what is moved has somewhere to go on to. Whatever dead-letters to one that is away waits
-    # in its queue: that is what at-least-once means.
+    # Exchanges first: the messages of the new queues are routed through them. What is dead-lettered while one is
+    # missing waits in its queue (at-least-once).
     for name, what in exchanges.items():
         channel.exchange_delete(name)
         yield Step(what, 0)
@@ -89,7 +87,7 @@ def migrate(
     topology.bind_exchanges(channel, wanted)
     for queue in wanted.queues:
         is_different = queue.name in queues
-        moved = _move_over(connection, queue, moving, set_aside=is_different)
+        moved = _migrate_queue(connection, queue, moving, set_aside=is_different)
         if is_different or moved:
             yield Step(queues.get(queue.name, _HALF.format(queue.name)), moved)
     topology.declare(channel, unit_ms)
@@ -144,9 +142,9 @@ def _demand_unused(channel: BlockingChannel, name: str) -> None:
         raise MigrationRefusedError(f"queue '{name}' has {consumers} consumers: stop the workers first")
 
 
-def _move_over(connection: BlockingConnection, queue: Queue, moving: Moving, *, set_aside: bool) -> int:
-    """Set the messages of a queue aside, make it anew, and bring them back; also those that an earlier run has left
-    aside. Return how many came back.
+def _migrate_queue(connection: BlockingConnection, queue: Queue, moving: Moving, *, set_aside: bool) -> int:
+    """Move the messages of a queue to a second one, declare the queue anew, and move them back; also those that an
+    earlier run has left in the second one. Return how many were moved back.
     """
     aside = _aside(queue)
     if not set_aside and not _exists(connection, aside, is_queue=True):
@@ -156,7 +154,7 @@ def _move_over(connection: BlockingConnection, queue: Queue, moving: Moving, *, 
         channel.queue_declare(aside, durable=True, arguments={"x-queue-type": "quorum"})
         _move(connection, queue.name, aside, moving)
         _demand_unused(channel, queue.name)
-        # RabbitMQ can delete a quorum queue only as it is, not only if it is empty.
+        # RabbitMQ can't delete a quorum queue on the condition that it is empty.
         lost = channel.queue_delete(queue.name).method.message_count
     topology.declare_queue(channel, queue)
     moved = _move(connection, aside, queue.name, moving)
@@ -164,8 +162,8 @@ def _move_over(connection: BlockingConnection, queue: Queue, moving: Moving, *, 
     channel.close()
     if lost:
         raise MigrationRefusedError(
-            f"{lost} messages came onto queue '{queue.name}' in the instant in which it was deleted, and are gone: "
-            "stop what publishes there before you run this"
+            f"{lost} messages arrived on queue '{queue.name}' while it was being deleted, and are lost: stop what "
+            "publishes there before you migrate"
         )
     return moved
 
@@ -178,7 +176,7 @@ def _move(connection: BlockingConnection, source: str, destination: str, moving:
     # A channel of its own: one that has known a queue as a classic one breaks when a quorum queue takes its name.
     channel = connection.channel()
     channel.confirm_delivery()
-    # Anew, so that nothing is bound to it that an earlier run has left.
+    # Declared anew: an earlier run may have left a binding.
     channel.exchange_delete(MOVING_EXCHANGE)
     channel.exchange_declare(MOVING_EXCHANGE, "fanout", durable=True)
     channel.queue_bind(destination, MOVING_EXCHANGE)
@@ -200,6 +198,6 @@ def _move(connection: BlockingConnection, source: str, destination: str, moving:
 
 
 def _own(headers: Mapping[str, Any]) -> dict[str, Any]:
-    """Return headers without RabbitMQ's own, but for where a message died: `dead_letters` wants to know."""
+    """Return headers without RabbitMQ's own; where a message died is kept for `dead_letters`."""
     own = {name: value for name, value in headers.items() if not name.startswith("x-")}
     return own | {kept: headers[name] for name, kept in dead_letters.KEPT.items() if name in headers}

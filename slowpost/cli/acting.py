@@ -71,7 +71,7 @@ def hand_on(handoffs: Sequence[Any], *, remove_copies: bool = False) -> list[str
     from actors import entry
 
     try:
-        entry.hand_over(handoffs)
+        entry.publish_handoffs(handoffs)
         if remove_copies:
             entry.keep_in_step()
     except entry.AWAY as error:

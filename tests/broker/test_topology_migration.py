@@ -150,7 +150,7 @@ def test_two_migrations_at_once_are_refused(broker: QuorumBroker) -> None:
     with broker.own_connection() as connection:
         channel = connection.channel()
         assert topology.exclusive(channel, "migration")
-        with pytest.raises(MigrationRefusedError, match="another migration is at work"):
+        with pytest.raises(MigrationRefusedError, match="another migration is running"):
             migrate(broker)
 
 
