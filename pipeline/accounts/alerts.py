@@ -1,4 +1,7 @@
-"""Alerts: somebody is told that an account has been switched off. One that can't be given is logged, and holds up nothing."""
+"""Alerts: somebody is told that an account has been switched off.
+
+Trouble: an alert that can't be given is logged; nothing waits for it.
+"""
 
 from __future__ import annotations
 

@@ -17,7 +17,7 @@ KEY_FILE = "slowpost.key"
 
 
 class PasswordUnreadableError(TroubleOutsideError):
-    """No key at hand decrypts a password; the message says which settings decide."""
+    """A password can't be decrypted with the keys there are; the message says where they come from."""
 
 
 def key_file() -> Path:
@@ -57,4 +57,4 @@ def _keys() -> MultiFernet:
     except OSError as error:
         raise PasswordUnreadableError(f"{key_file()} can't be read: {error.strerror}") from None
     except ValueError:
-        raise PasswordUnreadableError(f"{key_file()} holds no Fernet key") from None
+        raise PasswordUnreadableError(f"{key_file()} contains no Fernet key") from None

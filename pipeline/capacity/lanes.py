@@ -1,7 +1,7 @@
 """The backlog, lane by lane: what waits of one template, in one of the contacts' time zones.
 
-Each lane is read through one index from the most urgent on, so that what is paused or closed is passed over unread,
-however much of it there is. Reads only.
+Each lane is read through one index, the most urgent first. A lane whose template is paused or whose zone is closed is
+not read at all, however long it is. Reads only.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ _READY = Delivery.state == State.READY
 
 @dataclass(frozen=True)
 class Lane:
-    """A lane: how many of it may go in time (counted as far as it matters), and the highest priority among those that
-    may go now.
+    """A lane: how many of its deliveries may go before a time (`gather`; counted only as far as needed), and the
+    highest priority among those that may go now (None: none may).
     """
 
     template_id: int
@@ -51,19 +51,19 @@ def gather(now: dt.datetime, enough: Any, before: dt.datetime) -> Any:
             of_template if zone is None else of_template & (Delivery.timezone > zone)
         )
 
-    # From each template on, the index is entered once for each zone that waits.
+    # One look into the index for each zone of each template.
     usable = EmailTemplate.paused_at.is_null()
     first = EmailTemplate.select(EmailTemplate.id, zone_after(EmailTemplate.id, None)).where(usable)
     each = first.cte("lane", recursive=True, columns=("template_id", "zone"))
-    there = each.c.zone.is_null(False)
-    following = Select([each], [each.c.template_id, zone_after(each.c.template_id, each.c.zone)]).where(there)
+    has_zone = each.c.zone.is_null(False)
+    following = Select([each], [each.c.template_id, zone_after(each.c.template_id, each.c.zone)]).where(has_zone)
     lane = each.union_all(following)
 
     def of_lane(column: Any) -> Any:
         here = (Delivery.template == lane.c.template_id) & (Delivery.timezone == lane.c.zone)
         return Delivery.select(column).where(_READY & here)
 
-    # In order: PostgreSQL does not know how few it will need, and would read the table in place of the index.
+    # With an order, or PostgreSQL, which does not know how few rows are needed, reads the table and not the index.
     in_time = in_order(of_lane(SQL("1")).where(Delivery.not_before.is_null() | (Delivery.not_before < before)))
     count = Control.select(fn.COUNT(SQL("*"))).from_(in_time.limit(enough).alias("found"))
     top = in_order(of_lane(Delivery.priority).where(_is_due(now))).limit(1)

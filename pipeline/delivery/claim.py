@@ -2,7 +2,7 @@
 
 Reads and locks: the account's row. Writes: `reserved` → `sending` with a fresh token, and an open attempt; or, refused,
 the row back to `ready` (`skipped` if it has been suppressed meanwhile), in the same transaction.
-Trouble: an answer to COMMIT that was lost is read back by the token.
+Trouble: if the answer to COMMIT is lost, the token tells whether it was committed.
 """
 
 from __future__ import annotations
@@ -49,8 +49,9 @@ class Claim:
 def claim(delivery_id: int, slot_token: str, account_id: int) -> Claim | Refusal:
     """Claim the dot for a delivery, or say why not.
 
-    A refused delivery has given its slot back when this returns (only the interval missing: its slot has moved on).
-    The instant by which all limits are measured is the database's clock, read with the account's lock held.
+    A refused delivery has given its slot back when this returns; if it was only too soon after the account's last
+    send, its slot has a later time. All limits are measured at one instant of the database's clock, read while the
+    account is locked.
     """
     token = secrets.token_hex(16)
     given: Claim | Refusal = Refusal.SLOT_LOST
@@ -69,8 +70,8 @@ def claim(delivery_id: int, slot_token: str, account_id: int) -> Claim | Refusal
                 given = refused
                 _refuse(delivery, account, slot_token, refused)
     except (peewee.OperationalError, peewee.InterfaceError):
-        # The answer to COMMIT may have been lost on its way. It is asked for as often as it takes: a claim that nobody
-        # knew of would be in doubt, although its dot was not sent.
+        # The answer to COMMIT may have been lost. Ask until it is known: a claim that nobody knows of would be in doubt
+        # although its dot was not sent.
         database.discard_connection()
         if not isinstance(given, Claim) or not until_stored(connected(lambda: _is_committed(token))):
             raise
@@ -85,9 +86,9 @@ def locked(account_id: int) -> SmtpAccount:
 
 
 def _holder_of(delivery_id: int, slot_token: str) -> Delivery | None:
-    holds = (Delivery.id == delivery_id) & (Delivery.state == State.RESERVED) & (Delivery.token == slot_token)
+    has_slot = (Delivery.id == delivery_id) & (Delivery.state == State.RESERVED) & (Delivery.token == slot_token)
     # Locked: a pause, a cancel or a pre-emption takes slots back without the account's lock.
-    found: Delivery | None = database.for_update(Delivery.select().where(holds)).first()
+    found: Delivery | None = database.for_update(Delivery.select().where(has_slot)).first()
     return found
 
 

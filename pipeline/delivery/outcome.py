@@ -4,7 +4,7 @@ dead letter.
 Reads: what the server said, judged by `smtp.reply`. Writes: all that follows from it, at once, guarded by the token:
 the slot's for what was refused before the claim, the claim's afterwards. Hands on: to *record outcome*, and to the
 retry queue.
-Trouble: a token that is not the row's any more changes nothing, but a 250 is always written to its own attempt.
+Trouble: an old token changes nothing of the delivery, but a 250 is always written to its own attempt.
 """
 
 from __future__ import annotations
@@ -44,13 +44,13 @@ FIRST_REST, LONGEST_REST = dt.timedelta(minutes=15), dt.timedelta(hours=24)
 MAX_ACCOUNT_FAILURES = 10
 MIN_ACCOUNT_FAILURES_SPAN = dt.timedelta(hours=24)
 _TEXT = 500
-#: Why a claim was given back: its dot was surely not sent.
+#: Why a claim was given back: its dot was certainly not sent.
 DOT_NOT_SENT = "dot_not_sent"
 
 
 @dataclass(frozen=True)
 class _Next:
-    """What becomes of the delivery; `why` is said where it has no reason, because it goes back."""
+    """What follows for the delivery; `why` is the event's reason where the delivery gets none, because it goes back."""
 
     state: State
     reason: Reason | None = None
@@ -63,7 +63,7 @@ class _Next:
 
 @dataclass(frozen=True)
 class _About:
-    """What an event says beside states and reason."""
+    """What an event has besides states and reason."""
 
     account_id: int
     attempt_id: int | None = None
@@ -71,12 +71,12 @@ class _About:
 
 
 def settle_unclaimed(delivery: Delivery, slot_token: str, result: Result) -> list[Handoff]:
-    """Record a refusal before the claim, if the delivery still holds this slot."""
+    """Record a refusal before the claim, if the delivery still has this slot."""
     with database.transaction():
         account = locked(delivery.account_id)
         now = database.now()
         following = _following(delivery, result, now)
-        if not _holds(delivery, slot_token):
+        if not _has_slot(delivery, slot_token):
             return []
         attempt = Attempt.insert(
             delivery=delivery.id, account=account.id, outcome=Outcome.FAILED, **_said(result), finished_at=now
@@ -89,30 +89,30 @@ def settle_unclaimed(delivery: Delivery, slot_token: str, result: Result) -> lis
 
 
 def settle(claim: Claim, result: Result) -> list[Handoff]:
-    """Record what came of a claim, by its token."""
+    """Record the outcome of a claim, by its token."""
     with database.transaction():
         account = locked(claim.account_id)
         now = database.now()
         delivery = Delivery.get_by_id(claim.delivery_id)
         following = _following(delivery, result, now)
         about = _About(claim.account_id, claim.attempt_id, result.reply.code)
-        moved = any(_apply(delivery, origin, claim.token, following, about, now) for origin in _origins(following))
-        if not moved and following.state is State.SENT:
-            moved = _sent_after_all(claim, following, about, now)
+        changed = any(_apply(delivery, origin, claim.token, following, about, now) for origin in _origins(following))
+        if not changed and following.state is State.SENT:
+            changed = _sent_after_all(claim, following, about, now)
         unknown_yet = (Attempt.token == claim.token) & Attempt.outcome.in_([Outcome.OPEN, Outcome.IN_DOUBT])
         outcome = _outcome(result.verdict)
-        # An outcome whose commit's answer was lost comes twice, and is charged once.
+        # An outcome is recorded again if the answer to its COMMIT was lost; it is charged once.
         if Attempt.update(outcome=outcome, **_said(result), finished_at=now).where(unknown_yet).execute():
             _charge(account, result, now)
         failpoint("outcome:wrote")
     _alert(account, result, now)
-    return _hand_on(claim.delivery_id, following) if moved else []
+    return _hand_on(claim.delivery_id, following) if changed else []
 
 
 def _origins(following: _Next) -> tuple[State, ...]:
-    """Return the states from which the token's holder may bring a delivery there.
+    """Return the states in which the delivery may be for this to follow.
 
-    What is in doubt is never made ready by the program, not even by a late refusal: that is a person's to decide.
+    The program never makes a delivery in doubt ready, not even after a late refusal: a person decides that.
     """
     if following.state in (State.IN_DOUBT, State.READY):
         return (State.SENDING,)
@@ -120,7 +120,7 @@ def _origins(following: _Next) -> tuple[State, ...]:
 
 
 def settle_unsent(claim: Claim, why: str) -> list[Handoff]:
-    """Give a claim back whose dot was surely not sent: charged to nobody, and not counted for its day."""
+    """Give a claim back whose dot was certainly not sent: charged to nobody, and not counted for its day."""
     with database.transaction():
         transition(
             State.SENDING,
@@ -138,12 +138,12 @@ def settle_unsent(claim: Claim, why: str) -> list[Handoff]:
 
 
 def give_up(delivery: Delivery, slot_token: str, reason: Reason, detail: str) -> list[Handoff]:
-    """Fail a delivery that can't be made a message, with its dead letter; no attempt was made."""
+    """Fail a delivery of which no message can be made, with its dead letter; there is no attempt."""
     following = _Next(State.FAILED, reason, detail, gives_up=True)
     with database.transaction():
         about = _About(delivery.account_id)
-        moved = _apply(delivery, State.RESERVED, slot_token, following, about, database.now())
-    return _hand_on(delivery.id, following) if moved else []
+        changed = _apply(delivery, State.RESERVED, slot_token, following, about, database.now())
+    return _hand_on(delivery.id, following) if changed else []
 
 
 def rest_after(failures: int) -> dt.timedelta | None:
@@ -155,7 +155,7 @@ def rest_after(failures: int) -> dt.timedelta | None:
 
 
 def _following(delivery: Delivery, result: Result, now: dt.datetime) -> _Next:
-    """Return what becomes of a delivery after this result."""
+    """Return what follows from this result for the delivery."""
     said = _words(result)
     match result.verdict:
         case Verdict.ACCEPTED:
@@ -193,8 +193,8 @@ def _after_account_failure(delivery: Delivery, verdict: Verdict, said: str, now:
     return _Next(State.READY, why=verdict)
 
 
-def _holds(delivery: Delivery, slot_token: str) -> bool:
-    """Tell whether a delivery still holds this slot, and lock its row."""
+def _has_slot(delivery: Delivery, slot_token: str) -> bool:
+    """Tell whether a delivery still has this slot, and lock its row."""
     mine = (Delivery.id == delivery.id) & (Delivery.state == State.RESERVED) & (Delivery.token == slot_token)
     return database.for_update(Delivery.select(Delivery.id).where(mine)).first() is not None
 
@@ -202,12 +202,12 @@ def _holds(delivery: Delivery, slot_token: str) -> bool:
 def _apply(delivery: Delivery, origin: State, token: str, following: _Next, about: _About, now: dt.datetime) -> bool:
     changes = {"detail": following.detail, "recorded_at": None} | (following.changes or {})
     mine = (Delivery.id == delivery.id) & (Delivery.token == token)
-    moved = _transition(origin, mine, following, about, changes)
-    if moved and following.state is State.BOUNCED:
+    changed = _transition(origin, mine, following, about, changes)
+    if changed and following.state is State.BOUNCED:
         suppress(SuppressionKind.ADDRESS, [delivery.address], "bounced", now)
-    if moved and following.gives_up and following.reason:
+    if changed and following.gives_up and following.reason:
         file_deliveries({delivery.id: (following.reason, following.detail or "")}, now)
-    return moved
+    return changed
 
 
 def _transition(origin: State, mine: Any, following: _Next, about: _About, changes: dict[str, Any]) -> bool:
@@ -276,13 +276,13 @@ def _charge(account: SmtpAccount, result: Result, now: dt.datetime) -> None:
 
 def _alert(account: SmtpAccount, result: Result, now: dt.datetime) -> None:
     if result.verdict is Verdict.ACCOUNT_FOR_GOOD and account.enabled:
-        # Without the server's text, in which it may quote an address; `status` shows it.
+        # Not the server's text, which may quote an address; `slowpost status` shows that.
         code = f"{result.reply.code or 'no reply'} {result.reply.enhanced or ''}".strip()
         alerts.alert(account.id, f"refused for good in {result.phase}: {code}", now)
 
 
 def _words(result: Result) -> str:
-    """Return in which phase the server said what."""
+    """Return phase, reply code and text in one line."""
     return f"{result.phase}: {result.reply.code or ''} {result.reply.text}".strip()[:_TEXT]
 
 
