@@ -1,6 +1,6 @@
 """Stage 5: the mail is sent, by the right of a claim at the dot.
 
-Reads: `reserved` deliveries that hold the slot of the message's token, and their account. Writes: through `claim` and
+Reads: `reserved` deliveries that have the slot of the message's token, and their account. Writes: through `claim` and
 `outcome`. Hands on: each that was tried, to *record outcome*; what came early, to itself; a trigger for what gave its
 slot back.
 Trouble: before the claim a process that dies costs nothing; after it the delivery is in doubt. A refusal that is
@@ -38,18 +38,18 @@ _ENDS_LIST = (
     Verdict.UNKNOWN,
 )
 
-#: The interval alone is left to the claim, which brings the slot to the time that it may have.
-_ASKED_LATER = frozenset({Refusal.TOO_SOON})
+#: Only the claim checks the interval: it then gives the slot a later time.
+_LEFT_TO_CLAIM = frozenset({Refusal.TOO_SOON})
 #: Why the rest of a list went back: the account won't take the next message either, or it would be late.
 UNTRIED = "untried"
 
 
 def deliver(delivery_ids: Sequence[int], slot_token: str) -> list[Handoff]:
-    """Send those of `delivery_ids` that hold the slot `slot_token`.
+    """Send those of `delivery_ids` that have the slot `slot_token`.
 
     Returns:
-        Handoffs to *record outcome* and the retry queue; to this stage, what came too early; a trigger for what went
-        back.
+        Handoffs to *record outcome* and the retry queue; to this stage for what came too early; a trigger if slots
+        were given back.
     """
     deliveries = _holders(delivery_ids, slot_token)
     if not deliveries:
@@ -65,7 +65,7 @@ def deliver(delivery_ids: Sequence[int], slot_token: str) -> list[Handoff]:
     if skipped:
         handoffs.append(TRIGGER)
     rest = [d for d in deliveries if d.id not in skipped]
-    refused = refusal(Use(rest, account, now), but=_ASKED_LATER) if rest else None
+    refused = refusal(Use(rest, account, now), but=_LEFT_TO_CLAIM) if rest else None
     if refused is not None:
         return _give_back(rest, slot_token, refused)
     while rest:
@@ -79,9 +79,9 @@ def deliver(delivery_ids: Sequence[int], slot_token: str) -> list[Handoff]:
 
 
 def _holders(delivery_ids: Sequence[int], slot_token: str) -> list[Delivery]:
-    holds = of_ids(delivery_ids) & (Delivery.state == State.RESERVED) & (Delivery.token == slot_token)
+    has_slot = of_ids(delivery_ids) & (Delivery.state == State.RESERVED) & (Delivery.token == slot_token)
     query = Delivery.select(Delivery, SmtpAccount, Contact).join(SmtpAccount).switch(Delivery).join(Contact)
-    return list(query.where(holds).order_by(Delivery.priority.desc(), Delivery.id))
+    return list(query.where(has_slot).order_by(Delivery.priority.desc(), Delivery.id))
 
 
 def _wait(deliveries: list[Delivery], slot_token: str) -> Handoff:

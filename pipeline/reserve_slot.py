@@ -2,11 +2,11 @@
 
 A message to this stage is a trigger, not a ticket: whatever ids it carries, the stage takes the head of the whole
 backlog.
-Reads: accounts, slots and backlog as they stand. Writes: slots (`ready` → `reserved`), slots advanced or
+Reads: a snapshot of accounts, slots and backlog. Writes: slots (`ready` → `reserved`), slots advanced or
 pre-empted, and `wake_at`; `skipped` for a contact's zone that has no hour in common with the window. Hands on: each
 new slot to *deliver*, at its time; a wake-up to itself.
-Trouble: one stage at a time decides, under one lock; what was reserved and not published is the sweep's. A delivery
-that can't be judged is `failed` (`fault`) with its dead letter, and the others go on.
+Trouble: one process at a time decides, under one lock; a slot whose handoff was lost is published by the sweep. A
+delivery that raises is `failed` (`fault`) with its dead letter, and the others go on.
 """
 
 from __future__ import annotations
@@ -39,20 +39,20 @@ def reserve(_ids: Sequence[int] = ()) -> list[Handoff]:
     """Reserve what can be reserved now.
 
     Returns:
-        A handoff to *deliver* for each slot that is new or has changed, and a wake-up when the next moment that matters
-        has moved nearer.
+        A handoff to *deliver* for each slot that is new or has changed, and a wake-up to this stage if it has to look
+        sooner than it was going to.
     """
     try:
         return _run()
     except Exception as error:
-        if waiting.what_is_away(error) or not (given_up := _give_up_what_cannot_be_judged()):
+        if waiting.what_is_away(error) or not (given_up := _give_up_what_raises()):
             raise
         return given_up + _run()
 
 
 def _run() -> list[Handoff]:
-    # Look before taking the lock: most triggers at a full day, in a closed window or under a long backlog change
-    # nothing, and this is all they cost.
+    # Look before taking the lock: when the day is full, the window closed or the backlog long, most triggers change
+    # nothing, and cost no more than this.
     seen = snapshot.outline(database.now())
     if zones := snapshot.without_common_hour(seen):
         _skip_zones(zones)
@@ -84,27 +84,27 @@ def _decide(seen: Snapshot) -> Decision:
 
 
 def _changes_anything(seen: Snapshot, decision: Decision) -> bool:
-    return not seen.paused and (decision.changes_slots or _wake_moves(decision.wake_at, seen))
+    return not seen.paused and (decision.changes_slots or _changes_wake(decision.wake_at, seen))
 
 
-def _wake_moves(wake_at: dt.datetime | None, seen: Snapshot) -> bool:
-    """Tell whether the next moment that matters is nearer than the one whose wake-up is under way, or that one has
-    passed.
-    """
+def _changes_wake(wake_at: dt.datetime | None, seen: Snapshot) -> bool:
+    """Tell whether `wake_at` is sooner than the wake-up that is under way, or that one has passed."""
     if seen.wake_at is not None and seen.wake_at <= seen.now:
         return True
     return wake_at is not None and (seen.wake_at is None or wake_at < seen.wake_at)
 
 
 def _skip_zones(zones: Sequence[str]) -> None:
-    """Skip what waits of these zones: it was let in under other settings, and would wait for ever."""
+    """Skip what waits in these zones: the settings have changed since it was selected, and it would wait for ever."""
     with database.transaction():
         which = Delivery.timezone.in_(zones)
         transition(State.READY, State.SKIPPED, which, cause=Cause.RESERVE, reason=Reason.NO_COMMON_WINDOW)
 
 
 def _pre_empt(slots: Sequence[Slot], stored: dict[int, StoredSlot]) -> dict[int, int]:
-    """Put the holders of these accounts' slots back; return those that were still unclaimed, by account."""
+    """Make the deliveries that have these accounts' slots ready again; return those that were still unclaimed, by
+    account.
+    """
     if not slots:
         return {}
     holder_of = {s.account_id: stored[s.account_id].slot.deliveries[0].id for s in slots}
@@ -119,7 +119,7 @@ def _store(decision: Decision, seen: Snapshot, displaced: dict[int, int]) -> lis
     changes: dict[str, dt.datetime | None] = {}
     if any(s.send_at < seen.stored[s.account_id].slot.send_at for s in (*decision.advanced, *decision.pre_empted)):
         changes["advanced_at"] = seen.now
-    if _wake_moves(decision.wake_at, seen):
+    if _changes_wake(decision.wake_at, seen):
         changes["wake_at"] = decision.wake_at
         if decision.wake_at is not None:
             handoffs.append(Handoff(Stage.RESERVE, not_before=decision.wake_at))
@@ -154,7 +154,7 @@ def _reserve(slots: Sequence[Slot]) -> list[Handoff]:
 
 
 def _advance(slots: Sequence[Slot], stored: dict[int, StoredSlot]) -> list[Handoff]:
-    """Advance slots; a new token makes the message that was sent for the old time do nothing."""
+    """Advance slots. They get a new token, so that the message published for the old time does nothing."""
     if not slots:
         return []
     old = [stored[s.account_id].token for s in slots]
@@ -170,8 +170,8 @@ def _advance(slots: Sequence[Slot], stored: dict[int, StoredSlot]) -> list[Hando
         .returning(Delivery.id)
         .execute()
     )
-    moved = {row.id for row in rows}
-    return _to_deliver((s, [w.id for w in s.deliveries if w.id in moved], token_of[s.account_id]) for s in slots)
+    advanced = {row.id for row in rows}
+    return _to_deliver((s, [w.id for w in s.deliveries if w.id in advanced], token_of[s.account_id]) for s in slots)
 
 
 def _to_deliver(slots: Iterable[tuple[Slot, list[int], str]]) -> list[Handoff]:
@@ -183,9 +183,9 @@ def _sender_domains(account_ids: Iterable[int]) -> dict[int, str]:
     return {a.id: address.normalise_domain(a.from_address.rpartition("@")[2]) for a in rows}
 
 
-def _give_up_what_cannot_be_judged() -> list[Handoff]:
-    """Look at each delivery that a decision depends on, and give up those that raise; return them to *record
-    outcome*.
+def _give_up_what_raises() -> list[Handoff]:
+    """Look at each delivery that a decision depends on, and give up those that raise; return their handoffs to
+    *record outcome*.
     """
 
     def judge(delivery_ids: Sequence[int]) -> list[Handoff]:

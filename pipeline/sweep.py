@@ -1,7 +1,7 @@
-"""The sweep: what the broker lost is put back on the route, and what nobody can know is marked.
+"""The sweep: what the broker lost is put back on the route, and claims without an outcome are marked in doubt.
 
-Reads: deliveries that have stood still, and claims without an outcome. Writes: `nudged_at`; `in_doubt`. Hands on:
-each row to the stage that takes it, at most once in NUDGE_EVERY, for ever: the sweep fails nobody.
+Reads: deliveries that have not changed for a while, and claims without an outcome. Writes: `nudged_at`; `in_doubt`.
+Hands on: each row to its stage, at most once in NUDGE_EVERY, for ever: the sweep never fails a delivery.
 Trouble: two sweeps at once nudge a row once, since the nudge is a guarded UPDATE.
 """
 
@@ -18,8 +18,8 @@ from pipeline.capacity import snapshot
 from pipeline.flow import TRIGGER, Handoff, Stage, hand_on
 from pipeline.runtime.settings import settings
 
-#: Seconds a row may stand still before it is put back: a message is normally there at once.
-STANDS_STILL = dt.timedelta(minutes=2)
+#: A row that has not changed for so long is put back: normally its message arrives at once.
+STUCK_AFTER = dt.timedelta(minutes=2)
 #: A row is put back at most once in this time.
 NUDGE_EVERY = dt.timedelta(minutes=10)
 #: Seconds beyond MAIL_MAX_LATENESS after which a slot's message counts as lost.
@@ -30,16 +30,16 @@ IN_DOUBT_GRACE = dt.timedelta(minutes=9)
 
 
 def sweep() -> list[Handoff]:
-    """Put back what stands still and mark what is in doubt; return the handoffs."""
+    """Put back what is stuck and mark what is in doubt; return the handoffs."""
     now = database.now()
     doubtful = mark_in_doubt(now - in_doubt_after())
     late = now - dt.timedelta(seconds=settings().mail_max_lateness) - SLOT_GRACE
-    still = Delivery.updated_at < now - STANDS_STILL
+    stuck = Delivery.updated_at < now - STUCK_AFTER
     handoffs = hand_on(Stage.RECORD, doubtful)
-    handoffs += hand_on(Stage.DEDUPE, _nudge(in_states(State.SELECTED) & still, now))
-    handoffs += hand_on(Stage.RENDER, _nudge(in_states(State.CLEARED) & still, now))
+    handoffs += hand_on(Stage.DEDUPE, _nudge(in_states(State.SELECTED) & stuck, now))
+    handoffs += hand_on(Stage.RENDER, _nudge(in_states(State.CLEARED) & stuck, now))
     handoffs += _slots(_nudge(in_states(State.RESERVED) & (Delivery.send_at < late), now))
-    unrecorded = in_states(*RECORDED) & Delivery.recorded_at.is_null() & still
+    unrecorded = in_states(*RECORDED) & Delivery.recorded_at.is_null() & stuck
     handoffs += hand_on(Stage.RECORD, _nudge(unrecorded, now))
     if snapshot.something_could_go():
         handoffs.append(TRIGGER)
@@ -47,10 +47,10 @@ def sweep() -> list[Handoff]:
 
 
 def refill() -> list[Handoff]:
-    """Return handoffs for everything unfinished: what a process starts with whose queues died with the one before it.
+    """Return handoffs for everything unfinished: with them an embedded process fills its queues when it starts.
 
-    With an SQLite file an operating-system lock says that no other process is at work: whatever is `sending` was
-    claimed by one that is dead.
+    With an SQLite file an operating-system lock keeps other processes out: whatever is `sending` was claimed by one
+    that has died.
     """
     if database.sqlite_file() is not None:
         mark_in_doubt(database.now())
@@ -65,15 +65,13 @@ def refill() -> list[Handoff]:
 
 
 def in_doubt_after() -> dt.timedelta:
-    """Return the time after which no outcome of a claim can come any more: all timeouts of the dialogue, and a
-    grace.
-    """
+    """Return how long after a claim its outcome can still come: all timeouts of the dialogue, and a grace."""
     return dt.timedelta(seconds=settings().mail_smtp_timeout + settings().mail_data_timeout) + IN_DOUBT_GRACE
 
 
 def mark_in_doubt(claimed_before: dt.datetime) -> list[int]:
-    """Mark deliveries whose claim is older and has no outcome; return their ids. Their attempts keep counting for
-    their day.
+    """Mark deliveries in doubt whose claim is older than this and has no outcome; return their ids. Their attempts
+    still count against the limit of their day.
     """
     with database.transaction():
         open_claims = Attempt.select(Attempt.token).where(
@@ -102,7 +100,7 @@ def _ids(which: Any) -> list[int]:
 
 
 def _slots(ids: Iterable[int]) -> list[Handoff]:
-    """Return one handoff for each slot that these deliveries hold."""
+    """Return one handoff for each slot that these deliveries have."""
     query = Delivery.select(Delivery.id, Delivery.token, Delivery.send_at).where(
         Delivery.id.in_(list(ids)) & in_states(State.RESERVED)
     )

@@ -16,7 +16,7 @@ from email.utils import format_datetime
 from models.address import normalise_domain
 from models.errors import SlowpostError
 
-#: Between these stands a field of the sender that is filled in when the account is known (private use area of Unicode).
+#: Around the name of a sender's field that is filled in when the account is known (private use area of Unicode).
 MARK_START, MARK_END = "\ue000", "\ue001"
 SENDER_FIELDS = ("name", "email", "signature")
 
@@ -29,14 +29,14 @@ _HEADERS = {
 
 
 class _Urls(UnstructuredHeader, BaseHeader):
-    """A list of URLs, one on each line: as an encoded word, which `email` makes of a long one, it is none any more."""
+    """A list of URLs, one on each line: `email` would turn a long one into an encoded word, which is no URL."""
 
     def fold(self, *, policy: Policy) -> str:
         return f"{self.name}: {self}{policy.linesep}".replace(", ", f",{policy.linesep} ")
 
 
 def _policy() -> EmailPolicy[EmailMessage]:
-    """Every server takes seven bits; 8BITMIME need not be asked for."""
+    """Return a policy of seven-bit messages: every server takes them, with or without 8BITMIME."""
     registry = HeaderRegistry()
     registry.map_to_type("list-unsubscribe", _Urls)
     return SMTP.clone(cte_type="7bit", header_factory=registry)
@@ -48,12 +48,12 @@ _NOT_IN_HEADER = re.compile(r"[\x00-\x08\x0a-\x1f\x7f-\x9f\u2028\u2029]|=\?[^?]*
 
 
 class MessageRefusedError(SlowpostError):
-    """What was rendered can't be a message; the text says which part and why."""
+    """No message can be made of what was rendered; the text says which part is wrong, and why."""
 
 
 @dataclass(frozen=True)
 class Rendered:
-    """A delivery's words as they are stored; `message_id` with its angle brackets."""
+    """A delivery's rendered parts as they are stored; `message_id` with its angle brackets."""
 
     recipient: str
     recipient_name: str
@@ -97,7 +97,7 @@ class Envelope:
 
 
 def sender_marker(field: str) -> str:
-    """Return what stands in a rendered text for a field of the sender."""
+    """Return the marker that a rendered text has in place of a field of the sender."""
     return f"{MARK_START}sender.{field}{MARK_END}"
 
 
@@ -105,17 +105,17 @@ def build(rendered: Rendered, sender: Sender, at: dt.datetime, unsubscribe: Unsu
     """Return the message for one recipient; the same arguments give the same bytes.
 
     Args:
-        rendered: the words.
-        sender: whose name they carry.
+        rendered: what was rendered.
+        sender: who writes.
         at: the `Date` (RFC 5322 3.6.1).
         unsubscribe: what List-Unsubscribe offers.
 
     Raises:
-        MessageRefusedError: a header would carry a line break, a control character or an encoded word, or a line is
-        too long.
+        MessageRefusedError: a header would have a line break, a control character or an encoded word, or a line is
+            too long.
     """
     sender_address, recipient_address = _with_idna(sender.address), _with_idna(rendered.recipient)
-    # A local part beyond ASCII can't be encoded in a header: it stands there as it is (RFC 6532).
+    # A local part that is not ASCII can't be encoded in a header: it is written as it is (RFC 6532).
     message = EmailMessage(policy=_SEVEN_BIT.clone(utf8=not (sender_address + recipient_address).isascii()))
     subject = fill_sender(rendered.subject, sender, as_html=False)
     message["From"] = _mailbox("the sender's name", sender.name, sender_address)
@@ -167,11 +167,11 @@ def _mailbox(what: str, name: str, address: str) -> Address | str:
             local = re.sub(r"\\(.)", r"\1", local[1:-1])
         return Address(name, local, domain)
     except (ValueError, IndexError) as error:
-        raise MessageRefusedError(f"{what} and address can't stand in a header: {error}") from None
+        raise MessageRefusedError(f"{what} and address can't be written in a header: {error}") from None
 
 
 def _checked(what: str, value: str) -> str:
-    """CVE-2024-6923: an encoded word can carry the line break that a raw value may not."""
+    """Refuse what could begin another header; also encoded words, which can contain a line break (CVE-2024-6923)."""
     if _NOT_IN_HEADER.search(value):
         raise MessageRefusedError(f"{what} has a line break, a control character or an encoded word (=?…?=)")
     return value

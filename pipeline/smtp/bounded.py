@@ -16,7 +16,7 @@ MAX_REPLY_LINES = 100
 
 
 class _Incoming(io.RawIOBase):
-    """What a server sends. Its deadline counts for all reads together: one that drips a byte at a time holds nobody."""
+    """What a server sends. One deadline applies to all reads together, also if the server sends single bytes."""
 
     deadline = math.inf
 
@@ -39,7 +39,7 @@ class _Incoming(io.RawIOBase):
 
 
 class _BoundedReplies:
-    """Reads replies as smtplib does, but not without end: a server can send lines for ever, or one byte at a time.
+    """Reads replies as smtplib does, but with limits: a server can send lines for ever, or one byte at a time.
 
     The socket's timeout is that of a whole reply. After any trouble it is closed, as smtplib does.
     """
@@ -69,7 +69,7 @@ class _BoundedReplies:
             lines.append(line[4:].strip())
             if line[3:4] != b"-":
                 return int(line[:3]), b"\n".join(lines)
-        raise ValueError("a reply that is none")
+        raise ValueError("not an SMTP reply")
 
 
 class Smtp(_BoundedReplies, smtplib.SMTP):

@@ -22,19 +22,19 @@ from pipeline.throttle.window import SendingWindow
 WORTH_ADVANCING = 0.1
 #: … at most once in this time …
 ADVANCE_EVERY = dt.timedelta(seconds=10)
-#: … and not when it is this near.
+#: … and not when it is due so soon.
 TOO_NEAR = dt.timedelta(seconds=5)
 
-#: Deliveries of each zone to look at beyond those that can get a slot, so that an account which has failed the first
-#: of them still finds one that it may send.
+#: Deliveries of each zone to look at besides those that can get a slot: an account does not send what it has failed
+#: (another may), and needs others to choose from.
 SLACK = 20
 
 _LONG_AGO = dt.datetime.min.replace(tzinfo=dt.UTC)
 
 
 def size_of_head(accounts: Iterable[Account], top_priority: int, rules: Rules) -> int:
-    """Return how many deliveries of each zone and template a decision has to see: what can get a slot, what can take
-    one over, and some more.
+    """Return how many deliveries of each zone and template a decision has to see: those that can get a slot, those
+    that can pre-empt one, and SLACK.
     """
     size = SLACK
     for account in accounts:
@@ -63,7 +63,7 @@ def decide(
         now: UTC.
         window: when sending is allowed.
         rules: interval, spread, jitter.
-        last_claim_today: of any account and whatever came of it, on the local date of `now`.
+        last_claim_today: of any account, whatever its outcome, on the local date of `now`.
         advanced_at: when slots were last advanced.
     """
     if not window.contains(now):
@@ -95,7 +95,7 @@ def _pre_empt(
     slots: Sequence[Slot], accounts: Mapping[int, Account], head: Iterable[Waiting], today: Today
 ) -> tuple[dict[int, Slot], list[Waiting]]:
     """Give the soonest slots to deliveries of higher priority; return the changed slots by account, and what waits
-    then.
+    afterwards, also those that have lost their slots.
     """
     waiting = sorted(head, key=today.urgency)
     changed: dict[int, Slot] = {}
@@ -121,7 +121,7 @@ def _above(priority: int, waiting: Iterable[Waiting]) -> Iterator[Waiting]:
 
 
 def _advance(slots: Sequence[Slot], accounts: Mapping[int, Account], today: Today) -> Iterator[Slot]:
-    """Yield slots with a time that is enough earlier to be worth it."""
+    """Yield those slots that can be advanced by enough to be worth it, with their new times."""
     for position, slot in enumerate(slots):
         wait = slot.send_at - today.now
         latest = slot.send_at - wait * WORTH_ADVANCING
@@ -136,8 +136,8 @@ def _advance(slots: Sequence[Slot], accounts: Mapping[int, Account], today: Toda
 def _reserve(
     accounts: Mapping[int, Account], waiting: Sequence[Waiting], today: Today
 ) -> tuple[list[Slot], list[Waiting]]:
-    """Deal what waits to the free accounts: fewest used, then longest idle, then lowest id. Return slots and the
-    rest.
+    """Give what waits to the free accounts: the least used first, then the longest idle, then the lowest id. Return
+    the slots and what gets none.
     """
     free = [_turn(a, 0) for a in today.usable if a.slot is None and not a.sending]
     heapq.heapify(free)
@@ -150,7 +150,7 @@ def _reserve(
             rest.append(delivery)
             continue
         account = accounts[account_id]
-        held = dealt[account_id][1] if account_id in dealt else []
+        listed = dealt[account_id][1] if account_id in dealt else []
         send_at = today.at(taken, account, delivery)
         if send_at is not None and not today.suits(delivery, send_at):
             # If another delivery of at least this priority fits this time, it gets the slot; else this one goes
@@ -159,15 +159,15 @@ def _reserve(
             replaced = any(today.suits(w, send_at) and not today.avoids(account_id, w) for w in alike)
             send_at = None if replaced else today.before_it_closes(account, delivery)
         if send_at is None:
-            heapq.heappush(free, _turn(account, len(held)))
+            heapq.heappush(free, _turn(account, len(listed)))
             rest.append(delivery)
             continue
-        held.append(delivery)
-        dealt.setdefault(account_id, (send_at, held))
+        listed.append(delivery)
+        dealt.setdefault(account_id, (send_at, listed))
         taken += 1
-        if len(held) < min(today.rules.list_size, account.left):
-            heapq.heappush(free, _turn(account, len(held)))
-    return [Slot(account_id, at, tuple(held)) for account_id, (at, held) in dealt.items()], rest
+        if len(listed) < min(today.rules.list_size, account.left):
+            heapq.heappush(free, _turn(account, len(listed)))
+    return [Slot(account_id, at, tuple(listed)) for account_id, (at, listed) in dealt.items()], rest
 
 
 _Turn = tuple[int, dt.datetime, int]

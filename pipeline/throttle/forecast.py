@@ -1,7 +1,7 @@
-"""The forecast: the throttle driven through time, if nothing but the clock changes. Pure.
+"""The forecast: which mails the throttle is going to send when, if nothing but the clock changes. Pure.
 
-What is due is sent, every send asks the throttle again, and so does each moment that it wants to be woken at: as the
-stages do it, without a database. `slowpost plan`, `slowpost why` and the simulations in `benchmarks/` are built on it.
+It does what the stages do, without a database: what is due is sent, and the throttle decides again after every send
+and at each wake-up. `slowpost plan`, `slowpost why` and the simulations in `benchmarks/` are built on it.
 """
 
 from __future__ import annotations
@@ -27,10 +27,10 @@ class Planned:
 
 
 class Forecast:
-    """Accounts and backlog as they are going to stand.
+    """Accounts and backlog as they are going to be.
 
     Attributes:
-        now: as far as it has come (UTC).
+        now: the time up to which it has run (UTC).
         accounts: by id.
         waiting: how many deliveries wait, in all zones.
     """
@@ -46,14 +46,14 @@ class Forecast:
         last_claim_today: dt.datetime | None = None,
         advanced_at: dt.datetime | None = None,
     ) -> None:
-        """Start with what stands at `now`; `limit_on` tells an account's limit on a local date."""
+        """Start with the accounts at `now`; `limit_on` returns an account's limit on a local date."""
         self.accounts = {a.id: a for a in accounts}
         self.now = now
         self._window, self._rules, self._limit_on = window, rules, limit_on
         self._date, self._next_midnight = window.local_date(now), window.next_midnight(now)
         self._last_claim, self._advanced_at = last_claim_today, advanced_at
         self._wake_at: dt.datetime | None = None
-        # Each zone's deliveries, the most urgent at the end; and those whose own time has not come.
+        # Each zone's deliveries, the most urgent last; and those whose `not_before` has not come.
         self._lanes: dict[str, list[Waiting]] = {}
         self._later: list[tuple[dt.datetime, int, Waiting]] = []
 
@@ -63,7 +63,7 @@ class Forecast:
         return len(self._later) + sum(map(len, self._lanes.values()))
 
     def add(self, deliveries: Iterable[Waiting], not_before: dt.datetime | None = None) -> None:
-        """Let deliveries wait, from `not_before` on; `run` asks the throttle about them first."""
+        """Add deliveries to the backlog, from `not_before` on; `run` starts with a decision about them."""
         for delivery in deliveries:
             if not_before is not None and not_before > self.now:
                 heapq.heappush(self._later, (not_before, delivery.id, delivery))
@@ -82,8 +82,8 @@ class Forecast:
         self._go_to(max(self.now, until))
 
     def attempt(self, account: Account, _delivery: Waiting) -> tuple[Account, Waiting | None]:
-        """Return how an account stands after an attempt at `now`, and the delivery if it has to go again. Here
-        everything is accepted.
+        """Return the account after an attempt at `now`, and the delivery if it has to be sent again. Here every mail is
+        accepted; a simulation can override that.
         """
         used = account.used + 1
         return replace(account, used=used, last_claim_at=self.now, last_attempt_at=self.now), None
@@ -136,9 +136,9 @@ class Forecast:
 
     def _apply(self, decision: Decision) -> None:
         for slot in decision.pre_empted:
-            held = self.accounts[slot.account_id].slot
-            assert held is not None
-            self.add(held.deliveries)
+            lost = self.accounts[slot.account_id].slot
+            assert lost is not None
+            self.add(lost.deliveries)
         for slot in (*decision.reserved, *decision.pre_empted):
             for delivery in slot.deliveries:
                 lane = self._lanes[delivery.zone]

@@ -1,4 +1,4 @@
-"""How a day's sends follow each other: open time counted, an even spread, and zones that close sooner."""
+"""The times of a day's sends: spread evenly over the open time, faster where a contact's zone closes sooner."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pipeline.throttle.window import OpenTime, SendingWindow
 
 
 class Pace:
-    """How sends follow each other in open time: position i is at first + i × gap."""
+    """An even spread of `n` sends over open time: position i is at first + i × gap."""
 
     def __init__(
         self, open_time: OpenTime, n: int, now: dt.datetime, last: dt.datetime | None, *, spread: bool
@@ -26,7 +26,7 @@ class Pace:
 
     @property
     def left(self) -> dt.timedelta:
-        """The open time that is left."""
+        """The open time left today."""
         return self.open.total - self.now
 
     def at(self, position: int, shift: float, earliest: dt.datetime) -> dt.datetime | None:
@@ -41,8 +41,8 @@ class Pace:
 
 
 class Today:
-    """What is left of today: open time, how many mails go in it, and how many of those before contacts' own zones
-    close.
+    """What is left of today: the open time, how many mails are to go in it, and how many of them before each contact
+    zone closes.
     """
 
     def __init__(
@@ -66,21 +66,21 @@ class Today:
         self._pace = self._pace_of("", n)
         busiest = rules.interval / len(usable) if usable else dt.timedelta(0)
         self._paces: dict[str, Pace] = {}
-        self._pressing: set[str] = set()
+        self._urgent_zones: set[str] = set()
         for zone in waiting:
             if (closes := self._closes(zone)) < self.end:
                 later = sum(number for other, number in waiting.items() if self._closes(other) > closes)
                 later += sum(number for send_at, number in slots if send_at >= closes)
                 pace = self._paces[zone] = self._pace_of(zone, max(0, n - later))
                 if pace.n and pace.left / (pace.n + 1) <= max(self._pace.gap, busiest):
-                    self._pressing.add(zone)
+                    self._urgent_zones.add(zone)
         paces = [self._pace, *(pace for pace in self._paces.values() if pace.n)]
         self._least_gap = min(pace.gap for pace in paces)
         self._first_at = min((at for pace in paces if (at := pace.open.at(pace.first))), default=self.end)
 
     def at(self, position: int, account: Account, delivery: Waiting) -> dt.datetime | None:
-        """Return the time of a position for an account, or None if that is not today. Sends follow each other faster
-        while more have to go before a zone closes than the even spread would let.
+        """Return the time of a position for an account, or None if that is not today. It is sooner than in the even
+        spread while too many mails would otherwise be left when a zone closes.
         """
         earliest, shift = self.earliest(account), delivery.share * self.rules.jitter
         at = self._pace.at(position, shift, earliest)
@@ -90,7 +90,7 @@ class Today:
         return at
 
     def bound(self, position: int) -> dt.datetime:
-        """Return a time before which no slot of this position can be: cheaper to know than its time."""
+        """Return a time before which this position can't be; quicker to compute than its own time."""
         return self._first_at + (position - self.rules.jitter) * self._least_gap
 
     def before_it_closes(self, account: Account, delivery: Waiting) -> dt.datetime | None:
@@ -100,13 +100,11 @@ class Today:
         return self.open(delivery.zone).soonest(self.earliest(account))
 
     def urgency(self, delivery: Waiting) -> tuple[int, bool, int]:
-        """Return what today's order is: priority, then age; among equals those first of whose zone no slot until it
-        closes can be given to another.
-        """
-        return -delivery.priority, delivery.zone not in self._pressing, delivery.id
+        """Return the key of today's order: priority, then zones that need every slot until they close, then age."""
+        return -delivery.priority, delivery.zone not in self._urgent_zones, delivery.id
 
     def open(self, zone: str) -> OpenTime:
-        """Return today's open time, with a zone: that in which its clocks are in the window too."""
+        """Return today's open time; with a zone, only that in which its local time is in the window, too."""
         if zone not in self._open:
             self._open[zone] = self.window.open_today(self.now, zone)
         return self._open[zone]
@@ -116,7 +114,7 @@ class Today:
         return not delivery.zone or self.open(delivery.zone).contains(at)
 
     def avoids(self, account_id: int, delivery: Waiting) -> bool:
-        """Tell whether an account has failed this delivery while another is usable."""
+        """Tell whether an account is not to send this delivery: it has failed it, and a usable one has not."""
         return account_id in delivery.failed_by and not self._usable_ids <= delivery.failed_by
 
     def earliest(self, account: Account) -> dt.datetime:

@@ -143,7 +143,7 @@ def test_a_reply_that_is_none_says_nothing_after_the_dot(code: int | None) -> No
         smtplib.SMTPServerDisconnected("closed"),
         ssl.SSLCertVerificationError("self-signed"),
         OSError(101, "network is unreachable"),
-        ValueError("a reply that is none"),
+        ValueError("not an SMTP reply"),
     ],
 )
 def test_a_failure_is_the_accounts_before_the_dot_and_nobodys_after_it(error: Exception) -> None:
