@@ -22,10 +22,10 @@ MAX_BODY = 1024 * 1024
 MAX_IDS_IN_MESSAGE = 10_000
 #: Bytes of a message id (AMQP 0-9-1 4.2.5.3, short strings).
 MAX_TEXT = 255
-#: What an id's column (PostgreSQL `integer`) can hold.
+#: The highest id that its column (PostgreSQL `integer`) can store.
 MAX_ID = 2**31 - 1
 
-#: The actor of each stage's queue; held to `stages.py` by a test.
+#: The actor of each stage's queue; a test compares this with `stages.py`.
 ACTOR_OF = {
     Stage.INTAKE: "select_contacts",
     Stage.DEDUPE: "check_duplicates",
@@ -37,7 +37,7 @@ ACTOR_OF = {
 
 
 class UnacceptableError(SlowpostError, ValueError):
-    """A message that can't be processed; the text is the reason."""
+    """A message can't be processed; the text says why."""
 
 
 class UnknownActorError(Exception):
@@ -46,7 +46,7 @@ class UnknownActorError(Exception):
 
 @dataclass(frozen=True)
 class Decoded:
-    """What a body asks for: a message (None if nothing of it is good), and the ids of a list that are none."""
+    """What a body asks for: a message (None if no id in it is valid), and the ids of its list that are not valid."""
 
     message: Message[Any] | None
     refused: tuple[Refused, ...] = ()
@@ -54,7 +54,7 @@ class Decoded:
 
 @dataclass(frozen=True)
 class Refused:
-    """One bad id of a list: the body that asks for it alone, and why it is refused."""
+    """An id of a list that is not valid: a body with it alone, and why it is refused."""
 
     body: bytes
     reason: str
@@ -66,12 +66,12 @@ def decode(queue: str, body: bytes, message_id: str | bytes | None) -> Decoded:
     Args:
         queue: the queue it came from.
         body: JSON, as the README's section on `intake` lists, or an envelope.
-        message_id: the AMQP message id: the source id by which a repeat is known; without one, each message is a new
-            one. Bytes: it was no UTF-8.
+        message_id: the AMQP message id. It becomes the source id, by which a repeated message is recognised; without
+            one, each message counts as new. Bytes: it was not UTF-8.
 
     Raises:
-        UnacceptableError: anything else.
-        UnknownActorError: an envelope on an inner queue, well-formed, for an actor unknown here.
+        UnacceptableError: the body is neither, or its values are not allowed.
+        UnknownActorError: it is a well-formed envelope on an inner queue, for an actor unknown here.
     """
     source = message_id if is_text(message_id) else None
     if message_id and source is None:
@@ -91,7 +91,7 @@ def decode(queue: str, body: bytes, message_id: str | bytes | None) -> Decoded:
 
 
 def is_text(value: Any) -> TypeGuard[str]:
-    """Tell whether `value` is text that AMQP and both databases can keep: short, no NUL, no half of a character."""
+    """Tell whether `value` is text that AMQP and both databases can store: short, without NUL and lone surrogates."""
     try:
         return isinstance(value, str) and 0 < len(value.encode()) <= MAX_TEXT and "\0" not in value
     except UnicodeEncodeError:
@@ -191,7 +191,7 @@ def _no_id(value: Any) -> str:
 
 
 def _shown(value: Any) -> str:
-    """Return a value as it may stand in a reason: short, and without what a database or a terminal chokes on."""
+    """Return a value as a reason can quote it: short, and without characters that a database or terminal can't take."""
     try:
         text = json.dumps(value)
     except (ValueError, RecursionError):

@@ -13,20 +13,20 @@ from models import DeadLetter
 
 
 class MemoryBroker(StubBroker):
-    """The embedded default: queues of this process, which hold delays themselves and are refilled from the database."""
+    """The embedded default: queues inside this process, with their own delays, and refilled from the database."""
 
     def declare_topology(self) -> None:
-        """Nothing is to be declared outside this process."""
+        """Do nothing: there are no queues outside this process."""
 
     def counts(self) -> dict[str, int]:
-        """Nothing is to be seen of another process's queues."""
+        """Return nothing: the queues of another process can't be seen."""
         return {}
 
     def show(self, letters: Iterable[DeadLetter]) -> None:
-        """There is no page on which dead letters could be shown."""
+        """Do nothing: there is no management page."""
 
     def keep_in_step(self, *, thorough: bool = True) -> InStep:
-        """Nor anything that could differ from the rows."""
+        """Do nothing: there are no copies of dead letters."""
         del thorough
         return InStep()
 

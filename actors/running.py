@@ -31,7 +31,7 @@ _working = threading.Event()
 
 
 class WorkerState(Middleware):
-    """Knows whether this process works or stops, and keeps a message that was put back from being acknowledged."""
+    """Knows whether workers run in this process, and keeps a message that has raised unacknowledged."""
 
     def after_process_boot(self, *_: Any) -> None:
         """Dramatiq's hook: a process of its command line begins."""
@@ -63,7 +63,7 @@ class WorkerState(Middleware):
         result: Any = None,  # noqa: ARG002  (Dramatiq passes it)
         exception: BaseException | None = None,
     ) -> None:
-        """Dramatiq's hook: a message is done with, or has raised."""
+        """Dramatiq's hook: a message was processed, or has raised."""
         if exception is not None:
             message.put_back = True
 
@@ -82,7 +82,7 @@ class StageActor:
     act: Callable[..., None]
 
     def declare(self, broker: dramatiq.Broker) -> None:
-        """Let workers of `broker` run it."""
+        """Register it with `broker`, so that its workers run it."""
         dramatiq.actor(self.act, actor_name=self.name, queue_name=self.stage.value, broker=broker)  # type: ignore[call-overload]
 
 
@@ -112,7 +112,7 @@ def stage_actor(
             except PutBackError:
                 raise
             except Exception as error:
-                # A mistake of ours around the stage: left unacknowledged, a few such messages would stop the queue.
+                # A fault of the program outside the stage. A few unacknowledged messages would stop the queue.
                 log.error("fault", stage=str(stage), ids=list(ids)[:10], **faults.described(error))
                 body = encode(stage, list(ids), **options).encode()
                 until_available(connected(partial(faults.give_up_message, stage, body, error)))
@@ -126,7 +126,7 @@ def publish(handoffs: Iterable[Handoff]) -> None:
     """Publish handoffs, each with its confirm.
 
     Raises:
-        ConnectionClosed: one is not known to be safe; publish it again.
+        ConnectionClosed: one was not confirmed; publish it again.
     """
     broker: Any = dramatiq.get_broker()
     for handoff in handoffs:
@@ -138,6 +138,6 @@ def publish(handoffs: Iterable[Handoff]) -> None:
 
 
 def show_dead_letters(which: Any) -> None:
-    """Let the management page show the open dead letters among `which` (a condition on their rows)."""
+    """Show the open dead letters among `which` (a condition on their rows) on RabbitMQ's management page."""
     broker: Any = dramatiq.get_broker()
     broker.show(DeadLetter.select().where(which & OPEN))

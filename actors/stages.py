@@ -1,6 +1,6 @@
 """The six actors in route order. Each takes ids from its queue and publishes what its stage hands on.
 
-Their names, queues and options are what stands in messages: they don't change.
+Their names, queues and options are part of the messages: they don't change.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ def deliver_message(delivery_ids: Sequence[int], *, slot_token: str) -> list[Han
 
 @stage_actor(Stage.RECORD, give_up_delivery)
 def record_outcome(delivery_ids: Sequence[int]) -> list[Handoff]:
-    """What came of it is counted, and the next reservation triggered."""
+    """The outcome is counted, and the next reservation triggered."""
     handoffs = record(delivery_ids)
     show_dead_letters(DeadLetter.delivery.in_(delivery_ids))
     return handoffs

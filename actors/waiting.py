@@ -1,7 +1,7 @@
-"""What a worker does while database or RabbitMQ is away: it waits, longer each time, and says what for.
+"""What a worker does while the database or RabbitMQ is away: it waits, longer each time, and logs what for.
 
-Nothing is used up meanwhile: a message stays unacknowledged. Trouble: a worker that is told to stop does not wait any
-more.
+No attempt is used up meanwhile; the message stays unacknowledged. Trouble: a worker that is told to stop stops
+waiting.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ _stopping = threading.Event()
 
 
 class PutBackError(Exception):
-    """The process stops while it waits; the message at hand is to be given to another."""
+    """The process stops while it waits; another worker is to get its message."""
 
 
 def begin() -> None:
-    """Let this process wait from now on."""
+    """Allow waiting in this process from now on."""
     _stopping.clear()
 
 
@@ -34,11 +34,11 @@ def stop() -> None:
 
 
 def until_available(do: Callable[[], T], sleep: Callable[[float], object] | None = None) -> T:
-    """Do something as often as it takes: where the database or RabbitMQ is away, wait and do it again.
+    """Try `do` until it succeeds: while the database or RabbitMQ is away, wait and try again.
 
     Args:
-        do: what to do.
-        sleep: waits so many seconds, where something else is to be served meanwhile.
+        do: what to do; what it raises for any other reason is raised.
+        sleep: waits so many seconds and serves something else meanwhile (a connection); None: just wait.
 
     Raises:
         PutBackError: the process was told to stop meanwhile.

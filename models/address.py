@@ -1,4 +1,4 @@
-"""Addresses: is one valid, and which of them are the same person's.
+"""Addresses: whether one is valid, and which of them are the same person's.
 
 Pure. Mailed is always the address as written; the normalised form only tells people apart.
 """
@@ -43,8 +43,8 @@ def is_valid(written: str) -> bool:
 
 
 def normalise(written: str) -> str:
-    """Return the form by which two addresses are told to be one person's: lower case, IDNA domain, Google's dots
-    and tags gone.
+    """Return the normalised form of an address: lower case, domain in IDNA, for Gmail without dots and `+tag`. Two
+    addresses with the same form are one person's.
     """
     local, _, domain = written.strip().lower().rpartition("@")
     domain = normalise_domain(domain)

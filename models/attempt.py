@@ -1,4 +1,4 @@
-"""Attempts: the log of what was sent. One row is one SMTP transaction, what came of it, and to whom it is charged."""
+"""Attempts: the log of what was sent. One row is one SMTP transaction, its outcome, and to whom that is charged."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from models.delivery import Delivery
 
 
 class Outcome(StrEnum):
-    """What came of an attempt. `open`: the claim is committed and nothing is known yet."""
+    """How an attempt ended. `open`: the claim is committed and nothing is known yet."""
 
     OPEN = "open"
     ACCEPTED = "accepted"
@@ -35,8 +35,8 @@ COUNTS_AS_USED = (Outcome.OPEN, Outcome.ACCEPTED, Outcome.IN_DOUBT)
 
 
 class Attempt(Base):
-    """One SMTP transaction. `token`, `claimed_at` and `local_on` (the date in the window's zone) are set if it came
-    to a claim.
+    """One SMTP transaction. `token`, `claimed_at` and `local_on` (the date in the window's zone) are set if the dot
+    was claimed.
     """
 
     delivery = peewee.ForeignKeyField(Delivery, backref="attempt_rows")

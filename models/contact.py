@@ -24,7 +24,7 @@ class Website(Base):
 Website.add_index(SQL("CREATE INDEX website_unfit ON website (id) WHERE NOT meets_requirements"))
 
 
-#: What a contact must be for the batch publisher to look at it, as the partial index has it.
+#: Conditions of the partial index through which the batch publisher reads contacts: it looks at no others.
 PICKABLE = ("validated", "address_valid", "forgotten_at IS NULL")
 
 
@@ -48,7 +48,7 @@ class Contact(Base):
     updated_at = UTCDateTimeField()
 
 
-# An address that is imported again is updated, not doubled.
+# An address that is imported again updates its row.
 Contact.add_index(SQL("CREATE UNIQUE INDEX contact_email_key ON contact (lower(email))"))
 # The batch publisher reads the best contacts first and stops when it has enough.
 Contact.add_index(SQL(f"CREATE INDEX contact_eligible ON contact (priority DESC, id) WHERE {' AND '.join(PICKABLE)}"))

@@ -1,4 +1,4 @@
-"""The one row that is about the whole program: the general pause and the next moment that matters to the throttle."""
+"""The one row that is about the whole program: whether everything is paused, and when the throttle has to look next."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ class Control(Base):
 
 
 def control() -> Control:
-    """Return the row as it stands."""
+    """Return the row."""
     return cast(Control, Control.get_by_id(ONLY))
 
 
 def wake_by(at: dt.datetime) -> bool:
-    """Bring `wake_at` forward to `at` (UTC); tell whether that moved it nearer."""
+    """Set `wake_at` to `at` (UTC) unless it is sooner already; tell whether it was changed."""
     return bool(
         Control.update(wake_at=at)
         .where((Control.id == ONLY) & (Control.wake_at.is_null() | (Control.wake_at > at)))
@@ -50,5 +50,5 @@ class Action(Base):
 
 
 def record_action(who: str, verb: str, subject: str, at: dt.datetime, reason: str = "") -> None:
-    """Keep what a person did by hand; to be called in the transaction that does it."""
+    """Record what a person did by hand. To be called in the transaction that does it."""
     Action.insert(at=at, who=who, verb=verb, subject=subject, reason=reason).execute()

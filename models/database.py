@@ -26,16 +26,16 @@ from models.errors import SlowpostError
 #: Every model is bound to this; `connect` fills it.
 db = peewee.DatabaseProxy()
 
-#: What each thread's transaction has to call when it has committed.
+#: For each thread: what is to be called when its transaction has committed.
 _thread = threading.local()
 
 #: PostgreSQL connections of one process: more than any sensible number of worker threads.
 POOL_SIZE = 64
 #: Of every PostgreSQL session, unless the URL says otherwise.
 POSTGRES_SESSION = {
-    # Compiling takes 30 ms where the planner thinks of a whole table, and the query reads the head of an index.
+    # The planner expects to read a whole table and compiles for 30 ms; the query then reads a few rows of an index.
     "jit": "off",
-    # A process that freezes in a transaction must not hold the throttle's lock for ever.
+    # A process that freezes in a transaction must not keep the throttle's lock for ever.
     "idle_in_transaction_session_timeout": "30s",
 }
 #: Seconds SQLite waits for another writer before it gives up (PRAGMA busy_timeout).
@@ -123,7 +123,7 @@ def sqlite_file() -> Path | None:
 
 @contextmanager
 def connection() -> Iterator[None]:
-    """Hold this thread's connection for the block and give it back afterwards, also after an exception."""
+    """Open this thread's connection for the block and give it back afterwards, also after an exception."""
     opened = db.connect(reuse_if_open=True)
     try:
         yield
@@ -134,7 +134,7 @@ def connection() -> Iterator[None]:
 
 @contextmanager
 def transaction() -> Iterator[None]:
-    """Hold one transaction that will write for the block (SQLite: BEGIN IMMEDIATE, so it never has to upgrade).
+    """Run the block in a transaction that may write (SQLite: BEGIN IMMEDIATE, so that its lock never has to grow).
 
     Inside another it is a savepoint. What `after_commit` was given is called when the outermost has committed.
     """
@@ -159,8 +159,8 @@ def transaction() -> Iterator[None]:
 
 
 def after_commit(call: Callable[[], None]) -> None:
-    """Let `call` be called when this thread's transaction has committed, and never if it does not; at once where there
-    is none.
+    """Call `call` when this thread's transaction has committed, and never if it is rolled back; at once without a
+    transaction.
     """
     calls: list[Callable[[], None]] | None = getattr(_thread, "after_commit", None)
     if calls is None:
@@ -186,18 +186,18 @@ def for_update(query: Any) -> Any:
 
 
 def json_rows(*columns: Any) -> Any:
-    """Return the expression that gathers a query's rows into one value; `from_json` reads it."""
+    """Return the expression that collects a query's rows into one value; `from_json` reads it."""
     kind, rows = ("json_build_array", "json_agg") if is_postgres() else ("json_array", "json_group_array")
     return getattr(peewee.fn, rows)(getattr(peewee.fn, kind)(*columns))
 
 
 def from_json(value: Any) -> list[list[Any]]:
-    """Return the rows that `json_rows` has gathered, in no order."""
+    """Return the rows that `json_rows` has collected, in no order."""
     return (json.loads(value) if isinstance(value, str) else value) or []
 
 
 def lock_throttle() -> None:
-    """Wait for the lock under which slots are given and taken back; it goes with the transaction."""
+    """Wait for the lock under which slots are given and taken back; it is released when the transaction ends."""
     if is_postgres():
         db.execute_sql("SELECT pg_advisory_xact_lock(%s)", (THROTTLE_LOCK,))
 
@@ -222,7 +222,7 @@ def is_trouble_outside(error: BaseException) -> bool:
     if isinstance(error, peewee.InterfaceError):
         return True
     if isinstance(error, peewee.InternalError):
-        # A server that has become a standby: psycopg2 counts that among the mistakes.
+        # A server that has become a standby: psycopg2 classes that as a mistake of the program.
         return isinstance(getattr(error, "orig", None), ReadOnlySqlTransaction)
     if not isinstance(error, peewee.OperationalError):
         return False
@@ -230,7 +230,7 @@ def is_trouble_outside(error: BaseException) -> bool:
 
 
 def discard_connection() -> None:
-    """Throw this thread's connection away, where the server behind it may have gone."""
+    """Close this thread's connection, because its server may be gone; the next use opens a new one."""
     if not db.is_closed():
         (db.obj.manual_close if is_postgres() else db.close)()
     if is_postgres():

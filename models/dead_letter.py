@@ -71,8 +71,7 @@ def file_message(
 def file_messages(
     queue: str | None, bodies: Mapping[str, bytes], at: dt.datetime, *, message_id: str | None = None
 ) -> list[DeadLetter]:
-    """Keep messages, or parts of one, that can't be processed, and return them; what is there already is not kept
-    twice.
+    """Keep messages, or parts of one, that can't be processed, and return those that were not kept already.
 
     Args:
         queue: where they were; a replay puts them back there. None: nobody knows.

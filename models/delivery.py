@@ -28,10 +28,10 @@ class Delivery(Base):
     """The intent to send one template to one contact.
 
     While `reserved`: `account`, `send_at` and `token` are its slot. While `sending`: `token` is its claim.
-    `timezone` is the contact's own ("" for none): its clocks have to be in the window too. `step` is the number of its
-    last event. `source` is the message it came from. `attempts` counts those charged to recipient or content since
-    `attempts_since`. `nudged_at` is when the sweep last put it back on the route, `recorded_at` when its outcome went
-    into the counters people see.
+    `timezone` is the contact's own ("" for none): it is sent only while that zone's local time is in the window too.
+    `step` is the number of its last event. `source` is the id of the message it came from. `attempts` counts those
+    charged to recipient or content since `attempts_since`. `nudged_at` is when the sweep last put it back on the
+    route, `recorded_at` when its outcome was added to the counters people see.
     """
 
     contact = peewee.ForeignKeyField(Contact, backref="deliveries")
@@ -64,7 +64,7 @@ class Delivery(Base):
     recorded_at = UTCDateTimeField(null=True)
 
     class Meta:
-        """A redelivered message makes nothing new."""
+        """A message that is delivered twice makes no second delivery."""
 
         indexes = ((("source", "contact"), True),)
 
@@ -76,7 +76,7 @@ def _index(name: str, columns: str, where: Iterable[str], *, unique: bool = Fals
 
 _index("delivery_one_unfinished_contact", "contact_id", UNFINISHED, unique=True)
 _index("delivery_one_unfinished_address", "address", UNFINISHED, unique=True)
-# The backlog has a lane for each template and zone, so that what is paused or closed is passed over unread.
+# The backlog is read lane by lane (one template, one zone), so that a paused template or a closed zone is not read.
 _index("delivery_lane", "template_id, timezone, priority DESC, id", [State.READY])
 _index("delivery_not_before", "not_before", [State.READY])
 _index("delivery_slot", "account_id, send_at", HOLDS_SLOT)
@@ -96,9 +96,9 @@ Delivery.add_index(
 
 
 def in_states(*states: State) -> Any:
-    """Return the condition that a delivery is in one of `states`, written out as the partial indexes have it.
+    """Return the condition that a delivery is in one of `states`, as a literal, like that of the partial indexes.
 
-    With parameters in its place SQLite's planner does not see the index, and reads the table.
+    With parameters SQLite's planner does not recognise the index, and reads the whole table.
     """
     if len(states) == 1:
         return Delivery.state == peewee.SQL(f"'{states[0]}'")
@@ -111,11 +111,11 @@ def of_ids(ids: Iterable[int]) -> Any:
 
 
 def by_id(values: Mapping[int, Any], field: peewee.Field | None = None) -> Any:
-    """Return the expression that gives each delivery its own value, so that one UPDATE serves a set.
+    """Return the expression that gives each delivery its own value, so that one UPDATE changes a set.
 
     Args:
         values: by delivery id.
-        field: whose conversion the values need, where the driver does not know their type.
+        field: the column whose conversion the values need, where the driver does not know their type.
     """
     convert = field.db_value if field is not None else None
     return peewee.Case(Delivery.id, tuple((i, peewee.Value(v, converter=convert)) for i, v in values.items()))

@@ -1,4 +1,4 @@
-"""The one root of the errors that a person can have caused, or can mend."""
+"""The base class of all errors that a person can have caused, or can repair."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
-"""Rows by what a person gives, an account's, a contact's or a template's id, or a contact's address; or a refusal that
-says which is not there.
+"""Finds the row that a person names: an account, a contact or a template by its id, a contact also by its address. If
+there is none, `NotThereError` says so.
 """
 
 from __future__ import annotations

@@ -19,9 +19,7 @@ class NotMigratedError(SlowpostError):
 
 
 def migrate() -> list[str]:
-    """Bring the tables to this version and return the names of the migrations that were run; none if nothing was to
-    do.
-    """
+    """Migrate the tables to this version; return the names of the migrations that were run."""
     with lock_schema():
         return list(_router().run())
 

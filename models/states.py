@@ -6,7 +6,7 @@ from enum import StrEnum
 
 
 class State(StrEnum):
-    """Where a delivery stands."""
+    """The state of a delivery."""
 
     SELECTED = "selected"
     CLEARED = "cleared"
@@ -75,13 +75,13 @@ class Cause(StrEnum):
     RERENDER = "rerender"
     # an account was switched off, changed or removed, by a person or by its health
     ACCOUNT = "account"
-    # told from the row when there were no events yet
+    # written by the migration that introduced events, from what the row says
     MIGRATION = "migration"
-    # a program that knows no events, or SQL by hand
+    # an older version of the program, or SQL by hand
     OUTSIDE = "outside"
 
 
-#: Every legal transition, once. `sent` from a waiting state is a 250 that came late to an attempt a person had resent.
+#: Every legal transition. `ready` or `reserved` → `sent`: a 250 came after a person had decided to send again.
 TRANSITIONS: dict[State, frozenset[State]] = {
     State.SELECTED: frozenset({State.CLEARED, State.SKIPPED, State.FAILED, State.CANCELLED}),
     State.CLEARED: frozenset({State.READY, State.FAILED, State.CANCELLED}),
@@ -98,17 +98,17 @@ TRANSITIONS: dict[State, frozenset[State]] = {
     State.CANCELLED: frozenset(),
 }
 
-#: Under way, and nothing claimed: these can still be given up, cancelled, and take up capacity that is not used yet.
+#: Not ended and not claimed: these can still be given up or cancelled, and will use capacity.
 NOT_CLAIMED = (State.SELECTED, State.CLEARED, State.READY, State.RESERVED)
 #: A contact or an address has at most one delivery in these.
 UNFINISHED = (*NOT_CLAIMED, State.SENDING, State.IN_DOUBT)
-#: These hold an account's slot, or its claim.
+#: These have an account's slot, or its claim.
 HOLDS_SLOT = (State.RESERVED, State.SENDING)
-#: *Check duplicates* looks at others that have come at least this far.
+#: Cleared or further, and not ended: what *check duplicates* looks for.
 ON_ITS_WAY = (State.CLEARED, State.READY, State.RESERVED, State.SENDING, State.IN_DOUBT)
 #: What *record outcome* counts.
 RECORDED = (State.SENT, State.BOUNCED, State.FAILED, State.IN_DOUBT)
-#: A template that came to one of these for a contact is never picked for it again by the batch publisher.
+#: After one of these the batch publisher never picks the same template for the same contact again.
 TEMPLATE_DONE = (State.SENT, State.BOUNCED, State.FAILED, State.IN_DOUBT, State.CANCELLED)
 
 

@@ -43,7 +43,7 @@ def hashed(address: str) -> str:
 
 
 def suppress(kind: SuppressionKind, values: Iterable[str], reason: str, at: dt.datetime) -> int:
-    """Suppress normalised `values`; those that are already are left as they are. Return how many are new."""
+    """Suppress normalised `values`; those that are suppressed already stay as they are. Return how many are new."""
     rows = [{"kind": kind, "value": v, "reason": reason, "created_at": at} for v in values]
     if not rows:
         return 0

@@ -15,7 +15,7 @@ Beside the route, `sweep` puts back what was lost. The rooms, from the top down;
     the stages, sweep
     delivery                                  the claim, the outcome
     accounts                                  login, health, alerts
-    capacity                                  accounts and backlog as they stand
+    capacity                                  a snapshot of accounts and backlog
     rules  smtp                               may this person be written to; the dialogue
     throttle  content                         pure: who is next and when; words and bytes
     runtime                                   settings, logs, faults, waiting

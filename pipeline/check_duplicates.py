@@ -1,9 +1,9 @@
 """Stage 2: nobody is written twice.
 
 Reads: `selected` deliveries, suppressions, what was sent to the same address or website and what is on its way there.
-Writes: `cleared`, or `skipped` with all of the reasons that hold. Hands on: what is `cleared`, to *render*.
-Trouble: two processes that look at one website at the same instant wait for each other: the website rows are locked in
-id order, and others are looked at in a statement after the lock.
+Writes: `cleared`, or `skipped` with all of the reasons that apply. Hands on: what is `cleared`, to *render*.
+Trouble: of two processes with contacts of one website, the second waits for the first: website rows are locked in id
+order, and other deliveries are read in a statement after the lock.
 """
 
 from __future__ import annotations

@@ -34,7 +34,7 @@ class Handoff:
         stage: who takes them.
         ids: delivery ids; none for a trigger of *reserve slot*.
         not_before: UTC time before which it need not arrive; None: at once.
-        slot_token: for *deliver*: the slot these ids hold.
+        slot_token: for *deliver*: the token of these ids' slot.
         backoff: seconds in the retry queue of that length, instead of `not_before`.
     """
 

@@ -1,4 +1,4 @@
-"""Stage 6: what came of it is counted, and the next reservation triggered.
+"""Stage 6: the outcome is counted, and the next reservation triggered.
 
 Reads: deliveries that have ended or are in doubt and are not recorded, and the accounts that failed. Writes: what
 people are shown (template use, when contact and website were last contacted), and `recorded_at`. Hands on: a trigger
@@ -48,7 +48,7 @@ def record(delivery_ids: Sequence[int]) -> list[Handoff]:
 
 
 def _last_sent(which: Any) -> Any:
-    # Not the time of what is recorded now: that can be late, and older than what was recorded before it.
+    # The latest of all, not of those recorded now: an older one may be recorded late.
     return Delivery.select(fn.MAX(Delivery.sent_at)).where(which & in_states(State.SENT))
 
 

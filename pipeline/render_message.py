@@ -22,8 +22,8 @@ from pipeline.runtime.settings import settings
 
 
 def render(delivery_ids: Sequence[int]) -> list[Handoff]:
-    """Render those of `delivery_ids` that are `cleared`; return a trigger if any is `ready` then, and what has failed
-    to *record outcome*.
+    """Render those of `delivery_ids` that are `cleared`; return a trigger if any of them is `ready` then, and handoffs
+    to *record outcome* of those that failed.
     """
     with database.transaction():
         rendered, errors = render_all(with_what_it_needs(of_ids(delivery_ids) & (Delivery.state == State.CLEARED)))

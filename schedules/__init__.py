@@ -1,1 +1,1 @@
-"""What the clock starts: each job is a function `run`; `crontab` and `scheduler` say when."""
+"""What the clock starts: each job is a function, named as a verb; `crontab` and `scheduler` say when."""

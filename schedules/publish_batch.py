@@ -1,8 +1,8 @@
 """The batch publisher: puts as many eligible contacts onto the route as there is capacity for.
 
 Reads: accounts' capacity today, what is on its way, eligible contacts. Hands on: contact ids to *select contacts*.
-Trouble: no capacity, no template, a closed window: it says so and ends well. Two at once: the stages skip what both
-picked.
+Trouble: without capacity or a template, or while the window is closed, it picks nobody and says why. Two at once: the
+stages skip what both have picked.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ def publish(
 
 
 def pick(*, limit: int | None = None, min_priority: int | None = None, template_id: int | None = None) -> Batch:
-    """Return what a batch would hold now; see `publish`."""
+    """Return the contacts that a batch would have now; see `publish`."""
     template = template_to_pick() if template_id is None else lookup.template(template_id)
     now = database.now()
     window = SendingWindow.from_settings(settings())

@@ -36,7 +36,7 @@ def make_scheduler() -> BackgroundScheduler:
 
 
 def publish() -> None:
-    """Publish a batch, and say what came of it."""
+    """Publish a batch, and log how many contacts were picked, or why none."""
     batch = publish_batch.publish()
     log.info("batch", picked=len(batch.contact_ids), template_id=batch.template_id, reason=batch.reason)
 

@@ -1,9 +1,9 @@
 """Every queue and exchange by name, once: stages, retries, the delay ladder, dead letters. Declared idempotently.
 
 The delay ladder is a binary one (NServiceBus's RabbitMQ transport and Celery's native delayed delivery use the same):
-level n holds a message for 2ⁿ units or passes it on at once, as the n-th bit of its delay says. The routing key is the
+level n delays a message by 2ⁿ units or passes it on at once, as the n-th bit of its delay says. The routing key is the
 delay's bits, highest first, and the stage: `0.0.….1.0.1.deliver` waits 5 units. So no message waits behind another, and
-nothing is held by a worker.
+no worker keeps one in memory.
 """
 
 from __future__ import annotations
@@ -193,8 +193,10 @@ def mismatch_of(error: ChannelClosedByBroker) -> MismatchError | None:
 
 
 def exclusive(channel: BlockingChannel, lock: str) -> bool:
-    """Take what one connection at a time can have, until it ends: an exclusive queue. Tell whether that went well; if
-    not, the channel is closed. (Exclusive consumers would be the same, but quorum queues don't keep others out.)
+    """Take an exclusive lock until the connection ends; tell whether it was free. If not, the channel is closed.
+
+    The lock is an exclusive queue, which one connection at a time can declare. (An exclusive consumer would not do:
+    quorum queues admit others beside it.)
     """
     try:
         channel.queue_declare(lock, exclusive=True)
@@ -208,8 +210,8 @@ def exclusive(channel: BlockingChannel, lock: str) -> bool:
 def persistent(message_id: str | None, headers: Mapping[str, Any] | None = None) -> pika.BasicProperties:
     """Return the properties of a message that survives a restart of the server.
 
-    They are always made anew: RabbitMQ can take a message that is published with its `x-death` header for one that
-    goes round in a circle, and drops it (rabbitmq.com/docs/dlx#automatic-dead-letter-cycles).
+    No header is taken over from an earlier message: if it has an `x-death` header, RabbitMQ can take it for a
+    dead-letter cycle and drop it (rabbitmq.com/docs/dlx#automatic-dead-letter-cycles).
     """
     return pika.BasicProperties(
         delivery_mode=2, content_type="application/json", message_id=message_id, headers=dict(headers or {}) or None

@@ -1,7 +1,7 @@
 """Health: an account that goes bad is switched off, and somebody is told.
 
 Reads: an account's attempts since it was enabled. Writes: `enabled` and the reason. Trouble: an alert that can't be
-given is logged; it never holds up a delivery.
+given is logged; no delivery waits for it.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from pipeline.runtime.settings import Settings, settings
 
 @dataclass(frozen=True)
 class Health:
-    """How an account has done over its last attempts that say something about it."""
+    """How many of an account's last attempts were accepted; those charged to the recipient don't count."""
 
     accepted: int
     attempts: int
@@ -37,8 +37,8 @@ class Health:
 
 
 def health_of(account: SmtpAccount) -> Health:
-    """Count an account's last MAIL_HEALTH_WINDOW attempts, since it was enabled, that were accepted or its own or
-    the content's fault.
+    """Count an account's last MAIL_HEALTH_WINDOW attempts since it was enabled: those that were accepted, or charged
+    to the account or the content.
     """
     counts = (Attempt.outcome == Outcome.ACCEPTED) | Attempt.charged_to.in_([ChargedTo.ACCOUNT, ChargedTo.CONTENT])
     last = (
@@ -52,9 +52,9 @@ def health_of(account: SmtpAccount) -> Health:
 
 
 def check(account_ids: Iterable[int] | None = None) -> list[SmtpAccount]:
-    """Switch off accounts (all, or these) whose record is bad, alert, and return them.
+    """Switch off accounts (all, or these) whose health is bad, alert, and return them.
 
-    A trigger is not needed: an account holds a slot only while it is usable, and what it held goes back here.
+    Their slots go back in the same transaction.
     """
     switched_off = []
     query = SmtpAccount.select().where(SmtpAccount.enabled & SmtpAccount.removed_at.is_null())

@@ -10,15 +10,15 @@ from models.delivery import in_states
 from models.states import HOLDS_SLOT
 from pipeline.throttle.types import Slot
 
-#: Holds a slot or its claim. Written out as the partial index has it: else SQLite's planner scans the table.
+#: A delivery has a slot or its claim. Like the partial index, or SQLite's planner would read the whole table.
 HOLDS = in_states(*HOLDS_SLOT)
-#: Holds a slot that is not claimed.
+#: A delivery has a slot that is not claimed.
 RESERVED = HOLDS & (Delivery.state == State.RESERVED)
 
 
 @dataclass(frozen=True)
 class StoredSlot:
-    """An unclaimed slot as it is stored: its token, and which deliveries hold it."""
+    """An unclaimed slot as it is stored: its token, and which deliveries have it."""
 
     token: str
     slot: Slot

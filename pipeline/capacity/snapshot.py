@@ -1,8 +1,8 @@
 """A snapshot of accounts and backlog: everything the throttle decides by.
 
-Reads: one statement sees the control row, the accounts with their slots, and what the backlog amounts to; its head
-takes two more (`lanes`). All of it through indexes: no cost grows with what waits or with what was sent. Nothing is a
-counter. Writes nothing.
+Reads: the control row, the accounts with their slots, and the size of the backlog in one statement; the head of the
+backlog in two more (`lanes`). All through indexes, so that the cost does not grow with what waits or with what was
+sent, and all counted from rows: there are no stored counters. Writes nothing.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ BATCH = 1000
 
 @dataclass(frozen=True)
 class Snapshot:
-    """How everything stands at `now` (UTC).
+    """Accounts and backlog at `now` (UTC).
 
     Attributes:
         paused: everything is paused.
@@ -44,7 +44,7 @@ class Snapshot:
         last_claim_today: of any account, on the local date of `now`.
         accounts: those that are switched on, not removed and not paused, with their slots.
         stored: the slots as they are stored, by account.
-        backlog: what waits; deliveries of paused templates are unseen.
+        backlog: what waits; without the deliveries of paused templates.
     """
 
     now: dt.datetime
@@ -58,8 +58,8 @@ class Snapshot:
 
 
 def outline(now: dt.datetime) -> Snapshot:
-    """Return how everything stands, in one statement. Of the backlog's head it knows only each zone's highest
-    priority: enough to tell whether anything is to change.
+    """Return a snapshot taken in one statement. Of the backlog's head it has only each zone's highest priority: enough
+    to tell whether anything is to change.
     """
     rows = _rows(now)
     top: dict[str, int] = {}
@@ -69,7 +69,7 @@ def outline(now: dt.datetime) -> Snapshot:
 
 
 def detailed(now: dt.datetime) -> Snapshot:
-    """Return how everything stands, with the head of the backlog: enough to decide who gets which slot."""
+    """Return a snapshot with the head of the backlog: enough to decide who gets which slot."""
     rows = _rows(now)
     open_lanes = _open_lanes(rows, now)
     head = lanes.head(open_lanes, _JUDGED_BY, now, _size_of_head(rows, open_lanes, now))
@@ -80,8 +80,8 @@ def detailed(now: dt.datetime) -> Snapshot:
 
 
 def backlog_from(now: dt.datetime, size: int) -> list[tuple[Waiting, dt.datetime | None]]:
-    """Return the first `size` of all that the throttle sees of the backlog, or is going to see when it has been through
-    the first stages; also what may not go yet, each with its own `not_before`.
+    """Return the first `size` deliveries that the throttle sees, or is going to see after the first stages, each with
+    its own `not_before`; also those that may not go yet.
     """
     coming = Delivery.select(*_JUDGED_BY).where(
         in_states(State.SELECTED, State.CLEARED) & Delivery.template.not_in(paused_templates())
@@ -124,12 +124,12 @@ def something_could_go() -> bool:
 
 
 def without_common_hour(seen: Snapshot) -> list[str]:
-    """Return the zones of which something waits, and whose clocks are in the window at no time at which it is open."""
+    """Return the zones of waiting deliveries that have no hour in common with the window."""
     return [zone for zone in seen.backlog.counts if zone and _window().soonest(seen.now, zone) is None]
 
 
 def ids_in_view(now: dt.datetime) -> list[int]:
-    """Return the deliveries that `inspect` looks at: those that hold a slot, and the head of the backlog."""
+    """Return the deliveries that a decision depends on: those that have a slot, and the head of the backlog."""
     rows = _rows(now)
     found = _lanes_of(rows)
     head = lanes.head(found, _JUDGED_BY, now, _size_of_head(rows, found, now))
@@ -137,7 +137,7 @@ def ids_in_view(now: dt.datetime) -> list[int]:
 
 
 def judge(delivery_ids: Sequence[int]) -> list[Waiting]:
-    """Return these deliveries as the throttle sees them; raises what is wrong with one."""
+    """Return these deliveries as the throttle sees them; raises if it can't process one."""
     rows = Delivery.select(*_JUDGED_BY).where(of_ids(delivery_ids)).namedtuples()
     failed_by = usage.failed_by(delivery_ids)
     return [_waiting(row.id, row, failed_by) for row in rows]
@@ -154,8 +154,8 @@ _JUDGED_BY = (
 
 
 def _rows(now: dt.datetime) -> list[Any]:
-    """Read everything but the head of the backlog: a row for each account and delivery that holds its slot or claim;
-    at least one row, with the control row's columns.
+    """Read everything but the head of the backlog: one row for each account and each delivery that has its slot or
+    claim, all with the control row's columns; without accounts, one row.
     """
     query = (
         Control.select(*_control_columns(now), *_account_columns(now), *_delivery_columns())
@@ -183,8 +183,8 @@ def _control_columns(now: dt.datetime) -> list[Any]:
 
 
 def _account_columns(now: dt.datetime) -> list[Any]:
-    # Between, not equal: that order then belongs to the index attempt_latest alone. Else PostgreSQL may walk the
-    # primary key backwards, for an account that has no attempts through all that were ever made.
+    # `between`, not `==`: only the index attempt_latest has this order then. Else PostgreSQL may read the primary key
+    # backwards, and for an account without attempts that is the whole table.
     latest = (
         Attempt.select(fn.COALESCE(Attempt.finished_at, Attempt.claimed_at))
         .where(Attempt.account.between(SmtpAccount.id, SmtpAccount.id))
@@ -217,8 +217,10 @@ def _delivery_columns() -> list[Any]:
 
 
 def _lanes(now: dt.datetime) -> Any:
-    """Return the query that gathers the lanes: each counted up to the limits of all accounts, of what may go before
-    today's end; where no pace depends on that, whether there is any that may go now.
+    """Return the query that collects the lanes.
+
+    Where sends are spread over the open day, each lane is counted, up to the sum of all limits, for what may go before
+    the day's end; else it is only asked whether anything may go now.
     """
     window = _window()
     if not (settings().mail_spread and window.contains(now)):

@@ -15,7 +15,7 @@ from pipeline.runtime.settings import settings
 from pipeline.throttle.limits import limit_on
 
 _USES_UP = Attempt.outcome.in_(SQL(f"({one_of(COUNTS_AS_USED)})"))
-#: What a query's plain value is as a time.
+#: Converts a query's plain value to a time.
 to_time = Attempt.claimed_at.python_value
 
 
@@ -37,7 +37,7 @@ def used_on(account_id: int, day: dt.date) -> int:
 
 
 def last_claim_of(account_id: int) -> dt.datetime | None:
-    """Return when an account last claimed a dot (UTC), whatever came of it."""
+    """Return when an account last claimed a dot (UTC), whatever its outcome."""
     return to_time(last_claim(account_id).scalar())
 
 

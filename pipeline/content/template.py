@@ -1,4 +1,4 @@
-"""Templates: Jinja2 in a sandbox, with plain data, capped output and time. Pure.
+"""Templates: Jinja2 in a sandbox, with plain data and limits of output and time. Pure.
 
 Undefined variables are errors. What is known only when an account is chosen (`sender.*`) is rendered as a marker that
 `message.fill_sender` replaces.
@@ -29,8 +29,7 @@ MAX_OUTPUT = 500_000
 #: Seconds one part may take to render.
 MAX_SECONDS = 2.0
 
-#: Functions, methods and filters whose number is a width or a count: what they return can be far larger than what they
-#: are given.
+#: Functions, methods and filters that take a width or a count: a large number makes them return far more than they get.
 _WIDENS = {
     "batch", "center", "expandtabs", "indent", "ljust", "range", "rjust", "round", "slice", "tojson", "zfill",
 }  # fmt: skip
@@ -54,7 +53,7 @@ class Parts:
 
 
 class _Sender:
-    """A field of the sender, known only when an account is chosen: it can be printed, and nothing else."""
+    """A field of the sender, known only when an account is chosen: a template can print it, and nothing else."""
 
     def __init__(self, name: str) -> None:
         self._marker = sender_marker(name)
@@ -73,7 +72,7 @@ class _Sender:
 
 
 class _Limits(NodeTransformer):
-    """Marks in a template where time and size have to be looked at: each round of a loop, each concatenation."""
+    """Adds the checks of time and size to a template: to each round of a loop, and to each concatenation."""
 
     def visit_For(self, node: nodes.For) -> nodes.For:  # noqa: N802  # Jinja2's name
         self.generic_visit(node)
@@ -90,9 +89,9 @@ def _filtered(node: nodes.Expr, name: str) -> nodes.Filter:
 
 
 class _Environment(ImmutableSandboxedEnvironment):
-    """The sandbox, in which columns win over the methods of a dict, and nothing runs or grows without end.
+    """The sandbox. `contact.items` is the column, not the method of a dict; time and size are limited.
 
-    No value may be larger than a whole part may be, so that a chain of operations ends before the memory does.
+    No value may be larger than a whole part may be, so that a chain of operations fails before it uses up the memory.
     """
 
     intercepted_binops = frozenset({"*", "**", "+", "%"})
@@ -141,7 +140,7 @@ class _Environment(ImmutableSandboxedEnvironment):
 
 
 def _limited(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
-    """Return a filter that does not grow without end and does not take the sender, who can only be printed."""
+    """Return a filter whose output is limited, and that refuses the fields of the sender: they can only be printed."""
 
     @functools.wraps(function)
     def limited(*args: Any, **kwargs: Any) -> Any:
@@ -186,7 +185,7 @@ class Compiled:
 
 
 def compile_template(template: EmailTemplate) -> Compiled:
-    """Compile all parts of `template`; raise TemplateError with the part and the line of a mistake."""
+    """Compile all parts of `template`. Raises TemplateError with the part and the line of a syntax error."""
     parts = {}
     for name in ("subject", "text", "html", "preheader"):
         source = getattr(template, name)
@@ -219,8 +218,8 @@ def render(compiled: Compiled, contact: Contact, website: Website | None, footer
     """Render for one contact.
 
     Raises:
-        TemplateError: an undefined variable, an error in an expression, a subject of several lines, too much or too
-        slow.
+        TemplateError: an undefined variable, an error in an expression, a subject of several lines, or a part that is
+            too long or takes too long.
     """
     variables = _variables(contact, website, footer)
     done = {name: _render_part(name, *part, variables) for name, part in compiled.parts.items()}
@@ -274,5 +273,5 @@ def _variables(contact: Contact, website: Website | None, footer: Footer) -> dic
 
 
 def _plain(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Return data in which nothing can be mistaken for a marker."""
+    """Return the values without the characters that mark a field of the sender."""
     return {k: v.translate(_NO_MARKS) if isinstance(v, str) else v for k, v in values.items()}

@@ -1,4 +1,4 @@
-"""The two transactions on which everything rests: the claim before the final dot, and the outcome after it.
+"""The two transactions on which the promises depend: the claim before the final dot, and the outcome after it.
 
 No SMTP is spoken here; it is told what a server said.
 """

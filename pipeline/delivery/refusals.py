@@ -1,4 +1,4 @@
-"""Why a slot can't be used now: one closed list, asked in its order before the dialogue and again under the lock.
+"""Why a slot can't be used now: one closed, ordered list, checked before the dialogue and again under the lock.
 
 Reads: the slot's deliveries, their templates and addresses, the account and what it has used. Writes nothing.
 """
@@ -22,7 +22,7 @@ from pipeline.throttle.window import SendingWindow
 
 
 class Refusal(StrEnum):
-    """Why a slot can't be used, in the order in which it is asked."""
+    """Why a slot can't be used, in the order in which it is checked."""
 
     SLOT_LOST = "slot_lost"
     SLOT_MISSED = "slot_missed"
@@ -49,9 +49,9 @@ class Use:
 
 
 def refusal(use: Use, *, but: frozenset[Refusal] = frozenset()) -> Refusal | None:
-    """Return the first of the list that applies, None if the slot may be used; `but`: not asked.
+    """Return the first refusal that applies, None if the slot may be used; those in `but` are not checked.
 
-    That the slot is lost can't be asked of rows one has: who looks for its holder by the slot's token finds none.
+    SLOT_LOST is not checked here: then no delivery has the slot's token any more, and the caller finds none.
     """
     return next((word for word, applies in _LIST.items() if word not in but and applies(use)), None)
 

@@ -1,6 +1,6 @@
 """May this contact be written to at all: its own state, its address, its website, its time zone. Reads only.
 
-Each rule stands once: as a question about a contact, and as the condition that a query of contacts makes of it.
+Each rule is written once, in two forms: a question about a contact, and a condition for a query of contacts.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ class Rule:
     Attributes:
         reason: the word for it.
         keeps_out: asked of a contact, at a time (UTC).
-        lets_in: the opposite, as a condition of a query of contacts; None: no query can tell.
+        lets_in: the opposite, as a condition for a query of contacts; None: a query can't tell.
     """
 
     reason: Reason
@@ -40,7 +40,7 @@ def reasons_against(contact: Contact, now: dt.datetime) -> list[Reason]:
 
 def conditions() -> Iterator[Any]:
     """Yield the conditions under which a query of contacts (`t1`) finds those that may be written to."""
-    # As the partial index `contact_eligible` has it, else a planner does not see that it serves.
+    # Like the partial index `contact_eligible`, or a planner does not recognise that it can use it.
     yield SQL(" AND ".join(f"t1.{condition}" for condition in PICKABLE))
     for rule in RULES:
         if rule.lets_in is not None:
@@ -48,7 +48,7 @@ def conditions() -> Iterator[Any]:
 
 
 def unseen_by_conditions(contact: Contact, now: dt.datetime) -> bool:
-    """Tell whether a contact that `conditions` let in is kept out by a rule that no query can tell."""
+    """Tell whether a contact that `conditions` let in is kept out by a rule that has no condition for a query."""
     return any(rule.keeps_out(contact, now) for rule in RULES if rule.lets_in is None and rule.reason not in _PICKABLE)
 
 
@@ -66,7 +66,7 @@ def _no_common_hour(contact: Contact, now: dt.datetime) -> bool:
     return bool(contact.timezone) and window.soonest(now, contact.timezone) is None
 
 
-#: In the order in which they are told.
+#: In the order in which reasons are listed.
 RULES = (
     Rule(Reason.NOT_VALIDATED, lambda contact, _now: not contact.validated),
     Rule(Reason.INVALID_ADDRESS, lambda contact, _now: not contact.address_valid),

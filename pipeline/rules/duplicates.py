@@ -1,6 +1,6 @@
 """May this person be written to now: suppression, what was sent to the same address or website, what is on its way.
 
-Each rule stands once: as a question about some deliveries, and as the condition that a query of contacts makes of it.
+Each rule is written once, in two forms: a question about some deliveries, and a condition for a query of contacts.
 Reads only.
 """
 
@@ -29,14 +29,14 @@ REASON_OF = {
 
 @dataclass(frozen=True)
 class Rule:
-    """Another delivery that keeps one away.
+    """A rule by which another delivery keeps one from being sent.
 
     Attributes:
         reason: the word for it.
-        same: the column of a delivery that both have in common.
-        of_contact: that of a contact.
-        days: how long it lasts, by the settings; 0: the rule is off.
-        sent: the other was sent within these days; else it is on its way, whenever it began.
+        same: the column in which both deliveries have the same value.
+        of_contact: the same column of a contact.
+        days: how long the rule applies, by the settings; 0: it is off.
+        sent: True: the other was sent within these days; False: it is on its way, whenever it began.
     """
 
     reason: Reason
@@ -47,11 +47,11 @@ class Rule:
 
     @property
     def is_on(self) -> bool:
-        """Tell whether the settings want it."""
+        """Tell whether the settings switch it on."""
         return self.days(settings()) > 0
 
     def taken(self, values: Iterable[Any], but: Sequence[int], now: dt.datetime) -> set[Any]:
-        """Return which of the `values` of the common column other deliveries than `but` (ids) have taken."""
+        """Return those `values` of the common column that deliveries other than `but` (ids) have, too."""
         some = [value for value in set(values) if value is not None]
         if not some or not self.is_on:
             return set()
@@ -60,7 +60,7 @@ class Rule:
 
     def lets_in(self, now: dt.datetime) -> Any:
         """Return the condition of a query of contacts that are not kept away."""
-        # What is selected counts here too: the publisher would only have it skipped.
+        # A selected delivery counts here, too: stage 2 would skip the contact that the publisher picks beside it.
         others = (self.same == self.of_contact) & self._others(now, UNFINISHED)
         return ~fn.EXISTS(Delivery.select(SQL("1")).where(others))
 
@@ -73,7 +73,7 @@ class Rule:
 _WEBSITE_ON_ITS_WAY = Rule(
     Reason.IN_FLIGHT, Delivery.website, Contact.website, lambda s: s.mail_dedupe_website_days, sent=False
 )
-#: In the order in which they are told.
+#: In the order in which reasons are listed.
 RULES = (
     Rule(Reason.CONTACTED_RECENTLY, Delivery.address, Contact.address, lambda s: s.mail_dedupe_contact_days, sent=True),
     Rule(
@@ -88,10 +88,10 @@ RULES = (
 
 
 def reasons_against(candidates: Sequence[Delivery]) -> dict[int, list[Reason]]:
-    """Return, for each of `candidates` (best first) that must not be mailed now, all of the reasons.
+    """Return all reasons against each of `candidates` (best first) that must not be mailed now.
 
-    Others that are on their way to the same website count; of the candidates themselves, the first of a website goes.
-    Also asked before a replay or a resend, with the delivery in question alone.
+    A delivery that is on its way to the same website is such a reason; of several candidates of one website, the first
+    goes. A replay and a resend ask this, too, each with its one delivery.
     """
     now = database.now()
     ids = [d.id for d in candidates]
@@ -108,8 +108,8 @@ def reasons_against(candidates: Sequence[Delivery]) -> dict[int, list[Reason]]:
 
 
 def conditions(now: dt.datetime) -> Iterator[Any]:
-    """Yield the conditions under which a query of contacts finds those that may be written to at `now`, but for
-    suppression: that is asked page by page.
+    """Yield the conditions under which a query of contacts finds those that may be written to at `now`. Suppression is
+    not among them: that is checked page by page.
     """
     for person in (Delivery.contact == Contact.id, Delivery.address == Contact.address):
         yield ~fn.EXISTS(Delivery.select(SQL("1")).where(person & in_states(*UNFINISHED)))
@@ -125,13 +125,13 @@ def is_on_its_way(contact: Contact) -> bool:
 
 
 def passes_at(reason: Reason, contact: Contact) -> dt.datetime | None:
-    """Return when a rule no longer keeps a contact away (UTC), if that is a matter of time."""
+    """Return from when on a rule does not apply to a contact any more (UTC); None if that is not a matter of time."""
     rule = next((rule for rule in RULES if rule.reason is reason and rule.sent), None)
     if rule is None:
         return None
     others = (rule.same == contact.__data__[rule.of_contact.name]) & in_states(State.SENT)
     last = Delivery.sent_at.python_value(Delivery.select(fn.MAX(Delivery.sent_at)).where(others).scalar())
-    # Just after, since on the very instant the rule still applies.
+    # A microsecond later, since at that very instant the rule still applies.
     return None if last is None else last + dt.timedelta(days=rule.days(settings()), microseconds=1)
 
 

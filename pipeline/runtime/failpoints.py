@@ -21,7 +21,7 @@ VARIABLE = "SLOWPOST_FAILPOINTS"
 _STAGES = ("intake", "dedupe", "render", "reserve")
 _STEPS = ("got", "wrote", "committed", "published")
 
-#: Every failpoint, in the order in which a delivery comes by. `tests/faults` holds the list to the code.
+#: Every failpoint, in the order of the route. `tests/faults` compares the list with the code.
 NAMES = (
     *(f"{stage}:{step}" for stage in _STAGES for step in _STEPS),
     "deliver:got",

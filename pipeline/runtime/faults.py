@@ -1,7 +1,8 @@
 """Faults: what becomes of ids whose stage raises.
 
-A fault of a list is looked for id by id, so that it never holds up its neighbours; a single id that still raises after
-MAX_TRIES is given up: `failed` (`fault`) with its dead letter. What is away (`waiting`) is nobody's fault.
+If a list of ids raises, the stage runs for each id alone, so that one bad id stops none of the others; one that still
+raises after MAX_TRIES is given up: `failed` (`fault`) with its dead letter. A server that is away is no fault
+(`waiting`).
 """
 
 from __future__ import annotations
@@ -25,10 +26,10 @@ GiveUp = Callable[[int, Exception], list[Handoff]]
 
 
 def isolated(run: Run, ids: Sequence[int], give_up: GiveUp) -> list[Handoff]:
-    """Run a stage over `ids`; give up those that can't be processed, and go on with their neighbours.
+    """Run a stage over `ids`; give up those that can't be processed, and go on with the others.
 
     Raises:
-        Exception: only trouble outside.
+        Exception: only what is to be waited for, such as a database that is away.
     """
     tries = 1 if len(ids) > 1 else MAX_TRIES
     for attempt in range(1, tries + 1):
@@ -45,7 +46,7 @@ def isolated(run: Run, ids: Sequence[int], give_up: GiveUp) -> list[Handoff]:
 
 
 def described(error: Exception) -> dict[str, Any]:
-    """Return what a log may say of an error: not its text, in which a database may quote an address."""
+    """Return what the log says of an error: not its text, which may quote an address."""
     where = [f"{f.filename}:{f.lineno} {f.name}" for f in traceback.extract_tb(error.__traceback__)]
     return {"error": name_of(error), "where": where}
 
@@ -61,8 +62,8 @@ def give_up_trigger(_id: int, _error: Exception, **_asked: Any) -> list[Handoff]
 
 
 def give_up_delivery(delivery_id: int, error: Exception, **_asked: Any) -> list[Handoff]:
-    """Fail a delivery that a stage can't process, with its dead letter, and hand it to *record outcome*; one that has
-    been claimed is left to the sweep.
+    """Fail a delivery that a stage can't process, with its dead letter, and hand it on to *record outcome*; one that
+    has been claimed is left to the sweep.
     """
     with database.transaction():
         delivery = Delivery.get_or_none(Delivery.id == delivery_id)

@@ -33,7 +33,7 @@ def bind(url: str) -> None:
 
 @contextmanager
 def opened(url: str) -> Iterator[None]:
-    """Hold a connection to the database at `url` for the block.
+    """Open a connection to the database at `url` for the block.
 
     Raises:
         DatabaseUrlError, NoDatabaseError: as `bind`.
@@ -57,7 +57,7 @@ def migrate(url: str) -> list[str]:
 
 
 def trouble_of(error: BaseException) -> str | None:
-    """Return one line for what a person can have caused, or what the database complains about; None for any other
+    """Return one line for an error that a person can have caused, or that the database reports; None for any other
     error.
     """
     if isinstance(error, SlowpostError):

@@ -21,7 +21,7 @@ from models import address
 MAX_COUNT = 1_000_000
 
 
-#: A hundred years: further back there is no mail, and soon no calendar.
+#: A hundred years: no mail is older, and much more would be before the first date that there is.
 MAX_DAYS = 36_500
 
 
@@ -173,7 +173,7 @@ def _mailto(value: str | None) -> str | None:
 
 
 def _fits_a_header(value: str) -> bool:
-    # RFC 2369 2: the URL stands in angle brackets.
+    # RFC 2369 2: the URL is written in angle brackets.
     return re.fullmatch(r"[!-;=?-~]+", value) is not None
 
 

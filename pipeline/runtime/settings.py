@@ -2,7 +2,7 @@
 
 No `os.environ` elsewhere. A bad value stops the program before it does anything: `SettingsError` carries one
 line with the variable, the value (without its secrets) and what is allowed. `.env.example` says the same of
-every setting, and a test holds it to this file.
+every setting, and a test compares it with this file.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ class SettingsError(SlowpostError):
     """A setting has a value that is not allowed; the message is one line for a person."""
 
 
-#: User and password; what follows a host and is no port; options, which can hold a password.
+#: User and password; what follows a host and is no port; options, which can contain a password.
 _SECRET_PARTS = ((r".*@", "***@"), (r":(?!//|\d+([/;?]|$)).*", ":***"), (r"\?.*", "?***"))
 
 

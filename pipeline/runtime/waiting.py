@@ -1,4 +1,4 @@
-"""Waiting for what is away: the database, a person who has to mend something. It costs nobody a try."""
+"""Waiting for what is away: the database, or a person who has to repair something. It uses up no tries."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from models import database
 from models.errors import SlowpostError
 from pipeline.runtime.logs import log
 
-#: Seconds between two tries of what has to wait for its surroundings: doubling up to the last.
+#: Seconds between two tries while something is away: doubled each time, up to the longest.
 FIRST_WAIT, LONGEST_WAIT = 1.0, 30.0
 
 
@@ -18,20 +18,18 @@ T = TypeVar("T")
 
 
 class TroubleOutsideError(SlowpostError):
-    """Something a stage needs is not as it should be and a person must mend it; the worker waits and says so."""
+    """Something that a stage needs is wrong, and a person must repair it; the worker waits and logs that."""
 
 
 def what_is_away(error: BaseException) -> str | None:
-    """Return what `error` waits for where it is the state of the surroundings, which uses up nobody's tries; else
-    None.
-    """
+    """Return what is to be waited for after `error`, in words; None if the error is a fault of the program."""
     if isinstance(error, TroubleOutsideError):
         return "a person"
     return "the database" if database.is_trouble_outside(error) else None
 
 
 def connected(do: Callable[[], T]) -> Callable[[], T]:
-    """Give a function a database connection; where the server behind it may have gone, it is thrown away."""
+    """Give a function a database connection, which is closed for good if its server may be gone."""
 
     def run() -> T:
         try:
@@ -51,14 +49,14 @@ def until_stored(
     away: Callable[[BaseException], str | None] = what_is_away,
     pause: Callable[[float], object] = time.sleep,
 ) -> T:
-    """Do something as often as it takes: where its surroundings are away, wait and say what for.
+    """Try `do` until it succeeds: while something is away, wait, log what for, and try again.
 
-    As it stands, for what must not be forgotten, such as the outcome of a mail that is out: a worker that is stopped
-    meanwhile leaves that delivery in doubt, and nothing else could be true of it.
+    With the defaults it never gives up. That is for what must not be lost, such as the outcome of a mail that has been
+    sent: if the worker is killed meanwhile, the delivery is in doubt.
 
     Args:
         do: what to do.
-        away: what an error waits for; where that is None, the error is raised.
+        away: returns what is to be waited for after an error; None: the error is raised.
         pause: waits so many seconds; what it raises ends the waiting.
     """
     wait, since = FIRST_WAIT, time.monotonic()

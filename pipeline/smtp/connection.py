@@ -1,4 +1,4 @@
-"""A connection that has logged in and is ready for MAIL. What an account asks for (TLS, a login) is never dropped."""
+"""A connection that has logged in and is ready for MAIL. It never goes without the TLS or login the account needs."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ class Connection:
 
 
 def log_in_and_out(endpoint: Endpoint) -> Result | None:
-    """Log in and send nothing; return None if that went well, else what came of it."""
+    """Log in and send nothing; return None if that went well, else the server's answer and what it means."""
     try:
         Connection(endpoint, log_in(endpoint)).close(politely=True)
     except StepError as trouble:
@@ -71,7 +71,7 @@ def log_in_and_out(endpoint: Endpoint) -> Result | None:
 
 
 def log_in(endpoint: Endpoint) -> smtplib.SMTP:
-    """Return a connection that is ready for MAIL; what the endpoint asks for is never silently dropped."""
+    """Return a connection that is ready for MAIL. Raises StepError, also where TLS or login is not offered."""
     # smtplib's own default context verifies nothing.
     context = ssl.create_default_context()
     smtp: smtplib.SMTP = guarded(Phase.CONNECT, lambda _: _open(endpoint, context), None)

@@ -24,7 +24,7 @@ class Connections:
 
     @contextmanager
     def transaction(self, endpoint: Endpoint) -> Iterator[Transaction]:
-        """Give the block a transaction with the account's server; what it leaves in order is kept for the next."""
+        """Give the block a transaction with the account's server; a connection still open afterwards is kept."""
         transaction = Transaction(functools.partial(self._take, endpoint), endpoint)
         try:
             yield transaction

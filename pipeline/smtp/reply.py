@@ -1,7 +1,7 @@
-"""Whose fault a reply is: the one table. Everyone else passes the verdict on as a value. Pure.
+"""Whose fault a reply is: the one table. Everything else passes the verdict on as a value. Pure.
 
 A row matches by the phase of the dialogue, the reply code, the enhanced status code (RFC 3463) and the text; the
-first that matches decides. What no row knows is decided by the class of the code and the phase: see `_DEFAULTS`.
+first that matches decides. Where none matches, the class of the code and the phase decide: see `_DEFAULTS`.
 """
 
 from __future__ import annotations
@@ -75,13 +75,13 @@ class Reply:
 
     @property
     def words(self) -> str:
-        """The text in one line, without enhanced status codes and addresses: whoever is named `spam@…` sends none."""
+        """The text in one line, without enhanced status codes and addresses (`spam@…` in it does not mean spam)."""
         return " ".join(re.sub(r"(?m)^\s*[245]\.\d{1,3}\.\d{1,3}\b|[^\s@]+@\S+", " ", self.text).split())
 
 
 @dataclass(frozen=True)
 class Result:
-    """What came of a dialogue: in which phase, what was said there, and what it means."""
+    """How a dialogue ended: in which phase, with which reply, and what that means."""
 
     verdict: Verdict
     phase: Phase
@@ -218,7 +218,7 @@ TABLE = (
     ),
 )
 
-#: What no row knows, by phase and the class of the code: the one who is asked about in that phase.
+#: Where no row of the table matches: the phase says whom the server speaks of, the class of the code for how long.
 _DEFAULTS = (
     _Row(Verdict.RECIPIENT_FOR_NOW, _in(Phase.RCPT), codes=r"4\d\d"),
     _Row(Verdict.RECIPIENT_FOR_GOOD, _in(Phase.RCPT), codes=r"5\d\d"),
@@ -230,8 +230,8 @@ _DEFAULTS = (
 def judge(phase: Phase, reply: Reply) -> Verdict:
     """Return what a reply to a command of `phase` means.
 
-    A reply that no server may give there (a 3yz, garbage) is the account's trouble before the dot; after the dot
-    nobody can know what has become of the mail (RFC 1047).
+    A reply that is not allowed there (a 3yz, garbage) is charged to the account before the dot; after the dot it is
+    unknown whether the mail was accepted (RFC 1047).
     """
     if phase is Phase.DOT and reply.code is not None and 200 <= reply.code < 300:
         return Verdict.ACCEPTED
@@ -242,10 +242,10 @@ def judge(phase: Phase, reply: Reply) -> Verdict:
 
 
 def judge_failure(phase: Phase, error: Exception) -> Result:
-    """Return what a failure without a reply means, in words that describe it.
+    """Return what a failure without a reply means, with a text that describes it.
 
-    A connection that can't be made, TLS that can't be trusted or a timeout before the dot is the account's trouble;
-    after the dot nobody can know.
+    A failed connection, a certificate that is not trusted or a timeout is charged to the account before the dot; after
+    the dot it is unknown whether the mail was accepted.
     """
     kinds: Iterable[tuple[type[Exception] | tuple[type[Exception], ...], str]] = (
         (ssl.SSLCertVerificationError, "the server's certificate is not trusted"),

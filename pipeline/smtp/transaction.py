@@ -1,8 +1,8 @@
 """One message to one server, up to and after the dot.
 
-Reads: an envelope. Returns: a `Result` for every trouble; nothing of a dialogue is raised. The steps are apart so that
-the caller can claim between them: `offer` sends everything but the final dot, `finish` sends the dot and reads the
-reply, `abandon` closes the connection, which makes the server throw the message away (RFC 5321 4.1.1.5).
+Reads: an envelope. Returns: a `Result` for whatever goes wrong in the dialogue; it raises nothing. The steps are apart
+so that the caller can claim between them: `offer` sends everything but the final dot, `finish` sends the dot and reads
+the reply, `abandon` closes the connection, which makes the server discard the message (RFC 5321 4.1.1.5).
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class Transaction:
         """Send envelope, headers and body without the final dot.
 
         Returns:
-            None: the server waits for the dot. A Result: it won't have the message, and why; nothing was sent to
+            None: the server waits for the dot. A Result: the message was refused, and why; nothing was sent to
             anybody.
         """
         try:
@@ -48,9 +48,9 @@ class Transaction:
         return None
 
     def finish(self) -> Result:
-        """Send the final dot and read the reply; a reply that does not come says nothing (RFC 1047).
+        """Send the final dot and read the reply; without a reply it is unknown whether it was accepted (RFC 1047).
 
-        A dot that the connection does not take any more was surely not sent: that is as if the body had failed.
+        If the dot can't be written to the connection it was certainly not sent: that counts as a failure of the body.
         """
         connection = self.connection
         if connection is None:
@@ -102,8 +102,8 @@ class Transaction:
             demand(phase, reply, wanted)
 
     def _in_one_write(self, smtp: smtplib.SMTP, commands: tuple[tuple[Phase, str, int], ...]) -> None:
-        """RFC 2920: all commands, then all replies; the first that is not as wanted counts, also where the server
-        then hangs up.
+        """Send all commands at once, then read all replies (RFC 2920); the first that is not as wanted counts, even if
+        the server closes the connection after it.
         """
         lines = "".join(f"{command}\r\n" for _, command, _ in commands).encode()
         guarded(Phase.MAIL, lambda s: s.send(lines), smtp)
@@ -121,7 +121,7 @@ class Transaction:
                     break
         if troubles:
             if waits_for_message:
-                # It waits for a message all the same: only closing takes that back.
+                # The server waits for a message all the same: only closing the connection ends that.
                 self.abandon()
             raise troubles[0]
 

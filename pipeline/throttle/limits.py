@@ -31,7 +31,7 @@ def limit_on(
 
 
 def is_resting(until: dt.datetime | None, now: dt.datetime) -> bool:
-    """Tell whether an account that rests `until` a time (UTC; None: it doesn't) still does."""
+    """Tell whether an account that rests `until` a time (UTC; None: it does not rest) still rests at `now`."""
     return until is not None and now < until
 
 

@@ -9,14 +9,14 @@ from dataclasses import dataclass, field
 from pipeline.runtime.settings import Settings
 from pipeline.throttle.limits import is_resting
 
-#: Deliveries in one slot where neither spread nor interval keeps an account's sends apart.
+#: Deliveries in one slot with MAIL_SPREAD off and MAIL_MIN_INTERVAL 0, when an account's sends need no gap.
 MAX_LIST = 100
 
 
 @dataclass(frozen=True)
 class Waiting:
     """A delivery that may go now. `failed_by`: accounts that have failed it. `share`: −1 to 1, the jitter's
-    direction and size. `zone`: its contact's own time zone (IANA name), whose clocks have to be in the window too.
+    direction and size. `zone`: its contact's own time zone (IANA name), whose local time has to be in the window too.
     """
 
     id: int
@@ -37,9 +37,7 @@ class Slot:
 
 @dataclass(frozen=True)
 class Account:
-    """An account that is switched on and not paused, as it stands: today's limit, what of it is used, its slot, its
-    last sends.
-    """
+    """An account that is switched on and not paused: its limit today, how much is used, its slot, its last sends."""
 
     id: int
     limit: int
@@ -62,8 +60,8 @@ class Account:
 
 @dataclass(frozen=True)
 class Backlog:
-    """What waits: the head, the most urgent of each zone and template that may go now; and for each zone how many there
-    are whose own time (`not_before`) comes before today's end, counted up to the capacity.
+    """What waits. `head`: the most urgent of each zone and template that may go now. `counts`: for each zone, how many
+    may go before today's end by their `not_before`, counted up to the capacity.
     """
 
     head: tuple[Waiting, ...] = ()
@@ -92,14 +90,14 @@ class Rules:
 
     @property
     def list_size(self) -> int:
-        """How many deliveries one slot holds."""
+        """How many deliveries one slot can have."""
         return 1 if self.spread or self.interval else MAX_LIST
 
 
 @dataclass(frozen=True)
 class Decision:
     """What is to change: new slots, slots advanced, slots pre-empted (with their new deliveries, and perhaps advanced
-    too), and the next moment that matters.
+    too), and when to decide again.
     """
 
     reserved: tuple[Slot, ...] = ()

@@ -1,4 +1,4 @@
-"""When something deferred can go on: the next moment that matters."""
+"""When the throttle has to decide again: the next moment at which something deferred can go on."""
 
 from __future__ import annotations
 
@@ -13,7 +13,9 @@ from pipeline.throttle.window import SendingWindow
 def moments(
     accounts: Sequence[Account], backlog: Backlog, today: Today, *, left_over: bool, busy: bool
 ) -> Iterator[dt.datetime]:
-    """Yield the moments at which something deferred can go on; an account that is busy triggers when it has sent."""
+    """Yield the moments at which something deferred can go on. A busy account needs none: it triggers when it has
+    sent.
+    """
     now, window = today.now, today.window
     if backlog.next_not_before is not None:
         yield _when_open(backlog.next_not_before, window)

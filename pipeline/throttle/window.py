@@ -27,10 +27,7 @@ _WEEK = 7 * _DAY
 
 @dataclass(frozen=True)
 class OpenTime:
-    """Stretches of open time, in order and apart: a clock that stands still where it is closed.
-
-    An offset is the open time that has passed since the first stretch began.
-    """
+    """Open time: spans in order that don't overlap. An offset is the open time since the first span began."""
 
     spans: tuple[Span, ...]
 
@@ -98,7 +95,7 @@ class SendingWindow:
         return cls(settings.window_intervals, zone, days, settings.mail_window_closed_dates)
 
     def in_zone(self, zone: str) -> SendingWindow:
-        """Return the same hours, weekdays and dates on the clocks of another zone (IANA name)."""
+        """Return the window with the same hours, weekdays and dates in another zone (IANA name)."""
         return _in_zone(self, zone)
 
     def contains(self, at: dt.datetime) -> bool:
@@ -106,11 +103,11 @@ class SendingWindow:
         return any(opens <= at < closes for opens, closes in self._around(at))
 
     def is_open(self, at: dt.datetime, zone: str = "") -> bool:
-        """Tell whether sending is allowed at `at`, with a zone: also on its clocks."""
+        """Tell whether sending is allowed at `at`, with a zone: in its local time, too."""
         return self.contains(at) and (not zone or self.in_zone(zone).contains(at))
 
     def closes_at(self, at: dt.datetime) -> dt.datetime:
-        """Return when the interval that holds `at` ends (UTC). Raises ValueError outside the window."""
+        """Return when the interval that contains `at` ends (UTC). Raises ValueError outside the window."""
         return max(closes for opens, closes in self._around(at) if opens <= at < closes)
 
     def next_opening(self, at: dt.datetime) -> dt.datetime:
@@ -130,20 +127,20 @@ class SendingWindow:
 
     def day_end(self, at: dt.datetime) -> dt.datetime:
         """Return when sending ends for today (UTC): local midnight, or, if that is sooner, the last end of the day
-        whose interval holds `at`. Raises ValueError outside the window.
+        whose interval contains `at`. Raises ValueError outside the window.
         """
         today = self.local_date(at)
         days = (_day_of(self, day) for day in (today - _DAY, today))
         return min(max(day.closes for day in days if day.contains(at)), self.next_midnight(at))
 
     def open_today(self, at: dt.datetime, zone: str = "") -> OpenTime:
-        """Return the open time of the local date of `at`, up to `day_end`; with a zone, that in which its clocks are in
-        the window too. Raises ValueError outside the window.
+        """Return the open time of the local date of `at`, up to `day_end`; with a zone, only that in which its local
+        time is in the window, too. Raises ValueError outside the window.
         """
         return _open_time(self, _midnight(self.zone, self.local_date(at)), self.day_end(at), zone)
 
     def soonest(self, at: dt.datetime, zone: str = "") -> dt.datetime | None:
-        """Return the first instant at or after `at` at which the window is open, with a zone: here and on its clocks;
+        """Return the first instant at or after `at` at which the window is open, with a zone: in its local time, too;
         None if that is not within a year.
         """
         return _soonest(self, at if self.contains(at) else self.next_opening(at), zone)
@@ -187,7 +184,7 @@ def _day_of(window: SendingWindow, date: dt.date) -> _Day:
         closes = _instant(window.zone, next_day if end <= start else date, end, fold=1)
         if next_day in window.closed_dates:
             closes = min(closes, _midnight(window.zone, next_day))
-        # An interval that lies in the gap of spring ends as it opens: it is none.
+        # An interval inside the hour that is skipped in spring is empty.
         if opens < closes:
             spans.append((opens, closes))
     return _Day(tuple(spans))

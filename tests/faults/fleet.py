@@ -50,7 +50,7 @@ STOPS_WITHIN = 60
 #: Seconds in which a process has to heed SIGTERM: one that is told to stop before simply ends.
 STARTS_WITHIN = 30
 #: Seconds in which all is sent where no message may be lost: less than those after which a sweep on the real clock
-#: would put it back (`sweep.STANDS_STILL`, MAIL_MAX_LATENESS + `sweep.SLOT_GRACE`).
+#: would put it back (`sweep.STUCK_AFTER`, MAIL_MAX_LATENESS + `sweep.SLOT_GRACE`).
 BY_ITSELF_WITHIN = 80
 #: Seconds after which a queue that has been declared survives a kill of its node (docs/dependencies.md).
 QUEUES_LAST_AFTER = 1.5
