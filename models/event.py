@@ -134,12 +134,6 @@ def insert_deliveries(rows: Sequence[Mapping[str, Any]], *, cause: Cause) -> lis
     return [d.id for d in made]
 
 
-def history_of(delivery_ids: Sequence[int]) -> list[Event]:
-    """Return the events of deliveries, each one's in their order."""
-    in_order = Event.select().where(Event.delivery.in_(list(delivery_ids))).order_by(Event.delivery, Event.step)
-    return list(in_order)
-
-
 def _column(value: Any) -> Any:
     return by_id(value) if isinstance(value, Mapping) else value
 

@@ -38,8 +38,9 @@ _ENDS_LIST = (
     Verdict.UNKNOWN,
 )
 
-#: The interval alone is left to the claim, which brings the slot to the time that it may have.
-_ASKED_LATER = frozenset({Refusal.TOO_SOON})
+#: Who is suppressed has been skipped by then; the interval is left to the claim, which brings the slot to the time that
+#: it may have.
+_NOT_ASKED = frozenset({Refusal.SUPPRESSED, Refusal.TOO_SOON})
 #: Why the rest of a list went back: the account won't take the next message either, or it would be late.
 UNTRIED = "untried"
 
@@ -60,12 +61,11 @@ def deliver(delivery_ids: Sequence[int], slot_token: str) -> list[Handoff]:
         return [_wait(early, slot_token)]
     account = deliveries[0].account
     handoffs = []
-    with database.transaction():
-        skipped = claims.skip_suppressed({d.id: d.address for d in deliveries}, slot_token)
+    skipped = claims.skip_suppressed({d.id: d.address for d in deliveries}, slot_token)
     if skipped:
         handoffs.append(TRIGGER)
     rest = [d for d in deliveries if d.id not in skipped]
-    refused = refusal(Use(rest, account, now), but=_ASKED_LATER) if rest else None
+    refused = refusal(Use(rest, account, now), but=_NOT_ASKED) if rest else None
     if refused is not None:
         return _give_back(rest, slot_token, refused)
     while rest:

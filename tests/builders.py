@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Sequence
 from typing import Any
 
-from models import Contact, Delivery, EmailTemplate, SmtpAccount, State, Website, address, database
+from models import Contact, Delivery, EmailTemplate, Event, SmtpAccount, State, Website, address, database
 
 _number = itertools.count(1)
 
@@ -76,3 +77,9 @@ def a_delivery(state: State = State.READY, **values: Any) -> Delivery:
         "updated_at": now,
     }
     return Delivery.create(**defaults | values)
+
+
+def history_of(delivery_ids: Sequence[int]) -> list[Event]:
+    """Return the events of deliveries, each one's in their order."""
+    in_order = Event.select().where(Event.delivery.in_(list(delivery_ids))).order_by(Event.delivery, Event.step)
+    return list(in_order)

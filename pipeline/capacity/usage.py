@@ -13,6 +13,7 @@ from models import COUNTS_AS_USED, Attempt, ChargedTo, Delivery
 from models.base import one_of
 from pipeline.runtime.settings import settings
 from pipeline.throttle.limits import limit_on
+from pipeline.throttle.window import SendingWindow
 
 _USES_UP = Attempt.outcome.in_(SQL(f"({one_of(COUNTS_AS_USED)})"))
 #: Converts a query's plain value to a time.
@@ -29,6 +30,11 @@ def limit_of(account: Any, day: dt.date) -> int:
         warmup = (account.warmup_start, account.warmup_step or 0, account.warmup_on)
     quota = None if account.quota_limit is None else (account.quota_limit, account.quota_on)
     return limit_on(day, limit, warmup=warmup, quota=quota)
+
+
+def date_of(at: dt.datetime) -> dt.date:
+    """Return the date of `at` (UTC) in the window's zone: the one that limits and warm-ups count by."""
+    return SendingWindow.from_settings(settings()).local_date(at)
 
 
 def used_on(account_id: int, day: dt.date) -> int:

@@ -20,9 +20,7 @@ from pipeline.capacity import usage
 from pipeline.delivery.refusals import Refusal, Use, earliest_after, refusal
 from pipeline.rules.duplicates import REASON_OF
 from pipeline.runtime.failpoints import failpoint
-from pipeline.runtime.settings import settings
 from pipeline.runtime.waiting import connected, until_stored
-from pipeline.throttle.window import SendingWindow
 
 #: Seconds after the claim within which the dot must be sent; a process that slept longer must not send it.
 DOT_WITHIN = 5.0
@@ -96,7 +94,7 @@ def _take(delivery: Delivery, slot_token: str, claim: Claim, now: dt.datetime) -
         delivery=delivery.id,
         account=claim.account_id,
         token=claim.token,
-        local_on=SendingWindow.from_settings(settings()).local_date(now),
+        local_on=usage.date_of(now),
         claimed_at=now,
         outcome=Outcome.OPEN,
     ).execute()
@@ -128,7 +126,8 @@ def skip_suppressed(addresses: dict[int, str], slot_token: str) -> list[int]:
         ids = [i for i, address in addresses.items() if found.get(address) is kind]
         if ids:
             which = Delivery.id.in_(ids) & (Delivery.token == slot_token)
-            skipped += transition(State.RESERVED, State.SKIPPED, which, cause=Cause.DELIVER, reason=reason)
+            with database.transaction():
+                skipped += transition(State.RESERVED, State.SKIPPED, which, cause=Cause.DELIVER, reason=reason)
     return skipped
 
 

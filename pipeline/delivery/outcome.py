@@ -35,7 +35,6 @@ from pipeline.flow import Handoff, Stage
 from pipeline.runtime.failpoints import failpoint
 from pipeline.runtime.settings import settings
 from pipeline.smtp.reply import Result, Verdict
-from pipeline.throttle.window import SendingWindow
 
 #: An account rests after this many failures in a row; the rest doubles with each further one.
 FAILURES_BEFORE_REST = 3
@@ -265,7 +264,7 @@ def _charge(account: SmtpAccount, result: Result, now: dt.datetime) -> None:
             if (rest := rest_after(failures)) is not None:
                 changes["cooling_until"] = now + rest
         case Verdict.ACCOUNT_QUOTA:
-            today = SendingWindow.from_settings(settings()).local_date(now)
+            today = usage.date_of(now)
             changes = {"quota_limit": usage.used_on(account.id, today), "quota_on": today}
         case Verdict.ACCOUNT_FOR_GOOD:
             changes = {"enabled": False, "disabled_reason": _words(result)}

@@ -14,8 +14,6 @@ from typing import Any
 from pipeline.accounts import passwords
 from pipeline.operations import fields
 from pipeline.operations.csv_rows import Parse, Row
-from pipeline.runtime.settings import settings
-from pipeline.throttle.window import SendingWindow
 
 #: What an account can be given, and how each is read.
 COLUMNS: Mapping[str, Parse] = {
@@ -119,8 +117,3 @@ def warmup_on(becomes: Mapping[str, Any], was: Mapping[str, Any], today: dt.date
         return None
     same = all(becomes[column] == was[column] for column in ("warmup_start", "warmup_step"))
     return was["warmup_on"] if same else today
-
-
-def today(now: dt.datetime) -> dt.date:
-    """Return the date in the window's zone: the one that limits and warm-ups count by."""
-    return SendingWindow.from_settings(settings()).local_date(now)

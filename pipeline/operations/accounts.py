@@ -16,11 +16,10 @@ import peewee
 from models import Cause, SmtpAccount, database, lookup
 from models.control import record_action
 from pipeline.accounts.identity import endpoint_of
-from pipeline.capacity import slots
+from pipeline.capacity import slots, usage
 from pipeline.delivery.claim import locked
 from pipeline.flow import TRIGGER
 from pipeline.operations import account_values, fields
-from pipeline.operations.account_values import today
 from pipeline.operations.done import Done, OperationRefusedError
 from pipeline.smtp.connection import log_in_and_out
 
@@ -73,7 +72,7 @@ def add(who: str, values: Mapping[str, Any], reason: str = "") -> AccountDone:
     row["name"] = demand_free_name(row)
     _demand_whole(row)
     if row["warmup_start"] is not None:
-        row["warmup_on"] = today(now)
+        row["warmup_on"] = usage.date_of(now)
     with account_values.noticing_a_new_key() as new_key:
         if row["password"]:
             row["password"] = account_values.encrypted(row["password"], None)
@@ -125,7 +124,7 @@ def change(account_id: int, who: str, changes: Mapping[str, Any], reason: str = 
             # The name comes last, as in `remove`.
             if any(becomes[column] != was[column] for column in PLANNED_WITH):
                 slots.give_back(Cause.ACCOUNT, account_ids=[account_id])
-            warmup_on = account_values.warmup_on(becomes, was, today(now))
+            warmup_on = account_values.warmup_on(becomes, was, usage.date_of(now))
             _update_account(account_id, **changes, warmup_on=warmup_on)
             record_action(who, "set", f"account {account_id}", now, reason)
     except peewee.IntegrityError:

@@ -22,7 +22,7 @@ from models.control import record_action
 from models.delivery import in_states
 from models.states import NOT_CLAIMED
 from models.suppression import suppress
-from pipeline.capacity import slots
+from pipeline.capacity import slots, usage
 from pipeline.flow import TRIGGER
 from pipeline.operations import account_values, csv_rows, fields
 from pipeline.operations.csv_rows import Listener, Parse, RefusedLine, Row, Summary
@@ -227,7 +227,7 @@ def _websites(rows: dict[Any, Row], _lines: dict[Any, int], summary: Summary, _l
 
 def _accounts(rows: dict[Any, Row], lines: dict[Any, int], summary: Summary, listener: Listener) -> None:
     now = database.now()
-    today = account_values.today(now)
+    today = usage.date_of(now)
     there = _there(SmtpAccount, SmtpAccount.name.in_(list(rows)) & SmtpAccount.removed_at.is_null())
     old = {row["name"]: row for row in there}
     merged = []

@@ -7,8 +7,6 @@ from dataclasses import dataclass
 
 from models import Security, SmtpAccount, database, lookup
 from pipeline.capacity import usage
-from pipeline.runtime.settings import settings
-from pipeline.throttle.window import SendingWindow
 
 
 @dataclass(frozen=True)
@@ -64,18 +62,14 @@ class AccountRow:
 
 def accounts() -> list[AccountRow]:
     """Return all accounts that have not been removed, by id."""
-    today = _today()
+    today = usage.date_of(database.now())
     there = SmtpAccount.select().where(SmtpAccount.removed_at.is_null()).order_by(SmtpAccount.id)
     return [_row(account, today) for account in there]
 
 
 def account(account_id: int) -> AccountRow:
     """Return one account. Raises NotThereError."""
-    return _row(lookup.account(account_id), _today())
-
-
-def _today() -> dt.date:
-    return SendingWindow.from_settings(settings()).local_date(database.now())
+    return _row(lookup.account(account_id), usage.date_of(database.now()))
 
 
 def _row(account: SmtpAccount, today: dt.date) -> AccountRow:

@@ -16,7 +16,7 @@ from peewee import Case
 from models import Contact, Delivery, EmailTemplate, Reason, State, database, lookup
 from models.control import control
 from models.delivery import in_states
-from models.states import TEMPLATE_DONE, UNFINISHED
+from models.states import UNFINISHED
 from pipeline.capacity import snapshot
 from pipeline.reports import deliveries, plan
 from pipeline.reports.deliveries import DeliveryRow
@@ -142,15 +142,10 @@ def _against_picking(contact: Contact, now: dt.datetime) -> Iterator[Because]:
     if template is None:
         is_paused = EmailTemplate.select().where(EmailTemplate.active).exists()
         yield Because(NotYet.TEMPLATE_PAUSED if is_paused else NotYet.NO_TEMPLATE)
-    elif _is_done(contact, template):
+    elif eligible.is_done(contact, template):
         yield Because(NotYet.TEMPLATE_DONE)
     if contact.priority < settings().mail_publish_min_priority:
         yield Because(NotYet.BELOW_MIN_PRIORITY)
-
-
-def _is_done(contact: Contact, template: EmailTemplate) -> bool:
-    tried = (Delivery.contact == contact.id) & (Delivery.template == template.id) & in_states(*TEMPLATE_DONE)
-    return bool(Delivery.select().where(tried).exists())
 
 
 def _being_checked(delivery: Delivery, now: dt.datetime) -> _Answer:

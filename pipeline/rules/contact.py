@@ -40,8 +40,7 @@ def reasons_against(contact: Contact, now: dt.datetime) -> list[Reason]:
 
 def conditions() -> Iterator[Any]:
     """Yield the conditions under which a query of contacts (`t1`) finds those that may be written to."""
-    # Like the partial index `contact_eligible`, or a planner does not recognise that it can use it.
-    yield SQL(" AND ".join(f"t1.{condition}" for condition in PICKABLE))
+    yield _column("forgotten_at IS NULL")
     for rule in RULES:
         if rule.lets_in is not None:
             yield rule.lets_in()
@@ -49,7 +48,15 @@ def conditions() -> Iterator[Any]:
 
 def unseen_by_conditions(contact: Contact, now: dt.datetime) -> bool:
     """Tell whether a contact that `conditions` let in is kept out by a rule that has no condition for a query."""
-    return any(rule.keeps_out(contact, now) for rule in RULES if rule.lets_in is None and rule.reason not in _PICKABLE)
+    return any(rule.keeps_out(contact, now) for rule in RULES if rule.lets_in is None)
+
+
+def _column(condition: str) -> Any:
+    """Return one of the conditions of the partial index `contact_eligible`, written as the index has it: or a planner
+    does not recognise that it can use it.
+    """
+    assert condition in PICKABLE, condition
+    return SQL(f"t1.{condition}")
 
 
 def _website_is_unfit(contact: Contact, _now: dt.datetime) -> bool:
@@ -62,16 +69,14 @@ def _website_is_fit() -> Any:
 
 
 def _no_common_hour(contact: Contact, now: dt.datetime) -> bool:
-    window = SendingWindow.from_settings(settings())
-    return bool(contact.timezone) and window.soonest(now, contact.timezone) is None
+    zone = contact.timezone
+    return bool(zone) and SendingWindow.from_settings(settings()).soonest(now, zone) is None
 
 
 #: In the order in which reasons are listed.
 RULES = (
-    Rule(Reason.NOT_VALIDATED, lambda contact, _now: not contact.validated),
-    Rule(Reason.INVALID_ADDRESS, lambda contact, _now: not contact.address_valid),
+    Rule(Reason.NOT_VALIDATED, lambda contact, _now: not contact.validated, lambda: _column("validated")),
+    Rule(Reason.INVALID_ADDRESS, lambda contact, _now: not contact.address_valid, lambda: _column("address_valid")),
     Rule(Reason.WEBSITE_REQUIREMENTS, _website_is_unfit, _website_is_fit),
     Rule(Reason.NO_COMMON_WINDOW, _no_common_hour),
 )
-#: The rules that PICKABLE has as a condition.
-_PICKABLE = frozenset({Reason.NOT_VALIDATED, Reason.INVALID_ADDRESS})

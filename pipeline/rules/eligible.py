@@ -7,6 +7,7 @@ Reads: contacts, best first, through an index, in pages, until there are enough.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 from peewee import SQL, fn
 
@@ -52,6 +53,17 @@ def template_to_pick() -> EmailTemplate | None:
     return found
 
 
+def is_done(contact: Contact, template: EmailTemplate) -> bool:
+    """Tell whether a template has been tried with a contact to an end: it is never picked for it again."""
+    return bool(_done(contact.id, template).exists())
+
+
+def _done(contact_id: Any, template: EmailTemplate) -> Any:
+    """Return the query of a contact's deliveries that end a template for it."""
+    tried = (Delivery.contact == contact_id) & (Delivery.template == template.id) & in_states(*TEMPLATE_DONE)
+    return Delivery.select(SQL("1")).where(tried)
+
+
 def _candidates(template: EmailTemplate, min_priority: int) -> Iterator[Contact]:
     """Yield contacts page by page in the order of the index `contact_eligible`."""
     query = (
@@ -61,10 +73,8 @@ def _candidates(template: EmailTemplate, min_priority: int) -> Iterator[Contact]
         .limit(PAGE)
     )
     now = database.now()
-    done = Delivery.select(SQL("1")).where(
-        (Delivery.contact == Contact.id) & (Delivery.template == template.id) & in_states(*TEMPLATE_DONE)
-    )
-    for condition in (*contact_rules.conditions(), *duplicates.conditions(now), ~fn.EXISTS(done)):
+    done = ~fn.EXISTS(_done(Contact.id, template))
+    for condition in (*contact_rules.conditions(), *duplicates.conditions(now), done):
         query = query.where(condition)
     page = list(query)
     while page:

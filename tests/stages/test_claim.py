@@ -16,7 +16,7 @@ from pipeline import deliver_message
 from pipeline.delivery import claim as claims
 from pipeline.delivery.refusals import Refusal
 from pipeline.flow import TRIGGER, Handoff, Stage
-from tests.builders import a_delivery, an_account
+from tests.builders import a_delivery, an_account, history_of
 from tests.conftest import Clock
 from tests.smtp_server import ScriptedServer
 
@@ -38,7 +38,7 @@ def test_a_slot_that_is_missed_during_the_dialogue_refuses_the_dot(
     at_the_claim(lambda: clock.tick(1))
     assert run(held) == [TRIGGER]
     assert (states(), server.connections, server.mails) == ([State.READY], 1, [])
-    assert event.history_of([held[0].id])[-1].reason == Refusal.SLOT_MISSED
+    assert history_of([held[0].id])[-1].reason == Refusal.SLOT_MISSED
 
 
 def test_a_slot_that_became_anothers_during_the_dialogue_is_left_to_it(
@@ -78,7 +78,7 @@ def test_events_and_then_the_log_say_what_became_of_a_refused_delivery(
     monkeypatch.setattr(event, "log", structlog.wrap_logger(captured, processors=[]))
     at_the_claim(spoil)
     run(held)
-    told = [(e.state, e.reason, e.account_id) for e in event.history_of([held[0].id])[1:]]
+    told = [(e.state, e.reason, e.account_id) for e in history_of([held[0].id])[1:]]
     assert told == [(state, reason, account.id) for state, reason in logged]
     assert [(call.kwargs["result"], call.kwargs["reason"]) for call in captured.calls] == logged
     assert (states()[0], server.mails) == (logged[0][0] if logged else "reserved", [])

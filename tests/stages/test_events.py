@@ -10,8 +10,7 @@ import pytest
 from models import Attempt, Cause, Delivery, Event, Outcome, Reason, State, database, schema, transition
 from models.database import db, is_postgres
 from models.delivery import of_ids
-from models.event import history_of
-from tests.builders import a_contact, a_delivery, a_template, an_account
+from tests.builders import a_contact, a_delivery, a_template, an_account, history_of
 from tests.conftest import Clock
 
 
