@@ -28,7 +28,7 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
-from pipeline.delivery.outcome import rest_after
+from pipeline.throttle.breaker import rest_after
 from pipeline.throttle.forecast import Forecast, Planned
 from pipeline.throttle.limits import jitter_share, limit_on
 from pipeline.throttle.types import Account, Rules, Waiting

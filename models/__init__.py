@@ -1,7 +1,7 @@
 """What is stored: one module for each noun. Imports nothing of the pipeline, the broker or the mail."""
 
-from models.account import Security, SmtpAccount
-from models.attempt import COUNTS_AS_USED, Attempt, ChargedTo, Outcome
+from models.account import Auth, Security, SmtpAccount
+from models.attempt import Attempt, ChargedTo, Outcome
 from models.contact import Contact, Website
 from models.control import Action, Control
 from models.dead_letter import DeadLetter, DeadLetterKind, Resolution
@@ -27,10 +27,10 @@ TABLES = (
 )
 
 __all__ = [
-    "COUNTS_AS_USED",
     "TABLES",
     "Action",
     "Attempt",
+    "Auth",
     "Cause",
     "ChargedTo",
     "Contact",

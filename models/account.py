@@ -20,13 +20,24 @@ class Security(StrEnum):
     PLAIN = "plain"
 
 
+class Auth(StrEnum):
+    """How an account logs in: with its password, or with an access token that a command or a file gives (XOAUTH2)."""
+
+    PASSWORD = "password"  # noqa: S105  (the name of a way, not a password)
+    XOAUTH2 = "xoauth2"
+
+
 class SmtpAccount(Base):
     """One SMTP submission account. `password` is encrypted (Fernet); `removed_at` keeps the history of one that is
-    gone.
+    gone. `token_command` or `token_file` gives the access token where `auth` is xoauth2. `plain_password`: its password
+    may go over a connection without TLS to another machine.
 
     `daily_limit` None: the default of the settings. Warm-up: `warmup_start` + `warmup_step` × days since `warmup_on`,
-    up to the limit. `quota_limit` is what the provider allowed on `quota_on`, given back step by step afterwards.
-    `failures_in_row` and `cooling_until` change in the transaction that records an attempt.
+    up to the limit. `quota_limit` is what the provider allowed in the 24 h before `quota_at` (`quota_on`: its date in
+    the window's zone), given back step by step afterwards; `quota_after` is the reply that said so.
+    `failures_in_row`, `cooling_until`, `rests_after` (the failure) and `login_refused_at` (the first of a row) change
+    in the transaction that records an attempt. `paused_after` says why the program has paused it; its record of
+    bounces begins when a person resumed it, at `resumed_at`.
     """
 
     name = peewee.TextField(unique=True)
@@ -35,6 +46,10 @@ class SmtpAccount(Base):
     security = peewee.TextField(default=Security.STARTTLS)
     username = peewee.TextField(null=True)
     password = peewee.TextField(null=True)
+    auth = peewee.TextField(default=Auth.PASSWORD)
+    token_command = peewee.TextField(null=True)
+    token_file = peewee.TextField(null=True)
+    plain_password = peewee.BooleanField(default=False)
     from_address = peewee.TextField()
     from_name = peewee.TextField(default="")
     reply_to = peewee.TextField(null=True)
@@ -45,12 +60,18 @@ class SmtpAccount(Base):
     warmup_on = peewee.DateField(null=True)
     quota_limit = peewee.IntegerField(null=True)
     quota_on = peewee.DateField(null=True)
+    quota_at = UTCDateTimeField(null=True)
+    quota_after = peewee.TextField(null=True)
     failures_in_row = peewee.IntegerField(default=0)
     cooling_until = UTCDateTimeField(null=True)
+    rests_after = peewee.TextField(null=True)
+    login_refused_at = UTCDateTimeField(null=True)
     enabled = peewee.BooleanField(default=True)
     enabled_at = UTCDateTimeField()
     disabled_reason = peewee.TextField(null=True)
     paused_at = UTCDateTimeField(null=True)
+    paused_after = peewee.TextField(null=True)
+    resumed_at = UTCDateTimeField(null=True)
     removed_at = UTCDateTimeField(null=True)
     created_at = UTCDateTimeField()
     updated_at = UTCDateTimeField()

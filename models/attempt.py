@@ -26,17 +26,30 @@ class ChargedTo(StrEnum):
 
     NOBODY = "nobody"
     RECIPIENT = "recipient"
+    SITE = "site"
     CONTENT = "content"
     ACCOUNT = "account"
 
 
-#: Attempts that use up the daily limit: the recipient may have got the mail.
-COUNTS_AS_USED = (Outcome.OPEN, Outcome.ACCEPTED, Outcome.IN_DOUBT)
+#: Attempts that use up the daily limit: those whose mail the recipient may have got, and those that were refused
+#: otherwise than by the account's fault, since a provider counts these too.
+USES_UP = (
+    f"(outcome IN ({one_of([Outcome.OPEN, Outcome.ACCEPTED, Outcome.IN_DOUBT])}) "
+    f"OR charged_to IN ({one_of([ChargedTo.RECIPIENT, ChargedTo.SITE, ChargedTo.CONTENT])}))"
+)
+#: What counts in an account's health beside what was accepted.
+COUNTS_AGAINST_HEALTH = (ChargedTo.ACCOUNT, ChargedTo.CONTENT, ChargedTo.SITE)
+_TRANSACTION_AT = (
+    "GENERATED ALWAYS AS (COALESCE(claimed_at, "
+    "CASE WHEN phase IN ('mail', 'rcpt', 'data', 'body', 'dot') THEN finished_at END)) STORED"
+)
 
 
 class Attempt(Base):
-    """One SMTP transaction. `token`, `claimed_at` and `local_on` (the date in the window's zone) are set if the dot
-    was claimed.
+    """One SMTP transaction. `token` and `claimed_at` are set if the dot was claimed; `local_on`, the date in the
+    window's zone, also if it was refused otherwise than by the account's fault. `verdict` is what the reply was judged
+    to mean. `transaction_at` is when its mail transaction was claimed or refused, as the database derives it; null: the
+    dialogue never came as far as MAIL FROM.
     """
 
     delivery = peewee.ForeignKeyField(Delivery, backref="attempt_rows")
@@ -47,25 +60,29 @@ class Attempt(Base):
     finished_at = UTCDateTimeField(null=True, index=True)
     outcome = peewee.TextField()
     charged_to = peewee.TextField(null=True)
+    verdict = peewee.TextField(null=True)
     phase = peewee.TextField(default="")
     reply_code = peewee.IntegerField(null=True)
     enhanced_code = peewee.TextField(null=True)
     text = peewee.TextField(default="")
+    transaction_at = UTCDateTimeField(null=True, constraints=[peewee.SQL(_TRANSACTION_AT)])
 
 
 Attempt.add_index(
     peewee.SQL(
-        "CREATE INDEX attempt_used_on ON attempt (local_on, account_id, claimed_at) "
-        f"WHERE outcome IN ({one_of(COUNTS_AS_USED)})"
+        "CREATE INDEX attempt_used_on ON attempt (local_on, account_id) "
+        f"WHERE {USES_UP.removeprefix('(').removesuffix(')')}"
     )
 )
 Attempt.add_index(
-    peewee.SQL("CREATE INDEX attempt_last_claim ON attempt (account_id, claimed_at) WHERE claimed_at IS NOT NULL")
+    peewee.SQL(
+        "CREATE INDEX attempt_last_transaction ON attempt (account_id, transaction_at) WHERE transaction_at IS NOT NULL"
+    )
 )
 Attempt.add_index(
     peewee.SQL(
         "CREATE INDEX attempt_health ON attempt (account_id, id) "
-        f"WHERE outcome = '{Outcome.ACCEPTED}' OR charged_to IN ({one_of([ChargedTo.ACCOUNT, ChargedTo.CONTENT])})"
+        f"WHERE outcome = '{Outcome.ACCEPTED}' OR charged_to IN ({one_of(COUNTS_AGAINST_HEALTH)})"
     )
 )
 Attempt.add_index(peewee.SQL("CREATE INDEX attempt_latest ON attempt (account_id, id)"))

@@ -17,10 +17,10 @@ import structlog
 from models import database
 from models.account import SmtpAccount
 from models.attempt import Attempt
-from models.base import Base
+from models.base import Base, one_of
 from models.database import UTCDateTimeField
 from models.delivery import Delivery, by_id
-from models.states import HOLDS_SLOT, TRANSITIONS, Cause, IllegalTransitionError, State
+from models.states import ENDED_BY_ATTEMPT, HOLDS_SLOT, TRANSITIONS, Cause, IllegalTransitionError, State
 
 #: Rows in one INSERT: SQLite takes 32,766 values.
 BATCH = 1000
@@ -51,6 +51,13 @@ class Event(Base):
         """A step of a delivery is one event."""
 
         indexes = ((("delivery", "step"), True),)
+
+
+Event.add_index(
+    peewee.SQL(
+        f"CREATE INDEX event_account_ended ON event (account_id, id) WHERE state IN ({one_of(ENDED_BY_ATTEMPT)})"
+    )
+)
 
 
 def transition(

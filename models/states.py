@@ -40,6 +40,7 @@ class Reason(StrEnum):
     TEMPLATE_ERROR = "template_error"
     MESSAGE_REFUSED = "message_refused"
     CONTENT_REFUSED = "content_refused"
+    REFUSED_BY_POLICY = "refused_by_policy"
     ATTEMPTS_USED_UP = "attempts_used_up"
     NO_ACCOUNT_ACCEPTS = "no_account_accepts"
     FAULT = "fault"
@@ -108,6 +109,8 @@ HOLDS_SLOT = (State.RESERVED, State.SENDING)
 ON_ITS_WAY = (State.CLEARED, State.READY, State.RESERVED, State.SENDING, State.IN_DOUBT)
 #: What *record outcome* counts.
 RECORDED = (State.SENT, State.BOUNCED, State.FAILED, State.IN_DOUBT)
+#: Ended by what a server said, or could have ended so: what the limit of bounces counts.
+ENDED_BY_ATTEMPT = (State.SENT, State.BOUNCED, State.FAILED)
 #: After one of these the batch publisher never picks the same template for the same contact again.
 TEMPLATE_DONE = (State.SENT, State.BOUNCED, State.FAILED, State.IN_DOUBT, State.CANCELLED)
 

@@ -9,7 +9,9 @@ from models.database import UTCDateTimeField
 
 
 class EmailTemplate(Base):
-    """Subject, text body and optional HTML body and preheader, all of them Jinja2."""
+    """Subject, text body and optional HTML body and preheader, all of them Jinja2. `paused_after` says why the program
+    has paused it; its record of bounces begins when a person resumed it, at `resumed_at`.
+    """
 
     name = peewee.TextField(unique=True)
     subject = peewee.TextField()
@@ -18,6 +20,8 @@ class EmailTemplate(Base):
     preheader = peewee.TextField(null=True)
     active = peewee.BooleanField(default=True)
     paused_at = UTCDateTimeField(null=True)
+    paused_after = peewee.TextField(null=True)
+    resumed_at = UTCDateTimeField(null=True)
     times_used = peewee.IntegerField(default=0)
     created_at = UTCDateTimeField()
     updated_at = UTCDateTimeField()

@@ -34,6 +34,7 @@ connections = Connections()
 _ENDS_LIST = (
     Verdict.ACCOUNT_FOR_NOW,
     Verdict.ACCOUNT_QUOTA,
+    Verdict.LOGIN_REFUSED,
     Verdict.ACCOUNT_FOR_GOOD,
     Verdict.UNKNOWN,
 )

@@ -14,7 +14,8 @@ from typing import Any
 
 from peewee import fn
 
-from models import Attempt, ChargedTo, Contact, Delivery, EmailTemplate, State, Website, database
+from models import Attempt, Contact, Delivery, EmailTemplate, State, Website, database
+from models.attempt import COUNTS_AGAINST_HEALTH
 from models.delivery import in_states, of_ids
 from models.states import RECORDED
 from pipeline.accounts import health
@@ -53,5 +54,5 @@ def _last_sent(which: Any) -> Any:
 
 
 def _accounts_that_failed(delivery_ids: Sequence[int]) -> set[int]:
-    failed = Attempt.delivery.in_(list(delivery_ids)) & Attempt.charged_to.in_([ChargedTo.ACCOUNT, ChargedTo.CONTENT])
+    failed = Attempt.delivery.in_(list(delivery_ids)) & Attempt.charged_to.in_(COUNTS_AGAINST_HEALTH)
     return {row[0] for row in Attempt.select(Attempt.account).where(failed).distinct().tuples()}

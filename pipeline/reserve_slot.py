@@ -78,7 +78,7 @@ def _decide(seen: Snapshot) -> Decision:
         seen.now,
         SendingWindow.from_settings(settings()),
         Rules.from_settings(settings()),
-        last_claim_today=seen.last_claim_today,
+        last_transaction_today=seen.last_transaction_today,
         advanced_at=seen.advanced_at,
     )
 

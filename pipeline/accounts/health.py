@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from models import Attempt, Cause, ChargedTo, Outcome, SmtpAccount, database
+from models import Attempt, Cause, Outcome, SmtpAccount, database
+from models.attempt import COUNTS_AGAINST_HEALTH
 from pipeline.accounts.alerts import alert
 from pipeline.capacity import slots
 from pipeline.runtime.settings import Settings, settings
@@ -40,7 +41,7 @@ def health_of(account: SmtpAccount) -> Health:
     """Count an account's last MAIL_HEALTH_WINDOW attempts since it was enabled: those that were accepted, or charged
     to the account or the content.
     """
-    counts = (Attempt.outcome == Outcome.ACCEPTED) | Attempt.charged_to.in_([ChargedTo.ACCOUNT, ChargedTo.CONTENT])
+    counts = (Attempt.outcome == Outcome.ACCEPTED) | Attempt.charged_to.in_(COUNTS_AGAINST_HEALTH)
     last = (
         Attempt.select(Attempt.outcome)
         .where((Attempt.account == account.id) & counts & (Attempt.finished_at >= account.enabled_at))

@@ -41,7 +41,7 @@ class Snapshot:
         paused: everything is paused.
         wake_at: the moment for which a wake-up is under way.
         advanced_at: when slots were last advanced.
-        last_claim_today: of any account, on the local date of `now`.
+        last_transaction_today: of any account, on the local date of `now`.
         accounts: those that are switched on, not removed and not paused, with their slots.
         stored: the slots as they are stored, by account.
         backlog: what waits; without the deliveries of paused templates.
@@ -51,7 +51,7 @@ class Snapshot:
     paused: bool
     wake_at: dt.datetime | None
     advanced_at: dt.datetime | None
-    last_claim_today: dt.datetime | None
+    last_transaction_today: dt.datetime | None
     accounts: tuple[Account, ...]
     stored: dict[int, StoredSlot]
     backlog: Backlog
@@ -178,7 +178,7 @@ def _control_columns(now: dt.datetime) -> list[Any]:
         later.alias("next_not_before"),
         _lanes(now).alias("lanes"),
         # Over all accounts, also those that are off by now.
-        each.select(fn.MAX(usage.last_claim(each.id))).alias("last_claim"),
+        each.select(fn.MAX(usage.last_transaction(each.id))).alias("last_transaction"),
     ]
 
 
@@ -207,7 +207,7 @@ def _account_columns(now: dt.datetime) -> list[Any]:
         SmtpAccount.cooling_until,
         used.alias("used"),
         latest.alias("last_attempt_of_account"),
-        usage.last_claim(SmtpAccount.id).alias("last_claim_of_account"),
+        usage.last_transaction(SmtpAccount.id).alias("last_transaction_of_account"),
     ]
 
 
@@ -246,7 +246,7 @@ def _assembled(
 ) -> Snapshot:
     window, control = _window(), rows[0]
     today = window.local_date(now)
-    last_claim = usage.to_time(control.last_claim)
+    last_transaction = usage.to_time(control.last_transaction)
     counts: dict[str, int] = {}
     for lane in _lanes_of(rows):
         if lane.count:
@@ -265,7 +265,7 @@ def _assembled(
                 limit=usage.limit_of(of_account[0], today),
                 used=of_account[0].used,
                 last_attempt_at=usage.to_time(of_account[0].last_attempt_of_account),
-                last_claim_at=usage.to_time(of_account[0].last_claim_of_account),
+                last_transaction_at=usage.to_time(of_account[0].last_transaction_of_account),
                 cooling_until=of_account[0].cooling_until,
                 sending=any(r.state == State.SENDING for r in of_account),
                 slot=stored[account_id].slot if holders else None,
@@ -276,7 +276,9 @@ def _assembled(
         paused=control.paused_at is not None,
         wake_at=control.wake_at,
         advanced_at=control.advanced_at,
-        last_claim_today=last_claim if last_claim and window.local_date(last_claim) == today else None,
+        last_transaction_today=last_transaction
+        if last_transaction and window.local_date(last_transaction) == today
+        else None,
         accounts=tuple(accounts),
         stored=stored,
         backlog=Backlog(tuple(head), counts, usage.to_time(control.next_not_before)),

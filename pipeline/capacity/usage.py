@@ -9,13 +9,12 @@ from typing import Any, cast
 
 from peewee import SQL, fn
 
-from models import COUNTS_AS_USED, Attempt, ChargedTo, Delivery
-from models.base import one_of
+from models import Attempt, ChargedTo, Delivery
+from models.attempt import USES_UP
 from pipeline.runtime.settings import settings
 from pipeline.throttle.limits import limit_on
 from pipeline.throttle.window import SendingWindow
 
-_USES_UP = Attempt.outcome.in_(SQL(f"({one_of(COUNTS_AS_USED)})"))
 #: Converts a query's plain value to a time.
 to_time = Attempt.claimed_at.python_value
 
@@ -38,24 +37,24 @@ def date_of(at: dt.datetime) -> dt.date:
 
 
 def used_on(account_id: int, day: dt.date) -> int:
-    """Count an account's attempts on a local date that were accepted, are in doubt, or are claimed and still open."""
+    """Count an account's attempts on a local date that use up its limit."""
     return cast(int, used_on_day(day).where(Attempt.account == account_id).count())
 
 
-def last_claim_of(account_id: int) -> dt.datetime | None:
-    """Return when an account last claimed a dot (UTC), whatever its outcome."""
-    return to_time(last_claim(account_id).scalar())
+def last_transaction_of(account_id: int) -> dt.datetime | None:
+    """Return when an account's last mail transaction was claimed or refused (UTC), whatever came of it."""
+    return to_time(last_transaction(account_id).scalar())
 
 
 def used_on_day(day: dt.date) -> Any:
     """Return the query of all attempts that use up the limits of a local date."""
-    return Attempt.select().where((Attempt.local_on == day) & _USES_UP)
+    return Attempt.select().where((Attempt.local_on == day) & SQL(USES_UP))
 
 
-def last_claim(account_id: Any) -> Any:
-    """Return the query of the time of an account's last claim."""
-    of_account = (Attempt.account == account_id) & Attempt.claimed_at.is_null(False)
-    return Attempt.select(fn.MAX(Attempt.claimed_at)).where(of_account)
+def last_transaction(account_id: Any) -> Any:
+    """Return the query of the time of an account's last mail transaction."""
+    of_account = (Attempt.account == account_id) & Attempt.transaction_at.is_null(False)
+    return Attempt.select(fn.MAX(Attempt.transaction_at)).where(of_account)
 
 
 def failed_by(delivery_ids: Sequence[int]) -> dict[int, frozenset[int]]:

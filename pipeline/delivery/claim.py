@@ -110,9 +110,9 @@ def _refuse(delivery: Delivery, account: SmtpAccount, slot_token: str, refused: 
     if refused is Refusal.SUPPRESSED:
         skip_suppressed({delivery.id: delivery.address}, slot_token)
     elif refused is Refusal.TOO_SOON:
-        last_claim = usage.last_claim_of(account.id)
-        if last_claim is not None:
-            soonest = earliest_after(last_claim)
+        last_transaction = usage.last_transaction_of(account.id)
+        if last_transaction is not None:
+            soonest = earliest_after(last_transaction)
             Delivery.update(send_at=soonest).where(mine & (Delivery.state == State.RESERVED)).execute()
     else:
         transition(State.RESERVED, State.READY, mine, cause=Cause.DELIVER, reason=refused, account=account.id)

@@ -35,10 +35,8 @@ from pipeline.flow import Handoff, Stage
 from pipeline.runtime.failpoints import failpoint
 from pipeline.runtime.settings import settings
 from pipeline.smtp.reply import Result, Verdict
+from pipeline.throttle.breaker import rest_after
 
-#: An account rests after this many failures in a row; the rest doubles with each further one.
-FAILURES_BEFORE_REST = 3
-FIRST_REST, LONGEST_REST = dt.timedelta(minutes=15), dt.timedelta(hours=24)
 #: A delivery is given up when accounts have failed it this often over at least this long.
 MAX_ACCOUNT_FAILURES = 10
 MIN_ACCOUNT_FAILURES_SPAN = dt.timedelta(hours=24)
@@ -77,8 +75,15 @@ def settle_unclaimed(delivery: Delivery, slot_token: str, result: Result) -> lis
         following = _following(delivery, result, now)
         if not _holds(delivery, slot_token):
             return []
+        # What the account is not charged with uses up its limit: the provider counts it too.
+        local_on = None if result.verdict.charged_to is ChargedTo.ACCOUNT else usage.date_of(now)
         attempt = Attempt.insert(
-            delivery=delivery.id, account=account.id, outcome=Outcome.FAILED, **_said(result), finished_at=now
+            delivery=delivery.id,
+            account=account.id,
+            outcome=Outcome.FAILED,
+            local_on=local_on,
+            **_said(result),
+            finished_at=now,
         ).execute()
         about = _About(account.id, attempt, result.reply.code)
         _apply(delivery, State.RESERVED, slot_token, following, about, now)
@@ -145,14 +150,6 @@ def give_up(delivery: Delivery, slot_token: str, reason: Reason, detail: str) ->
     return _hand_on(delivery.id, following) if moved else []
 
 
-def rest_after(failures: int) -> dt.timedelta | None:
-    """Return how long an account rests after so many failures in a row; None: it doesn't yet."""
-    if failures < FAILURES_BEFORE_REST:
-        return None
-    rest: dt.timedelta = FIRST_REST * 2 ** min(failures - FAILURES_BEFORE_REST, 10)
-    return min(rest, LONGEST_REST)
-
-
 def _following(delivery: Delivery, result: Result, now: dt.datetime) -> _Next:
     """Return what becomes of a delivery after this result."""
     said = _words(result)
@@ -161,11 +158,15 @@ def _following(delivery: Delivery, result: Result, now: dt.datetime) -> _Next:
             return _Next(State.SENT, Reason.ACCEPTED, changes={"sent_at": now})
         case Verdict.RECIPIENT_FOR_GOOD:
             return _Next(State.BOUNCED, Reason.RECIPIENT_REFUSED, said, {"attempts": Delivery.attempts + 1})
-        case Verdict.RECIPIENT_FOR_NOW:
+        case Verdict.SITE_BY_POLICY:
+            return _Next(
+                State.FAILED, Reason.REFUSED_BY_POLICY, said, {"attempts": Delivery.attempts + 1}, gives_up=True
+            )
+        case Verdict.RECIPIENT_FOR_NOW | Verdict.GREYLISTED | Verdict.MAILBOX_FULL:
             return _after_failed_attempt(delivery, said, now)
         case Verdict.CONTENT:
             return _Next(State.FAILED, Reason.CONTENT_REFUSED, said, {"attempts": Delivery.attempts + 1}, gives_up=True)
-        case Verdict.ACCOUNT_FOR_NOW | Verdict.ACCOUNT_QUOTA | Verdict.ACCOUNT_FOR_GOOD:
+        case Verdict.ACCOUNT_FOR_NOW | Verdict.ACCOUNT_QUOTA | Verdict.LOGIN_REFUSED | Verdict.ACCOUNT_FOR_GOOD:
             return _after_account_failure(delivery, result.verdict, said, now)
         case Verdict.UNKNOWN:
             return _Next(State.IN_DOUBT, Reason.NO_OUTCOME, said)
@@ -245,6 +246,7 @@ def _outcome(verdict: Verdict) -> Outcome:
 def _said(result: Result) -> dict[str, Any]:
     return {
         "charged_to": result.verdict.charged_to,
+        "verdict": result.verdict,
         "phase": result.phase,
         "reply_code": result.reply.code,
         "enhanced_code": result.reply.enhanced,
@@ -258,7 +260,7 @@ def _charge(account: SmtpAccount, result: Result, now: dt.datetime) -> None:
     match result.verdict:
         case Verdict.ACCEPTED:
             changes = {"failures_in_row": 0, "cooling_until": None}
-        case Verdict.ACCOUNT_FOR_NOW:
+        case Verdict.ACCOUNT_FOR_NOW | Verdict.LOGIN_REFUSED:
             failures = account.failures_in_row + 1
             changes = {"failures_in_row": failures}
             if (rest := rest_after(failures)) is not None:

@@ -61,9 +61,9 @@ def is_missed(delivery: Delivery, now: dt.datetime) -> bool:
     return (now - delivery.send_at).total_seconds() > settings().mail_max_lateness
 
 
-def earliest_after(last_claim: dt.datetime) -> dt.datetime:
-    """Return when an account that last claimed at `last_claim` may send again."""
-    return last_claim + dt.timedelta(seconds=settings().mail_min_interval)
+def earliest_after(last_transaction: dt.datetime) -> dt.datetime:
+    """Return when an account that last claimed at `last_transaction` may send again."""
+    return last_transaction + dt.timedelta(seconds=settings().mail_min_interval)
 
 
 def _missed(use: Use) -> bool:
@@ -98,8 +98,8 @@ def _used_up(use: Use) -> bool:
 
 
 def _too_soon(use: Use) -> bool:
-    last_claim = usage.last_claim_of(use.account.id)
-    return last_claim is not None and use.now < earliest_after(last_claim)
+    last_transaction = usage.last_transaction_of(use.account.id)
+    return last_transaction is not None and use.now < earliest_after(last_transaction)
 
 
 _LIST: dict[Refusal, Callable[[Use], bool]] = {

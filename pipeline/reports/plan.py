@@ -129,7 +129,7 @@ def start(now: dt.datetime, days: int) -> Forecast | None:
         window,
         Rules.from_settings(settings()),
         lambda account_id, date: usage.limit_of(rows[account_id], date),
-        last_claim_today=seen.last_claim_today,
+        last_transaction_today=seen.last_transaction_today,
         advanced_at=seen.advanced_at,
     )
     capacity = sum(usage.limit_of(rows[account.id], date) for account in seen.accounts for date in dates)

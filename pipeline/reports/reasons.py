@@ -68,6 +68,7 @@ WORDS: dict[str, str] = {
     Reason.TEMPLATE_ERROR: "its template can't be rendered for it",
     Reason.MESSAGE_REFUSED: "its message can't be made",
     Reason.CONTENT_REFUSED: "a server refused the content",
+    Reason.REFUSED_BY_POLICY: "the recipient's server refused the sender, by its policy; the address is not suppressed",
     Reason.ATTEMPTS_USED_UP: "all attempts were used up",
     Reason.NO_ACCOUNT_ACCEPTS: "no account could send it",
     Reason.FAULT: "a fault of the program: see `slowpost dead list`",

@@ -86,6 +86,7 @@ class Settings(BaseSettings):
     mail_health_threshold: Annotated[float, Field(ge=0, le=1)] = 0.70
     mail_health_min_attempts: PositiveCount = 10
     mail_health_window: PositiveCount = 50
+    mail_bounce_limit: Annotated[float, Field(ge=0, le=1)] = 0.05
 
     mail_smtp_timeout: Timeout = 60
     mail_data_timeout: Timeout = 600

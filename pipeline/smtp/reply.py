@@ -35,10 +35,14 @@ class Verdict(StrEnum):
 
     ACCEPTED = "accepted"
     RECIPIENT_FOR_GOOD = "recipient_for_good"
+    SITE_BY_POLICY = "site_by_policy"
     RECIPIENT_FOR_NOW = "recipient_for_now"
+    GREYLISTED = "greylisted"
+    MAILBOX_FULL = "mailbox_full"
     CONTENT = "content"
     ACCOUNT_FOR_NOW = "account_for_now"
     ACCOUNT_QUOTA = "account_quota"
+    LOGIN_REFUSED = "login_refused"
     ACCOUNT_FOR_GOOD = "account_for_good"
     UNKNOWN = "unknown"
 
@@ -51,10 +55,14 @@ class Verdict(StrEnum):
 _CHARGED_TO = {
     Verdict.ACCEPTED: ChargedTo.NOBODY,
     Verdict.RECIPIENT_FOR_GOOD: ChargedTo.RECIPIENT,
+    Verdict.SITE_BY_POLICY: ChargedTo.SITE,
     Verdict.RECIPIENT_FOR_NOW: ChargedTo.RECIPIENT,
+    Verdict.GREYLISTED: ChargedTo.RECIPIENT,
+    Verdict.MAILBOX_FULL: ChargedTo.RECIPIENT,
     Verdict.CONTENT: ChargedTo.CONTENT,
     Verdict.ACCOUNT_FOR_NOW: ChargedTo.ACCOUNT,
     Verdict.ACCOUNT_QUOTA: ChargedTo.ACCOUNT,
+    Verdict.LOGIN_REFUSED: ChargedTo.ACCOUNT,
     Verdict.ACCOUNT_FOR_GOOD: ChargedTo.ACCOUNT,
     Verdict.UNKNOWN: ChargedTo.NOBODY,
 }

@@ -52,7 +52,7 @@ def decide(
     window: SendingWindow,
     rules: Rules,
     *,
-    last_claim_today: dt.datetime | None = None,
+    last_transaction_today: dt.datetime | None = None,
     advanced_at: dt.datetime | None = None,
 ) -> Decision:
     """Return what is to change now.
@@ -63,12 +63,12 @@ def decide(
         now: UTC.
         window: when sending is allowed.
         rules: interval, spread, jitter.
-        last_claim_today: of any account and whatever came of it, on the local date of `now`.
+        last_transaction_today: of any account and whatever came of it, on the local date of `now`.
         advanced_at: when slots were last advanced.
     """
     if not window.contains(now):
         return Decision(wake_at=when_closed(backlog, now, window))
-    today = Today(accounts, backlog, now, window, rules, last_claim_today)
+    today = Today(accounts, backlog, now, window, rules, last_transaction_today)
     by_id = {a.id: a for a in accounts}
     slots = sorted((a.slot for a in accounts if a.slot), key=lambda s: (s.send_at, s.account_id))
     pre_empted, waiting = _pre_empt(slots, by_id, backlog.head, today)

@@ -43,7 +43,7 @@ class Forecast:
         rules: Rules,
         limit_on: Callable[[int, dt.date], int],
         *,
-        last_claim_today: dt.datetime | None = None,
+        last_transaction_today: dt.datetime | None = None,
         advanced_at: dt.datetime | None = None,
     ) -> None:
         """Start with what stands at `now`; `limit_on` tells an account's limit on a local date."""
@@ -51,7 +51,7 @@ class Forecast:
         self.now = now
         self._window, self._rules, self._limit_on = window, rules, limit_on
         self._date, self._next_midnight = window.local_date(now), window.next_midnight(now)
-        self._last_claim, self._advanced_at = last_claim_today, advanced_at
+        self._last_transaction, self._advanced_at = last_transaction_today, advanced_at
         self._wake_at: dt.datetime | None = None
         # Each zone's deliveries, the most urgent at the end; and those whose own time has not come.
         self._lanes: dict[str, list[Waiting]] = {}
@@ -86,7 +86,7 @@ class Forecast:
         everything is accepted.
         """
         used = account.used + 1
-        return replace(account, used=used, last_claim_at=self.now, last_attempt_at=self.now), None
+        return replace(account, used=used, last_transaction_at=self.now, last_attempt_at=self.now), None
 
     def _send(self, account: Account) -> Iterator[Planned]:
         slot = account.slot
@@ -94,8 +94,8 @@ class Forecast:
         account = replace(account, slot=None)
         for delivery in slot.deliveries:
             account, again = self.attempt(account, delivery)
-            if account.last_claim_at == self.now:
-                self._last_claim = self.now
+            if account.last_transaction_at == self.now:
+                self._last_transaction = self.now
             if again is None:
                 yield Planned(self.now, account.id, delivery)
             else:
@@ -112,7 +112,7 @@ class Forecast:
         self.now = at
         if at >= self._next_midnight:
             self._date, self._next_midnight = self._window.local_date(at), self._window.next_midnight(at)
-            self._last_claim = None
+            self._last_transaction = None
             for account in self.accounts.values():
                 limit = self._limit_on(account.id, self._date)
                 self.accounts[account.id] = replace(account, limit=limit, used=0)
@@ -127,7 +127,7 @@ class Forecast:
             self.now,
             self._window,
             self._rules,
-            last_claim_today=self._last_claim,
+            last_transaction_today=self._last_transaction,
             advanced_at=self._advanced_at,
         )
         if self._wake_at is None or self._wake_at <= self.now or (decision.wake_at or self._wake_at) < self._wake_at:

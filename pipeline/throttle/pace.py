@@ -121,9 +121,9 @@ class Today:
 
     def earliest(self, account: Account) -> dt.datetime:
         """Return the soonest that the account's interval allows."""
-        if account.last_claim_at is None:
+        if account.last_transaction_at is None:
             return self.now
-        return max(self.now, account.last_claim_at + self.rules.interval)
+        return max(self.now, account.last_transaction_at + self.rules.interval)
 
     def opening(self, zone: str) -> dt.datetime | None:
         """Return when a zone opens that is closed now."""

@@ -43,7 +43,7 @@ class Account:
     limit: int
     used: int = 0
     last_attempt_at: dt.datetime | None = None
-    last_claim_at: dt.datetime | None = None
+    last_transaction_at: dt.datetime | None = None
     cooling_until: dt.datetime | None = None
     sending: bool = False
     slot: Slot | None = None

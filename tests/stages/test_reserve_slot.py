@@ -217,7 +217,7 @@ def test_a_dot_that_was_refused_uses_nothing_up_but_the_day_is_spread_from_its_c
     reserve_slot.reserve()
     assert reserved_slots()[0][2] == "12:30:00"
     assert usage.used_on(account.id, clock.at.date()) == 0
-    assert usage.last_claim_of(account.id) == clock.at
+    assert usage.last_transaction_of(account.id) == clock.at
 
 
 def test_rotation_is_fewest_used_then_longest_idle_then_lowest_id(any_database: str, clock: Clock) -> None:

@@ -35,8 +35,8 @@ class Day:
         accounts = list(self.accounts.values())
         capacity = sum(a.left for a in accounts)
         backlog = Backlog(tuple(self.waiting), {"": min(len(self.waiting), max(capacity, 1))})
-        decision = decide(accounts, backlog, now, self.window, self.rules, last_claim_today=self.last)
-        assert decision == decide(accounts, backlog, now, self.window, self.rules, last_claim_today=self.last)
+        decision = decide(accounts, backlog, now, self.window, self.rules, last_transaction_today=self.last)
+        assert decision == decide(accounts, backlog, now, self.window, self.rules, last_transaction_today=self.last)
         assert all(slot.send_at >= now for slot in (*decision.reserved, *decision.advanced))
         for slot in decision.pre_empted:
             (displaced,) = self.accounts[slot.account_id].slot.deliveries  # type: ignore[union-attr]
@@ -62,7 +62,7 @@ class Day:
         self.last = slot.send_at
         used = account.used + len(slot.deliveries)
         self.accounts[account.id] = replace(
-            account, slot=None, used=used, last_claim_at=slot.send_at, last_attempt_at=slot.send_at
+            account, slot=None, used=used, last_transaction_at=slot.send_at, last_attempt_at=slot.send_at
         )
         return slot.send_at
 

@@ -183,7 +183,7 @@ def accounts_at(draw: st.DrawFn, account_id: int, limit: int, start: dt.datetime
     account = Account(account_id, limit)
     if draw(st.booleans()):
         ago = start - dt.timedelta(seconds=draw(st.integers(1, 5000)))
-        account = replace(account, used=draw(st.integers(0, 3)), last_claim_at=ago, last_attempt_at=ago)
+        account = replace(account, used=draw(st.integers(0, 3)), last_transaction_at=ago, last_attempt_at=ago)
     if some(draw, (False, False, True)):
         account = replace(account, cooling_until=start + dt.timedelta(minutes=draw(st.integers(1, 600))))
     return account

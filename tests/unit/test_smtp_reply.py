@@ -51,10 +51,14 @@ def test_every_verdict_is_charged_to_somebody() -> None:
     assert {v: v.charged_to for v in Verdict} == {
         Verdict.ACCEPTED: ChargedTo.NOBODY,
         Verdict.RECIPIENT_FOR_GOOD: ChargedTo.RECIPIENT,
+        Verdict.SITE_BY_POLICY: ChargedTo.SITE,
         Verdict.RECIPIENT_FOR_NOW: ChargedTo.RECIPIENT,
+        Verdict.GREYLISTED: ChargedTo.RECIPIENT,
+        Verdict.MAILBOX_FULL: ChargedTo.RECIPIENT,
         Verdict.CONTENT: ChargedTo.CONTENT,
         Verdict.ACCOUNT_FOR_NOW: ChargedTo.ACCOUNT,
         Verdict.ACCOUNT_QUOTA: ChargedTo.ACCOUNT,
+        Verdict.LOGIN_REFUSED: ChargedTo.ACCOUNT,
         Verdict.ACCOUNT_FOR_GOOD: ChargedTo.ACCOUNT,
         Verdict.UNKNOWN: ChargedTo.NOBODY,
     }

@@ -40,9 +40,9 @@ def test_a_thousand_accounts_send_every_3_24_seconds_and_each_every_54_minutes()
     assert len(times) == 1000
     assert {b - a for a, b in pairwise(times)} == {dt.timedelta(seconds=3.24)}
     standing = [replace(a, slot=s) for a, s in zip(accounts(1000), first.reserved, strict=True)]
-    standing[0] = replace(standing[0], slot=None, used=1, last_claim_at=local(8))
+    standing[0] = replace(standing[0], slot=None, used=1, last_transaction_at=local(8))
     (second,) = decide(
-        standing, Backlog(tuple(contacts(2)), {"": 9_000}), local(8), WINDOW, EXACT, last_claim_today=local(8)
+        standing, Backlog(tuple(contacts(2)), {"": 9_000}), local(8), WINDOW, EXACT, last_transaction_today=local(8)
     ).reserved
     assert (second.account_id, second.send_at) == (1, local(8, 54))
 
@@ -57,7 +57,7 @@ def test_an_open_day_is_spread_over_the_hours_it_has(month: int, day: int, hours
 
 def test_after_a_lull_the_rest_is_spread_from_now_on() -> None:
     decision = decide(
-        accounts(2), Backlog(tuple(contacts(2)), {"": 2}), local(12), WINDOW, EXACT, last_claim_today=local(8)
+        accounts(2), Backlog(tuple(contacts(2)), {"": 2}), local(12), WINDOW, EXACT, last_transaction_today=local(8)
     )
     assert [slot.send_at for slot in decision.reserved] == [local(12), local(14, 30)]
 
@@ -132,12 +132,12 @@ def test_a_retry_that_is_due_in_the_night_is_a_moment_when_the_window_opens(now:
 
 
 def test_a_second_advance_within_10_seconds_is_put_off_and_not_dropped() -> None:
-    account = Account(1, 10, used=1, last_claim_at=local(8), slot=Slot(1, local(12, 30), (Waiting(1),)))
+    account = Account(1, 10, used=1, last_transaction_at=local(8), slot=Slot(1, local(12, 30), (Waiting(1),)))
     grown = Backlog(tuple(contacts(101)[1:]), {"": 100})  # more than the nine that the account has left
 
     def at(second: int) -> Decision:
         now = local(8, 5, second)
-        return decide([account], grown, now, WINDOW, EXACT, last_claim_today=local(8), advanced_at=local(8, 5))
+        return decide([account], grown, now, WINDOW, EXACT, last_transaction_today=local(8), advanced_at=local(8, 5))
 
     assert at(9) == Decision(wake_at=local(8, 5, 10))
     assert [slot.send_at for slot in at(10).advanced] == [local(8, 54)]
@@ -151,7 +151,7 @@ def test_an_account_with_an_open_claim_or_a_slot_gets_no_other() -> None:
 
 
 def test_an_account_never_sends_sooner_than_its_interval() -> None:
-    account = Account(1, 10, used=1, last_claim_at=local(9), last_attempt_at=local(9))
+    account = Account(1, 10, used=1, last_transaction_at=local(9), last_attempt_at=local(9))
     (slot,) = decide(
         [account], Backlog(tuple(contacts(1)), {"": 1}), local(9, 0, 1), WINDOW, Rules(spread=False)
     ).reserved
@@ -159,13 +159,13 @@ def test_an_account_never_sends_sooner_than_its_interval() -> None:
 
 
 def test_a_slot_that_the_interval_puts_after_the_end_is_not_todays() -> None:
-    account = Account(1, 10, used=1, last_claim_at=local(16, 59), last_attempt_at=local(16, 59))
+    account = Account(1, 10, used=1, last_transaction_at=local(16, 59), last_attempt_at=local(16, 59))
     decision = decide([account], Backlog(tuple(contacts(1)), {"": 1}), local(16, 59, 40), WINDOW, Rules(spread=False))
     assert decision == Decision(wake_at=local(8) + dt.timedelta(days=1))
 
 
 def test_an_account_that_can_send_no_more_today_does_not_keep_the_most_urgent_from_another() -> None:
-    spent = Account(1, 10, used=1, last_claim_at=local(16, 59, 30), last_attempt_at=local(16, 59, 30))
+    spent = Account(1, 10, used=1, last_transaction_at=local(16, 59, 30), last_attempt_at=local(16, 59, 30))
     backlog = Backlog((Waiting(1, priority=9), Waiting(2)), {"": 2})
     decision = decide(
         [spent, Account(2, 10, used=5)], backlog, local(16, 59, 40), WINDOW, Rules(spread=False, jitter=0)
@@ -194,8 +194,8 @@ def test_with_spread_or_an_interval_a_slot_holds_one_delivery(rules: Rules) -> N
     [
         ([Account(1, 10, used=2), Account(2, 10, used=1), Account(3, 10)], [3, 2, 1]),
         ([Account(i, 10, used=1, last_attempt_at=local(9, 4 - i)) for i in (1, 2, 3)], [3, 2, 1]),
-        ([Account(1, 10, last_attempt_at=local(9, 2), last_claim_at=local(9)),
-          Account(2, 10, last_attempt_at=local(9, 1), last_claim_at=local(9, 1)), Account(3, 10)], [3, 2, 1]),
+        ([Account(1, 10, last_attempt_at=local(9, 2), last_transaction_at=local(9)),
+          Account(2, 10, last_attempt_at=local(9, 1), last_transaction_at=local(9, 1)), Account(3, 10)], [3, 2, 1]),
         ([Account(3, 10), Account(1, 10), Account(2, 10)], [1, 2, 3]),
     ],
 )  # fmt: skip
@@ -225,7 +225,7 @@ def test_an_urgent_delivery_takes_the_soonest_slot_and_the_displaced_one_goes_on
     standing = [Account(1, 10, slot=later), Account(2, 10, slot=soon), Account(3, 10)]
     decision = decide(
         standing, Backlog((Waiting(9, priority=9),), {"": 1}), local(9), WINDOW, EXACT,
-        last_claim_today=local(8), advanced_at=local(9),
+        last_transaction_today=local(8), advanced_at=local(9),
     )  # fmt: skip
     assert [(s.account_id, s.deliveries[0].id, s.send_at) for s in decision.pre_empted] == [(2, 9, local(11))]
     assert [(s.account_id, s.deliveries[0].id) for s in decision.reserved] == [(3, 5)]
@@ -247,7 +247,7 @@ def test_a_slot_of_an_account_that_failed_the_most_urgent_goes_to_the_next_urgen
 
 
 def test_a_slot_that_comes_too_late_for_the_most_urgent_goes_to_the_next_urgent() -> None:
-    account = Account(1, 10, used=1, last_claim_at=local(10, 30), slot=Slot(1, local(11, 30), (Waiting(1),)))
+    account = Account(1, 10, used=1, last_transaction_at=local(10, 30), slot=Slot(1, local(11, 30), (Waiting(1),)))
     closed_from_11_on, welcome = Waiting(8, priority=9, zone="Europe/Berlin"), Waiting(9, priority=8)
     hourly = Rules(dt.timedelta(hours=1), spread=False, jitter=0)
     backlog = Backlog((closed_from_11_on, welcome), {"Europe/Berlin": 1, "": 1})
@@ -256,7 +256,7 @@ def test_a_slot_that_comes_too_late_for_the_most_urgent_goes_to_the_next_urgent(
 
 
 def test_an_account_that_can_not_send_before_the_zone_closes_leaves_it_to_another() -> None:
-    resting, other = Account(1, 10, last_claim_at=local(10, 30)), Account(2, 10, used=5)
+    resting, other = Account(1, 10, last_transaction_at=local(10, 30)), Account(2, 10, used=5)
     soon_closed = Waiting(7, zone="Europe/Berlin")
     hourly = Rules(dt.timedelta(hours=1), spread=False, jitter=0)
     decision = decide([resting, other], Backlog((soon_closed,), {"Europe/Berlin": 1}), local(10, 40), WINDOW, hourly)
@@ -290,7 +290,7 @@ def test_a_slot_moves_only_if_that_saves_a_tenth_of_its_wait_and_not_when_it_is_
         account = Account(1, 10, slot=Slot(1, send_at, (Waiting(1),)))
         # eight more wait: the slot's position is now 08:54
         decision = decide(
-            [account], Backlog(tuple(contacts(9)), {"": 8}), local(8, 5), WINDOW, EXACT, last_claim_today=local(8)
+            [account], Backlog(tuple(contacts(9)), {"": 8}), local(8, 5), WINDOW, EXACT, last_transaction_today=local(8)
         )
         return bool(decision.advanced)
 

@@ -58,7 +58,7 @@ def test_claims_of_one_account_are_never_closer_than_the_interval(case: Case) ->
     world = played(case)
     for account in case.accounts:
         claims = [a.at for a in world.attempted if a.account == account.id and a.claimed]
-        before = [account.last_claim_at] if account.last_claim_at else []
+        before = [account.last_transaction_at] if account.last_transaction_at else []
         assert all(b - a >= case.rules.interval for a, b in pairwise(before + claims))
 
 
@@ -87,7 +87,7 @@ def test_the_same_inputs_give_the_same_slots_in_whatever_order_they_come(case: C
         )
         again = decide(
             shuffled(seen.accounts), backlog, seen.now, case.window, case.rules,
-            last_claim_today=seen.last_claim_today, advanced_at=seen.advanced_at,
+            last_transaction_today=seen.last_transaction_today, advanced_at=seen.advanced_at,
         )  # fmt: skip
         assert again == seen.decision
     other = Played(case, shuffled(case.accounts))
@@ -256,7 +256,7 @@ class Seen:
     backlog: Backlog
     decision: Decision
     pending: tuple[tuple[Waiting, dt.datetime], ...]
-    last_claim_today: dt.datetime | None
+    last_transaction_today: dt.datetime | None
     advanced_at: dt.datetime | None
 
     @property
@@ -284,11 +284,11 @@ class Played(Forecast):
 
     def __init__(self, case: Case, accounts: Sequence[Account]) -> None:
         """Start where the case starts."""
-        claims = [a.last_claim_at for a in accounts if a.last_claim_at]
+        claims = [a.last_transaction_at for a in accounts if a.last_transaction_at]
         today = [at for at in claims if local_date(case.window, at) == local_date(case.window, case.start)]
         last = max(today, default=None)
-        super().__init__(accounts, case.start, case.window, case.rules, case.limit_on, last_claim_today=last)
-        self.case, self.last_claim, self.last_move = case, last, None
+        super().__init__(accounts, case.start, case.window, case.rules, case.limit_on, last_transaction_today=last)
+        self.case, self.last_transaction, self.last_move = case, last, None
         self.attempted: list[Attempted] = []
         self.seen: list[Seen] = []
         self.pending: dict[int, tuple[Waiting, dt.datetime]] = {}
@@ -308,7 +308,7 @@ class Played(Forecast):
         )
         account = replace(account, last_attempt_at=self.now)
         if claimed:
-            account, self.last_claim = replace(account, last_claim_at=self.now), self.now
+            account, self.last_transaction = replace(account, last_transaction_at=self.now), self.now
         if fault is None:
             return replace(account, used=account.used + 1), None
         if fault.cool_down:
@@ -320,7 +320,7 @@ class Played(Forecast):
     def watch(self, accounts: Sequence[Account], backlog: Backlog, now: dt.datetime, *args: Any, **named: Any) -> Any:
         """Decide as the throttle does, and note it."""
         decision = decide(accounts, backlog, now, *args, **named)
-        last = self.last_claim
+        last = self.last_transaction
         if last and local_date(self.case.window, last) != local_date(self.case.window, now):
             last = None
         pending = tuple(self.pending.values())
@@ -371,7 +371,7 @@ def usable(accounts: Sequence[Account], at: dt.datetime) -> list[Account]:
 
 def soonest(case: Case, account: Account, at: dt.datetime) -> dt.datetime:
     """Return from when on the account's interval allows it to send."""
-    return at if account.last_claim_at is None else max(at, account.last_claim_at + case.rules.interval)
+    return at if account.last_transaction_at is None else max(at, account.last_transaction_at + case.rules.interval)
 
 
 def may_go(case: Case, pending: Sequence[tuple[Waiting, dt.datetime]], at: dt.datetime) -> list[Waiting]:
@@ -447,8 +447,8 @@ class Pace:
         if not case.rules.spread or not n:
             return cls(case.window, seen.now, quarters, now, NOTHING)
         first = now
-        if seen.last_claim_today:
-            last = open_before(quarters, seen.last_claim_today)
+        if seen.last_transaction_today:
+            last = open_before(quarters, seen.last_transaction_today)
             first = max(now, last + (total - last) / (n + 1))
         return cls(case.window, seen.now, quarters, first, (total - first) / n)
 
