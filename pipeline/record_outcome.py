@@ -18,14 +18,14 @@ from models import Attempt, Contact, Delivery, EmailTemplate, State, Website, da
 from models.attempt import COUNTS_AGAINST_HEALTH
 from models.delivery import in_states, of_ids
 from models.states import RECORDED
-from pipeline.accounts import health
+from pipeline.accounts import bounces, health
 from pipeline.flow import TRIGGER, Handoff
 from pipeline.runtime.failpoints import failpoint
 
 
 def record(delivery_ids: Sequence[int]) -> list[Handoff]:
-    """Count those of `delivery_ids` that are not recorded; check the health of accounts that failed; return a
-    trigger.
+    """Count those of `delivery_ids` that are not recorded; check the health of accounts that failed, and whether too
+    many have bounced; return a trigger.
     """
     with database.transaction():
         now = database.now()
@@ -45,12 +45,19 @@ def record(delivery_ids: Sequence[int]) -> list[Handoff]:
             ).execute()
         failpoint("record:wrote")
     health.check(_accounts_that_failed(delivery_ids))
+    bounced = [d for d in recorded if d.state in (State.BOUNCED, State.FAILED)]
+    bounces.check(_accounts_of(bounced), {d.template_id for d in bounced})
     return [TRIGGER]
 
 
 def _last_sent(which: Any) -> Any:
     # The latest of all, not of those recorded now: an older one may be recorded late.
     return Delivery.select(fn.MAX(Delivery.sent_at)).where(which & in_states(State.SENT))
+
+
+def _accounts_of(deliveries: Sequence[Delivery]) -> set[int]:
+    tried = Attempt.delivery.in_([d.id for d in deliveries])
+    return {row[0] for row in Attempt.select(Attempt.account).where(tried).distinct().tuples()}
 
 
 def _accounts_that_failed(delivery_ids: Sequence[int]) -> set[int]:

@@ -11,9 +11,10 @@ from dataclasses import dataclass
 
 from models import Attempt, Cause, Outcome, SmtpAccount, database
 from models.attempt import COUNTS_AGAINST_HEALTH
-from pipeline.accounts.alerts import alert
+from pipeline.accounts.alerts import Alert, alert
 from pipeline.capacity import slots
 from pipeline.runtime.settings import Settings, settings
+from pipeline.throttle.breaker import MAX_ACCOUNT_FAILURES
 
 
 @dataclass(frozen=True)
@@ -38,17 +39,19 @@ class Health:
 
 
 def health_of(account: SmtpAccount) -> Health:
-    """Count an account's last MAIL_HEALTH_WINDOW attempts since it was enabled: those that were accepted, or charged
-    to the account or the content.
+    """Count an account's last MAIL_HEALTH_WINDOW attempts since it was enabled: those that were accepted, or charged to
+    the account, the content or the policy of the recipient's site. Of a delivery that failed several times one counts.
     """
     counts = (Attempt.outcome == Outcome.ACCEPTED) | Attempt.charged_to.in_(COUNTS_AGAINST_HEALTH)
+    wanted = settings().mail_health_window
     last = (
-        Attempt.select(Attempt.outcome)
+        Attempt.select(Attempt.outcome, Attempt.delivery)
         .where((Attempt.account == account.id) & counts & (Attempt.finished_at >= account.enabled_at))
         .order_by(Attempt.id.desc())
-        .limit(settings().mail_health_window)
+        .limit(wanted * MAX_ACCOUNT_FAILURES)
     )
-    outcomes = [row.outcome for row in last]
+    once = {(row.delivery_id, row.outcome): row.outcome for row in last}
+    outcomes = list(once.values())[:wanted]
     return Health(outcomes.count(Outcome.ACCEPTED), len(outcomes))
 
 
@@ -81,5 +84,5 @@ def switch_off(account: SmtpAccount, reason: str) -> bool:
         if was_on:
             slots.give_back(Cause.ACCOUNT, account_ids=[account.id])
     if was_on:
-        alert(account.id, reason, database.now())
+        alert(Alert.SWITCHED_OFF, reason, database.now(), account_id=account.id)
     return bool(was_on)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Sequence
-from itertools import groupby
+from itertools import groupby, islice
 from typing import Any, cast
 
 from peewee import SQL, fn
@@ -15,6 +15,9 @@ from pipeline.runtime.settings import settings
 from pipeline.throttle.limits import limit_on
 from pipeline.throttle.window import SendingWindow
 
+#: Days ahead in which a lowered limit is looked for to be back; one that takes longer is said to be back then.
+LOOKS_AHEAD = 366
+
 #: Converts a query's plain value to a time.
 to_time = Attempt.claimed_at.python_value
 
@@ -23,12 +26,29 @@ def limit_of(account: Any, day: dt.date) -> int:
     """Return the limit on a local date of an SmtpAccount (or a row with its columns): its own or the default, with
     warm-up and quota.
     """
+    limit = own_limit_of(account, day)
+    if account.quota_limit is None or account.quota_on is None:
+        return limit
+    # Each later day of sending gives some of it back; it takes at most as many as the limit has mails.
+    days = SendingWindow.from_settings(settings()).open_dates(account.quota_on, day)
+    return limit_on(day, limit, quota=(account.quota_limit, sum(1 for _ in islice(days, limit))))
+
+
+def own_limit_of(account: Any, day: dt.date) -> int:
+    """Return an account's limit on a local date without what its provider has allowed: its own, with warm-up."""
     limit = settings().mail_daily_limit if account.daily_limit is None else account.daily_limit
     warmup = None
     if account.warmup_start is not None and account.warmup_on is not None:
         warmup = (account.warmup_start, account.warmup_step or 0, account.warmup_on)
-    quota = None if account.quota_limit is None else (account.quota_limit, account.quota_on)
-    return limit_on(day, limit, warmup=warmup, quota=quota)
+    return limit_on(day, limit, warmup=warmup)
+
+
+def limited_until(account: Any, day: dt.date) -> dt.date | None:
+    """Return the local date from which on an account may send up to its own limit again; None: it may on `day`."""
+    if limit_of(account, day) >= own_limit_of(account, day):
+        return None
+    later = [day + dt.timedelta(days=i) for i in range(1, LOOKS_AHEAD + 1)]
+    return next((d for d in later if limit_of(account, d) >= own_limit_of(account, d)), later[-1])
 
 
 def date_of(at: dt.datetime) -> dt.date:
@@ -39,6 +59,12 @@ def date_of(at: dt.datetime) -> dt.date:
 def used_on(account_id: int, day: dt.date) -> int:
     """Count an account's attempts on a local date that use up its limit."""
     return cast(int, used_on_day(day).where(Attempt.account == account_id).count())
+
+
+def used_since(account_id: int, since: dt.datetime) -> int:
+    """Count an account's attempts after `since` (UTC) that use up a limit."""
+    after = (Attempt.account == account_id) & (Attempt.transaction_at > since)
+    return cast(int, Attempt.select().where(after & SQL(USES_UP)).count())
 
 
 def last_transaction_of(account_id: int) -> dt.datetime | None:

@@ -15,6 +15,7 @@ import peewee
 
 from models import Cause, SmtpAccount, database, lookup
 from models.control import record_action
+from pipeline.accounts.charge import WORKS_AGAIN
 from pipeline.accounts.identity import endpoint_of
 from pipeline.capacity import slots, usage
 from pipeline.delivery.claim import locked
@@ -165,10 +166,20 @@ def enable(account_id: int, who: str, reason: str = "") -> AccountDone:
             enabled=True,
             disabled_reason=None,
             enabled_at=database.now(),
-            failures_in_row=0,
-            cooling_until=None,
+            **WORKS_AGAIN,
         )
         record_action(who, "enable", f"account {account_id}", database.now(), reason)
+    return AccountDone(account_id, account.name, handoffs=(TRIGGER,))
+
+
+def reset(account_id: int, who: str, reason: str = "") -> AccountDone:
+    """Take back what failures have brought upon an account: its rest, and the limit learned from its provider. Its
+    record starts anew. Raises NotThereError.
+    """
+    anew = dict.fromkeys(("quota_limit", "quota_on", "quota_at", "quota_after"))
+    with database.transaction():
+        account = _update_account(account_id, enabled_at=database.now(), **WORKS_AGAIN, **anew)
+        record_action(who, "reset", f"account {account_id}", database.now(), reason)
     return AccountDone(account_id, account.name, handoffs=(TRIGGER,))
 
 

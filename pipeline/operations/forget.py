@@ -40,7 +40,13 @@ from pipeline.operations.done import Done
 #: What stands where words about a person were.
 ERASED = "(erased)"
 #: Columns in which people and servers write freely.
-_FREE_TEXT = (Action.reason, Suppression.reason, SmtpAccount.disabled_reason)
+_FREE_TEXT = (
+    Action.reason,
+    Suppression.reason,
+    SmtpAccount.disabled_reason,
+    SmtpAccount.rests_after,
+    SmtpAccount.quota_after,
+)
 
 
 class BeingSentError(SlowpostError):

@@ -15,6 +15,9 @@ from enum import StrEnum
 
 from models import ChargedTo
 
+#: Characters of a server's text that are kept.
+MAX_TEXT = 500
+
 
 class Phase(StrEnum):
     """How far the dialogue had come."""
@@ -94,6 +97,11 @@ class Result:
     verdict: Verdict
     phase: Phase
     reply: Reply
+
+    @property
+    def words(self) -> str:
+        """In which phase the server said what, in at most MAX_TEXT characters."""
+        return f"{self.phase}: {self.reply.code or ''} {self.reply.text}".strip()[:MAX_TEXT]
 
 
 @dataclass(frozen=True)

@@ -121,6 +121,12 @@ class SendingWindow:
         """Return the date in the window's zone: the one that daily limits count by."""
         return at.astimezone(self.zone).date()
 
+    def open_dates(self, after: dt.date, before: dt.date) -> Iterator[dt.date]:
+        """Yield the local dates between the two, both outside, on which something opens."""
+        while (after := after + _DAY) < before:
+            if _day_of(self, after).spans:
+                yield after
+
     def next_midnight(self, at: dt.datetime) -> dt.datetime:
         """Return the next start of a local date (UTC)."""
         return _midnight(self.zone, self.local_date(at) + _DAY)

@@ -198,6 +198,16 @@ def enable(account_id: int, reason: str, as_json: bool) -> None:
 @reason
 @as_json
 @with_database
+def reset(account_id: int, reason: str, as_json: bool) -> None:
+    """End an account's rest and the limit learned from its provider; its record starts anew. It stays off or paused."""
+    finish(operations.reset(account_id, who(), reason), as_json, f"account {account_id}: reset")
+
+
+@accounts.command()
+@click.argument("account_id", type=ID)
+@reason
+@as_json
+@with_database
 def disable(account_id: int, reason: str, as_json: bool) -> None:
     """Switch an account off; what it had planned goes to others."""
     finish(operations.disable(account_id, who(), reason), as_json, f"account {account_id}: off")

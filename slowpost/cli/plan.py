@@ -56,6 +56,9 @@ def _show(answer: Why) -> None:
         click.echo(f"  {_sentence(because)}")
     if answer.detail:
         click.echo(f"  {answer.detail}")
+    if answer.last_attempt is not None:
+        last = answer.last_attempt
+        click.echo(f"  the last attempt, {local(last.at)} from account {last.account_id}, failed: {last.text}")
     if answer.again and answer.again != answer.reasons:
         click.echo("again:")
         for because in answer.again:

@@ -78,6 +78,7 @@ ACTIONS: Mapping[str, Any] = {
     "accounts add": AccountDone,
     "accounts enable ACCOUNT_ID": AccountDone,
     "accounts disable ACCOUNT_ID": AccountDone,
+    "accounts reset ACCOUNT_ID": AccountDone,
     "accounts remove ACCOUNT_ID": AccountDone,
     "accounts set ACCOUNT_ID": AccountRow,
     "accounts test ACCOUNT_ID": LoggedIn,
