@@ -12,7 +12,7 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Sequence
 
-from models import Cause, Contact, Delivery, Reason, SmtpAccount, State, database, transition
+from models import Cause, Contact, Delivery, Event, Reason, SmtpAccount, State, database, transition
 from models.delivery import of_ids
 from pipeline.accounts import bounces, health
 from pipeline.accounts.identity import endpoint_of, sender_of, unsubscribe
@@ -47,9 +47,9 @@ _ENDS_LIST = (
 _NOT_ASKED = frozenset({Refusal.KEPT_OUT})
 #: Verdicts after which there may be too many bounces to go on.
 _BOUNCES = (Verdict.RECIPIENT_FOR_GOOD, Verdict.SITE_BY_POLICY)
-#: A slot that was refused without an attempt is dealt anew after this: where two processes judge differently (by other
-#: settings, say), they must not hand it to and fro without a pause.
-AFTER_REFUSAL = dt.timedelta(seconds=5)
+#: A delivery whose slot was refused without an attempt is dealt anew at once, but after this if that happens again and
+#: again: where two processes judge differently (by other settings, say), they must not hand it to and fro for ever.
+AGAIN_AND_AGAIN, AFTER_THAT = dt.timedelta(minutes=1), dt.timedelta(seconds=30)
 #: Why the rest of a list went back: the account won't take the next message either, or it would be late.
 UNTRIED = "untried"
 
@@ -110,11 +110,14 @@ def _give_back(deliveries: list[Delivery], slot_token: str, why: str) -> list[Ha
     mine = of_ids(d.id for d in deliveries) & (Delivery.token == slot_token)
     with database.transaction():
         transition(State.RESERVED, State.READY, mine, cause=Cause.DELIVER, reason=why)
-    return [_trigger_later()]
+    return [_trigger_after_refusal(deliveries[0].id)]
 
 
-def _trigger_later() -> Handoff:
-    return Handoff(Stage.RESERVE, not_before=database.now() + AFTER_REFUSAL)
+def _trigger_after_refusal(delivery_id: int) -> Handoff:
+    now = database.now()
+    refused = (Event.delivery == delivery_id) & (Event.cause == Cause.DELIVER) & (Event.state == State.READY)
+    lately = refused & Event.attempt.is_null() & (Event.at > now - AGAIN_AND_AGAIN)
+    return TRIGGER if Event.select().where(lately).count() < 2 else Handoff(Stage.RESERVE, not_before=now + AFTER_THAT)
 
 
 def _postpone(deliveries: list[Delivery], account: SmtpAccount, slot_token: str) -> list[Handoff]:
@@ -177,7 +180,7 @@ def _after_refused_claim(delivery: Delivery, slot_token: str, refusal: Refusal) 
         return []
     if refusal is Refusal.TOO_SOON:
         return _wait_for([delivery], slot_token)
-    return [TRIGGER if refusal is Refusal.KEPT_OUT else _trigger_later()]
+    return [TRIGGER if refusal is Refusal.KEPT_OUT else _trigger_after_refusal(delivery.id)]
 
 
 def _envelope(delivery: Delivery, account: SmtpAccount) -> Envelope:

@@ -17,7 +17,7 @@ from models.control import PROGRAM, record_action
 from pipeline.accounts import quota
 from pipeline.accounts.alerts import Alert, alert
 from pipeline.capacity import usage
-from pipeline.smtp.reply import Phase, Result, Verdict
+from pipeline.smtp.reply import IN_PASSING, Phase, Result, Verdict
 from pipeline.throttle.breaker import FAILURES_BEFORE_REST, FIRST_REST, rest_after
 
 #: A login that is refused a second time so much later is refused for good.
@@ -25,11 +25,9 @@ LOGIN_AGAIN_AFTER = FIRST_REST
 #: What sounds so only in passing at RCPT or at the dot is believed when so many deliveries in a row have met it.
 DELIVERIES_TO_BE_SURE = 3
 #: The login is over, and was not refused.
-_LOGGED_IN = frozenset({Phase.MAIL, Phase.RCPT, Phase.DATA, Phase.BODY, Phase.DOT})
-#: Where a server speaks of a recipient or a message, not of the account alone.
-_IN_PASSING = frozenset({Phase.RCPT, Phase.DATA, Phase.BODY, Phase.DOT})
+_LOGGED_IN = IN_PASSING | {Phase.MAIL}
 #: These make a row: each delivery, and each recipient's site, once.
-_IN_ROW = (Verdict.ACCOUNT_FOR_NOW, Verdict.ACCOUNT_FOR_GOOD, Verdict.SITE_BY_POLICY)
+_IN_ROW = (Verdict.ACCOUNT_FOR_NOW, Verdict.ACCOUNT_QUOTA, Verdict.ACCOUNT_FOR_GOOD, Verdict.SITE_BY_POLICY)
 #: Attempts of a row that are looked at: more only make its rest no longer.
 _LOOKS_AT = 200
 
@@ -51,9 +49,9 @@ class _Change:
     until: dt.datetime | None = None
 
 
-def charge(account: SmtpAccount, result: Result, now: dt.datetime) -> Callable[[], None]:
+def charge(account: SmtpAccount, delivery_id: int, result: Result, now: dt.datetime) -> Callable[[], None]:
     """Change the account as the verdict says; return what is to be called after the commit, to tell somebody."""
-    change = _change(account, result, now)
+    change = _change(account, delivery_id, result, now)
     if result.phase in _LOGGED_IN and account.login_refused_at is not None:
         change.columns.setdefault("login_refused_at", None)
     if change.columns:
@@ -70,17 +68,17 @@ def charge(account: SmtpAccount, result: Result, now: dt.datetime) -> Callable[[
     return lambda: alert(what, told, now, account_id=account.id)
 
 
-def _change(account: SmtpAccount, result: Result, now: dt.datetime) -> _Change:
+def _change(account: SmtpAccount, delivery_id: int, result: Result, now: dt.datetime) -> _Change:
     match result.verdict:
         case Verdict.ACCEPTED:
             return _Change(dict(WORKS_AGAIN))
-        case Verdict.ACCOUNT_QUOTA:
+        case Verdict.ACCOUNT_QUOTA if not _is_said_of_every_account(account, delivery_id, now):
             return _limited(account, result, now)
         case Verdict.LOGIN_REFUSED:
             return _login_refused(account, result, now)
-        case Verdict.ACCOUNT_FOR_GOOD if result.phase not in _IN_PASSING:
+        case Verdict.ACCOUNT_FOR_GOOD if result.phase not in IN_PASSING:
             return _off(result)
-        case Verdict.ACCOUNT_FOR_NOW | Verdict.ACCOUNT_FOR_GOOD | Verdict.SITE_BY_POLICY:
+        case _ if result.verdict in _IN_ROW:
             return _one_more_of_a_row(account, result, now)
         case _:
             return _Change({})
@@ -95,6 +93,15 @@ def _limited(account: SmtpAccount, result: Result, now: dt.datetime) -> _Change:
         "quota_after": result.words,
     }
     return _Change(columns | _rest(until, result), Alert.LIMITED, "limit", until)
+
+
+def _is_said_of_every_account(account: SmtpAccount, delivery_id: int, now: dt.datetime) -> bool:
+    """Tell whether this delivery has had another account's quota refused, too: then it may be about the delivery, which
+    must not stop one account after another, and the next delivery shows.
+    """
+    others = (Attempt.delivery == delivery_id) & (Attempt.account != account.id)
+    lately = (Attempt.verdict == Verdict.ACCOUNT_QUOTA) & (Attempt.finished_at > now - quota.ROLLING)
+    return bool(Attempt.select().where(others & lately).exists())
 
 
 def _login_refused(account: SmtpAccount, result: Result, now: dt.datetime) -> _Change:
@@ -126,21 +133,22 @@ def _rest(until: dt.datetime, result: Result) -> dict[str, Any]:
     return {"cooling_until": until, "rests_after": result.words}
 
 
-def _row(account: SmtpAccount) -> list[Attempt]:
+def _row(account: SmtpAccount) -> list[Any]:
     """Return an account's failures since one was accepted, or a person began its record anew; the latest first."""
     counts = (Attempt.outcome == Outcome.ACCEPTED) | Attempt.verdict.in_(_IN_ROW)
     latest = (
-        Attempt.select(Attempt.outcome, Attempt.verdict, Attempt.delivery, Delivery.address)
+        Attempt.select(Attempt.outcome, Attempt.verdict, Attempt.delivery.alias("delivery_id"), Delivery.address)
         .join(Delivery)
         .where((Attempt.account == account.id) & counts & (Attempt.finished_at >= account.enabled_at))
         .order_by(Attempt.id.desc())
         .limit(_LOOKS_AT)
+        .namedtuples()
     )
     return list(takewhile(lambda attempt: attempt.outcome != Outcome.ACCEPTED, latest))
 
 
-def _whose(attempt: Attempt) -> int | str:
+def _whose(attempt: Any) -> int | str:
     """Return what counts once: the recipient's site of a refusal by policy, else the delivery."""
     if attempt.verdict == Verdict.SITE_BY_POLICY:
-        return str(attempt.delivery.address.rpartition("@")[2])
+        return str(attempt.address.rpartition("@")[2])
     return int(attempt.delivery_id)

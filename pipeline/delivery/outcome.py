@@ -68,7 +68,7 @@ def settle_unclaimed(delivery: Delivery, slot_token: str, result: Result) -> lis
         ).execute()
         about = _About(account.id, attempt, result.reply.code)
         _apply(delivery, State.RESERVED, slot_token, following, about, now)
-        tell = charge(account, result, now)
+        tell = charge(account, delivery.id, result, now)
     tell()
     return _hand_on(delivery.id, following)
 
@@ -89,7 +89,7 @@ def settle(claim: Claim, result: Result) -> list[Handoff]:
         # An outcome whose commit's answer was lost comes twice, and is charged once.
         tell = None
         if Attempt.update(outcome=outcome, **_said(result), finished_at=now).where(unknown_yet).execute():
-            tell = charge(account, result, now)
+            tell = charge(account, delivery.id, result, now)
         failpoint("outcome:wrote")
     if tell is not None:
         tell()

@@ -33,6 +33,10 @@ class Phase(StrEnum):
     DOT = "dot"
 
 
+#: Where a server speaks of a recipient or a message, and of the account only in passing.
+IN_PASSING = frozenset({Phase.RCPT, Phase.DATA, Phase.BODY, Phase.DOT})
+
+
 class Verdict(StrEnum):
     """What a reply, or its absence, means."""
 

@@ -308,17 +308,15 @@ def test_a_ramp_grows_to_the_limit_and_a_quota_is_given_back_step_by_step() -> N
     first = dt.date(2026, 6, 1)
     ramp = [limit_on(first + dt.timedelta(days=i), 10, warmup=(2, 3, first)) for i in range(5)]
     assert ramp == [2, 5, 8, 10, 10]
-    quota = [limit_on(first + dt.timedelta(days=i), 10, quota=(3, first)) for i in range(6)]
-    assert quota == [3, 5, 7, 9, 10, 10]
-    assert [limit_on(first, 10, warmup=(5, 3, first), quota=(n, first)) for n in (3, 7)] == [3, 5]
+    assert [limit_on(first, 10, quota=(3, days)) for days in range(9)] == [3, 4, 5, 6, 7, 8, 9, 10, 10]
+    assert [limit_on(first, 2000, quota=(1000, days)) for days in range(6)] == [1000, 1200, 1400, 1600, 1800, 2000]
+    assert [limit_on(first, 10, warmup=(5, 3, first), quota=(n, 0)) for n in (3, 7)] == [3, 5]
 
 
 def test_before_its_first_day_a_ramp_is_at_its_start_and_no_limit_is_below_zero() -> None:
     eve, first = dt.date(2026, 5, 31), dt.date(2026, 6, 1)
     assert limit_on(eve, 10, warmup=(5, 3, first)) == 5
-    assert limit_on(eve, 10, quota=(5, first)) == 5
-    assert limit_on(first, 10, quota=(-1, first)) == 0
-    assert limit_on(first + dt.timedelta(days=1), 3, quota=(1, first)) == 2
+    assert limit_on(first, 10, quota=(-1, 0)) == 0
 
 
 def test_jitter_is_the_pairs_own_and_keeps_neighbours_in_order() -> None:

@@ -1,0 +1,149 @@
+"""Twenty accounts, six of them bad, and three hundred contacts, fifteen of whom are refused in every way that has been
+mistaken for somebody else's fault: all that can be sent is sent, and nobody else pays.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from cryptography.fernet import Fernet
+
+from models import Attempt, Delivery, SmtpAccount, State, Suppression
+from pipeline import deliver_message
+from pipeline.accounts.identity import endpoint_of
+from pipeline.reports.status import AccountStatus, status
+from slowpost.catcher import Catcher
+from tests.builders import a_contact, a_delivery, a_template, an_account
+from tests.conftest import Clock
+from tests.days import run
+from tests.smtp_server import Drip, ScriptedServer
+
+#: What fifteen recipients are answered → what becomes of the delivery, and for what reason.
+ANSWERS = {
+    "554 delivery error: dd This account has been disabled or discontinued [#102]": ("bounced", "recipient_refused"),
+    "550 5.2.1 This account is disabled": ("bounced", "recipient_refused"),
+    "550 5.1.1 User account suspended": ("bounced", "recipient_refused"),
+    "450 4.3.2 System not accepting network messages": ("failed", "no_account_accepts"),
+    "554 5.7.1 Relay access denied": ("failed", "no_account_accepts"),
+    "553 5.7.2 [TSS09] All messages from 192.0.2.1 will be permanently deferred": ("failed", "refused_by_policy"),
+    "554 5.7.9 Message not accepted for policy reasons": ("failed", "refused_by_policy"),
+    "550 5.7.1 SPF fail: not allowed to send": ("failed", "refused_by_policy"),
+    "550 5.7.129 RESOLVER.RST.RestrictedToRecipientsPermission; not authorized": ("failed", "refused_by_policy"),
+    "550 Administrative prohibition": ("failed", "refused_by_policy"),
+    "550 5.1.0 Sender denied": ("failed", "refused_by_policy"),
+    "450 4.2.1 Peak SMTP relay limit exceeded for customer": ("failed", "no_account_accepts"),
+    "451 4.3.0 Temporary lookup failure": ("failed", "no_account_accepts"),
+    "452 4.2.2 Mailbox daily receive limit reached": ("failed", "attempts_used_up"),
+    "450 4.7.1 Recipient rate limit exceeded": ("failed", "attempts_used_up"),
+}
+
+
+def test_everything_that_can_be_sent_is_sent_and_each_bad_account_is_known_for_what_it_is(
+    any_database: str, clock: Clock, bad: dict[str, SmtpAccount], good: list[SmtpAccount]
+) -> None:
+    template = a_template()
+    # The bad ones among the good ones, as they come in a list: one in twenty.
+    for number in range(300):
+        name = f"refused{number // 20}" if number % 20 == 10 else f"person{number}"
+        a_delivery(contact=a_contact(email=f"{name}@site{number}.test"), template=template)
+
+    for _ in range(5):
+        for account in run_a_day(clock):
+            assert (account.used, account.limit >= account.used) == (counted_by_hand(account, clock), True), account
+
+    ends = Counter((d.state, d.reason) for d in Delivery.select() if d.recipient.startswith("refused"))
+    assert ends == Counter(ANSWERS.values())
+    others = Counter((d.state, d.reason) for d in Delivery.select() if not d.recipient.startswith("refused"))
+    spam = others[("failed", "content_refused")]
+    assert others == {("sent", "accepted"): 285 - spam, ("failed", "content_refused"): spam}
+    assert 0 < spam <= 10
+    closed_list = {d.address for d in Delivery.select().where(Delivery.state == State.BOUNCED)}
+    assert {s.value for s in Suppression.select()} == closed_list
+    assert len(closed_list) == 3
+
+    seen = {account.id: account for account in status({}).accounts}
+    states = {name: seen[account.id] for name, account in bad.items()}
+    assert {name: account.state for name, account in states.items()} == {
+        "login refused": "off",
+        "timeout": "off",
+        "over quota": "cooling down",
+        "spam": "off",
+        "password": "off",
+        "tarpit": "off",
+    }
+    assert all(sends_of(account) <= 10 for account in bad.values())
+    assert {seen[account.id].state for account in good} <= {"on"}
+
+
+def run_a_day(clock: Clock) -> tuple[AccountStatus, ...]:
+    """Go on until 17:00 in New York, and return what is said of the accounts then; the night follows."""
+    clock.at = clock.at.replace(hour=12)
+    run(clock, dt.timedelta(hours=9))
+    said = status({}).accounts
+    run(clock, dt.timedelta(hours=15))
+    return said
+
+
+def counted_by_hand(account: AccountStatus, clock: Clock) -> int:
+    """Count what was accepted in the last day, and what was refused otherwise than by the account's fault."""
+    of_day = (Attempt.account == account.id) & (Attempt.finished_at > clock.at - dt.timedelta(days=1))
+    rows = Attempt.select().where(of_day)
+    return sum(row.outcome == "accepted" or row.charged_to in ("recipient", "site", "content") for row in rows)
+
+
+def sends_of(account: SmtpAccount) -> int:
+    """Return how often an account tried to send."""
+    return int(Attempt.select().where(Attempt.account == account.id).count())
+
+
+@pytest.fixture
+def servers(tmp_path: Path) -> Iterator[ExitStack]:
+    """The mail servers of a test; connections to them are closed before they are."""
+    with ExitStack() as stack:
+        yield stack
+        deliver_message.connections.close()
+
+
+@pytest.fixture
+def bad(servers: ExitStack, configure: Callable[..., None], monkeypatch: pytest.MonkeyPatch) -> dict[str, SmtpAccount]:
+    """Six accounts that can't send, each in its own way."""
+    key = Fernet(Fernet.generate_key())
+    ours = Fernet.generate_key()
+    configure(secret_key=ours.decode())
+    # Nobody has to wait for a minute to see that a server does not answer.
+    monkeypatch.setattr(deliver_message, "endpoint_of", lambda account: replace(endpoint_of(account), timeout=0.2))
+    secret = Fernet(ours).encrypt(b"secret").decode()
+
+    def served_by(replies: dict[str, str | None], **values: object) -> SmtpAccount:
+        server = servers.enter_context(ScriptedServer(replies))
+        return an_account(port=server.port, **values)
+
+    return {
+        "login refused": served_by(
+            {"EHLO": "250-test\r\n250 AUTH PLAIN", "AUTH": "535 5.7.8 refused"}, username="me", password=secret
+        ),
+        "timeout": served_by({"EHLO": ""}),
+        "over quota": served_by({"MAIL": "550 5.4.5 Daily user sending limit exceeded"}),
+        "spam": served_by({"DOT": "554 5.7.1 refused as spam"}),
+        "password": served_by({}, username="me", password=key.encrypt(b"secret").decode()),
+        "tarpit": served_by({"EHLO": Drip("250 " + "so " * 1000)}),
+    }
+
+
+@pytest.fixture
+def good(servers: ExitStack, tmp_path: Path) -> list[SmtpAccount]:
+    """Fourteen accounts at a server that refuses fifteen recipients."""
+    answers = list(ANSWERS)
+
+    def refuse(recipient: str, _data: bytes | None) -> str | None:
+        name = recipient.partition("@")[0]
+        return answers[int(name.removeprefix("refused"))] if name.startswith("refused") else None
+
+    catcher = servers.enter_context(Catcher(tmp_path / "mails", refuse=refuse))
+    return [an_account(port=catcher.port) for _ in range(14)]
