@@ -32,6 +32,9 @@ def plan(days: int, as_json: bool) -> None:
         if found.paused:
             click.echo(f"not in the plan, because they are paused: {found.paused}", err=True)
 
+        for noted in found.notes:
+            click.echo(f"account {noted.account_id} ({noted.account}): {noted.note}", err=True)
+
     emit(found, as_json, show)
 
 

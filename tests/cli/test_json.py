@@ -172,7 +172,7 @@ def eventful(furnished: Slowpost, configure: Callable[..., None]) -> Iterator[Sl
             now = database.now()
             SmtpAccount.update(port=server.port).execute()
             a_template(name="unused")
-            bad, refused = an_account(enabled_at=now), a_delivery(State.FAILED)
+            bad = an_account(enabled_at=now)
             demanding = a_template(name="demanding", text="{{ contact.topic }}")
             for contact in (Contact.get_by_id(1), a_contact()):
                 a_delivery(State.READY, template=demanding, contact=contact)
@@ -180,7 +180,7 @@ def eventful(furnished: Slowpost, configure: Callable[..., None]) -> Iterator[Sl
             suppress("address", ["suppressed@example.test"], "asked", now)
             for number in range(10):
                 Attempt.create(
-                    delivery=refused, account=bad, token=f"t{number}", outcome="failed", charged_to="account",
+                    delivery=a_delivery(State.FAILED), account=bad, token=f"t{number}", outcome="failed", charged_to="account",
                     claimed_at=now, finished_at=now, local_on=now.date(),
                 )  # fmt: skip
         yield furnished

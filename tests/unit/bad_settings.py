@@ -31,6 +31,7 @@ BAD = {
     "mail_publish_min_priority": ["-1", "10", "high"],
     "mail_health_threshold": ["70", "70%", "-0.1"],
     "mail_health_min_attempts": ["0", "few"],
+    "mail_bounce_limit": ["5", "5%", "-0.1"],
     "mail_health_window": ["0", "wide"],
     "mail_smtp_timeout": ["0", "inf", "never"],
     "mail_data_timeout": ["0", "nan", "never"],
