@@ -180,8 +180,8 @@ def eventful(furnished: Slowpost, configure: Callable[..., None]) -> Iterator[Sl
             suppress("address", ["suppressed@example.test"], "asked", now)
             for number in range(10):
                 Attempt.create(
-                    delivery=a_delivery(State.FAILED), account=bad, token=f"t{number}", outcome="failed", charged_to="account",
-                    claimed_at=now, finished_at=now, local_on=now.date(),
+                    delivery=a_delivery(State.FAILED), account=bad, token=f"t{number}", outcome="failed",
+                    charged_to="account", claimed_at=now, finished_at=now, local_on=now.date(),
                 )  # fmt: skip
         yield furnished
 
