@@ -91,6 +91,7 @@ def _limited(account: SmtpAccount, result: Result, now: dt.datetime) -> _Change:
         "quota_on": usage.date_of(now),
         "quota_at": now,
         "quota_after": result.words,
+        "failures_in_row": _failures(_row(account)),
     }
     return _Change(columns | _rest(until, result), Alert.LIMITED, "limit", until)
 
@@ -117,7 +118,7 @@ def _one_more_of_a_row(account: SmtpAccount, result: Result, now: dt.datetime) -
     sounded_so = {attempt.delivery_id for attempt in row if attempt.verdict == Verdict.ACCOUNT_FOR_GOOD}
     if len(sounded_so) >= DELIVERIES_TO_BE_SURE:
         return _off(result)
-    failures = len({_whose(attempt) for attempt in row})
+    failures = _failures(row)
     rest = rest_after(failures)
     if rest is None:
         return _Change({"failures_in_row": failures})
@@ -145,6 +146,10 @@ def _row(account: SmtpAccount) -> list[Any]:
         .namedtuples()
     )
     return list(takewhile(lambda attempt: attempt.outcome != Outcome.ACCEPTED, latest))
+
+
+def _failures(row: list[Any]) -> int:
+    return len({_whose(attempt) for attempt in row})
 
 
 def _whose(attempt: Any) -> int | str:
