@@ -138,11 +138,11 @@ def test_another_password_is_another_connection(connections: Connections) -> Non
         ({GREETING: "220 " + "x" * 100_000}, Phase.CONNECT, Verdict.ACCOUNT_FOR_NOW),
         ({"MAIL": "550 5.7.60 may not send as this sender"}, Phase.MAIL, Verdict.ACCOUNT_FOR_GOOD),
         ({"MAIL": None}, Phase.MAIL, Verdict.ACCOUNT_FOR_NOW),
-        ({"RCPT": "452 4.2.2 full"}, Phase.RCPT, Verdict.RECIPIENT_FOR_NOW),
+        ({"RCPT": "452 4.2.2 full"}, Phase.RCPT, Verdict.MAILBOX_FULL),
         ({"RCPT": "", "EHLO": "250 test"}, Phase.RCPT, Verdict.ACCOUNT_FOR_NOW),
-        ({"DATA": "451 4.3.0 later"}, Phase.DATA, Verdict.RECIPIENT_FOR_NOW),
+        ({"DATA": "451 4.3.0 later"}, Phase.DATA, Verdict.ACCOUNT_FOR_NOW),
         ({DOT: "554 5.7.1 spam"}, Phase.DOT, Verdict.CONTENT),
-        ({DOT: "450 4.2.0 greylisted"}, Phase.DOT, Verdict.RECIPIENT_FOR_NOW),
+        ({DOT: "450 4.2.0 greylisted"}, Phase.DOT, Verdict.GREYLISTED),
         ({DOT: None}, Phase.DOT, Verdict.UNKNOWN),
         ({DOT: ""}, Phase.DOT, Verdict.UNKNOWN),
         ({DOT: "garbage"}, Phase.DOT, Verdict.UNKNOWN),
@@ -237,7 +237,7 @@ def test_a_certificate_is_verified(
         assert len(catcher.mails) == 1
 
 
-def test_a_login_that_is_refused_is_the_accounts_for_good_and_the_password_is_nowhere(
+def test_a_login_that_is_refused_may_be_a_passing_one_and_the_password_is_nowhere(
     login: dict[str, Any], certificate: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
@@ -247,7 +247,7 @@ def test_a_login_that_is_refused_is_the_accounts_for_good_and_the_password_is_no
         wrong = replace(to, password="wr0ng-one")
         result = log_in_and_out(wrong)
         assert result is not None
-        assert (result.phase, result.verdict) == (Phase.AUTH, Verdict.ACCOUNT_FOR_GOOD)
+        assert (result.phase, result.verdict) == (Phase.AUTH, Verdict.LOGIN_REFUSED)
         assert "wr0ng-one" not in repr(result) + repr(wrong)
 
 
