@@ -141,17 +141,14 @@ def _problems_of_login(account: Mapping[str, Any], there: set[str]) -> Iterator[
     if with_token and "password" in there:
         yield "password: there is one, and auth is xoauth2"
     if with_token and len(tokens) != 1:
-        yield f"token_command or token_file: auth is xoauth2, which needs one of them, and {_number(tokens)} there"
+        are = "both are" if tokens else "none is"
+        yield f"token_command or token_file: auth is xoauth2, which needs one of them, and {are} there"
     if not with_token and tokens:
         yield f"{tokens[0]}: there is one, and auth is password"
     if not with_token and "username" in there and "password" not in there:
         yield "password: it is empty, and there is a username"
     if not with_token and "password" in there and "username" not in there:
         yield "username: it is empty, and there is a password"
-
-
-def _number(tokens: list[str]) -> str:
-    return "both are" if tokens else "none is"
 
 
 def _is_exposed(account: Mapping[str, Any], there: set[str]) -> bool:

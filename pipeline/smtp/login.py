@@ -128,7 +128,7 @@ def _cram_md5(smtp: smtplib.SMTP, username: str, password: str) -> Reply:
     reply = dialogue.begin("CRAM-MD5")
     if reply.code != _GO_ON:
         return reply
-    challenge = guarded(Phase.AUTH, lambda _: base64.b64decode(reply.text), smtp)
+    challenge = guarded(Phase.AUTH, lambda _: base64.b64decode(reply.text.strip(), validate=True), smtp)
     return dialogue.answer(f"{username} {hmac.new(password.encode(), challenge, 'md5').hexdigest()}")
 
 
