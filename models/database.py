@@ -44,6 +44,8 @@ SQLITE_BUSY_TIMEOUT = 60
 THROTTLE_LOCK = 7_516_192_768
 #: The same, for migrations.
 SCHEMA_LOCK = THROTTLE_LOCK + 1
+#: The same, for what adds, changes or removes accounts.
+ACCOUNTS_LOCK = THROTTLE_LOCK + 2
 
 #: What SQLite says when the trouble is outside the statement (sqlite.org/rescode.html); the rest is our mistake.
 _SQLITE_TROUBLE = ("locked", "busy", "unable to open", "disk", "readonly", "full")
@@ -194,6 +196,15 @@ def json_rows(*columns: Any) -> Any:
 def from_json(value: Any) -> list[list[Any]]:
     """Return the rows that `json_rows` has collected, in no order."""
     return (json.loads(value) if isinstance(value, str) else value) or []
+
+
+def lock_accounts() -> None:
+    """Wait for the lock under which accounts are added, changed and removed; it is released when the transaction ends.
+
+    It is taken before the lock of any account's row, and so before the throttle's.
+    """
+    if is_postgres():
+        db.execute_sql("SELECT pg_advisory_xact_lock(%s)", (ACCOUNTS_LOCK,))
 
 
 def lock_throttle() -> None:

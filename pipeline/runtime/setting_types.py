@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import datetime as dt
 import functools
+import ipaddress
 import re
+import ssl
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Any
@@ -172,6 +174,32 @@ def _mailto(value: str | None) -> str | None:
     return value
 
 
+def _ehlo_name(value: str | None) -> str | None:
+    # RFC 5321 4.1.1.1: a full name, or an address literal (4.1.3).
+    label = r"[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
+    is_name = value is None or (len(value) <= 253 and re.fullmatch(rf"({label}\.)+(?!\d+$){label}", value))
+    if not (is_name or _is_address_literal(value or "")):
+        raise ValueError("allowed: a full host name such as mail.example.com, or an address such as [192.0.2.1]")
+    return value
+
+
+def _is_address_literal(value: str) -> bool:
+    found = re.fullmatch(r"\[(IPv6:)?([0-9A-Fa-f.:]+)\]", value)
+    try:
+        return found is not None and ipaddress.ip_address(found[2]).version == (6 if found[1] else 4)
+    except ValueError:
+        return False
+
+
+def _ca_file(value: str | None) -> str | None:
+    try:
+        if value is not None:
+            ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(value)
+    except (OSError, ValueError):
+        raise ValueError("allowed: a file of certificates in PEM") from None
+    return value
+
+
 def _fits_a_header(value: str) -> bool:
     # RFC 2369 2: the URL is written in angle brackets.
     return re.fullmatch(r"[!-;=?-~]+", value) is not None
@@ -197,6 +225,12 @@ Switch = Annotated[bool, BeforeValidator(_on_off)]
 
 
 OptionalText = Annotated[str | None, BeforeValidator(_empty_is_none)]
+
+
+EhloName = Annotated[str | None, BeforeValidator(_empty_is_none), AfterValidator(_ehlo_name)]
+
+
+CaFile = Annotated[str | None, BeforeValidator(_empty_is_none), AfterValidator(_ca_file)]
 
 
 UnsubscribeMailto = Annotated[str | None, BeforeValidator(_empty_is_none), AfterValidator(_mailto)]

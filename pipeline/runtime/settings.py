@@ -20,10 +20,12 @@ from models.errors import SlowpostError
 from pipeline.runtime.setting_types import (
     EMBEDDED,
     Backoff,
+    CaFile,
     ClosedDates,
     Count,
     DayCount,
     Days,
+    EhloName,
     Hours,
     OptionalText,
     PositiveCount,
@@ -87,6 +89,9 @@ class Settings(BaseSettings):
     mail_health_min_attempts: PositiveCount = 10
     mail_health_window: PositiveCount = 50
     mail_bounce_limit: Annotated[float, Field(ge=0, le=1)] = 0.05
+
+    mail_ehlo_name: EhloName = None
+    mail_ca_file: CaFile = None
 
     mail_smtp_timeout: Timeout = 60
     mail_data_timeout: Timeout = 600

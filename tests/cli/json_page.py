@@ -24,6 +24,7 @@ from pipeline.operations.decisions import DoubtResolved
 from pipeline.operations.forget import Forgotten
 from pipeline.operations.imports import Imported
 from pipeline.operations.pause import PauseDone
+from pipeline.operations.rekey import Rekeyed
 from pipeline.operations.rerender import Rerendered
 from pipeline.operations.send import Entered
 from pipeline.operations.suppression import SuppressionDone
@@ -82,6 +83,7 @@ ACTIONS: Mapping[str, Any] = {
     "accounts remove ACCOUNT_ID": AccountDone,
     "accounts set ACCOUNT_ID": AccountRow,
     "accounts test ACCOUNT_ID": LoggedIn,
+    "accounts rekey": Rekeyed,
     "accounts import FILE": Imported,
     "contacts import FILE": Imported,
     "websites import FILE": Imported,
@@ -119,8 +121,8 @@ other queues than this version's, `warnings` says so, and the sweep goes on with
 RabbitMQ is refused without it, before anything is done: `send`, `publish`, `init`, and `dead replay` of a message.
 
 Some of it can be refused and the rest done: lines of an import, some of several dead letters, deliveries that can't be
-rendered. Then the JSON is printed, stderr says what was refused, and the exit code is 1 (imports: with --strict, or
-where no line was taken).
+rendered, passwords that no key decrypts. Then the JSON is printed, stderr says what was refused, and the exit code is 1
+(imports: with --strict, or where no line was taken).
 """
 
 ABOUT_OTHERS = """\

@@ -166,7 +166,7 @@ def test_a_change_of_what_login_or_mail_use_gives_the_slot_back_and_the_same_val
     ready: Slowpost, column: str, words: list[str]
 ) -> None:
     with database.connection():
-        account = an_account(username="me", password=passwords.encrypt("old"))
+        account = an_account(username="me", password=passwords.encrypt("old"), plain_password=True)
         planned = a_delivery(State.RESERVED, account=account, send_at=database.now(), token="slot")
     same = words if column == "password" else [words[0], str(getattr(account, column) or "")]
     assert ready("accounts", "set", "1", *same, stdin="old\n").code == 0

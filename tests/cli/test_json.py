@@ -22,6 +22,7 @@ from actors.rabbitmq.broker import QuorumBroker
 from models import Attempt, Contact, EmailTemplate, SmtpAccount, State, database
 from models.dead_letter import file_deliveries, file_message
 from models.suppression import suppress
+from pipeline.accounts import passwords
 from slowpost.cli import COMMANDS, cli
 from slowpost.cli.acting import shown
 from tests.builders import a_contact, a_delivery, a_template, a_website, an_account
@@ -172,7 +173,8 @@ def eventful(furnished: Slowpost, configure: Callable[..., None]) -> Iterator[Sl
             now = database.now()
             SmtpAccount.update(port=server.port).execute()
             a_template(name="unused")
-            bad = an_account(enabled_at=now)
+            passwords.encrypt("a key is made")
+            bad = an_account(enabled_at=now, username="me", password="by no key")
             demanding = a_template(name="demanding", text="{{ contact.topic }}")
             for contact in (Contact.get_by_id(1), a_contact()):
                 a_delivery(State.READY, template=demanding, contact=contact)

@@ -33,6 +33,8 @@ BAD = {
     "mail_health_min_attempts": ["0", "few"],
     "mail_bounce_limit": ["5", "5%", "-0.1"],
     "mail_health_window": ["0", "wide"],
+    "mail_ehlo_name": ["mail", "mail..test", "-a.test", "a_b.test", "10.0.0.1", "[10.0.0]", "[::1]", "[IPv6:10.0.0.1]"],
+    "mail_ca_file": ["no/such/file.pem", ".", "/dev/null", "\x01"],
     "mail_smtp_timeout": ["0", "inf", "never"],
     "mail_data_timeout": ["0", "nan", "never"],
     "mail_max_lateness": ["-1", "never"],
