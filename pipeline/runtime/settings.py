@@ -24,6 +24,8 @@ from pipeline.runtime.setting_types import (
     Count,
     DayCount,
     Days,
+    DnsServers,
+    EhloName,
     Hours,
     OptionalText,
     PositiveCount,
@@ -88,6 +90,8 @@ class Settings(BaseSettings):
     mail_health_window: PositiveCount = 50
     mail_bounce_limit: Annotated[float, Field(ge=0, le=1)] = 0.05
 
+    mail_ehlo_name: EhloName = None
+
     mail_smtp_timeout: Timeout = 60
     mail_data_timeout: Timeout = 600
     mail_max_lateness: Seconds = 300
@@ -97,6 +101,8 @@ class Settings(BaseSettings):
     mail_postal_address: OptionalText = None
     mail_alert_command: OptionalText = None
     mail_alert_webhook: Webhook = None
+
+    mail_dns_servers: DnsServers = ()
 
     @property
     def is_embedded(self) -> bool:

@@ -20,6 +20,7 @@ from typing import Any
 from models import State
 from pipeline.operations.accounts import AccountDone, LoggedIn
 from pipeline.operations.cancel import Cancelled
+from pipeline.operations.check_contacts import ContactsChecked
 from pipeline.operations.decisions import DoubtResolved
 from pipeline.operations.forget import Forgotten
 from pipeline.operations.imports import Imported
@@ -103,6 +104,7 @@ ACTIONS: Mapping[str, Any] = {
 
 #: The same of what only looks what would be, of the schedule's jobs, and of RabbitMQ's queues.
 OTHERS: Mapping[str, Any] = {
+    "contacts check": ContactsChecked,
     "templates preview TEMPLATE_ID": Preview,
     "templates check TEMPLATE_ID": Checked,
     "sweep": Swept,
@@ -123,7 +125,8 @@ where no line was taken).
 """
 
 ABOUT_OTHERS = """\
-`templates check` prints its JSON and has exit code 1 where the template fails for anybody.
+`templates check` prints its JSON and has exit code 1 where the template fails for anybody, `contacts check` where DNS
+can't be asked.
 """
 
 #: The parts of the page: heading → what stands below it, and its commands.

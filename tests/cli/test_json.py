@@ -27,6 +27,7 @@ from slowpost.cli.acting import shown
 from tests.builders import a_contact, a_delivery, a_template, a_website, an_account
 from tests.cli.conftest import Slowpost
 from tests.cli.json_page import ACTIONS, OTHERS, PAGE, PARTS, REPORTS, item_of, page
+from tests.dns_server import REAL, DnsServer
 from tests.smtp_server import ScriptedServer
 
 
@@ -166,8 +167,8 @@ def furnished(ready: Slowpost) -> Slowpost:
 @pytest.fixture
 def eventful(furnished: Slowpost, configure: Callable[..., None]) -> Iterator[Slowpost]:
     """The same with something to do for each action, and its first account's server; WORDS names its templates."""
-    configure(mail_window_start=0, mail_window_end=0)
-    with ScriptedServer() as server:
+    with ScriptedServer() as server, DnsServer(REAL | {"example.test MX": ["0 ."]}) as dns:
+        configure(mail_window_start=0, mail_window_end=0, mail_dns_servers=dns.address)
         with database.connection():
             now = database.now()
             SmtpAccount.update(port=server.port).execute()
@@ -177,6 +178,7 @@ def eventful(furnished: Slowpost, configure: Callable[..., None]) -> Iterator[Sl
             for contact in (Contact.get_by_id(1), a_contact()):
                 a_delivery(State.READY, template=demanding, contact=contact)
             a_contact(email="free@example.test")
+            a_contact(email="abuse@example.test")
             suppress("address", ["suppressed@example.test"], "asked", now)
             for number in range(10):
                 Attempt.create(

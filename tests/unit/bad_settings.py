@@ -43,5 +43,7 @@ BAD = {
         "https://host/\nX: y",
         "https://host/>",
     ],
+    "mail_ehlo_name": ["mail", "mail..test", "-a.test", "a_b.test", "10.0.0.1", "[10.0.0]", "[::1]", "[IPv6:10.0.0.1]"],
+    "mail_dns_servers": ["dns.test", "127.0.0.1:0", "127.0.0.1:70000", "9.9.9.9,", "[::1", "[9.9.9.9]:x", "::1:x"],
     "mail_alert_webhook": ["ftp://host/", "host"],
 }

@@ -97,6 +97,11 @@ def test_a_file_that_is_no_text_stops_with_one_line(configure: Configure) -> Non
         ("broker_url", "amqp://a:5672/v;amqps://b/v", "amqp://a:5672/v;amqps://b/v"),
         ("mail_unsubscribe_mailto", "out@a.test?subject=unsubscribe", "out@a.test?subject=unsubscribe"),
         ("mail_unsubscribe_url", "https://a.test/out?id=1", "https://a.test/out?id=1"),
+        ("mail_ehlo_name", "mail.example.com", "mail.example.com"),
+        ("mail_ehlo_name", "[192.0.2.1]", "[192.0.2.1]"),
+        ("mail_ehlo_name", "[IPv6:2001:db8::1]", "[IPv6:2001:db8::1]"),
+        ("mail_dns_servers", "9.9.9.9, [::1]:5353", (("9.9.9.9", 53), ("::1", 5353))),
+        ("mail_dns_servers", "2620:fe::fe", (("2620:fe::fe", 53),)),
         ("mail_alert_webhook", "http://127.0.0.1:8080/", "http://127.0.0.1:8080/"),
     ],
 )
