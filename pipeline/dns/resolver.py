@@ -1,7 +1,7 @@
 """The one that asks DNS. Each question is asked once and its answer kept; many threads may ask at the same time.
 
 Reads: DNS, through the system's servers or those it is given. Writes nothing. Trouble is an answer, too: what could not
-be had is never taken for "there is none". Where DNS stays silent again and again, it is not asked any more.
+be had is never taken for "there is none".
 """
 
 from __future__ import annotations
@@ -19,8 +19,6 @@ import dns.resolver
 
 #: Seconds for one question, with all repeats to all servers.
 TIMEOUT = 4.0
-#: So many questions in a row without any answer: nobody is there.
-MAX_SILENT = 20
 
 
 class Kind(StrEnum):
@@ -58,9 +56,12 @@ Ask = Callable[[str, Kind], Answer]
 class Dns:
     """Asks DNS."""
 
-    def __init__(self, servers: Sequence[tuple[str, int]] = ()) -> None:
-        """Ask `servers` (addresses and ports), or, without any, those that the system names."""
+    def __init__(self, servers: Sequence[tuple[str, int]] = (), max_silent: int | None = None) -> None:
+        """Ask `servers` (addresses and ports), or, without any, those that the system names; nobody any more after
+        `max_silent` questions in a row that got no answer.
+        """
         self._resolver = _resolver(servers)
+        self._max_silent = max_silent
         self._answers: dict[tuple[str, Kind], Future[Answer]] = {}
         self._lock = threading.Lock()
         self._silent = 0
@@ -82,7 +83,7 @@ class Dns:
             self._answers.clear()
 
     def _ask(self, name: str, kind: Kind) -> Answer:
-        if self._resolver is None or self._silent >= MAX_SILENT:
+        if self._resolver is None or (self._max_silent is not None and self._silent >= self._max_silent):
             return UNASKED
         try:
             # With a dot at its end, or the domains that the system searches would be tried as well.

@@ -98,7 +98,7 @@ def check(*, again: bool = False, on_progress: Callable[[int, int], None] = lamb
     kept = set() if again else {row.domain for row in DomainCheck.select(DomainCheck.domain)}
     wanted = [domain for domain in domains if domain not in kept]
     dns = Dns(settings().mail_dns_servers)
-    is_away = bool(wanted) and not any(takes_mail(known, dns) is DomainResult.TAKES_MAIL for known in KNOWN)
+    is_away = bool(wanted) and not _is_to_be_believed(dns)
     answered = 0 if is_away else _ask_and_store(wanted, dns, on_progress)
     without = without_mail_of(domains, now)
     return ContactsChecked(
@@ -128,15 +128,24 @@ def _domains() -> Counter[str]:
     return Counter(dict(rows.tuples()))
 
 
+def _is_to_be_believed(dns: Dns) -> bool:
+    return any(takes_mail(known, dns) is DomainResult.TAKES_MAIL for known in KNOWN)
+
+
 def _ask_and_store(domains: Sequence[str], dns: Dns, on_progress: Callable[[int, int], None]) -> int:
-    """Ask for `domains`, and store what is said; return of how many something was."""
+    """Ask for `domains`, and store what is said; return of how many something was. Where DNS goes away, the rest is not
+    asked for.
+    """
     answered = done = 0
     with ThreadPoolExecutor(THREADS) as pool:
         try:
             for chunk in chunks(list(domains), CHUNK):
                 results = pool.map(lambda domain: takes_mail(domain, dns), chunk)
-                answered += _store(dict(zip(chunk, results, strict=True)))
+                stored = _store(dict(zip(chunk, results, strict=True)))
                 dns.forget()
+                if stored == 0 and not _is_to_be_believed(dns):
+                    break
+                answered += stored
                 done += len(chunk)
                 on_progress(done, len(domains))
         except BaseException:

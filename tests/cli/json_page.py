@@ -33,6 +33,7 @@ from pipeline.operations.trials import Checked, Preview, TestSent
 from pipeline.reports.accounts import AccountRow
 from pipeline.reports.contacts import ContactDetails, ContactRow
 from pipeline.reports.dead_letters import DeadLetterDetails, DeadLetterRow
+from pipeline.reports.doctor.findings import Diagnosis
 from pipeline.reports.doubt import DoubtRow
 from pipeline.reports.log import AttemptRow
 from pipeline.reports.plan import Plan
@@ -56,6 +57,7 @@ REPORTS: Mapping[str, Any] = {
     "status": Status,
     "plan": Plan,
     "why CONTACT": Why,
+    "doctor": Diagnosis,
     "log": list[AttemptRow],
     "accounts list": list[AccountRow],
     "contacts list": list[ContactRow],
@@ -114,6 +116,10 @@ OTHERS: Mapping[str, Any] = {
 
 WARNINGS = ("warnings", "list of texts", "what could not be handed on yet; none if all went well.")
 
+ABOUT_REPORTS = """\
+`doctor` prints its JSON and has exit code 1 where something would hurt.
+"""
+
 ABOUT_ACTIONS = """\
 What is printed has been done and is committed (`publish --dry-run` does nothing). If RabbitMQ is away then, or has
 other queues than this version's, `warnings` says so, and the sweep goes on with it; the exit code is 0. What needs
@@ -131,7 +137,7 @@ can't be asked.
 
 #: The parts of the page: heading → what stands below it, and its commands.
 PARTS: Mapping[str, tuple[str, Mapping[str, Any]]] = {
-    "Reports": ("", REPORTS),
+    "Reports": (ABOUT_REPORTS, REPORTS),
     "Actions": (ABOUT_ACTIONS, ACTIONS),
     "Trials, the schedule, RabbitMQ's queues": (ABOUT_OTHERS, OTHERS),
 }

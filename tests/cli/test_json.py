@@ -140,9 +140,10 @@ FILES: Mapping[str, str] = {
 
 
 @pytest.fixture
-def furnished(ready: Slowpost) -> Slowpost:
-    """A database in which each report has something to say, and most fields are filled in."""
-    with database.connection():
+def furnished(ready: Slowpost, configure: Callable[..., None]) -> Iterator[Slowpost]:
+    """A database in which each report has something to say, and most fields are filled in; and a DNS."""
+    with DnsServer(REAL | {"example.test MX": ["0 ."]}) as dns, database.connection():
+        configure(mail_dns_servers=dns.address)
         now = database.now()
         contact = a_contact(website=a_website(extra={"pages": 3}), extra={"topic": "bees"}, last_contacted_at=now)
         account = an_account(enabled_at=now, warmup_start=1, warmup_step=2, warmup_on=dt.date(2026, 6, 1))
@@ -161,14 +162,14 @@ def furnished(ready: Slowpost) -> Slowpost:
             )  # fmt: skip
         file_message("intake", b"\xff{", "the body is not JSON", now, message_id="m1")
         file_deliveries({failed.id: ("fault", "KeyError")}, now)
-    return ready
+        yield ready
 
 
 @pytest.fixture
 def eventful(furnished: Slowpost, configure: Callable[..., None]) -> Iterator[Slowpost]:
     """The same with something to do for each action, and its first account's server; WORDS names its templates."""
-    with ScriptedServer() as server, DnsServer(REAL | {"example.test MX": ["0 ."]}) as dns:
-        configure(mail_window_start=0, mail_window_end=0, mail_dns_servers=dns.address)
+    configure(mail_window_start=0, mail_window_end=0)
+    with ScriptedServer() as server:
         with database.connection():
             now = database.now()
             SmtpAccount.update(port=server.port).execute()

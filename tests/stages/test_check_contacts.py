@@ -137,6 +137,23 @@ def test_what_is_answered_is_kept_when_the_check_is_stopped(
     assert sorted(c.domain for c in DomainCheck.select()) == [f"gone{number}.test" for number in range(4)]
 
 
+def test_dns_that_goes_away_half_way_is_not_asked_for_the_rest(
+    any_database: str, dns: DnsServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(check_contacts, "CHUNK", 2)
+    names = [f"gone{number}.test" for number in range(8)]
+    for name in names:
+        a_contact(email=f"ann@{name}")
+
+    def go_away(_done: int, _of: int) -> None:
+        dns.zone |= {(name, "MX"): SILENT for name in (*names, *check_contacts.KNOWN)}
+
+    found = check_contacts.check(on_progress=go_away)
+    assert (found.asked, found.answered) == (8, 2)
+    assert {name for name, _ in dns.asked} == {*names[:4], *check_contacts.KNOWN}
+    assert sorted(c.domain for c in DomainCheck.select()) == names[:2]
+
+
 def test_many_domains_are_asked_for_at_the_same_time_and_not_more_than_that(
     any_database: str, dns: DnsServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
