@@ -123,6 +123,13 @@ def sqlite_file() -> Path | None:
     return None if is_postgres() else Path(cast(str, db.obj.database)).absolute()
 
 
+def durability() -> dict[str, str]:
+    """Return the settings by which a commit survives a power failure or not, as this connection has them."""
+    names = ("fsync", "synchronous_commit", "full_page_writes") if is_postgres() else ("synchronous", "journal_mode")
+    ask = "SHOW" if is_postgres() else "PRAGMA"
+    return {name: str(db.execute_sql(f"{ask} {name}").fetchone()[0]) for name in names}
+
+
 @contextmanager
 def connection() -> Iterator[None]:
     """Open this thread's connection for the block and give it back afterwards, also after an exception."""

@@ -27,6 +27,9 @@ class Reason(StrEnum):
     # skipped by select contacts
     NOT_VALIDATED = "not_validated"
     INVALID_ADDRESS = "invalid_address"
+    ROLE_ADDRESS = "role_address"
+    DISPOSABLE_DOMAIN = "disposable_domain"
+    DOMAIN_TAKES_NO_MAIL = "domain_takes_no_mail"
     WEBSITE_REQUIREMENTS = "website_requirements"
     # skipped by select contacts, or by reserve slot when the settings have changed
     NO_COMMON_WINDOW = "no_common_window"

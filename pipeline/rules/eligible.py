@@ -74,7 +74,7 @@ def _candidates(template: EmailTemplate, min_priority: int) -> Iterator[Contact]
     )
     now = database.now()
     done = ~fn.EXISTS(_done(Contact.id, template))
-    for condition in (*contact_rules.conditions(), *duplicates.conditions(now), done):
+    for condition in (*contact_rules.conditions(now), *duplicates.conditions(now), done):
         query = query.where(condition)
     page = list(query)
     while page:

@@ -20,10 +20,10 @@ def reasons_to_skip(deliveries: Sequence[Delivery], now: dt.datetime) -> dict[in
     """
     suppressed = suppressed_among(d.address for d in deliveries)
     query = Contact.select(Contact, Website).left_outer_join(Website)
-    contacts = {c.id: c for c in query.where(Contact.id.in_({d.contact_id for d in deliveries}))}
-    reasons = {
-        d.id: [REASON_OF[kind] for kind in [suppressed.get(d.address)] if kind is not None]
-        + contact_rules.reasons_against(contacts[d.contact_id], now)
+    contacts = list(query.where(Contact.id.in_({d.contact_id for d in deliveries})))
+    kept_out = contact_rules.reasons_against_each(contacts, now)
+    against = {
+        d.id: [REASON_OF[suppressed[d.address]]] * (d.address in suppressed) + kept_out.get(d.contact_id, [])
         for d in deliveries
     }
-    return {i: against for i, against in reasons.items() if against}
+    return {i: reasons for i, reasons in against.items() if reasons}

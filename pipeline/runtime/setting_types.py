@@ -108,6 +108,26 @@ def _zone(value: Any) -> ZoneInfo:
     return ZoneInfo(str(value))
 
 
+def _dns_servers(value: Any) -> tuple[tuple[str, int], ...]:
+    if isinstance(value, tuple):
+        return value
+    try:
+        return tuple(_dns_server(part) for part in str(value).replace(" ", "").split(",")) if value else ()
+    except ValueError:
+        allowed = "allowed: addresses such as 9.9.9.9, 127.0.0.1:5353 or [2620:fe::fe]:53, comma separated"
+        raise ValueError(allowed) from None
+
+
+def _dns_server(text: str) -> tuple[str, int]:
+    try:
+        return str(ipaddress.ip_address(text)), 53
+    except ValueError:
+        host, _, port = text.rpartition(":")
+    if not 0 < int(port) < 65_536:
+        raise ValueError(port)
+    return str(ipaddress.ip_address(host.removeprefix("[").removesuffix("]"))), int(port)
+
+
 def _on_off(value: Any) -> bool:
     if isinstance(value, bool):
         return value
@@ -253,6 +273,9 @@ Days = Annotated[frozenset[int], NoDecode, BeforeValidator(_days)]
 
 
 Backoff = Annotated[tuple[int, ...], NoDecode, BeforeValidator(_backoff)]
+
+
+DnsServers = Annotated[tuple[tuple[str, int], ...], NoDecode, BeforeValidator(_dns_servers)]
 
 
 Count = Annotated[int, Field(ge=0, le=MAX_COUNT)]

@@ -25,6 +25,7 @@ from pipeline.runtime.setting_types import (
     Count,
     DayCount,
     Days,
+    DnsServers,
     EhloName,
     Hours,
     OptionalText,
@@ -102,6 +103,8 @@ class Settings(BaseSettings):
     mail_postal_address: OptionalText = None
     mail_alert_command: OptionalText = None
     mail_alert_webhook: Webhook = None
+
+    mail_dns_servers: DnsServers = ()
 
     @property
     def is_embedded(self) -> bool:

@@ -69,6 +69,8 @@ BAD_INPUT = [
     (["contacts", "show", "nobody@x.test"], REFUSED, "there is no contact with the address nobody@x.test"),
     (["contacts", "show", "nobody"], USAGE, "'nobody' is neither the id of a contact nor an address"),
     (["contacts", "show", "99999999999999999999"], USAGE, "is not in the range"),
+    (["doctor", "99"], REFUSED, "there is no account 99"),
+    (["doctor", "x"], USAGE, "'x' is not a valid integer range"),
     (["contacts", "find"], USAGE, "Missing argument 'TEXT'"),
     (["contacts", "find", "x", "--limit", "0"], USAGE, "0 is not in the range 1<=x<=2147483647"),
     (["why", "nobody@x.test"], REFUSED, "there is no contact with the address nobody@x.test"),

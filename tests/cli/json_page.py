@@ -20,6 +20,7 @@ from typing import Any
 from models import State
 from pipeline.operations.accounts import AccountDone, LoggedIn
 from pipeline.operations.cancel import Cancelled
+from pipeline.operations.check_contacts import ContactsChecked
 from pipeline.operations.decisions import DoubtResolved
 from pipeline.operations.forget import Forgotten
 from pipeline.operations.imports import Imported
@@ -33,6 +34,7 @@ from pipeline.operations.trials import Checked, Preview, TestSent
 from pipeline.reports.accounts import AccountRow
 from pipeline.reports.contacts import ContactDetails, ContactRow
 from pipeline.reports.dead_letters import DeadLetterDetails, DeadLetterRow
+from pipeline.reports.doctor.findings import Diagnosis
 from pipeline.reports.doubt import DoubtRow
 from pipeline.reports.log import AttemptRow
 from pipeline.reports.plan import Plan
@@ -56,6 +58,7 @@ REPORTS: Mapping[str, Any] = {
     "status": Status,
     "plan": Plan,
     "why CONTACT": Why,
+    "doctor": Diagnosis,
     "log": list[AttemptRow],
     "accounts list": list[AccountRow],
     "contacts list": list[ContactRow],
@@ -106,6 +109,7 @@ ACTIONS: Mapping[str, Any] = {
 
 #: The same of what only looks what would be, of the schedule's jobs, and of RabbitMQ's queues.
 OTHERS: Mapping[str, Any] = {
+    "contacts check": ContactsChecked,
     "templates preview TEMPLATE_ID": Preview,
     "templates check TEMPLATE_ID": Checked,
     "sweep": Swept,
@@ -114,6 +118,10 @@ OTHERS: Mapping[str, Any] = {
 }
 
 WARNINGS = ("warnings", "list of texts", "what could not be handed on yet; none if all went well.")
+
+ABOUT_REPORTS = """\
+`doctor` prints its JSON and has exit code 1 where something would hurt.
+"""
 
 ABOUT_ACTIONS = """\
 What is printed has been done and is committed (`publish --dry-run` does nothing). If RabbitMQ is away then, or has
@@ -126,12 +134,13 @@ rendered, passwords that no key decrypts. Then the JSON is printed, stderr says 
 """
 
 ABOUT_OTHERS = """\
-`templates check` prints its JSON and has exit code 1 where the template fails for anybody.
+`templates check` prints its JSON and has exit code 1 where the template fails for anybody, `contacts check` where DNS
+can't be asked.
 """
 
 #: The parts of the page: heading → what stands below it, and its commands.
 PARTS: Mapping[str, tuple[str, Mapping[str, Any]]] = {
-    "Reports": ("", REPORTS),
+    "Reports": (ABOUT_REPORTS, REPORTS),
     "Actions": (ABOUT_ACTIONS, ACTIONS),
     "Trials, the schedule, RabbitMQ's queues": (ABOUT_OTHERS, OTHERS),
 }

@@ -46,5 +46,6 @@ BAD = {
         "https://host/\nX: y",
         "https://host/>",
     ],
+    "mail_dns_servers": ["dns.test", "127.0.0.1:0", "127.0.0.1:70000", "9.9.9.9,", "[::1", "[9.9.9.9]:x", "::1:x"],
     "mail_alert_webhook": ["ftp://host/", "host"],
 }

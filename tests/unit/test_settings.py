@@ -101,6 +101,8 @@ def test_a_file_that_is_no_text_stops_with_one_line(configure: Configure) -> Non
         ("mail_ca_file", "", None),
         ("mail_unsubscribe_mailto", "out@a.test?subject=unsubscribe", "out@a.test?subject=unsubscribe"),
         ("mail_unsubscribe_url", "https://a.test/out?id=1", "https://a.test/out?id=1"),
+        ("mail_dns_servers", "9.9.9.9, [::1]:5353", (("9.9.9.9", 53), ("::1", 5353))),
+        ("mail_dns_servers", "2620:fe::fe", (("2620:fe::fe", 53),)),
         ("mail_alert_webhook", "http://127.0.0.1:8080/", "http://127.0.0.1:8080/"),
     ],
 )
