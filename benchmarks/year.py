@@ -28,7 +28,7 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
-from pipeline.throttle.breaker import rest_after
+from pipeline.throttle.breaker import backoff_of_delivery, rest_after
 from pipeline.throttle.forecast import Forecast, Planned
 from pipeline.throttle.limits import jitter_share, limit_on
 from pipeline.throttle.types import Account, Rules, Waiting
@@ -65,6 +65,7 @@ class Year(Forecast):
         """Start at the first midnight."""
         self.mailboxes, self.rng, self.zone = mailboxes, rng, window.zone
         self.failures: Counter[int] = Counter()
+        self.failed_it: Counter[tuple[int, int]] = Counter()
         self.failed = 0
         self.rests: dict[int, list[tuple[dt.datetime, dt.datetime]]] = defaultdict(list)
         accounts = [Account(i, box.limit_on(FIRST)) for i, box in mailboxes.items()]
@@ -83,7 +84,9 @@ class Year(Forecast):
         if rest := rest_after(self.failures[account.id]):
             until = self.now + rest
             self.rests[account.id].append((self.now, until))
-        again = replace(delivery, failed_by=delivery.failed_by | {account.id})
+        self.failed_it[delivery.id, account.id] += 1
+        leaves_alone_until = self.now + backoff_of_delivery(self.failed_it[delivery.id, account.id])
+        again = replace(delivery, failed_by={**delivery.failed_by, account.id: leaves_alone_until})
         return replace(account, last_attempt_at=self.now, cooling_until=until), again
 
 

@@ -15,7 +15,7 @@ from peewee import SQL, fn
 from models import Contact, Reason, Website
 from models.contact import PICKABLE
 from pipeline.runtime.settings import settings
-from pipeline.throttle.window import SendingWindow
+from pipeline.throttle.window import SendingWindow, is_known
 
 
 @dataclass(frozen=True)
@@ -70,7 +70,11 @@ def _website_is_fit() -> Any:
 
 def _no_common_hour(contact: Contact, now: dt.datetime) -> bool:
     zone = contact.timezone
-    return bool(zone) and SendingWindow.from_settings(settings()).soonest(now, zone) is None
+    return bool(zone) and is_known(zone) and SendingWindow.from_settings(settings()).soonest(now, zone) is None
+
+
+def _unknown_zone(contact: Contact, _now: dt.datetime) -> bool:
+    return bool(contact.timezone) and not is_known(contact.timezone)
 
 
 #: In the order in which reasons are listed.
@@ -79,4 +83,5 @@ RULES = (
     Rule(Reason.INVALID_ADDRESS, lambda contact, _now: not contact.address_valid, lambda: _column("address_valid")),
     Rule(Reason.WEBSITE_REQUIREMENTS, _website_is_unfit, _website_is_fit),
     Rule(Reason.NO_COMMON_WINDOW, _no_common_hour),
+    Rule(Reason.UNKNOWN_TIME_ZONE, _unknown_zone),
 )
