@@ -153,7 +153,9 @@ def _advance(slots: Sequence[Slot], accounts: Mapping[int, Account], today: Toda
             continue
         holder = slot.deliveries[0]
         target = today.at(position, accounts[slot.account_id], holder)
-        if target is not None and target <= latest and today.suits(holder, target):
+        if target is None or target > latest or not today.suits(holder, target):
+            continue
+        if today.may_send(slot.account_id, holder, target):
             yield replace(slot, send_at=target)
 
 

@@ -66,12 +66,13 @@ class Today:
         self.end = window.day_end(now)
         self._open: dict[str, OpenTime] = {}
         usable = self.usable = [a for a in accounts if a.left and not a.is_cooling(now)]
-        self.left = sum(map(_without_slot, usable))
         self._usable_ids = {a.id for a in usable}
         slots = self.slots = [(a.slot.send_at, len(a.slot.deliveries)) for a in accounts if a.slot]
         waiting = {zone: n for zone, n in backlog.counts.items() if self._closes(zone) > now}
         taken = sum(number for _, number in slots)
-        n = min(taken + sum(waiting.values()), sum(a.left for a in usable))
+        capacity = sum(a.left for a in usable)
+        self.left = capacity - sum(min(len(a.slot.deliveries), a.left) for a in usable if a.slot)
+        n = min(taken + sum(waiting.values()), capacity)
         self._pace = self._pace_of("", n)
         busiest = rules.interval / len(usable) if usable else dt.timedelta(0)
         self._paces: dict[str, Pace] = {}

@@ -228,6 +228,15 @@ def test_where_no_other_account_is_usable_it_waits_for_its_backoff_and_wakes_at_
     assert decide(only_one, evening, local(9), WINDOW, EXACT).wake_at == tomorrow
 
 
+def test_a_slot_is_not_advanced_into_the_time_in_which_its_account_leaves_its_delivery_alone() -> None:
+    def advanced(leaves_alone_until: dt.datetime) -> tuple[Slot, ...]:
+        holder = Waiting(1, failed_by={1: leaves_alone_until})
+        return decide([Account(1, 10, slot=Slot(1, local(12), (holder,)))], Backlog(), local(9), WINDOW, EXACT).advanced
+
+    assert advanced(local(9, 15)) == ()
+    assert [slot.send_at for slot in advanced(local(9))] == [local(9)]
+
+
 def test_what_every_usable_account_has_failed_stands_behind_its_equals_and_not_behind_the_less_urgent() -> None:
     failed = {1: local(8), 2: local(8)}
     head = (Waiting(1, 5, failed_by=failed), Waiting(2, 5, failed_by={1: local(8)}), Waiting(3, 5), Waiting(4))
