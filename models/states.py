@@ -33,6 +33,7 @@ class Reason(StrEnum):
     WEBSITE_REQUIREMENTS = "website_requirements"
     # skipped by select contacts, or by reserve slot when the settings have changed
     NO_COMMON_WINDOW = "no_common_window"
+    UNKNOWN_TIME_ZONE = "unknown_time_zone"
     # skipped by select contacts or check duplicates
     IN_FLIGHT = "in_flight"
     SUPPRESSED_ADDRESS = "suppressed_address"

@@ -11,13 +11,17 @@ from peewee import SQL, fn
 
 from models import Attempt, ChargedTo, Delivery
 from models.attempt import USES_UP
+from pipeline.flow import chunks
 from pipeline.runtime.settings import settings
+from pipeline.throttle.breaker import backoff_of_delivery
 from pipeline.throttle.limits import limit_on
 from pipeline.throttle.window import SendingWindow
 
 #: Days ahead in which a lowered limit is looked for to be back; one that takes longer is said to be back then.
 LOOKS_AHEAD = 366
 
+#: Deliveries named in one statement.
+BATCH = 1000
 #: Converts a query's plain value to a time.
 to_time = Attempt.claimed_at.python_value
 
@@ -83,19 +87,25 @@ def last_transaction(account_id: Any) -> Any:
     return Attempt.select(fn.MAX(Attempt.transaction_at)).where(of_account)
 
 
-def failed_by(delivery_ids: Sequence[int]) -> dict[int, frozenset[int]]:
-    """Return the accounts that have failed each of these deliveries, since its attempts were last set to 0."""
-    if not delivery_ids:
-        return {}
-    failed = (
-        Attempt.select(Attempt.delivery, Attempt.account)
+def failed_by(delivery_ids: Sequence[int]) -> dict[int, dict[int, dt.datetime]]:
+    """Return the accounts that have failed each of these deliveries since its attempts were last set to 0, each with
+    the time (UTC) before which it leaves the delivery alone.
+    """
+    found: dict[int, dict[int, dt.datetime]] = {}
+    for some in chunks(delivery_ids, BATCH):
+        for (delivery_id, account_id), rows in groupby(_failures_of(some), key=lambda row: row[:2]):
+            times = [finished_at for _, _, finished_at in rows]
+            found.setdefault(delivery_id, {})[account_id] = times[-1] + backoff_of_delivery(len(times))
+    return found
+
+
+def _failures_of(delivery_ids: list[int]) -> Any:
+    """Return the query of delivery, account and time of the failures charged to accounts, in this order."""
+    of_account = Attempt.delivery.in_(delivery_ids) & (Attempt.charged_to == ChargedTo.ACCOUNT)
+    return (
+        Attempt.select(Attempt.delivery, Attempt.account, Attempt.finished_at)
         .join(Delivery)
-        .where(
-            Attempt.delivery.in_(list(delivery_ids))
-            & (Attempt.charged_to == ChargedTo.ACCOUNT)
-            & (Attempt.finished_at >= Delivery.attempts_since)
-        )
-        .order_by(Attempt.delivery)
+        .where(of_account & (Attempt.finished_at >= Delivery.attempts_since))
+        .order_by(Attempt.delivery, Attempt.account, Attempt.finished_at)
         .tuples()
     )
-    return {i: frozenset(account for _, account in rows) for i, rows in groupby(failed, key=lambda row: row[0])}

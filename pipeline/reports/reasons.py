@@ -63,6 +63,7 @@ WORDS: dict[str, str] = {
     Reason.DOMAIN_TAKES_NO_MAIL: "its domain takes no mail, as DNS says: see `slowpost contacts check`",
     Reason.WEBSITE_REQUIREMENTS: "its website does not meet the requirements",
     Reason.NO_COMMON_WINDOW: "its time zone has no hour in common with the window",
+    Reason.UNKNOWN_TIME_ZONE: "its time zone is not known to this machine",
     Reason.IN_FLIGHT: "another mail is on its way to the contact, its address or its website",
     Reason.SUPPRESSED_ADDRESS: "its address is suppressed",
     Reason.SUPPRESSED_DOMAIN: "its domain is suppressed",

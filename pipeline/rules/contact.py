@@ -18,7 +18,7 @@ from models import Contact, Reason, Website
 from models.contact import PICKABLE
 from pipeline.rules import addresses, domains
 from pipeline.runtime.settings import settings
-from pipeline.throttle.window import SendingWindow
+from pipeline.throttle.window import SendingWindow, is_known
 
 
 @dataclass(frozen=True)
@@ -93,7 +93,11 @@ def _domain_takes_no_mail(contacts: Sequence[Contact], now: dt.datetime) -> set[
 
 def _no_common_hour(contact: Contact, now: dt.datetime) -> bool:
     zone = contact.timezone
-    return bool(zone) and SendingWindow.from_settings(settings()).soonest(now, zone) is None
+    return bool(zone) and is_known(zone) and SendingWindow.from_settings(settings()).soonest(now, zone) is None
+
+
+def _unknown_zone(contact: Contact, _now: dt.datetime) -> bool:
+    return bool(contact.timezone) and not is_known(contact.timezone)
 
 
 #: In the order in which reasons are listed.
@@ -113,4 +117,5 @@ RULES = (
     Rule(Reason.DOMAIN_TAKES_NO_MAIL, _domain_takes_no_mail, domains.lets_in),
     Rule(Reason.WEBSITE_REQUIREMENTS, _each(_website_is_unfit), _website_is_fit),
     Rule(Reason.NO_COMMON_WINDOW, _each(_no_common_hour)),
+    Rule(Reason.UNKNOWN_TIME_ZONE, _each(_unknown_zone)),
 )

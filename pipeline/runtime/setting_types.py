@@ -291,3 +291,7 @@ Seconds = Annotated[float, Field(ge=0, le=MAX_SECONDS)]
 
 
 Timeout = Annotated[float, Field(gt=0, le=MAX_SECONDS)]
+
+
+#: A message takes seconds through the broker, and the dialogue up to the dot as long: with less, nothing would be sent.
+Lateness = Annotated[float, Field(ge=30, le=MAX_SECONDS)]

@@ -28,6 +28,7 @@ from pipeline.runtime.setting_types import (
     DnsServers,
     EhloName,
     Hours,
+    Lateness,
     OptionalText,
     PositiveCount,
     Seconds,
@@ -96,7 +97,7 @@ class Settings(BaseSettings):
 
     mail_smtp_timeout: Timeout = 60
     mail_data_timeout: Timeout = 600
-    mail_max_lateness: Seconds = 300
+    mail_max_lateness: Lateness = 300
 
     mail_unsubscribe_mailto: UnsubscribeMailto = None
     mail_unsubscribe_url: UnsubscribeUrl = None

@@ -37,7 +37,7 @@ BAD = {
     "mail_ca_file": ["no/such/file.pem", ".", "/dev/null", "\x01"],
     "mail_smtp_timeout": ["0", "inf", "never"],
     "mail_data_timeout": ["0", "nan", "never"],
-    "mail_max_lateness": ["-1", "never"],
+    "mail_max_lateness": ["-1", "0", "29.9", "never"],
     "mail_unsubscribe_mailto": ["nobody", "a@b.test\nBcc: c@d.test", "<a@b.test>", "ä@b.test"],
     "mail_unsubscribe_url": [
         "http://host/",
