@@ -1,9 +1,9 @@
 """Starts programs of Slowpost as `python -m` does, without importing it each time: that takes most of a second of a
 core, and the fault tests start hundreds.
 
-One process for all tests has imported what they need, and forks when it is asked to; it has no thread and no
-connection. What it forks is a process of its own that has its own environment and reads its settings anew. That a program also starts from nothing is shown by
-tests/faults/test_stop.py, tests/broker and tests/cli.
+One process has imported what they need, for all tests, and forks when it is asked to; it has no thread and no
+connection. What it forks is a process of its own, with an environment of its own, that reads its settings anew. That a
+program also starts from nothing is shown by tests/faults/test_stop.py, tests/broker and tests/cli.
 
     python -m tests.faults.starter
 """
