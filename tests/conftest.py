@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import datetime as dt
 import os
+import shutil
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -14,10 +15,10 @@ from urllib.parse import urlsplit, urlunsplit
 import psycopg2
 import pytest
 
-from models import database, schema
+from models import database
 from models.database import db
 from pipeline.runtime import settings as settings_module
-from tests import servers
+from tests import pristine, servers
 from tests.side_by_side import (  # noqa: F401  (pytest calls them)
     pytest_collection_modifyitems,
     pytest_sessionstart,
@@ -77,6 +78,8 @@ def postgres_url() -> Iterator[str]:
         with admin.cursor() as cursor:
             cursor.execute(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')
             cursor.execute(f'CREATE DATABASE "{name}"')
+            # What a dead process has committed stays; only of a server that died could the last be lost.
+            cursor.execute(f'ALTER DATABASE "{name}" SET synchronous_commit = off')
             yield urlunsplit(urlsplit(url)._replace(path=f"/{name}"))
             cursor.execute(f'DROP DATABASE "{name}" WITH (FORCE)')
 
@@ -88,26 +91,37 @@ def rabbitmq_url() -> Iterator[str]:
         yield urls[servers.PROCESS]
 
 
+@pytest.fixture(scope="session")
+def pristine_postgres(postgres_url: str) -> Iterator[pristine.Postgres]:
+    """What empties this run's database."""
+    with contextlib.closing(pristine.Postgres(postgres_url)) as emptied:
+        yield emptied
+
+
 @pytest.fixture
-def postgres(postgres_url: str, configure: Callable[..., None]) -> Iterator[str]:
+def postgres(postgres_url: str, pristine_postgres: pristine.Postgres, configure: Callable[..., None]) -> Iterator[str]:
     """Empty tables in PostgreSQL."""
     configure(database_url=postgres_url)
     database.connect(postgres_url)
     with database.connection():
-        db.execute_sql("DROP SCHEMA public CASCADE; CREATE SCHEMA public")
-        schema.migrate()
+        pristine_postgres.empty()
         yield postgres_url
     db.obj.close_all()
 
 
+@pytest.fixture(scope="session")
+def migrated_sqlite(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Make an SQLite file whose tables are migrated and empty."""
+    return pristine.migrated_sqlite(tmp_path_factory.mktemp("migrated"))
+
+
 @pytest.fixture
-def sqlite(tmp_path: Path, configure: Callable[..., None]) -> Iterator[str]:
-    """Empty tables in a SQLite file."""
-    url = f"sqlite:///{tmp_path}/slowpost.db"
+def sqlite(migrated_sqlite: Path, tmp_path: Path, configure: Callable[..., None]) -> Iterator[str]:
+    """Empty tables in an SQLite file."""
+    url = f"sqlite:///{shutil.copy(migrated_sqlite, tmp_path)}"
     configure(database_url=url)
     database.connect(url)
     with database.connection():
-        schema.migrate()
         yield url
 
 

@@ -42,7 +42,7 @@ class Lane:
     priority: int | None
 
 
-def gather(now: dt.datetime, enough: Any, before: dt.datetime) -> Any:
+def gather(now: Any, enough: Any, before: Any) -> Any:
     """Return the query whose one value `read` turns into the lanes.
 
     Args:
@@ -139,5 +139,5 @@ def in_order(query: Any) -> Any:
     return query.order_by(Delivery.priority.desc(), Delivery.id)
 
 
-def _is_due(now: dt.datetime) -> Any:
+def _is_due(now: Any) -> Any:
     return Delivery.not_before.is_null() | (Delivery.not_before <= now)

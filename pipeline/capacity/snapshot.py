@@ -17,6 +17,7 @@ from typing import Any
 from peewee import JOIN, SQL, fn
 
 from models import Attempt, Control, Delivery, EmailTemplate, SmtpAccount, State, database
+from models.compiled import Parameter, compiled
 from models.delivery import in_states, of_ids
 from pipeline.capacity import head, lanes, usage
 from pipeline.capacity.lanes import Lane
@@ -149,19 +150,35 @@ def judge(delivery_ids: Sequence[int]) -> list[Waiting]:
 def _rows(now: dt.datetime) -> list[Any]:
     """Read everything but the head of the backlog: one row for each account and each delivery that has its slot or
     claim, all with the control row's columns; without accounts, one row.
+
+    Where sends are spread over the open day, each lane is counted, up to the sum of all limits, for what may go before
+    the day's end; else it is only asked whether anything may go now.
     """
+    window = _window()
+    is_counted = settings().mail_spread and window.contains(now)
+    return _everything_but_the_head(is_counted).rows(
+        now=now,
+        today=window.local_date(now),
+        before=window.day_end(now) if is_counted else now,
+        default_limit=settings().mail_daily_limit,
+    )
+
+
+@compiled
+def _everything_but_the_head(is_counted: bool) -> Any:
+    """Return the query of `_rows`; `is_counted`: count each lane."""
     query = (
-        Control.select(*_control_columns(now), *_account_columns(now), *_delivery_columns())
+        Control.select(*_control_columns(is_counted), *_account_columns(), *_delivery_columns())
         .join(SmtpAccount, JOIN.LEFT_OUTER, on=_USABLE)
         .join(Delivery, JOIN.LEFT_OUTER, on=(Delivery.account == SmtpAccount.id) & HOLDS)
         .order_by(SmtpAccount.id, Delivery.priority.desc(), Delivery.id)
     )
-    return list(query.namedtuples())
+    return query.namedtuples()
 
 
-def _control_columns(now: dt.datetime) -> list[Any]:
+def _control_columns(is_counted: bool) -> list[Any]:
     later = Delivery.select(fn.MIN(Delivery.not_before)).where(
-        _READY & (Delivery.not_before > now) & Delivery.template.not_in(paused_templates())
+        _READY & (Delivery.not_before > Parameter("now")) & Delivery.template.not_in(paused_templates())
     )
     each = SmtpAccount.alias()
     return [
@@ -169,13 +186,21 @@ def _control_columns(now: dt.datetime) -> list[Any]:
         Control.wake_at,
         Control.advanced_at,
         later.alias("next_not_before"),
-        _lanes(now).alias("lanes"),
+        lanes.gather(Parameter("now"), _enough(is_counted), Parameter("before")).alias("lanes"),
         # Over all accounts, also those that are off by now.
         each.select(fn.MAX(usage.last_transaction(each.id))).alias("last_transaction"),
     ]
 
 
-def _account_columns(now: dt.datetime) -> list[Any]:
+def _enough(is_counted: bool) -> Any:
+    """Return the query of the number up to which a lane is counted."""
+    if not is_counted:
+        return Control.select(SQL("1"))
+    own_limit = fn.COALESCE(SmtpAccount.daily_limit, Parameter("default_limit", as_it_is=True))
+    return usable_accounts().select(fn.COALESCE(fn.SUM(own_limit), 0))
+
+
+def _account_columns() -> list[Any]:
     # `between`, not `==`: only the index attempt_latest has this order then. Else PostgreSQL may read the primary key
     # backwards, and for an account without attempts that is the whole table.
     latest = (
@@ -184,11 +209,7 @@ def _account_columns(now: dt.datetime) -> list[Any]:
         .order_by(Attempt.account.desc(), Attempt.id.desc())
         .limit(1)
     )
-    used = (
-        usage.used_on_day(_window().local_date(now))
-        .select(fn.COUNT(Attempt.id))
-        .where(Attempt.account == SmtpAccount.id)
-    )
+    used = usage.used_on_day(Parameter("today")).select(fn.COUNT(Attempt.id)).where(Attempt.account == SmtpAccount.id)
     return [
         SmtpAccount.id.alias("account_id"),
         SmtpAccount.daily_limit,
@@ -209,19 +230,6 @@ def _account_columns(now: dt.datetime) -> list[Any]:
 def _delivery_columns() -> list[Any]:
     _, *judged_by = head.JUDGED_BY
     return [Delivery.id.alias("delivery_id"), Delivery.state, Delivery.send_at, Delivery.token, *judged_by]
-
-
-def _lanes(now: dt.datetime) -> Any:
-    """Return the query that collects the lanes.
-
-    Where sends are spread over the open day, each lane is counted, up to the sum of all limits, for what may go before
-    the day's end; else it is only asked whether anything may go now.
-    """
-    window = _window()
-    if not (settings().mail_spread and window.contains(now)):
-        return lanes.gather(now, Control.select(SQL("1")), now)
-    own_limit = fn.COALESCE(SmtpAccount.daily_limit, settings().mail_daily_limit)
-    return lanes.gather(now, usable_accounts().select(fn.COALESCE(fn.SUM(own_limit), 0)), window.day_end(now))
 
 
 def _lanes_of(rows: list[Any]) -> list[Lane]:

@@ -76,7 +76,7 @@ def last_transaction_of(account_id: int) -> dt.datetime | None:
     return to_time(last_transaction(account_id).scalar())
 
 
-def used_on_day(day: dt.date) -> Any:
+def used_on_day(day: Any) -> Any:
     """Return the query of all attempts that use up the limits of a local date."""
     return Attempt.select().where((Attempt.local_on == day) & SQL(USES_UP))
 

@@ -133,7 +133,8 @@ def _demand_protection(endpoint: Endpoint) -> None:
 
 def _ready(endpoint: Endpoint, secret: str | None) -> smtplib.SMTP:
     """Return a connection that is ready for MAIL; `secret` is the password or the access token."""
-    context = _tls_context(endpoint.ca_file)
+    # Made only where it is used: it reads all root certificates, which takes longer than a login.
+    context = None if endpoint.security is Security.PLAIN else _tls_context(endpoint.ca_file)
     smtp: smtplib.SMTP = guarded(Phase.CONNECT, lambda _: _open(endpoint, context), None)
     try:
         _hello(smtp)
@@ -165,7 +166,7 @@ def _tls_context(ca_file: str | None) -> ssl.SSLContext:
     return context
 
 
-def _open(endpoint: Endpoint, context: ssl.SSLContext) -> smtplib.SMTP:
+def _open(endpoint: Endpoint, context: ssl.SSLContext | None) -> smtplib.SMTP:
     options: dict[str, Any] = {"timeout": endpoint.timeout, "local_hostname": endpoint.ehlo_name}
     smtp: Any = SmtpTls(context=context, **options) if endpoint.security is Security.TLS else Smtp(**options)
     # smtplib knows the name to verify only if its constructor connects, and then leaks the socket when that fails.

@@ -12,6 +12,7 @@ import pytest
 
 from tests.broker.conftest import wipe
 from tests.builders import a_template, an_account
+from tests.faults import starter
 from tests.faults.oracle import oracle
 
 #: Set by `script/faults`: a file that takes a line for each experiment. Then the counts are full.
@@ -40,6 +41,13 @@ def report(request: pytest.FixtureRequest) -> Callable[..., None]:
                 file.write(json.dumps(row) + "\n")
 
     return note
+
+
+@pytest.fixture(scope="session", autouse=True)
+def started_from_warm() -> Iterator[None]:
+    """End what starts the processes of all tests."""
+    yield
+    starter.close_all()
 
 
 @pytest.fixture

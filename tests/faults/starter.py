@@ -1,9 +1,9 @@
 """Starts programs of Slowpost as `python -m` does, without importing it each time: that takes most of a second of a
 core, and the fault tests start hundreds.
 
-A process of the test's has imported what they need, and forks when it is asked to; it has no thread and no connection.
-What it forks is a process of its own that reads its settings anew. That a program also starts from nothing is shown by
-tests/faults/test_stop.py, tests/broker and tests/cli.
+One process has imported what they need, for all tests, and forks when it is asked to; it has no thread and no
+connection. What it forks is a process of its own, with an environment of its own, that reads its settings anew. That a
+program also starts from nothing is shown by tests/faults/test_stop.py, tests/broker and tests/cli.
 
     python -m tests.faults.starter
 """
@@ -11,6 +11,7 @@ tests/faults/test_stop.py, tests/broker and tests/cli.
 from __future__ import annotations
 
 import contextlib
+import gc
 import importlib
 import json
 import os
@@ -24,9 +25,13 @@ import threading
 from pathlib import Path
 from typing import Any
 
+from pipeline.runtime import failpoints
+
 ROOT = Path(__file__).parents[2]
 #: What the programs import.
 MODULES = ("slowpost.cli.service", "slowpost.service", "schedules.scheduler", "schedules.sweep", "actors.stages")
+#: Variables that begin so are read when Dramatiq is imported, and not again.
+READ_BY_IMPORTS = "dramatiq_"
 #: Seconds in which it has to have started a program: the first has to wait for its imports.
 PATIENCE = 60
 
@@ -70,11 +75,41 @@ class Starter:
     """Starts programs in one environment."""
 
     def __init__(self, environment: dict[str, str]) -> None:
-        """Prepare; what it imports meanwhile, the first start waits for."""
+        """Prepare; what is imported meanwhile, the first start waits for."""
+        self._environment = environment
+        self._warm = _warm(frozenset(pair for pair in environment.items() if pair[0].startswith(READ_BY_IMPORTS)))
+        self._processes: list[Process] = []
+
+    def start(self, module: str, *words: str, log: Path, **environment: str) -> Process:
+        """Start a module with arguments, in the test's working directory; its output goes to the end of `log`."""
+        process = self._warm.start(
+            {
+                "module": module,
+                "words": words,
+                "log": str(log),
+                "folder": str(Path.cwd()),
+                "environment": self._environment | environment,
+            }
+        )
+        self._processes.append(process)
+        return process
+
+    def close(self) -> None:
+        """Kill what still runs."""
+        for process in self._processes:
+            process.kill()
+            process.wait(PATIENCE)
+
+
+class _Warm:
+    """The process that has imported what they need, for all tests of this process."""
+
+    def __init__(self, read_by_imports: frozenset[tuple[str, str]]) -> None:
         self._process = subprocess.Popen(
             [sys.executable, "-m", "tests.faults.starter"],
             cwd=ROOT,
-            env=environment,
+            # With failpoints; in which directory, each start says.
+            env=os.environ | dict(read_by_imports) | {failpoints.VARIABLE: os.devnull},
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
@@ -84,9 +119,8 @@ class Starter:
         self._reader = threading.Thread(target=self._read)
         self._reader.start()
 
-    def start(self, module: str, *words: str, log: Path, **environment: str) -> Process:
-        """Start a module with arguments, in the test's working directory; its output goes to the end of `log`."""
-        request = {"module": module, "words": words, "log": str(log), "folder": str(Path.cwd()), "more": environment}
+    def start(self, request: dict[str, Any]) -> Process:
+        """Start what is asked for."""
         with self._lock:
             assert self._process.stdin
             self._process.stdin.write(json.dumps(request) + "\n")
@@ -111,6 +145,21 @@ class Starter:
                 else:
                     running[pid] = Process(pid)
                     self._started.put(running[pid])
+
+
+_all_warm: dict[frozenset[tuple[str, str]], _Warm] = {}
+
+
+def _warm(read_by_imports: frozenset[tuple[str, str]]) -> _Warm:
+    if read_by_imports not in _all_warm:
+        _all_warm[read_by_imports] = _Warm(read_by_imports)
+    return _all_warm[read_by_imports]
+
+
+def close_all() -> None:
+    """End the processes that start others, when the last test is done."""
+    while _all_warm:
+        _all_warm.popitem()[1].close()
 
 
 def _serve() -> dict[str, Any] | None:
@@ -150,7 +199,10 @@ def _become(request: dict[str, Any]) -> None:
         os.dup2(log, stream)
     os.close(log)
     os.chdir(request["folder"])
-    os.environ.update(request["more"])
+    os.environ.clear()
+    os.environ.update(request["environment"])
+    # Which directory it looks into was read when it was imported.
+    importlib.reload(failpoints)
     sys.argv = [request["module"], *request["words"]]
     runpy.run_module(request["module"], run_name="__main__", alter_sys=True)
 
@@ -158,5 +210,8 @@ def _become(request: dict[str, Any]) -> None:
 if __name__ == "__main__":
     for name in MODULES:
         importlib.import_module(name)
+    # What is there now is there for good: no collection is to touch, and so copy, it in each child.
+    gc.collect()
+    gc.freeze()
     if asked := _serve():
         _become(asked)
