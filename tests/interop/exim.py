@@ -5,23 +5,27 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from models import Security
-from tests.interop.listeners import DOMAIN, LISTENERS, MOST_OCTETS, PASSWORD, READERS, USERNAME, Listener, MailServer
+from tests.interop.listeners import DOMAIN, LISTENERS, MOST_OCTETS, PASSWORD, READERS, Listener, MailServer
 from tests.interop.tree import Tree
 
 ONE_MESSAGE = Listener(one_message=True)
 
-_MAIN = f"""
-primary_hostname = mail.{DOMAIN}
-domainlist local_domains = {DOMAIN}
+#: Words in capitals are macros, which stand before it: `_macros`.
+_CONFIGURATION = r"""
+WORD_OF_AUTH1 = ${lookup{$auth1}lsearch{/etc/exim4/users}{$value}fail}
+WORD_OF_AUTH2 = ${lookup{$auth2}lsearch{/etc/exim4/users}{$value}fail}
+
+primary_hostname = mail.OUR_DOMAIN
+domainlist local_domains = OUR_DOMAIN
 local_interfaces = 127.0.0.1
-daemon_smtp_ports = %(ports)s
-tls_on_connect_ports = %(tls)s
-tls_advertise_hosts = ${{if inlist{{$received_port}}{{%(stripped)s}}{{}}{{*}}}}
-auth_advertise_hosts = ${{if or{{{{def:tls_in_cipher}}{{inlist{{$received_port}}{{%(stripped)s}}}}}}{{*}}{{}}}}
-tls_certificate = /etc/tls/${{if inlist{{$received_port}}{{%(expired)s}}{{expired}}\
-{{${{if inlist{{$received_port}}{{%(another)s}}{{another-host}}{{good}}}}}}}}.pem
-smtp_accept_max_per_connection = ${{if inlist{{$received_port}}{{%(one)s}}{{1}}{{1000}}}}
-message_size_limit = {MOST_OCTETS}
+daemon_smtp_ports = PORTS_ALL
+tls_on_connect_ports = PORTS_TLS
+tls_advertise_hosts = ${if inlist{$received_port}{PORTS_STRIPPED}{}{*}}
+auth_advertise_hosts = ${if or{{def:tls_in_cipher}{inlist{$received_port}{PORTS_STRIPPED}}}{*}{}}
+tls_certificate = /etc/tls/${if inlist{$received_port}{PORTS_EXPIRED}{expired}\
+{${if inlist{$received_port}{PORTS_ANOTHER}{another-host}{good}}}}.pem
+smtp_accept_max_per_connection = ${if inlist{$received_port}{PORTS_ONE}{1}{1000}}
+message_size_limit = MOST_OCTETS
 host_lookup =
 dns_again_means_nonexist = *
 keep_environment =
@@ -67,24 +71,24 @@ plain:
   driver = plaintext
   public_name = PLAIN
   server_prompts = :
-  server_condition = ${{if and{{{{eq{{$auth2}}{{USER}}}}{{eq{{$auth3}}{{WORD}}}}}}}}
+  server_condition = ${if eq{$auth3}{WORD_OF_AUTH2}}
   server_set_id = $auth2
-  server_advertise_condition = ${{if inlist{{$received_port}}{{%(PLAIN)s}}}}
+  server_advertise_condition = ${if inlist{$received_port}{PORTS_PLAIN}}
 
 login:
   driver = plaintext
   public_name = LOGIN
   server_prompts = <| Username: | Password:
-  server_condition = ${{if and{{{{eq{{$auth1}}{{USER}}}}{{eq{{$auth2}}{{WORD}}}}}}}}
+  server_condition = ${if eq{$auth2}{WORD_OF_AUTH1}}
   server_set_id = $auth1
-  server_advertise_condition = ${{if inlist{{$received_port}}{{%(LOGIN)s}}}}
+  server_advertise_condition = ${if inlist{$received_port}{PORTS_LOGIN}}
 
 cram:
   driver = cram_md5
   public_name = CRAM-MD5
-  server_secret = ${{if eq{{$auth1}}{{USER}}{{WORD}}fail}}
+  server_secret = WORD_OF_AUTH1
   server_set_id = $auth1
-  server_advertise_condition = ${{if inlist{{$received_port}}{{%(CRAM-MD5)s}}}}
+  server_advertise_condition = ${if inlist{$received_port}{PORTS_CRAM_MD5}}
 """
 
 
@@ -102,20 +106,27 @@ class Exim(MailServer):
         self.tree.folder("var/log/exim4", "Debian-exim")
         self.tree.folder("var/spool/exim4", "Debian-exim")
         self.tree.folder("run/exim4", "Debian-exim")
-        ports = {
-            "ports": self._ports(lambda _: True),
-            "tls": self._ports(lambda listener: listener.security is Security.TLS),
-            "stripped": self._ports(lambda listener: listener.strips_starttls),
-            "expired": self._ports(lambda listener: listener.certificate == "expired"),
-            "another": self._ports(lambda listener: listener.certificate == "another-host"),
-            "one": self._ports(lambda listener: listener.one_message),
-        } | {m: self._ports(lambda listener, m=m: m in listener.mechanisms) for m in ("PLAIN", "LOGIN", "CRAM-MD5")}
-        user, word = f"USER = {USERNAME}\n", f"WORD = {PASSWORD}\n"
-        self.tree.write("etc/exim4/exim4.conf", user + word + _MAIN % ports)
+        self.tree.write("etc/exim4/exim4.conf", self._macros() + _CONFIGURATION)
+        self.tree.write("etc/exim4/users", "".join(f"{username}: {PASSWORD}\n" for username in self.usernames()))
         self.tree.write("etc/exim4/readers", "".join(f"{reader}: {reader}\n" for reader in READERS))
 
-    def _ports(self, which: Callable[[Listener], bool]) -> str:
-        return " : ".join(str(port) for listener, port in self.ports.items() if which(listener))
+    def _macros(self) -> str:
+        which: dict[str, Callable[[Listener], bool]] = {
+            "ALL": lambda _: True,
+            "TLS": lambda listener: listener.security is Security.TLS,
+            "STRIPPED": lambda listener: listener.strips_starttls,
+            "EXPIRED": lambda listener: listener.certificate == "expired",
+            "ANOTHER": lambda listener: listener.certificate == "another-host",
+            "ONE": lambda listener: listener.one_message,
+            "PLAIN": lambda listener: "PLAIN" in listener.mechanisms,
+            "LOGIN": lambda listener: "LOGIN" in listener.mechanisms,
+            "CRAM_MD5": lambda listener: "CRAM-MD5" in listener.mechanisms,
+        }
+        lines = [f"OUR_DOMAIN = {DOMAIN}\nMOST_OCTETS = {MOST_OCTETS}\n"]
+        for name, is_one in which.items():
+            ports = " : ".join(str(port) for listener, port in self.ports.items() if is_one(listener))
+            lines.append(f"PORTS_{name} = {ports}\n")
+        return "".join(lines)
 
     def _command(self) -> list[str]:
         # In the foreground.

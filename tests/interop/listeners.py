@@ -18,7 +18,8 @@ from tests.servers import PrivateServer, free_port
 DOMAIN = "interop.example"
 #: Who has a mailbox.
 READERS = [f"reader{number}" for number in range(30)]
-USERNAME, PASSWORD = f"sender@{DOMAIN}", "a-w0rd, & its =hash="
+#: Of all who may log in.
+PASSWORD = "a-w0rd, & its =hash="
 #: Octets of the largest message.
 MOST_OCTETS = 100_000
 MECHANISMS = ("PLAIN", "LOGIN", "CRAM-MD5")
@@ -103,21 +104,33 @@ class MailServer(RootedServer):
         self.ports = dict(zip(listeners, distinct_ports(len(listeners)), strict=True))
         tree.folder(f"var/mail/{self.name}", "vmail")
 
+    def username(self, listener: Listener) -> str:
+        """Return who logs in at a listener: to Slowpost the same user of a host is the same mailbox."""
+        return f"{self.name}{list(self.ports).index(listener)}@{DOMAIN}"
+
+    def usernames(self) -> list[str]:
+        """Return all who may log in, each of them at every listener."""
+        return [self.username(listener) for listener in self.ports]
+
     def account(self, listener: Listener, **values: Any) -> dict[str, Any]:
         """Return the account that logs in at a listener, by the words of `accounts import`."""
         return {
             "host": "localhost",
             "port": self.ports[listener],
             "security": listener.security,
-            "username": USERNAME,
+            "username": self.username(listener),
             "password": PASSWORD,
-            "from_address": USERNAME,
+            "from_address": self.username(listener),
         } | values
 
     @property
     def mail_log(self) -> str:
         """What it has logged about mails, since it was started."""
         return file.read_text() if (file := self.tree.path / self.log_file).exists() else ""
+
+    @property
+    def log(self) -> str:
+        return super().log + self.mail_log
 
     def is_ready(self) -> bool:
         return all(self.answers(port) for port in self.ports.values())

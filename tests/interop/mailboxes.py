@@ -1,4 +1,4 @@
-"""A mail as it lies in a mailbox, read by mblaze: a C parser that shares nothing with Python's, which wrote the mail."""
+"""A mail as it lies in a mailbox, read by mblaze: a C parser that shares nothing with Python's, which wrote it."""
 
 from __future__ import annotations
 

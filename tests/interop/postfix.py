@@ -12,7 +12,6 @@ from tests.interop.listeners import (
     MOST_OCTETS,
     PASSWORD,
     READERS,
-    USERNAME,
     Listener,
     MailServer,
     RootedServer,
@@ -71,10 +70,15 @@ postlog   unix-dgram n - n - 1 postlogd
 
 
 class Dovecot(RootedServer):
-    """Knows the one who may log in."""
+    """Knows who may log in."""
+
+    def __init__(self, tree: Tree, usernames: list[str]) -> None:
+        super().__init__(tree)
+        self._usernames = usernames
 
     def _prepare(self) -> None:
-        self.tree.write("etc/dovecot/users", f"{USERNAME}:{{PLAIN}}{PASSWORD}\n")
+        users = "".join(f"{username}:{{PLAIN}}{PASSWORD}\n" for username in self._usernames)
+        self.tree.write("etc/dovecot/users", users)
         self.tree.write(
             "etc/dovecot/dovecot.conf",
             f"""
@@ -159,7 +163,7 @@ class Postfix(MailServer):
 
     def __init__(self, tree: Tree) -> None:
         super().__init__(tree, [*LISTENERS, *GREYLISTED.values()])
-        self._dovecot = Dovecot(tree)
+        self._dovecot = Dovecot(tree, self.usernames())
         self._postgreys = {seconds: Postgrey(tree, seconds) for seconds in GREYLISTED}
 
     def start(self) -> None:

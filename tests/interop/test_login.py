@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 
 import pytest
@@ -60,6 +61,16 @@ def test_another_hosts_certificate_is_not_trusted(
     outreach.add_accounts(mail_server.account(listener))
 
     assert "not valid for 'localhost'" in outreach.refusal("accounts", "test", "1")
+
+
+def test_the_authority_of_a_private_server_is_named_by_a_setting(
+    outreach: Outreach, mail_server: MailServer, monkeypatch: pytest.MonkeyPatch, configure: Callable[..., None]
+) -> None:
+    configure(mail_ca_file=os.environ["SSL_CERT_FILE"])
+    monkeypatch.delenv("SSL_CERT_FILE")
+    outreach.add_accounts(mail_server.account(ORDINARY))
+
+    assert outreach.command("accounts", "test", "1")["ok"]
 
 
 def test_an_authority_that_nobody_named_is_not_trusted(

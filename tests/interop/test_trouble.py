@@ -30,7 +30,7 @@ _NAMES = ["expired-starttls", "expired-tls", "another-host-starttls", "another-h
 def test_an_account_without_safe_tls_sends_nothing_and_another_sends_it(
     outreach: Outreach, mail_server: MailServer, listener: Listener
 ) -> None:
-    safe = mail_server.account(ORDINARY, from_address=f"second@{DOMAIN}")
+    safe = mail_server.account(ORDINARY)
     outreach.add_accounts(mail_server.account(listener), safe)
     outreach.write_to(READER)
 
