@@ -98,17 +98,22 @@ class Exim(MailServer):
     name = "exim"
     farewell = r"no MAIL in SMTP connection .* C=(.*)"
     log_file = "var/log/exim4/mainlog"
+    program = ("/usr/sbin/exim4", "-bdf", "-q1m")
 
     def __init__(self, tree: Tree) -> None:
         super().__init__(tree, [*LISTENERS, ONE_MESSAGE])
 
     def _prepare(self) -> None:
+        super()._prepare()
         self.tree.folder("var/log/exim4", "Debian-exim")
         self.tree.folder("var/spool/exim4", "Debian-exim")
         self.tree.folder("run/exim4", "Debian-exim")
-        self.tree.write("etc/exim4/exim4.conf", self._macros() + _CONFIGURATION)
         self.tree.write("etc/exim4/users", "".join(f"{username}: {PASSWORD}\n" for username in self.usernames()))
         self.tree.write("etc/exim4/readers", "".join(f"{reader}: {reader}\n" for reader in READERS))
+
+    def _configure(self) -> None:
+        super()._configure()
+        self.tree.write("etc/exim4/exim4.conf", self._macros() + _CONFIGURATION)
 
     def _macros(self) -> str:
         which: dict[str, Callable[[Listener], bool]] = {
@@ -127,7 +132,3 @@ class Exim(MailServer):
             ports = " : ".join(str(port) for listener, port in self.ports.items() if is_one(listener))
             lines.append(f"PORTS_{name} = {ports}\n")
         return "".join(lines)
-
-    def _command(self) -> list[str]:
-        # In the foreground.
-        return self.tree.command("/usr/sbin/exim4", "-bdf", "-q1m")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import socket
 import time
+from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -68,13 +69,24 @@ class RootedServer(PrivateServer):
 
     Attributes:
         tree: where it lives.
+        program: what starts it there, in the foreground.
     """
 
     user = "root"
+    program: Sequence[str]
 
     def __init__(self, tree: Tree) -> None:
         super().__init__()
         self.tree = tree
+
+    def _command(self) -> list[str]:
+        # With new ports at each start: somebody may have taken the last.
+        self._configure()
+        return self.tree.command(*self.program)
+
+    @abstractmethod
+    def _configure(self) -> None:
+        """Choose ports, and write what it is to read."""
 
     def answers(self, port: int) -> bool:
         """Tell whether something listens on a port."""
@@ -101,16 +113,22 @@ class MailServer(RootedServer):
 
     def __init__(self, tree: Tree, listeners: Sequence[Listener]) -> None:
         super().__init__(tree)
-        self.ports = dict(zip(listeners, distinct_ports(len(listeners)), strict=True))
-        tree.folder(f"var/mail/{self.name}", "vmail")
+        self._listeners = listeners
+        self.ports: dict[Listener, int] = {}
+
+    def _prepare(self) -> None:
+        self.tree.folder(f"var/mail/{self.name}", "vmail")
+
+    def _configure(self) -> None:
+        self.ports = dict(zip(self._listeners, distinct_ports(len(self._listeners)), strict=True))
 
     def username(self, listener: Listener) -> str:
         """Return who logs in at a listener: to Slowpost the same user of a host is the same mailbox."""
-        return f"{self.name}{list(self.ports).index(listener)}@{DOMAIN}"
+        return f"{self.name}{self._listeners.index(listener)}@{DOMAIN}"
 
     def usernames(self) -> list[str]:
         """Return all who may log in, each of them at every listener."""
-        return [self.username(listener) for listener in self.ports]
+        return [self.username(listener) for listener in self._listeners]
 
     def account(self, listener: Listener, **values: Any) -> dict[str, Any]:
         """Return the account that logs in at a listener, by the words of `accounts import`."""

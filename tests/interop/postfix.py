@@ -17,6 +17,7 @@ from tests.interop.listeners import (
     RootedServer,
 )
 from tests.interop.tree import Tree
+from tests.servers import free_port
 
 #: By the seconds for which postgrey sends a recipient away: its default, and what others set.
 GREYLISTED = {seconds: Listener(greylists=seconds) for seconds in (300, 900, 3600)}
@@ -72,11 +73,16 @@ postlog   unix-dgram n - n - 1 postlogd
 class Dovecot(RootedServer):
     """Knows who may log in."""
 
+    program = ("/usr/sbin/dovecot", "-F")
+
     def __init__(self, tree: Tree, usernames: list[str]) -> None:
         super().__init__(tree)
         self._usernames = usernames
 
     def _prepare(self) -> None:
+        """Nothing more than its configuration."""
+
+    def _configure(self) -> None:
         users = "".join(f"{username}:{{PLAIN}}{PASSWORD}\n" for username in self._usernames)
         self.tree.write("etc/dovecot/users", users)
         self.tree.write(
@@ -111,9 +117,6 @@ service auth {{
 """,
         )
 
-    def _command(self) -> list[str]:
-        return self.tree.command("/usr/sbin/dovecot", "-F")
-
     def is_ready(self) -> bool:
         return (self.tree.path / _SOCKET).is_socket()
 
@@ -128,16 +131,18 @@ class Postgrey(RootedServer):
     def _prepare(self) -> None:
         self.tree.folder(f"var/lib/postgrey-{self._seconds}", "postgrey")
 
-    def _command(self) -> list[str]:
-        lets_pass_nobody = ["--whitelist-clients=/dev/null", "--whitelist-recipients=/dev/null"]
-        return self.tree.command(
+    def _configure(self) -> None:
+        self.port = free_port()
+        self.program = (
             "/usr/sbin/postgrey",
             f"--inet=127.0.0.1:{self.port}",
             f"--delay={self._seconds}",
             f"--dbdir=/var/lib/postgrey-{self._seconds}",
             "--user=postgrey",
             "--group=postgrey",
-            *lets_pass_nobody,
+            # Nobody is let pass at once.
+            "--whitelist-clients=/dev/null",
+            "--whitelist-recipients=/dev/null",
             "--auto-whitelist-clients=0",
         )
 
@@ -160,6 +165,8 @@ class Postfix(MailServer):
     name = "postfix"
     farewell = r"disconnect from \S+ (.*)"
     log_file = "var/log/postfix.log"
+    # The shell script `postfix` would only prepare what is prepared.
+    program = ("/usr/lib/postfix/sbin/master", "-s")
 
     def __init__(self, tree: Tree) -> None:
         super().__init__(tree, [*LISTENERS, *GREYLISTED.values()])
@@ -177,6 +184,7 @@ class Postfix(MailServer):
             helper.__exit__()
 
     def _prepare(self) -> None:
+        super()._prepare()
         for queue in _QUEUES.split():
             self.tree.folder(f"var/spool/postfix/{queue}", "postfix").chmod(0o700)
         for queue in ("maildrop", "public"):
@@ -184,9 +192,12 @@ class Postfix(MailServer):
         self.tree.folder("var/spool/postfix/pid")
         self.tree.folder("var/lib/postfix", "postfix")
         self.tree.write("etc/postfix/main.cf", _MAIN.format(vmail=self.tree.id_of("vmail")))
+        self.tree.write("etc/postfix/readers", "".join(f"{reader}@{DOMAIN} {reader}/\n" for reader in READERS))
+
+    def _configure(self) -> None:
+        super()._configure()
         services = [self._service(port, listener) for listener, port in self.ports.items()]
         self.tree.write("etc/postfix/master.cf", _SERVICES + "".join(services))
-        self.tree.write("etc/postfix/readers", "".join(f"{reader}@{DOMAIN} {reader}/\n" for reader in READERS))
 
     def _service(self, port: int, listener: Listener) -> str:
         options = {
@@ -203,7 +214,3 @@ class Postfix(MailServer):
             options["smtpd_recipient_restrictions"] = f"check_policy_service {policy}"
         lines = [f"  -o {{ {name} = {value} }}\n" for name, value in options.items()]
         return f"127.0.0.1:{port} inet n - n - - smtpd\n" + "".join(lines)
-
-    def _command(self) -> list[str]:
-        # In the foreground; the shell script `postfix` would only prepare what is prepared.
-        return self.tree.command("/usr/lib/postfix/sbin/master", "-s")
