@@ -17,31 +17,6 @@ from tests.interop.listeners import DOMAIN, LOGINS, READERS, MailServer
 from tests.interop.mailboxes import Mail
 from tests.interop.postfix import Postfix
 
-#: Names that are hard on headers: umlauts, what looks like another mailbox, quotes, what has to be folded.
-NAMES = [
-    "Jörg Müller",
-    "Bank <service@bank.example>, Robert",
-    'Ann "Annie" O\'Neil, Jr.',
-    "名前",
-    "Wolfeschlegelsteinhausenbergerdorff der Ältere, Kammersänger und Oberstudienrat im Ruhestand",
-    "",
-]
-SUBJECT = "Grüße, {{ contact.name or 'you' }}: 20 % für die nächste Überraschung, und noch mehr, das gefaltet wird"
-LONG = "word " * 300
-TEXT = f"""Dear {{{{ contact.name }}}},
-.
-..two dots, a tab\tand a space at the end\x20
-From here on: ÄÖÜ ß € 🐌, and a long line: {LONG}
-
-{{{{ sender.name }}}}
-"""
-HTML = f"""<html><body><p title="{{{{ contact.name }}}}">Dear {{{{ contact.name }}}} &amp; all,</p>
-.
-<p>ÄÖÜ ß € 🐌 {LONG}</p></body></html>
-"""
-#: Seconds until all have been sent.
-PATIENCE = 60
-
 
 def test_every_login_sends_one_mail_and_a_second_parser_reads_what_was_rendered(
     tmp_path: Path, postfix: Postfix, exim: Exim
@@ -79,6 +54,32 @@ def test_every_login_sends_one_mail_and_a_second_parser_reads_what_was_rendered(
         compare(mail, contact, sender)
     found = [reader for server in servers for reader, number in server.readers().items() for _ in range(number)]
     assert sorted(found) == sorted(READERS[: len(accounts)])
+
+
+#: Names that are hard on headers: umlauts, what looks like another mailbox, quotes, what has to be folded.
+NAMES = [
+    "Jörg Müller",
+    "Bank <service@bank.example>, Robert",
+    'Ann "Annie" O\'Neil, Jr.',
+    "名前",
+    "Wolfeschlegelsteinhausenbergerdorff der Ältere, Kammersänger und Oberstudienrat im Ruhestand",
+    "",
+]
+SUBJECT = "Grüße, {{ contact.name or 'you' }}: 20 % für die nächste Überraschung, und noch mehr, das gefaltet wird"
+LONG = "word " * 300
+TEXT = f"""Dear {{{{ contact.name }}}},
+.
+..two dots, a tab\tand a space at the end\x20
+From here on: ÄÖÜ ß € 🐌, and a long line: {LONG}
+
+{{{{ sender.name }}}}
+"""
+HTML = f"""<html><body><p title="{{{{ contact.name }}}}">Dear {{{{ contact.name }}}} &amp; all,</p>
+.
+<p>ÄÖÜ ß € 🐌 {LONG}</p></body></html>
+"""
+#: Seconds until all have been sent.
+PATIENCE = 120
 
 
 def compare(mail: Mail, contact: dict[str, str], sender: dict[str, Any]) -> None:
