@@ -22,8 +22,6 @@ def reasons_to_skip(deliveries: Sequence[Delivery], now: dt.datetime) -> dict[in
     query = Contact.select(Contact, Website).left_outer_join(Website)
     contacts = list(query.where(Contact.id.in_({d.contact_id for d in deliveries})))
     kept_out = contact_rules.reasons_against_each(contacts, now)
-    against = {
-        d.id: [REASON_OF[suppressed[d.address]]] * (d.address in suppressed) + kept_out.get(d.contact_id, [])
-        for d in deliveries
-    }
+    on_list = {address: [REASON_OF[kind]] for address, kind in suppressed.items()}
+    against = {d.id: on_list.get(d.address, []) + kept_out.get(d.contact_id, []) for d in deliveries}
     return {i: reasons for i, reasons in against.items() if reasons}
