@@ -42,8 +42,8 @@ POSTGRES_SESSION = {
 SQLITE_BUSY_TIMEOUT = 60
 #: Key of the PostgreSQL advisory lock under which slots are given and taken back.
 THROTTLE_LOCK = 7_516_192_768
-#: The same, for migrations.
-SCHEMA_LOCK = THROTTLE_LOCK + 1
+#: The same, for migrations; for the batch publisher; for the only process of an embedded broker.
+SCHEMA_LOCK, PUBLISHER_LOCK, PROCESS_LOCK = THROTTLE_LOCK + 1, THROTTLE_LOCK + 2, THROTTLE_LOCK + 3
 
 #: What SQLite says when the trouble is outside the statement (sqlite.org/rescode.html); the rest is our mistake.
 _SQLITE_TROUBLE = ("locked", "busy", "unable to open", "disk", "readonly", "full")
@@ -185,6 +185,14 @@ def for_update(query: Any) -> Any:
     return query.for_update("FOR NO KEY UPDATE") if is_postgres() else query
 
 
+def lock_rows(model: Any, which: Any) -> None:
+    """Lock the rows of `model` that a condition selects, in id order, until the transaction ends (SQLite: the
+    transaction has locked all of them).
+    """
+    if is_postgres():
+        for_update(model.select(model.id).where(which).order_by(model.id)).tuples().execute()
+
+
 def json_rows(*columns: Any) -> Any:
     """Return the expression that collects a query's rows into one value; `from_json` reads it."""
     kind, rows = ("json_build_array", "json_agg") if is_postgres() else ("json_array", "json_group_array")
@@ -200,6 +208,12 @@ def lock_throttle() -> None:
     """Wait for the lock under which slots are given and taken back; it is released when the transaction ends."""
     if is_postgres():
         db.execute_sql("SELECT pg_advisory_xact_lock(%s)", (THROTTLE_LOCK,))
+
+
+def lock_publisher() -> None:
+    """Wait for the lock under which contacts are picked; it is released when the transaction ends."""
+    if is_postgres():
+        db.execute_sql("SELECT pg_advisory_xact_lock(%s)", (PUBLISHER_LOCK,))
 
 
 @contextmanager

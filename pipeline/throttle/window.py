@@ -139,6 +139,12 @@ class SendingWindow:
         """
         return _open_time(self, _midnight(self.zone, self.local_date(at)), self.day_end(at), zone)
 
+    def opens_today(self, at: dt.datetime, zone: str = "") -> bool:
+        """Tell whether it is open at some instant from `at` to `day_end`, with a zone: in its local time, too. Raises
+        ValueError outside the window.
+        """
+        return self.open_today(at, zone).soonest(at) is not None
+
     def soonest(self, at: dt.datetime, zone: str = "") -> dt.datetime | None:
         """Return the first instant at or after `at` at which the window is open, with a zone: in its local time, too;
         None if that is not within a year.
