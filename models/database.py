@@ -3,6 +3,9 @@
 Reads: a database URL. Writes: nothing of its own.
 Everything that differs between the two databases is here: connecting, transactions that will write, row locks,
 the lock of the throttle, the clock, and how a point in time is stored.
+
+A transaction takes its locks in the order of LOCK_ORDER, and several rows of a table in id order. Two that took the
+same locks in different orders would wait for each other, and PostgreSQL would end one of them.
 """
 
 from __future__ import annotations
@@ -44,6 +47,22 @@ SQLITE_BUSY_TIMEOUT = 60
 THROTTLE_LOCK = 7_516_192_768
 #: The same, for migrations; for the batch publisher; for the only process of an embedded broker.
 SCHEMA_LOCK, PUBLISHER_LOCK, PROCESS_LOCK = THROTTLE_LOCK + 1, THROTTLE_LOCK + 2, THROTTLE_LOCK + 3
+
+#: The order in which a transaction takes its locks: the locks of publisher and throttle, and the rows of these tables
+#: that it changes, or locks with `for_update`. (Dead letters at the front are those of messages, locked to be decided
+#: about. Behind a delivery stands what belongs to it, in whatever order, since the delivery is locked.)
+LOCK_ORDER = (
+    ("publisher",),
+    ("dead_letter",),
+    ("smtp_account",),
+    ("email_template",),
+    ("website",),
+    ("contact",),
+    ("throttle",),
+    ("delivery",),
+    ("attempt", "dead_letter", "suppression", "action"),
+    ("control",),
+)
 
 #: What SQLite says when the trouble is outside the statement (sqlite.org/rescode.html); the rest is our mistake.
 _SQLITE_TROUBLE = ("locked", "busy", "unable to open", "disk", "readonly", "full")

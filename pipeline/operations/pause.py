@@ -50,13 +50,8 @@ class PauseDone(Done):
 def pause(target: Target, who: str, reason: str = "") -> PauseDone:
     """Pause `target` and give its slots back. Raises NotThereError."""
     with database.transaction():
-        changed = _set_paused(target, paused=True)
+        changed = _pause_everything() if target == Target() else _pause_one(target)
         if changed:
-            slots.give_back(
-                Cause.PAUSE,
-                account_ids=None if target.account_id is None else [target.account_id],
-                template_ids=None if target.template_id is None else [target.template_id],
-            )
             record_action(who, "pause", str(target), database.now(), reason)
     return PauseDone(target, changed)
 
@@ -68,6 +63,23 @@ def resume(target: Target, who: str, reason: str = "") -> PauseDone:
             return PauseDone(target, changed=False)
         record_action(who, "resume", str(target), database.now(), reason)
     return PauseDone(target, changed=True, handoffs=(TRIGGER,))
+
+
+def _pause_everything() -> bool:
+    # The control row comes last, as in *reserve slot*: whoever has the throttle's lock may want it next.
+    slots.give_back(Cause.PAUSE)
+    return _set_paused(Target(), paused=True)
+
+
+def _pause_one(target: Target) -> bool:
+    if not _set_paused(target, paused=True):
+        return False
+    slots.give_back(
+        Cause.PAUSE,
+        account_ids=None if target.account_id is None else [target.account_id],
+        template_ids=None if target.template_id is None else [target.template_id],
+    )
+    return True
 
 
 def _set_paused(target: Target, *, paused: bool) -> bool:
