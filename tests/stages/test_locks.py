@@ -107,12 +107,18 @@ def test_a_mail_that_is_sent_while_another_of_its_website_is_checked_is_seen(
 
 
 def test_a_lock_out_of_order_fails_whatever_test_takes_it(postgres: str) -> None:
-    account = an_account()
-    with database.transaction():
+    def change(account: SmtpAccount) -> None:
+        SmtpAccount.update(name="another").where(SmtpAccount.id == account.id).execute()
         slots.give_back(Cause.PAUSE)
-    with pytest.raises(LockOrderError, match="smtp_account is locked after throttle, delivery"), database.transaction():
+
+    def change_late(account: SmtpAccount) -> None:
         slots.give_back(Cause.PAUSE)
         SmtpAccount.update(name="another").where(SmtpAccount.id == account.id).execute()
+
+    with database.transaction():
+        change(an_account())
+    with database.transaction(), pytest.raises(LockOrderError, match="smtp_account is locked after throttle, delivery"):
+        change_late(an_account())
 
 
 class Meanwhile:
