@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import random
 import signal
 import subprocess
@@ -23,24 +24,43 @@ from tests.faults import fleet as fleets
 from tests.faults.invariants import Run, check
 from tests.faults.oracle import accepted, oracle
 
-RUN, WORKER = ["run"], ["worker", "--processes", "2", "--threads", "4"]
+RUN, WORKER = ["run"], ["worker", "--processes", "2", "--threads", "8"]
+
+
+def tell(process: subprocess.Popen[bytes]) -> None:
+    """Tell a process to stop, as a service manager does that knows its main process."""
+    process.send_signal(signal.SIGTERM)
+
+
+def tell_the_group_again_and_again(process: subprocess.Popen[bytes]) -> None:
+    """Tell each process of a group to stop, as a service manager or a terminal does, and an impatient person."""
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGTERM, signal.SIGTERM):
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, number)
+        time.sleep(0.1)
 
 
 @pytest.mark.parametrize(
-    ("command", "where"),
-    [(RUN, "embedded"), (RUN, "production"), (WORKER, "production")],
-    ids=["run-embedded", "run", "worker"],
+    ("command", "where", "told_to_stop"),
+    [
+        (RUN, "embedded", tell),
+        (RUN, "production", tell),
+        (WORKER, "production", tell),
+        (WORKER, "production", tell_the_group_again_and_again),
+    ],
+    ids=["run-embedded", "run", "worker", "worker-group"],
 )
 def test_a_stop_finishes_the_dialogues_and_hands_back_the_rest(
     command: list[str],
     where: str,
+    told_to_stop: Callable[[subprocess.Popen[bytes]], None],
     mail_server: tuple[int, Path],
     tmp_path: Path,
     request: pytest.FixtureRequest,
     counts: Callable[[int, int], int],
     report: Callable[..., None],
 ) -> None:
-    services = Successors(command, request.getfixturevalue(where), tmp_path)
+    services = Successors(command, request.getfixturevalue(where), tmp_path, told_to_stop)
     port, file = mail_server
     a_template()
     for _ in range(ACCOUNTS):
@@ -108,10 +128,20 @@ def production(postgres: str, rabbitmq: str) -> dict[str, str]:
 class Successors:
     """One service after the other, each of which finds what the one before has handed back."""
 
-    def __init__(self, command: list[str], environment: dict[str, str], folder: Path) -> None:
-        self._command = [sys.executable, "-m", "slowpost", *command]
+    def __init__(
+        self,
+        command: list[str],
+        environment: dict[str, str],
+        folder: Path,
+        told_to_stop: Callable[[subprocess.Popen[bytes]], None],
+    ) -> None:
+        self._tell = told_to_stop
+        self._command = [str(Path(sys.executable).with_name("slowpost")), *command]
         self._environment = environment
         self._folder = folder
+        for name in ("actors", "models", "dramatiq"):
+            # What lies in the working directory is not run.
+            (folder / f"{name}.py").write_text("raise SystemExit(9)")
         self.sources: dict[str, list[int]] = {}
 
     def publish(self, number: int) -> None:
@@ -134,10 +164,17 @@ class Successors:
     def one(self) -> Iterator[None]:
         """Run one for the block, which ends when it is told to stop; a process that does not obey fails the test."""
         with (self._folder / "log").open("ab") as log:
-            process = subprocess.Popen(self._command, env=self._environment, stdout=log, stderr=log)
+            process = subprocess.Popen(
+                self._command,
+                cwd=self._folder,
+                env=self._environment,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
         try:
             yield
-            process.send_signal(signal.SIGTERM)
+            self._tell(process)
             assert process.wait(STOPS_WITHIN) == 0, self.log()[-3000:]
         finally:
             if process.poll() is None:
