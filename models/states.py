@@ -109,6 +109,8 @@ NOT_CLAIMED = (State.SELECTED, State.CLEARED, State.READY, State.RESERVED)
 UNFINISHED = (*NOT_CLAIMED, State.SENDING, State.IN_DOUBT)
 #: These have an account's slot, or its claim.
 HOLDS_SLOT = (State.RESERVED, State.SENDING)
+#: These are where a stage is to take them on, or has them: what the sweep looks after.
+ON_ROUTE = (State.SELECTED, State.CLEARED, State.RESERVED, State.SENDING)
 #: Cleared or further, and not ended: what *check duplicates* looks for.
 ON_ITS_WAY = (State.CLEARED, State.READY, State.RESERVED, State.SENDING, State.IN_DOUBT)
 #: What *record outcome* counts.

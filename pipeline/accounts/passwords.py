@@ -9,7 +9,7 @@ from pathlib import Path
 
 from cryptography.fernet import Fernet, InvalidToken, MultiFernet
 
-from models import database
+from models import SmtpAccount, database
 from models.errors import SlowpostError
 from pipeline.runtime.settings import settings
 
@@ -56,6 +56,18 @@ def demand_keys() -> None:
 
 def _no_key_fits() -> PasswordUnreadableError:
     return PasswordUnreadableError("SECRET_KEY (or the key file) does not decrypt an SMTP password")
+
+
+def unreadable() -> dict[str, list[int]]:
+    """Return which accounts that are switched on have a password that can't be decrypted here: what is wrong → ids."""
+    on = SmtpAccount.enabled & SmtpAccount.removed_at.is_null() & SmtpAccount.password.is_null(False)
+    found: dict[str, list[int]] = {}
+    for account in SmtpAccount.select(SmtpAccount.id, SmtpAccount.password).where(on).order_by(SmtpAccount.id):
+        try:
+            decrypt(account.password)
+        except PasswordUnreadableError as error:
+            found.setdefault(str(error), []).append(account.id)
+    return found
 
 
 def _make_key(path: Path) -> None:

@@ -1,7 +1,7 @@
 """The act of pausing and resuming: rows and slots. Who does it and why is recorded by the caller.
 
-Writes in the caller's transaction. Takes the throttle's lock first, then the row that is paused: the order in which all
-take their locks.
+Writes in the caller's transaction: account or template, then the throttle's lock and the slots, then the control row,
+which is the order in which all take their locks (`database.LOCK_ORDER`).
 """
 
 from __future__ import annotations
@@ -40,11 +40,12 @@ def pause(target: Target, after: str | None = None) -> bool:
         target: what to pause.
         after: why the program pauses it; None: a person does.
     """
-    _lock(target)
+    if target == Target():
+        # The control row comes last, as in *reserve slot*: whoever has the throttle's lock may want it next.
+        slots.give_back(Cause.PAUSE)
+        return _set(Control, ONLY, paused=True)
     model, row = _row(target)
-    said = {} if model is Control else {"paused_after": after}
-    running = (model.id == row) & model.paused_at.is_null()
-    changed = bool(model.update(paused_at=database.now(), **said).where(running).execute())
+    changed = _set(model, row, paused=True, paused_after=after)
     if changed:
         slots.give_back(
             Cause.PAUSE,
@@ -56,21 +57,18 @@ def pause(target: Target, after: str | None = None) -> bool:
 
 def resume(target: Target) -> bool:
     """Resume `target`, whose record of bounces begins anew; tell whether it was paused."""
-    _lock(target)
+    if target == Target():
+        return _set(Control, ONLY, paused=False)
     model, row = _row(target)
-    anew = {} if model is Control else {"paused_after": None, "resumed_at": database.now()}
-    paused = (model.id == row) & model.paused_at.is_null(False)
-    return bool(model.update(paused_at=None, **anew).where(paused).execute())
+    return _set(model, row, paused=False, paused_after=None, resumed_at=database.now())
 
 
-def _lock(target: Target) -> None:
-    """Accounts come before the throttle in the order of locks, everything else after it."""
-    if target.account_id is not None:
-        database.for_update(SmtpAccount.select(SmtpAccount.id).where(SmtpAccount.id == target.account_id)).execute()
-    database.lock_throttle()
+def _set(model: Any, row: int | None, *, paused: bool, **said: Any) -> bool:
+    query = model.update(paused_at=database.now() if paused else None, **said)
+    return bool(query.where((model.id == row) & model.paused_at.is_null(paused)).execute())
 
 
-def _row(target: Target) -> tuple[Any, int]:
+def _row(target: Target) -> tuple[Any, int | None]:
     if target.account_id is not None:
         return SmtpAccount, target.account_id
-    return (EmailTemplate, target.template_id) if target.template_id is not None else (Control, ONLY)
+    return EmailTemplate, target.template_id

@@ -171,7 +171,7 @@ class SendingWindow:
         return _open_time(self, _midnight(self.zone, self.local_date(at)), self.day_end(at), zone)
 
     def opens_today(self, at: dt.datetime, zone: str = "") -> bool:
-        """Tell whether the window is open at `at`, and, with a zone, then or later today in its local time, too."""
+        """Tell whether it is open at `at` and, with a zone, then or later today in its local time, too."""
         return self.contains(at) and (not zone or self.open_today(at, zone).soonest(at) is not None)
 
     def soonest(self, at: dt.datetime, zone: str = "") -> dt.datetime | None:

@@ -39,7 +39,7 @@ def send(contact: str, template_id: int | None, priority: int | None, as_json: b
 @as_json
 @with_database
 def publish(limit: int | None, min_priority: int | None, template_id: int | None, dry_run: bool, as_json: bool) -> None:
-    """The batch publisher: put as many eligible contacts onto the route as there is capacity for today."""
+    """The batch publisher: put as many eligible contacts onto the route as could be written to today."""
     from schedules import publish_batch
 
     batch = publish_batch.publish(limit=limit, min_priority=min_priority, template_id=template_id, dry_run=dry_run)
@@ -47,7 +47,7 @@ def publish(limit: int | None, min_priority: int | None, template_id: int | None
     sentence = batch.reason or f"{len(batch.contact_ids)} contacts {done} onto the route"
     if dry_run and batch.contact_ids:
         sentence += "\n" + " ".join(map(str, batch.contact_ids))
-    report([], as_json, sentence, batch)
+    finish(batch, as_json, sentence)
 
 
 @click.command()

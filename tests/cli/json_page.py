@@ -126,7 +126,7 @@ ABOUT_REPORTS = """\
 ABOUT_ACTIONS = """\
 What is printed has been done and is committed (`publish --dry-run` does nothing). If RabbitMQ is away then, or has
 other queues than this version's, `warnings` says so, and the sweep goes on with it; the exit code is 0. What needs
-RabbitMQ is refused without it, before anything is done: `send`, `publish`, `init`, and `dead replay` of a message.
+RabbitMQ is refused without it, before anything is done: `send`, `init`, and `dead replay` of a message.
 
 Some of it can be refused and the rest done: lines of an import, some of several dead letters, deliveries that can't be
 rendered, passwords that no key decrypts. Then the JSON is printed, stderr says what was refused, and the exit code is 1

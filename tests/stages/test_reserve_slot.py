@@ -474,10 +474,10 @@ def test_one_process_at_a_time_decides(postgres: str, clock: Clock) -> None:
         database.lock_throttle()
         other.start()
         until_waiting_for_a_lock()
-        SmtpAccount.update(paused_at=clock.at).execute()
+        Control.update(paused_at=clock.at).execute()
     other.join()
     assert (reserved_slots(), [h for h in handed_on if h.stage is Stage.DELIVER]) == ([], [])
-    SmtpAccount.update(paused_at=None).execute()
+    Control.update(paused_at=None).execute()
     reserve_slot.reserve()
     assert [s[:2] for s in reserved_slots()] == [(delivery.id, account.id)]
 
