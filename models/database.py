@@ -53,8 +53,8 @@ ACCOUNTS_LOCK = THROTTLE_LOCK + 2
 PUBLISHER_LOCK, PROCESS_LOCK = THROTTLE_LOCK + 3, THROTTLE_LOCK + 4
 
 #: The order in which a transaction takes its locks: the locks of publisher, accounts and throttle, and the rows of
-#: these tables that it changes, or locks with `for_update`. (Dead letters at the front are those of messages, locked to be decided
-#: about. Behind a delivery stands what belongs to it, in whatever order, since the delivery is locked.)
+#: these tables that it changes, or locks with `for_update`. (Dead letters at the front are those of messages, locked to
+#: be decided about. Behind a delivery stands what belongs to it, in whatever order, since the delivery is locked.)
 LOCK_ORDER = (
     ("publisher",),
     ("accounts",),

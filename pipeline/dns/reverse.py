@@ -27,7 +27,7 @@ class Reverse:
 def reverse_of(name: str, ask: Ask) -> Reverse:
     """Return the addresses of a host name, and which of them have no PTR record that leads back to it."""
     answers = [ask(name, kind) for kind in (Kind.A, Kind.AAAA)]
-    addresses = tuple(address for answer in answers for address in answer.records)
+    addresses = tuple(address for answer in answers for address in sorted(answer.records))
     back = {address: ask(str(dns.reversename.from_address(address)), Kind.PTR) for address in addresses}
     unnamed = tuple(a for a, answer in back.items() if answer.asked and not _names(answer.records, name))
     return Reverse(addresses, unnamed, all(answer.asked for answer in (*answers, *back.values())))

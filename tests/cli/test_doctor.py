@@ -129,6 +129,9 @@ def any_installation(
     any_database: str, slowpost: Slowpost, dns: DnsServer, configure: Callable[..., None], monkeypatch: Any
 ) -> Slowpost:
     """A database of either kind, and settings as they should be."""
+    if database.is_postgres():
+        # The tests' own database is quick and not durable.
+        configure(database_url=f"{any_database}?options=-c%20synchronous_commit%3Don")
     configure(
         mail_dns_servers=dns.address,
         mail_window_days="mon-fri",
