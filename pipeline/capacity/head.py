@@ -84,7 +84,7 @@ def unseen(head: Head, window: SendingWindow, now: dt.datetime, enough: int) -> 
     counted up to `enough`.
     """
     open_now = {lane for lane in head.of_lane if window.is_open(now, lane.zone)}
-    first = head.size.first_to_go(delivery for lane in open_now for delivery in head.of_lane[lane])
+    first = head.size.first_to_go(head.of_lane[lane] for lane in open_now)
     if first is None:
         return {}
     place = (-first.priority, first.id)

@@ -94,7 +94,8 @@ def _first(now: dt.datetime, number: int) -> list[tuple[Waiting, dt.datetime | N
         in_states(State.SELECTED, State.CLEARED) & Delivery.template.not_in(paused_templates())
     )
     waiting = lanes.head(_lanes_of(_rows(now)), head.JUDGED_BY, None, number)
-    rows = sorted([*waiting, *lanes.in_order(coming).limit(number).namedtuples()], key=_order_of)[:number]
+    rows = [*waiting, *lanes.in_order(coming).limit(number).namedtuples()]
+    rows = sorted(rows, key=lambda row: (-row.priority, row.id))[:number]
     failed_by = usage.failed_by([row.id for row in rows])
     return [(head.waiting(row.id, row, failed_by), row.not_before) for row in rows]
 
@@ -238,10 +239,6 @@ def _lanes_of(rows: list[Any]) -> list[Lane]:
 
 def _lanes_of_today(rows: list[Any], now: dt.datetime) -> list[Lane]:
     return [lane for lane in _lanes_of(rows) if lane.priority is not None and _window().opens_today(now, lane.zone)]
-
-
-def _order_of(row: Any) -> tuple[int, int]:
-    return -row.priority, row.id
 
 
 def _assembled(

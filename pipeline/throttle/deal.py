@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import bisect
 import datetime as dt
 import heapq
-from collections.abc import Iterable, Mapping
-from itertools import count
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import chain, islice
 
 from pipeline.throttle.late import Late
-from pipeline.throttle.pace import Today, Urgency
+from pipeline.throttle.pace import Today
 from pipeline.throttle.types import Account, Slot, Waiting
 
 _LONG_AGO = dt.datetime.min.replace(tzinfo=dt.UTC)
@@ -22,16 +23,14 @@ class Dealer:
     """
 
     def __init__(
-        self, accounts: Mapping[int, Account], waiting: Iterable[Waiting], taken: int, late: Late, today: Today
+        self, accounts: Mapping[int, Account], waiting: Sequence[Waiting], taken: int, late: Late, today: Today
     ) -> None:
-        """Begin with the position after those that are `taken`."""
+        """Begin with the position after those that are `taken`; `waiting` begins with the most urgent."""
         self._accounts, self._taken, self._late, self._today = accounts, taken, late, today
         self._left = today.left
         self._free = [_turn(a, 0) for a in today.usable if a.slot is None and not a.sending]
         heapq.heapify(self._free)
-        self._place = count()
-        self._queue: list[tuple[Urgency, int, Waiting]] = []
-        self._queue_up(waiting)
+        self._queue = _Queue(waiting, today)
         self._dealt: dict[int, tuple[dt.datetime, list[Waiting]]] = {}
         self.rest: list[Waiting] = []
 
@@ -48,7 +47,7 @@ class Dealer:
     def deal(self) -> None:
         """Deal until no account is free, nothing waits, or all that is left is for zones that open later."""
         while self._queue and self._free:
-            _, _, delivery = heapq.heappop(self._queue)
+            delivery = self._queue.pop()
             account = self._next_account(delivery)
             at = None if account is None else self._today.at(self._taken, account, delivery)
             if account is None or at is None:
@@ -64,8 +63,8 @@ class Dealer:
                 self._leave(delivery, account)
             else:
                 self._give(account, send_at, delivery)
-                self._queue_up(self._late.taken_back(self._today.time_of(self._taken)))
-        self.rest += [delivery for _, _, delivery in self._queue]
+                self._queue.put_back(self._late.taken_back(self._today.time_of(self._taken)))
+        self.rest += self._queue
         self.rest += self._late.rest()
 
     def _leave(self, delivery: Waiting, account: Account | None) -> None:
@@ -100,7 +99,7 @@ class Dealer:
         today = self._today
         if today.suits(delivery, at):
             return at
-        alike = (w for _, _, w in self._queue if w.priority >= delivery.priority)
+        alike = (w for w in self._queue if w.priority >= delivery.priority)
         if any(today.suits(w, at) and today.may_send(account.id, w, at) for w in alike):
             return None
         sooner = today.before_it_closes(account, delivery)
@@ -133,9 +132,31 @@ class Dealer:
         _, held = self._dealt.get(account.id, (None, ()))
         heapq.heappush(self._free, _turn(account, len(held)))
 
-    def _queue_up(self, deliveries: Iterable[Waiting]) -> None:
+
+class _Queue:
+    """What waits, the most urgent first; some is passed over and put back."""
+
+    def __init__(self, waiting: Sequence[Waiting], today: Today) -> None:
+        self._waiting, self._urgency = waiting, today.urgency
+        self._next = 0
+        self._back: list[Waiting] = []
+
+    def __len__(self) -> int:
+        return len(self._waiting) - self._next + len(self._back)
+
+    def __iter__(self) -> Iterator[Waiting]:
+        return chain(self._back, islice(self._waiting, self._next, None))
+
+    def pop(self) -> Waiting:
+        at_end = self._next == len(self._waiting)
+        if self._back and (at_end or self._urgency(self._back[0]) < self._urgency(self._waiting[self._next])):
+            return self._back.pop(0)
+        self._next += 1
+        return self._waiting[self._next - 1]
+
+    def put_back(self, deliveries: Iterable[Waiting]) -> None:
         for delivery in deliveries:
-            heapq.heappush(self._queue, (self._today.urgency(delivery), next(self._place), delivery))
+            bisect.insort(self._back, delivery, key=self._urgency)
 
 
 _Turn = tuple[int, dt.datetime, int]

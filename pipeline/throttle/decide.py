@@ -45,10 +45,10 @@ class HeadSize:
         failed = Counter(account_id for ids in failed_by for account_id in ids if account_id in self.takers)
         return len(failed_by) - max(failed.values(), default=0) >= self.size
 
-    def first_to_go(self, deliveries: Iterable[Waiting]) -> Waiting | None:
-        """Return the most urgent of these that not all of the takers have failed."""
-        may_go = (d for d in deliveries if not self.takers <= d.failed_by.keys())
-        return min(may_go, key=lambda d: (-d.priority, d.id), default=None)
+    def first_to_go(self, heads: Iterable[Iterable[Waiting]]) -> Waiting | None:
+        """Return the most urgent delivery of these heads, each in its order, that not all of the takers have failed."""
+        firsts = (next((d for d in head if not self.takers <= d.failed_by.keys()), None) for head in heads)
+        return min((d for d in firsts if d), key=lambda d: (-d.priority, d.id), default=None)
 
 
 def size_of_head(accounts: Iterable[Account], top_priority: int, now: dt.datetime, rules: Rules) -> HeadSize:

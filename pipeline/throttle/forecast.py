@@ -166,10 +166,11 @@ class Forecast:
         size = size_of_head(accounts, top, self.now, self._rules)
         heads = {zone: _head_of(lane, size) for zone, lane in lanes.items()}
         open_now = {zone for zone in lanes if self._window.is_open(self.now, zone)}
-        first = size.first_to_go(delivery for zone in open_now for delivery in heads[zone])
+        late = lanes.keys() - open_now
+        first = size.first_to_go(heads[zone] for zone in open_now) if late else None
         unseen = {}
         if first is not None:
-            for zone in lanes.keys() - open_now:
+            for zone in late:
                 not_more_urgent = bisect.bisect_left(lanes[zone], _from_the_end(first), key=_from_the_end)
                 unseen[zone] = max(0, len(lanes[zone]) - not_more_urgent - len(heads[zone]))
         return [delivery for head in heads.values() for delivery in head], unseen

@@ -121,7 +121,7 @@ class Today:
         """Return what today's order is: priority, then age. Among equals those are last that every usable account has
         failed, and those first of whose zone no slot until it closes can be given to another.
         """
-        stands_behind = self.stands_behind(delivery)
+        stands_behind = bool(delivery.failed_by) and self.stands_behind(delivery)
         return -delivery.priority, stands_behind, delivery.zone not in self._pressing, delivery.id
 
     def open(self, zone: str) -> OpenTime:
