@@ -24,7 +24,7 @@ import subprocess
 import tempfile
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Self
 
@@ -73,7 +73,7 @@ def rabbitmq(vhosts: int = 1) -> Iterator[list[str]]:
     names = [f"slowpost_test_{os.getpid()}_{number}" for number in range(vhosts)]
     if not (_accepts_amqp(RABBITMQ) and _add_vhosts(names)):
         with PrivateRabbitmq() as server:
-            server.ctl("import_definitions", stdin=_definitions(names))
+            server.add_vhosts(*names)
             yield [server.url_of(name) for name in names]
         return
     try:
@@ -313,6 +313,10 @@ class PrivateRabbitmq(PrivateServer):
         """
         return self._run(str(self._programs / "rabbitmqctl"), *arguments, stdin=stdin)
 
+    def add_vhosts(self, *names: str) -> None:
+        """Add vhosts for `guest`."""
+        self.ctl("import_definitions", stdin=_definitions(names))
+
     def start(self) -> None:
         """Start it and wait until it takes connections. Raises ServerError if it doesn't."""
         if self._epmd is None and self._joins is None:
@@ -425,7 +429,7 @@ def _delete_vhosts(names: list[str]) -> None:
     _rabbitmqctl("eval", f'[rabbit_vhost:delete(V, <<"tests">>) || V <- [{listed}]].')
 
 
-def _definitions(vhosts: list[str]) -> str:
+def _definitions(vhosts: Sequence[str]) -> str:
     """Return what makes vhosts for `guest`, at once: each rabbitmqctl takes half a second."""
     rights = dict.fromkeys(("configure", "write", "read"), ".*")
     permissions = [{"user": "guest", "vhost": name} | rights for name in vhosts]
