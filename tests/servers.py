@@ -24,7 +24,7 @@ import subprocess
 import tempfile
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Self
 
@@ -73,7 +73,7 @@ def rabbitmq(vhosts: int = 1) -> Iterator[list[str]]:
     names = [f"slowpost_test_{os.getpid()}_{number}" for number in range(vhosts)]
     if not (_accepts_amqp(RABBITMQ) and _add_vhosts(names)):
         with PrivateRabbitmq() as server:
-            server.ctl("import_definitions", stdin=_definitions(names))
+            server.add_vhosts(*names)
             yield [server.url_of(name) for name in names]
         return
     try:
@@ -91,7 +91,8 @@ def most_vhosts() -> float:
 class PrivateServer(ABC):
     """A server that belongs to a test: stopped, killed and started again, it keeps its data.
 
-    As a context manager it is started, and at the end stopped and its data thrown away.
+    As a context manager it is started (unless `starts_at_once` is false), and at the end stopped and its data thrown
+    away.
 
     Attributes:
         url: where clients connect; the same over restarts.
@@ -104,6 +105,7 @@ class PrivateServer(ABC):
     #: Asks for an orderly end that doesn't wait for clients.
     stop_signal = signal.SIGTERM
     url: str
+    starts_at_once = True
 
     def __init__(self) -> None:
         # As root in /tmp itself: root's TMPDIR may be closed to the account that runs the server.
@@ -121,7 +123,8 @@ class PrivateServer(ABC):
     def __enter__(self) -> Self:
         try:
             self._prepare()
-            self.start()
+            if self.starts_at_once:
+                self.start()
         except BaseException:
             self.__exit__()
             raise
@@ -275,12 +278,16 @@ class PrivateRabbitmq(PrivateServer):
     Args:
         management: with the management plugin, on `management_url`.
         joins: a running node whose cluster it becomes a member of at its first start.
+        starts_at_once: at the beginning of `with`; else when `start` is called.
     """
 
     user = "rabbitmq"
 
-    def __init__(self, *, management: bool = False, joins: PrivateRabbitmq | None = None) -> None:
+    def __init__(
+        self, *, management: bool = False, joins: PrivateRabbitmq | None = None, starts_at_once: bool = True
+    ) -> None:
         super().__init__()
+        self.starts_at_once = starts_at_once
         self._management = management
         self._management_port = free_port()
         self.management_url = f"http://127.0.0.1:{self._management_port}"
@@ -305,6 +312,10 @@ class PrivateRabbitmq(PrivateServer):
             ServerError: it failed; with what it said.
         """
         return self._run(str(self._programs / "rabbitmqctl"), *arguments, stdin=stdin)
+
+    def add_vhosts(self, *names: str) -> None:
+        """Add vhosts for `guest`."""
+        self.ctl("import_definitions", stdin=_definitions(names))
 
     def start(self) -> None:
         """Start it and wait until it takes connections. Raises ServerError if it doesn't."""
@@ -418,7 +429,7 @@ def _delete_vhosts(names: list[str]) -> None:
     _rabbitmqctl("eval", f'[rabbit_vhost:delete(V, <<"tests">>) || V <- [{listed}]].')
 
 
-def _definitions(vhosts: list[str]) -> str:
+def _definitions(vhosts: Sequence[str]) -> str:
     """Return what makes vhosts for `guest`, at once: each rabbitmqctl takes half a second."""
     rights = dict.fromkeys(("configure", "write", "read"), ".*")
     permissions = [{"user": "guest", "vhost": name} | rights for name in vhosts]

@@ -174,8 +174,7 @@ def test_a_connection_that_is_lost_before_confirms_are_on_is_rabbitmq_away_and_n
 def node() -> Iterator[PrivateRabbitmq]:
     """A RabbitMQ that may be stopped."""
     with PrivateRabbitmq() as server:
-        server.ctl("add_vhost", STOCK_VHOST)
-        server.ctl("set_permissions", "-p", STOCK_VHOST, "guest", ".*", ".*", ".*")
+        server.add_vhosts(STOCK_VHOST)
         yield server
 
 

@@ -348,7 +348,9 @@ def _take_part(settings: dict[str, str], ahead: dt.timedelta, function: Callable
 def pool(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[ProcessPoolExecutor, Barrier, Path]]:
     """Eight processes that stay for all tests here."""
     log = tmp_path_factory.mktemp("races") / "log"
-    context = multiprocessing.get_context("spawn")
+    # Not `spawn`: each of the eight would import all there is, which is a second of CPU.
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload([__name__])
     together = context.Barrier(PROCESSES)
     with ProcessPoolExecutor(PROCESSES, context, _begin, (together, log)) as pool:
         list(pool.map(_meet, range(PROCESSES)))
