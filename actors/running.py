@@ -7,10 +7,12 @@ unacknowledged while the worker waits (`waiting`).
 
 from __future__ import annotations
 
+import signal
 import threading
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
+from types import FrameType
 from typing import Any
 
 import dramatiq
@@ -36,6 +38,8 @@ class WorkerState(Middleware):
     def after_process_boot(self, *_: Any) -> None:
         """Dramatiq's hook: a process of its command line begins."""
         logs.configure()
+        for number in (signal.SIGTERM, signal.SIGHUP):
+            _heed_once(number)
 
     def before_worker_boot(self, *_: Any) -> None:
         """Dramatiq's hook: a worker begins."""
@@ -66,6 +70,21 @@ class WorkerState(Middleware):
         """Dramatiq's hook: a message was processed, or has raised."""
         if exception is not None:
             message.put_back = True
+
+
+def _heed_once(number: signal.Signals) -> None:
+    """Let this process heed its first signal of a kind, and no other: Dramatiq ends at a second at once, in the midst
+    of its dialogues. A service manager that signals the whole group sends one, and the main process passes on its own.
+    """
+    heed = signal.getsignal(number)
+    assert callable(heed), "Dramatiq sets its handlers before it begins"
+
+    def handle(signum: int, frame: FrameType | None) -> None:
+        for each in (signal.SIGTERM, signal.SIGHUP):
+            signal.signal(each, signal.SIG_IGN)
+        heed(signum, frame)
+
+    signal.signal(number, handle)
 
 
 def works_here() -> bool:

@@ -6,6 +6,7 @@ from models.contact import Contact, Website
 from models.control import Action, Control
 from models.dead_letter import DeadLetter, DeadLetterKind, Resolution
 from models.delivery import Delivery
+from models.domain_check import DomainCheck, DomainResult
 from models.event import Event, insert_deliveries, transition
 from models.states import Cause, Reason, State
 from models.suppression import Suppression, SuppressionKind
@@ -24,6 +25,7 @@ TABLES = (
     Event,
     DeadLetter,
     Suppression,
+    DomainCheck,
 )
 
 __all__ = [
@@ -38,6 +40,8 @@ __all__ = [
     "DeadLetter",
     "DeadLetterKind",
     "Delivery",
+    "DomainCheck",
+    "DomainResult",
     "EmailTemplate",
     "Event",
     "Outcome",

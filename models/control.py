@@ -11,6 +11,8 @@ from models.base import Base
 from models.database import UTCDateTimeField
 
 ONLY = 1
+#: Who acts where nobody does: the program itself.
+PROGRAM = "slowpost"
 
 
 class Control(Base):
@@ -40,7 +42,9 @@ def wake_by(at: dt.datetime) -> bool:
 
 
 class Action(Base):
-    """What a person did by hand to a delivery, a dead letter, an account …: who, when, and why."""
+    """What was done to a delivery, a dead letter, an account … beside the route: by whom, when, and why. That is a
+    person, or the program (`PROGRAM`), which lets an account rest, limits it or switches it off.
+    """
 
     at = UTCDateTimeField(index=True)
     who = peewee.TextField()
@@ -50,5 +54,5 @@ class Action(Base):
 
 
 def record_action(who: str, verb: str, subject: str, at: dt.datetime, reason: str = "") -> None:
-    """Record what a person did by hand. To be called in the transaction that does it."""
+    """Record what was done beside the route. To be called in the transaction that does it."""
     Action.insert(at=at, who=who, verb=verb, subject=subject, reason=reason).execute()

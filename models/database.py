@@ -3,6 +3,9 @@
 Reads: a database URL. Writes: nothing of its own.
 Everything that differs between the two databases is here: connecting, transactions that will write, row locks,
 the lock of the throttle, the clock, and how a point in time is stored.
+
+A transaction takes its locks in the order of LOCK_ORDER, and several rows of a table in id order. Two that took the
+same locks in different orders would wait for each other, and PostgreSQL would end one of them.
 """
 
 from __future__ import annotations
@@ -44,6 +47,27 @@ SQLITE_BUSY_TIMEOUT = 60
 THROTTLE_LOCK = 7_516_192_768
 #: The same, for migrations.
 SCHEMA_LOCK = THROTTLE_LOCK + 1
+#: The same, for what adds, changes or removes accounts.
+ACCOUNTS_LOCK = THROTTLE_LOCK + 2
+#: The same, for the batch publisher; for the only process of an embedded broker.
+PUBLISHER_LOCK, PROCESS_LOCK = THROTTLE_LOCK + 3, THROTTLE_LOCK + 4
+
+#: The order in which a transaction takes its locks: the locks of publisher, accounts and throttle, and the rows of
+#: these tables that it changes, or locks with `for_update`. (Dead letters at the front are those of messages, locked to
+#: be decided about. Behind a delivery stands what belongs to it, in whatever order, since the delivery is locked.)
+LOCK_ORDER = (
+    ("publisher",),
+    ("accounts",),
+    ("dead_letter",),
+    ("smtp_account",),
+    ("email_template",),
+    ("website",),
+    ("contact",),
+    ("throttle",),
+    ("delivery",),
+    ("attempt", "dead_letter", "suppression", "action"),
+    ("control",),
+)
 
 #: What SQLite says when the trouble is outside the statement (sqlite.org/rescode.html); the rest is our mistake.
 _SQLITE_TROUBLE = ("locked", "busy", "unable to open", "disk", "readonly", "full")
@@ -121,6 +145,13 @@ def sqlite_file() -> Path | None:
     return None if is_postgres() else Path(cast(str, db.obj.database)).absolute()
 
 
+def durability() -> dict[str, str]:
+    """Return the settings by which a commit survives a power failure or not, as this connection has them."""
+    names = ("fsync", "synchronous_commit", "full_page_writes") if is_postgres() else ("synchronous", "journal_mode")
+    ask = "SHOW" if is_postgres() else "PRAGMA"
+    return {name: str(db.execute_sql(f"{ask} {name}").fetchone()[0]) for name in names}
+
+
 @contextmanager
 def connection() -> Iterator[None]:
     """Open this thread's connection for the block and give it back afterwards, also after an exception."""
@@ -185,6 +216,14 @@ def for_update(query: Any) -> Any:
     return query.for_update("FOR NO KEY UPDATE") if is_postgres() else query
 
 
+def lock_rows(model: Any, which: Any) -> None:
+    """Lock the rows of `model` that a condition selects, in id order, until the transaction ends (SQLite: the
+    transaction has locked all of them).
+    """
+    if is_postgres():
+        for_update(model.select(model.id).where(which).order_by(model.id)).tuples().execute()
+
+
 def json_rows(*columns: Any) -> Any:
     """Return the expression that collects a query's rows into one value; `from_json` reads it."""
     kind, rows = ("json_build_array", "json_agg") if is_postgres() else ("json_array", "json_group_array")
@@ -196,10 +235,25 @@ def from_json(value: Any) -> list[list[Any]]:
     return (json.loads(value) if isinstance(value, str) else value) or []
 
 
+def lock_accounts() -> None:
+    """Wait for the lock under which accounts are added, changed and removed; it is released when the transaction ends.
+
+    It is taken before the lock of any account's row, and so before the throttle's.
+    """
+    if is_postgres():
+        db.execute_sql("SELECT pg_advisory_xact_lock(%s)", (ACCOUNTS_LOCK,))
+
+
 def lock_throttle() -> None:
     """Wait for the lock under which slots are given and taken back; it is released when the transaction ends."""
     if is_postgres():
         db.execute_sql("SELECT pg_advisory_xact_lock(%s)", (THROTTLE_LOCK,))
+
+
+def lock_publisher() -> None:
+    """Wait for the lock under which contacts are picked; it is released when the transaction ends."""
+    if is_postgres():
+        db.execute_sql("SELECT pg_advisory_xact_lock(%s)", (PUBLISHER_LOCK,))
 
 
 @contextmanager

@@ -17,6 +17,7 @@ from models.states import (
     ENDED_BY_ATTEMPT,
     HOLDS_SLOT,
     ON_ITS_WAY,
+    ON_ROUTE,
     RECORDED,
     TEMPLATE_DONE,
     UNFINISHED,
@@ -84,7 +85,7 @@ _index("delivery_slot", "account_id, send_at", HOLDS_SLOT)
 _index("delivery_website_unfinished", "website_id", ON_ITS_WAY)
 _index("delivery_template_done", "template_id, contact_id", TEMPLATE_DONE)
 _index("delivery_template_ended", "template_id, updated_at", ENDED_BY_ATTEMPT)
-_index("delivery_on_route", "state, updated_at", [State.SELECTED, State.CLEARED, State.RESERVED, State.SENDING])
+_index("delivery_on_route", "state, updated_at", ON_ROUTE)
 Delivery.add_index(peewee.SQL("CREATE INDEX delivery_address_sent ON delivery (address, sent_at) WHERE state = 'sent'"))
 Delivery.add_index(
     peewee.SQL("CREATE INDEX delivery_website_sent ON delivery (website_id, sent_at) WHERE state = 'sent'")

@@ -27,9 +27,13 @@ class Reason(StrEnum):
     # skipped by select contacts
     NOT_VALIDATED = "not_validated"
     INVALID_ADDRESS = "invalid_address"
+    ROLE_ADDRESS = "role_address"
+    DISPOSABLE_DOMAIN = "disposable_domain"
+    DOMAIN_TAKES_NO_MAIL = "domain_takes_no_mail"
     WEBSITE_REQUIREMENTS = "website_requirements"
     # skipped by select contacts, or by reserve slot when the settings have changed
     NO_COMMON_WINDOW = "no_common_window"
+    UNKNOWN_TIME_ZONE = "unknown_time_zone"
     # skipped by select contacts or check duplicates
     IN_FLIGHT = "in_flight"
     SUPPRESSED_ADDRESS = "suppressed_address"
@@ -105,6 +109,8 @@ NOT_CLAIMED = (State.SELECTED, State.CLEARED, State.READY, State.RESERVED)
 UNFINISHED = (*NOT_CLAIMED, State.SENDING, State.IN_DOUBT)
 #: These have an account's slot, or its claim.
 HOLDS_SLOT = (State.RESERVED, State.SENDING)
+#: These are where a stage is to take them on, or has them: what the sweep looks after.
+ON_ROUTE = (State.SELECTED, State.CLEARED, State.RESERVED, State.SENDING)
 #: Cleared or further, and not ended: what *check duplicates* looks for.
 ON_ITS_WAY = (State.CLEARED, State.READY, State.RESERVED, State.SENDING, State.IN_DOUBT)
 #: What *record outcome* counts.

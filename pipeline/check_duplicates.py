@@ -8,7 +8,7 @@ order, and other deliveries are read in a statement after the lock.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from models import Cause, Delivery, State, Website, database, transition
@@ -22,7 +22,8 @@ def clear(delivery_ids: Sequence[int]) -> list[Handoff]:
     """Clear or skip those of `delivery_ids` that are `selected`; return handoffs to *render*."""
     with database.transaction():
         candidates = list(_in_state(delivery_ids, State.SELECTED).order_by(Delivery.priority.desc(), Delivery.id))
-        _lock_websites({d.website_id for d in candidates if d.website_id})
+        database.lock_rows(Website, Website.id.in_({d.website_id for d in candidates if d.website_id}))
+        database.lock_rows(Delivery, of_ids(d.id for d in candidates))
         against = reasons_against(candidates)
         if against:
             reasons = {i: ",".join(reasons) for i, reasons in against.items()}
@@ -37,7 +38,3 @@ def clear(delivery_ids: Sequence[int]) -> list[Handoff]:
 def _in_state(ids: Sequence[int], state: State) -> Any:
     fields = (Delivery.id, Delivery.address, Delivery.website, Delivery.priority)
     return Delivery.select(*fields).where(of_ids(ids) & (Delivery.state == state))
-
-
-def _lock_websites(ids: Iterable[int]) -> None:
-    database.for_update(Website.select(Website.id).where(Website.id.in_(list(ids))).order_by(Website.id)).execute()

@@ -9,11 +9,14 @@ charged to the account ends a list, and the untried rest goes back to `ready`, c
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Sequence
 
-from models import Cause, Contact, Delivery, Reason, SmtpAccount, State, database, transition
+from models import Cause, Contact, Delivery, Event, Reason, SmtpAccount, State, database, transition
 from models.delivery import of_ids
+from pipeline.accounts import bounces, health
 from pipeline.accounts.identity import endpoint_of, sender_of, unsubscribe
+from pipeline.accounts.passwords import PasswordUnreadableError
 from pipeline.content.message import Envelope, MessageRefusedError, Rendered, build
 from pipeline.delivery import claim as claims
 from pipeline.delivery import outcome
@@ -23,8 +26,9 @@ from pipeline.flow import TRIGGER, Handoff, Stage
 from pipeline.runtime.failpoints import failpoint
 from pipeline.runtime.logs import log
 from pipeline.runtime.waiting import connected, until_stored
+from pipeline.smtp.connection import Endpoint
 from pipeline.smtp.pool import Connections
-from pipeline.smtp.reply import Verdict
+from pipeline.smtp.reply import Result, Verdict
 from pipeline.smtp.transaction import Transaction
 
 #: The connections of this process.
@@ -39,9 +43,13 @@ _ENDS_LIST = (
     Verdict.UNKNOWN,
 )
 
-#: Who is suppressed has been skipped by then; the interval is left to the claim, which brings the slot to the time that
-#: it may have.
-_NOT_ASKED = frozenset({Refusal.SUPPRESSED, Refusal.TOO_SOON})
+#: Who is kept out has been skipped by then.
+_NOT_ASKED = frozenset({Refusal.KEPT_OUT})
+#: Verdicts after which there may be too many bounces to go on.
+_BOUNCES = (Verdict.RECIPIENT_FOR_GOOD, Verdict.SITE_BY_POLICY)
+#: A delivery whose slot was refused without an attempt is dealt anew at once, but after this if that happens again and
+#: again: where two processes judge differently (by other settings, say), they must not hand it to and fro for ever.
+AGAIN_AND_AGAIN, AFTER_THAT = dt.timedelta(minutes=1), dt.timedelta(seconds=30)
 #: Why the rest of a list went back: the account won't take the next message either, or it would be late.
 UNTRIED = "untried"
 
@@ -62,16 +70,24 @@ def deliver(delivery_ids: Sequence[int], slot_token: str) -> list[Handoff]:
         return [_wait(early, slot_token)]
     account = deliveries[0].account
     handoffs = []
-    skipped = claims.skip_suppressed({d.id: d.address for d in deliveries}, slot_token)
+    skipped = claims.skip_kept_out(deliveries, slot_token, now)
     if skipped:
         handoffs.append(TRIGGER)
     rest = [d for d in deliveries if d.id not in skipped]
     refused = refusal(Use(rest, account, now), but=_NOT_ASKED) if rest else None
+    if refused is Refusal.TOO_SOON:
+        return handoffs + _postpone(rest, account, slot_token)
     if refused is not None:
         return _give_back(rest, slot_token, refused)
+    try:
+        endpoint = endpoint_of(account)
+    except PasswordUnreadableError as error:
+        # A verdict on the account, whose slots go back: nobody waits here for a key.
+        health.switch_off(account, str(error))
+        return [TRIGGER]
     while rest:
         delivery = rest.pop(0)
-        done, ends = _deliver(delivery, account, slot_token)
+        done, ends = _deliver(delivery, account, endpoint, slot_token)
         handoffs += done
         if rest and (ends or is_missed(rest[0], database.now())):
             handoffs += _give_back(rest, slot_token, UNTRIED)
@@ -94,30 +110,53 @@ def _give_back(deliveries: list[Delivery], slot_token: str, why: str) -> list[Ha
     mine = of_ids(d.id for d in deliveries) & (Delivery.token == slot_token)
     with database.transaction():
         transition(State.RESERVED, State.READY, mine, cause=Cause.DELIVER, reason=why)
-    return [TRIGGER]
+    return [_trigger_after_refusal(deliveries[0].id)]
 
 
-def _deliver(delivery: Delivery, account: SmtpAccount, slot_token: str) -> tuple[list[Handoff], bool]:
+def _trigger_after_refusal(delivery_id: int) -> Handoff:
+    now = database.now()
+    refused = (Event.delivery == delivery_id) & (Event.cause == Cause.DELIVER) & (Event.state == State.READY)
+    lately = refused & Event.attempt.is_null() & (Event.at > now - AGAIN_AND_AGAIN)
+    return TRIGGER if Event.select().where(lately).count() < 2 else Handoff(Stage.RESERVE, not_before=now + AFTER_THAT)
+
+
+def _postpone(deliveries: list[Delivery], account: SmtpAccount, slot_token: str) -> list[Handoff]:
+    """Bring the slot to the time that the account's interval allows, and wait for it."""
+    with database.transaction():
+        account = claims.locked(account.id)
+        claims.postpone(deliveries, account, slot_token)
+    return _wait_for(deliveries, slot_token)
+
+
+def _wait_for(deliveries: list[Delivery], slot_token: str) -> list[Handoff]:
+    log.info("slot postponed", delivery_ids=[d.id for d in deliveries], reason=str(Refusal.TOO_SOON))
+    holders = _holders([d.id for d in deliveries], slot_token)
+    return [_wait(holders, slot_token)] if holders else []
+
+
+def _deliver(
+    delivery: Delivery, account: SmtpAccount, endpoint: Endpoint, slot_token: str
+) -> tuple[list[Handoff], bool]:
     """Send one; return what comes next, and whether the account is to be left alone now."""
     try:
         envelope = _envelope(delivery, account)
     except MessageRefusedError as error:
         return outcome.give_up(delivery, slot_token, Reason.MESSAGE_REFUSED, str(error)), False
-    with connections.transaction(endpoint_of(account)) as transaction:
+    with connections.transaction(endpoint) as transaction:
         refused = transaction.offer(envelope)
         failpoint("smtp:offered")
         if refused is not None:
             handoffs = outcome.settle_unclaimed(delivery, slot_token, refused)
-            return handoffs, refused.verdict in _ENDS_LIST
+            return handoffs, _ends_list(delivery, account.id, refused)
         given = claims.claim(delivery.id, slot_token, account.id)
         if isinstance(given, Refusal):
             transaction.abandon()
-            return _after_refused_claim(delivery, slot_token, given), given is not Refusal.SUPPRESSED
+            return _after_refused_claim(delivery, slot_token, given), given is not Refusal.KEPT_OUT
         failpoint("claim:committed")
-        return _send_dot(transaction, given)
+        return _send_dot(transaction, given, delivery)
 
 
-def _send_dot(transaction: Transaction, claim: Claim) -> tuple[list[Handoff], bool]:
+def _send_dot(transaction: Transaction, claim: Claim, delivery: Delivery) -> tuple[list[Handoff], bool]:
     if claim.expired:
         transaction.abandon()
         why = f"the dot was not sent within {claims.DOT_WITHIN:g} s of its claim"
@@ -126,16 +165,22 @@ def _send_dot(transaction: Transaction, claim: Claim) -> tuple[list[Handoff], bo
     failpoint("smtp:replied")
     handoffs = until_stored(connected(lambda: outcome.settle(claim, result)))
     failpoint("outcome:committed")
-    return handoffs, result.verdict in _ENDS_LIST
+    return handoffs, _ends_list(delivery, claim.account_id, result)
+
+
+def _ends_list(delivery: Delivery, account_id: int, result: Result) -> bool:
+    """Tell whether the account is to be left alone after this, for it was charged or has too many bounces."""
+    if result.verdict in _BOUNCES:
+        return bounces.check([account_id], [delivery.template_id])
+    return result.verdict in _ENDS_LIST
 
 
 def _after_refused_claim(delivery: Delivery, slot_token: str, refusal: Refusal) -> list[Handoff]:
     if refusal is Refusal.SLOT_LOST:
         return []
     if refusal is Refusal.TOO_SOON:
-        log.info("slot postponed", delivery_id=delivery.id, reason=str(refusal))
-        return [_wait(holders, slot_token)] if (holders := _holders([delivery.id], slot_token)) else []
-    return [TRIGGER]
+        return _wait_for([delivery], slot_token)
+    return [TRIGGER if refusal is Refusal.KEPT_OUT else _trigger_after_refusal(delivery.id)]
 
 
 def _envelope(delivery: Delivery, account: SmtpAccount) -> Envelope:

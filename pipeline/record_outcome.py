@@ -18,39 +18,57 @@ from models import Attempt, Contact, Delivery, EmailTemplate, State, Website, da
 from models.attempt import COUNTS_AGAINST_HEALTH
 from models.delivery import in_states, of_ids
 from models.states import RECORDED
-from pipeline.accounts import health
+from pipeline.accounts import bounces, health
 from pipeline.flow import TRIGGER, Handoff
 from pipeline.runtime.failpoints import failpoint
 
 
 def record(delivery_ids: Sequence[int]) -> list[Handoff]:
-    """Count those of `delivery_ids` that are not recorded; check the health of accounts that failed; return a
-    trigger.
+    """Count those of `delivery_ids` that are not recorded; check the health of accounts that failed, and whether too
+    many have bounced; return a trigger.
     """
     with database.transaction():
-        now = database.now()
         due = of_ids(delivery_ids) & Delivery.state.in_(RECORDED) & Delivery.recorded_at.is_null()
-        recorded = list(Delivery.update(recorded_at=now).where(due).returning(Delivery).execute())
+        _lock(due)
+        recorded = list(Delivery.update(recorded_at=database.now()).where(due).returning(Delivery).execute())
         sent = [d for d in recorded if d.state == State.SENT]
         for template_id, times in sorted(Counter(d.template_id for d in sent).items()):
             EmailTemplate.update(times_used=EmailTemplate.times_used + times).where(
                 EmailTemplate.id == template_id
             ).execute()
         if sent:
-            Contact.update(last_contacted_at=_last_sent(Delivery.contact == Contact.id)).where(
-                Contact.id.in_([d.contact_id for d in sent])
-            ).execute()
             Website.update(last_contacted_at=_last_sent(Delivery.website == Website.id)).where(
                 Website.id.in_(sorted({d.website_id for d in sent if d.website_id}))
             ).execute()
+            Contact.update(last_contacted_at=_last_sent(Delivery.contact == Contact.id)).where(
+                Contact.id.in_([d.contact_id for d in sent])
+            ).execute()
         failpoint("record:wrote")
     health.check(_accounts_that_failed(delivery_ids))
+    bounced = [d for d in recorded if d.state in (State.BOUNCED, State.FAILED)]
+    bounces.check(_accounts_of(bounced), {d.template_id for d in bounced})
     return [TRIGGER]
+
+
+def _lock(due: Any) -> None:
+    """Lock what is going to be counted, and before that, as `database.LOCK_ORDER` has it, where it is counted."""
+    for model, column in (
+        (EmailTemplate, Delivery.template),
+        (Website, Delivery.website),
+        (Contact, Delivery.contact),
+    ):
+        database.lock_rows(model, model.id.in_(Delivery.select(column).where(due)))
+    database.lock_rows(Delivery, due)
 
 
 def _last_sent(which: Any) -> Any:
     # The latest of all, not of those recorded now: an older one may be recorded late.
     return Delivery.select(fn.MAX(Delivery.sent_at)).where(which & in_states(State.SENT))
+
+
+def _accounts_of(deliveries: Sequence[Delivery]) -> set[int]:
+    tried = Attempt.delivery.in_([d.id for d in deliveries])
+    return {row[0] for row in Attempt.select(Attempt.account).where(tried).distinct().tuples()}
 
 
 def _accounts_that_failed(delivery_ids: Sequence[int]) -> set[int]:

@@ -3,12 +3,14 @@
 Reads: `cleared` deliveries with contact, website and template. Writes: the rendered parts (they are what is sent) and
 `ready`, or `failed` with the template's line and a dead letter. Hands on: a trigger to *reserve slot*;
 what has failed, to *record outcome*.
-Trouble: an error in a template fails that delivery alone.
+Trouble: an error in a template fails that delivery alone. No transaction is open and nothing is locked while it
+renders, however long that takes.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import fields
 from typing import Any
 
 from models import Cause, Contact, Delivery, EmailTemplate, Reason, State, Website, database, transition
@@ -20,19 +22,29 @@ from pipeline.flow import TRIGGER, Handoff, Stage, hand_on
 from pipeline.runtime.failpoints import failpoint
 from pipeline.runtime.settings import settings
 
+#: What a template has, and a delivery that is rendered.
+_PARTS = tuple(field.name for field in fields(Parts))
+
 
 def render(delivery_ids: Sequence[int]) -> list[Handoff]:
     """Render those of `delivery_ids` that are `cleared`; return a trigger if any of them is `ready` then, and handoffs
     to *record outcome* of those that failed.
+
+    Nothing is open or locked while it renders. What was cancelled or forgotten meanwhile is left alone; what was
+    rendered with words that have been edited meanwhile is rendered again.
     """
-    with database.transaction():
-        rendered, errors = render_all(with_what_it_needs(of_ids(delivery_ids) & (Delivery.state == State.CLEARED)))
-        if rendered:
-            transition(State.CLEARED, State.READY, of_ids(rendered), cause=Cause.RENDER, **columns(rendered))
-        _fail(errors)
-        ready = list(Delivery.select(Delivery.id).where(of_ids(delivery_ids) & (Delivery.state == State.READY)))
-        failpoint("render:wrote")
-    return hand_on(Stage.RECORD, sorted(errors)) + ([TRIGGER] if ready else [])
+    failed: list[int] = []
+    while cleared := with_what_it_needs(of_ids(delivery_ids) & (Delivery.state == State.CLEARED)):
+        rendered, errors = render_all(cleared)
+        with database.transaction():
+            current = unedited(cleared)
+            database.lock_rows(Delivery, of_ids(current))
+            if done := {i: parts for i, parts in rendered.items() if i in current}:
+                transition(State.CLEARED, State.READY, of_ids(done), cause=Cause.RENDER, **columns(done))
+            failed += _fail({i: error for i, error in errors.items() if i in current})
+            failpoint("render:wrote")
+    ready = Delivery.select(Delivery.id).where(of_ids(delivery_ids) & (Delivery.state == State.READY)).exists()
+    return hand_on(Stage.RECORD, sorted(failed)) + ([TRIGGER] if ready else [])
 
 
 def render_all(deliveries: Sequence[Delivery]) -> tuple[dict[int, Parts], dict[int, str]]:
@@ -58,10 +70,24 @@ def render_all(deliveries: Sequence[Delivery]) -> tuple[dict[int, Parts], dict[i
     return rendered, errors
 
 
+def unedited(deliveries: Sequence[Delivery]) -> set[int]:
+    """Return the ids of those deliveries whose template still has the words that it was read with; in the caller's
+    transaction, until whose end an edit waits.
+    """
+    ids = {d.template_id for d in deliveries}
+    query = EmailTemplate.select().where(EmailTemplate.id.in_(ids)).order_by(EmailTemplate.id)
+    words_of = {template.id: words(template) for template in database.for_update(query)}
+    return {d.id for d in deliveries if words(d.template) == words_of[d.template_id]}
+
+
+def words(of: EmailTemplate | Delivery | Parts) -> tuple[str | None, ...]:
+    """Return subject, text, HTML and preheader of a template, of what it became, or of what is stored."""
+    return tuple(getattr(of, name) for name in _PARTS)
+
+
 def columns(rendered: dict[int, Parts]) -> dict[str, Any]:
     """Return the values of the columns in which rendered parts are stored, each delivery its own."""
-    names = ("subject", "text", "html", "preheader")
-    return {name: by_id({i: getattr(parts, name) for i, parts in rendered.items()}) for name in names}
+    return {name: by_id({i: getattr(parts, name) for i, parts in rendered.items()}) for name in _PARTS}
 
 
 def with_what_it_needs(which: Any) -> list[Delivery]:
@@ -78,9 +104,9 @@ def with_what_it_needs(which: Any) -> list[Delivery]:
     return list(query)
 
 
-def _fail(errors: dict[int, str]) -> None:
+def _fail(errors: dict[int, str]) -> list[int]:
     if not errors:
-        return
+        return []
     failed = transition(
         State.CLEARED,
         State.FAILED,
@@ -90,3 +116,4 @@ def _fail(errors: dict[int, str]) -> None:
         detail=by_id(errors),
     )
     file_deliveries({i: (Reason.TEMPLATE_ERROR, errors[i]) for i in failed}, database.now())
+    return failed

@@ -3,8 +3,8 @@
 A message to this stage is a trigger, not a ticket: whatever ids it carries, the stage takes the head of the whole
 backlog.
 Reads: accounts, slots and backlog as they stand. Writes: slots (`ready` → `reserved`), slots advanced or
-pre-empted, and `wake_at`; `skipped` for a contact's zone that has no hour in common with the window. Hands on: each
-new slot to *deliver*, at its time; a wake-up to itself.
+pre-empted, and `wake_at`; `skipped` for a contact's zone that has no hour in common with the window, or is not known
+here. Hands on: each new slot to *deliver*, at its time; a wake-up to itself.
 Trouble: one stage at a time decides, under one lock; what was reserved and not published is the sweep's. A delivery
 that can't be judged is `failed` (`fault`) with its dead letter, and the others go on.
 """
@@ -29,7 +29,7 @@ from pipeline.runtime.failpoints import failpoint
 from pipeline.runtime.settings import settings
 from pipeline.throttle.decide import decide
 from pipeline.throttle.types import Decision, Rules, Slot
-from pipeline.throttle.window import SendingWindow
+from pipeline.throttle.window import SendingWindow, is_known
 
 #: Why a slot went back: a more urgent delivery has it now.
 PRE_EMPTED = "pre_empted"
@@ -97,10 +97,18 @@ def _wake_moves(wake_at: dt.datetime | None, seen: Snapshot) -> bool:
 
 
 def _skip_zones(zones: Sequence[str]) -> None:
-    """Skip what waits of these zones: it was let in under other settings, and would wait for ever."""
+    """Skip what waits of these zones and would wait for ever: it was let in under other settings, or its zone is not
+    known here.
+    """
+    known = {zone for zone in zones if is_known(zone)}
     with database.transaction():
-        which = Delivery.timezone.in_(zones)
-        transition(State.READY, State.SKIPPED, which, cause=Cause.RESERVE, reason=Reason.NO_COMMON_WINDOW)
+        for reason, some in (
+            (Reason.NO_COMMON_WINDOW, known),
+            (Reason.UNKNOWN_TIME_ZONE, set(zones) - known),
+        ):
+            if some:
+                which = Delivery.timezone.in_(list(some))
+                transition(State.READY, State.SKIPPED, which, cause=Cause.RESERVE, reason=reason)
 
 
 def _pre_empt(slots: Sequence[Slot], stored: dict[int, StoredSlot]) -> dict[int, int]:

@@ -16,7 +16,7 @@ from typing import Any
 from models import Cause, Contact, Delivery, EmailTemplate, Reason, State, Website, database, insert_deliveries
 from models.dead_letter import file_messages
 from pipeline.flow import MAX_IDS, Handoff, Stage, chunks, hand_on
-from pipeline.rules.contact import reasons_against
+from pipeline.rules.contact import reasons_against_each
 from pipeline.runtime.failpoints import failpoint
 from pipeline.runtime.faults import short
 
@@ -73,7 +73,8 @@ def _select(ids: list[int], source: str, template_id: int | None, priority: int 
     bodies = {f"contact {i} does not exist": _asking_for([i], template_id, priority) for i in unknown}
     file_messages(Stage.INTAKE, bodies, now, message_id=source)
 
-    rows = [_row(c, template, source, priority, now) for c in sorted(contacts, key=lambda c: c.address)]
+    against = reasons_against_each(contacts, now)
+    rows = [_row(c, template, source, priority, now, against[c.id]) for c in sorted(contacts, key=lambda c: c.address)]
     insert_deliveries(rows, cause=Cause.INTAKE)
     # What is missing now met a unique index: its contact or address has an unfinished delivery.
     there = {d.contact_id: d for d in _of_source(ids, source)}
@@ -89,9 +90,13 @@ def _template(template_id: int | None) -> EmailTemplate | None:
 
 
 def _row(
-    contact: Contact, template: EmailTemplate, source: str, priority: int | None, now: dt.datetime
+    contact: Contact,
+    template: EmailTemplate,
+    source: str,
+    priority: int | None,
+    now: dt.datetime,
+    against: Sequence[Reason],
 ) -> dict[str, Any]:
-    reasons = reasons_against(contact, now)
     return {
         "contact": contact.id,
         "website": contact.website_id,
@@ -106,7 +111,7 @@ def _row(
         "attempts_since": now,
         "created_at": now,
         "updated_at": now,
-    } | (_skip(*reasons) if reasons else {})
+    } | (_skip(*against) if against else {})
 
 
 def _skip(*reasons: Reason) -> dict[str, str]:

@@ -82,6 +82,7 @@ def mark_in_doubt(claimed_before: dt.datetime) -> list[int]:
         tokens = [row.token for row in open_claims]
         if not tokens:
             return []
+        database.lock_rows(Delivery, (Delivery.state == State.SENDING) & Delivery.token.in_(tokens))
         doubtful = transition(
             State.SENDING, State.IN_DOUBT, Delivery.token.in_(tokens), cause=Cause.SWEEP, reason=Reason.NO_OUTCOME
         )
@@ -92,9 +93,11 @@ def mark_in_doubt(claimed_before: dt.datetime) -> list[int]:
 
 
 def _nudge(which: Any, now: dt.datetime) -> list[int]:
-    due = Delivery.nudged_at.is_null() | (Delivery.nudged_at < now - NUDGE_EVERY)
-    nudged = Delivery.update(nudged_at=now).where(which & due).returning(Delivery.id).execute()
-    return sorted(row.id for row in nudged)
+    due = which & (Delivery.nudged_at.is_null() | (Delivery.nudged_at < now - NUDGE_EVERY))
+    with database.transaction():
+        database.lock_rows(Delivery, due)
+        nudged = Delivery.update(nudged_at=now).where(due).returning(Delivery.id).execute()
+        return sorted(row.id for row in nudged)
 
 
 def _ids(which: Any) -> list[int]:

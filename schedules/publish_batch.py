@@ -1,32 +1,44 @@
-"""The batch publisher: puts as many eligible contacts onto the route as there is capacity for.
+"""The batch publisher: puts as many eligible contacts onto the route as could be written to today.
 
-Reads: accounts' capacity today, what is on its way, eligible contacts. Hands on: contact ids to *select contacts*.
+Reads: accounts' capacity today, what is on its way, eligible contacts. Writes: their deliveries. It does stage 1
+itself, in the transaction in which it picks: no run picks again what an earlier one has picked, and RabbitMQ need not
+be there. Hands on: what is `selected`, to *check duplicates*.
 Trouble: without capacity or a template, or while the window is closed, it picks nobody and says why. Two at once: the
-stages skip what both have picked.
+second waits for the first, and sees what that has picked.
 """
 
 from __future__ import annotations
 
+import datetime as dt
+import uuid
 from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any
 
-from actors import entry
-from models import Delivery, database, lookup
-from models.states import NOT_CLAIMED
-from pipeline.capacity import snapshot
+from models import EmailTemplate, database, lookup
+from pipeline.capacity.room import room_for
+from pipeline.flow import Handoff
+from pipeline.operations.done import Done
 from pipeline.rules.eligible import eligible, template_to_pick
+from pipeline.runtime import faults
 from pipeline.runtime.settings import settings
+from pipeline.select_contacts import give_up_contact, select
 from pipeline.throttle.window import SendingWindow
+
+#: Before an opening, the window counts as open for so long: who starts the publisher on the hour goes by another clock.
+EARLY = dt.timedelta(seconds=60)
 
 
 @dataclass(frozen=True)
-class Batch:
+class Batch(Done):
     """What the batch publisher did.
 
     Attributes:
         contact_ids: the contacts that it picked.
         template_id: what is written; null while the window is closed or no template is active.
         capacity: mails that the accounts can still send today; 0 where `template_id` is null.
-        on_its_way: deliveries that wait on the route, and use that up; 0 where `template_id` is null.
+        on_its_way: deliveries that wait on the route and could go today, counted no further than `capacity`, which
+            they use up; 0 where `template_id` is null.
         reason: why nobody was picked.
         dry_run: whether it only says who would be picked.
     """
@@ -42,7 +54,7 @@ class Batch:
 def publish(
     *, limit: int | None = None, min_priority: int | None = None, template_id: int | None = None, dry_run: bool = False
 ) -> Batch:
-    """Publish one batch and return what was picked.
+    """Put one batch onto the route, commit, and return what was picked; what it hands on is not published yet.
 
     Args:
         limit: contacts at most; None: as many as there is capacity for today.
@@ -53,28 +65,43 @@ def publish(
     Raises:
         NotThereError: there is no such template.
     """
-    batch = pick(limit=limit, min_priority=min_priority, template_id=template_id)
-    if batch.contact_ids and not dry_run:
-        entry.enter(batch.contact_ids, template_id=batch.template_id)
-    return replace(batch, dry_run=dry_run)
+    asked = partial(pick, limit=limit, min_priority=min_priority, template_id=template_id)
+    if dry_run:
+        return replace(asked(), dry_run=True)
+    with database.transaction():
+        database.lock_publisher()
+        batch = asked()
+        return replace(batch, handoffs=tuple(_enter(batch)))
 
 
 def pick(*, limit: int | None = None, min_priority: int | None = None, template_id: int | None = None) -> Batch:
     """Return the contacts that a batch would have now; see `publish`."""
     template = template_to_pick() if template_id is None else lookup.template(template_id)
-    now = database.now()
-    window = SendingWindow.from_settings(settings())
-    if not window.contains(now):
-        return Batch(reason=f"the window is closed until {window.next_opening(now).isoformat()}")
+    now, window = database.now(), SendingWindow.from_settings(settings())
+    opening = now if window.contains(now) else window.next_opening(now)
+    if opening - now > EARLY:
+        return Batch(reason=f"the window is closed until {opening.isoformat()}")
     if template is None:
         return Batch(reason="no active template")
-    capacity = snapshot.capacity(now)
-    on_its_way = Delivery.select().where(Delivery.state.in_(NOT_CLAIMED)).count()
-    room = max(0, capacity - on_its_way)
-    wanted = room if limit is None else min(limit, room)
+    return _pick(template, opening, limit, min_priority)
+
+
+def _pick(template: EmailTemplate, now: dt.datetime, limit: int | None, min_priority: int | None) -> Batch:
+    room = room_for(template, now)
+    batch = Batch(template_id=template.id, capacity=room.capacity, on_its_way=room.on_its_way)
+    wanted = room.left if limit is None else min(limit, room.left)
     if wanted == 0:
-        reason = f"no capacity: {capacity} left today, {on_its_way} on their way"
-        return Batch(template_id=template.id, capacity=capacity, on_its_way=on_its_way, reason=reason)
+        return replace(batch, reason=f"no capacity: {room.capacity} left today, {room.on_its_way} on their way")
     priority = settings().mail_publish_min_priority if min_priority is None else min_priority
-    ids = tuple(eligible(template, wanted, priority))
-    return Batch(ids, template.id, capacity, on_its_way, None if ids else "no eligible contact")
+    ids = tuple(eligible(template, wanted, priority, today=now))
+    return replace(batch, contact_ids=ids, reason=None if ids else "no eligible contact")
+
+
+def _enter(batch: Batch) -> list[Handoff]:
+    """Make deliveries of a batch's contacts; one that stage 1 can't process is a dead letter, and holds up no other."""
+    if not batch.contact_ids:
+        return []
+    options: dict[str, Any] = {"source": str(uuid.uuid4()), "template_id": batch.template_id}
+    # In id order from the first to the last: their rows are locked, a list after the other.
+    ids = sorted(batch.contact_ids)
+    return faults.isolated(partial(select, **options), ids, partial(give_up_contact, **options))

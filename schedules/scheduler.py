@@ -6,11 +6,13 @@ Trouble: a job that finds database or broker away waits for them; while it does,
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from apscheduler.schedulers.background import BackgroundScheduler
 from apscheduler.triggers.cron import CronTrigger
 
+from actors import entry
 from actors.waiting import PutBackError, until_available
 from pipeline.runtime.faults import described
 from pipeline.runtime.logs import log
@@ -39,6 +41,8 @@ def publish() -> None:
     """Publish a batch, and log how many contacts were picked, or why none."""
     batch = publish_batch.publish()
     log.info("batch", picked=len(batch.contact_ids), template_id=batch.template_id, reason=batch.reason)
+    # Waited for here: a job that is begun again would pick others.
+    until_available(partial(entry.publish, batch.handoffs))
 
 
 def _job(run: Callable[[], Any]) -> Callable[[], None]:

@@ -6,7 +6,6 @@ are stored; database or RabbitMQ away, at the start or later: it waits and says 
 
 from __future__ import annotations
 
-import fcntl
 import os
 import signal
 import sys
@@ -24,8 +23,9 @@ from actors import entry, running, waiting
 from actors.waiting import PutBackError, until_available
 from models import Delivery, State, database, schema
 from models.control import control
-from models.errors import SlowpostError
+from models.exclusive import Exclusive, exclusive
 from pipeline import sweep
+from pipeline.accounts import passwords
 from pipeline.deliver_message import connections
 from pipeline.flow import TRIGGER, Handoff, Stage, hand_on
 from pipeline.runtime.logs import log
@@ -41,25 +41,22 @@ LOOK_EVERY = 1.0
 WORKER_TIMEOUT_MS = 100
 
 
-class AlreadyRunningError(SlowpostError):
-    """Another `slowpost run` works on the same SQLite file."""
-
-
 def run(threads: int = THREADS, stop: threading.Event | None = None) -> None:
     """Run workers and schedule in this process until SIGTERM, SIGINT or `stop`.
 
     Raises:
-        AlreadyRunningError: another one runs on the same SQLite file.
+        AlreadyRunningError: another one runs on the same SQLite file, or, with `memory://`, on the same database.
     """
     stop = stop or stop_at_signals()
     with _stopping_well():
         wait_for_servers()
-        with _alone(database.sqlite_file()), working(threads) as seen:
+        with _alone() as right, working(threads) as seen:
             scheduler = make_scheduler()
             scheduler.start()
             log.info("running", database=_kind(settings().database_url), broker=_kind(settings().broker_url))
             try:
                 while not stop.wait(LOOK_EVERY):
+                    until_available(right.keep)
                     if settings().is_embedded:
                         seen = until_available(connected(partial(_look, seen)))
             finally:
@@ -77,6 +74,13 @@ def wait_for_servers() -> None:
     until_available(entry.declare_topology)
 
 
+def warn_of_unreadable_passwords() -> None:
+    """Say of which accounts nobody can log in here: SECRET_KEY is missing, or does not fit."""
+    unreadable = until_available(connected(passwords.unreadable))
+    for problem, account_ids in unreadable.items():
+        log.warning("passwords can't be decrypted", account_ids=account_ids, problem=problem)
+
+
 @contextmanager
 def working(threads: int = THREADS) -> Iterator[int]:
     """Run a worker in this process for the block; yield the id of the last delivery it has been handed.
@@ -84,6 +88,7 @@ def working(threads: int = THREADS) -> Iterator[int]:
     With the embedded broker everything unfinished is put on its queues first: they died with the process before.
     """
     broker = actors.start()
+    warn_of_unreadable_passwords()
     worker = dramatiq.Worker(broker, worker_threads=threads, worker_timeout=WORKER_TIMEOUT_MS)
     last = until_available(connected(_last_delivery))
     handoffs = until_available(connected(sweep.refill)) if settings().is_embedded else [TRIGGER]
@@ -93,7 +98,7 @@ def working(threads: int = THREADS) -> Iterator[int]:
             until_available(connected(partial(running.publish, [handoff])))
         yield last
     finally:
-        worker.stop()
+        worker.stop(timeout=_stops_within_ms())
         connections.close()
         broker.close()
 
@@ -117,19 +122,19 @@ def become_worker(processes: int, threads: int, queues: list[str]) -> None:
         NotMigratedError: the tables are not of this version.
     """
     wait_for_servers()
-    command = [
-        sys.executable,
-        "-m",
-        "dramatiq",
-        "actors:start",
-        "--processes",
-        str(processes),
-        "--threads",
-        str(threads),
-    ]
+    warn_of_unreadable_passwords()
+    # Not from the working directory, where Dramatiq's command would look first: whoever can write there would run.
+    command = [sys.executable, "-P", "-m", "dramatiq", "actors:start", "--path", str(Path(actors.__file__).parents[1])]
+    command += ["--processes", str(processes), "--threads", str(threads)]
+    command += ["--worker-shutdown-timeout", str(_stops_within_ms())]
     if queues:
         command += ["--queues", *queues]
     os.execv(sys.executable, command)  # noqa: S606  (our own command line, no shell)
+
+
+def _stops_within_ms() -> int:
+    """Return the milliseconds after which no dialogue that is open now can still go on."""
+    return int(sweep.in_doubt_after().total_seconds() * 1000)
 
 
 def stop_at_signals() -> threading.Event:
@@ -159,17 +164,11 @@ def _stopping_well() -> Iterator[None]:
 
 
 @contextmanager
-def _alone(file: Path | None) -> Iterator[None]:
-    """Hold an operating-system lock beside the SQLite file: it goes with the process, however that ends."""
-    if file is None:
-        yield
-        return
-    with file.with_suffix(file.suffix + ".lock").open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise AlreadyRunningError(f"another `slowpost run` works on {file}") from None
-        yield
+def _alone() -> Iterator[Exclusive]:
+    """Be the only process, where there must be no other; see `models.exclusive`."""
+    with exclusive(embedded=settings().is_embedded) as right:
+        until_available(right.keep)
+        yield right
 
 
 def _look(after: int) -> int:

@@ -12,13 +12,14 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
+import peewee
 import psycopg2
 import pytest
 
 from models import database
 from models.database import db
 from pipeline.runtime import settings as settings_module
-from tests import pristine, servers
+from tests import lock_order, pristine, servers
 from tests.side_by_side import (  # noqa: F401  (pytest calls them)
     pytest_collection_modifyitems,
     pytest_sessionstart,
@@ -42,6 +43,13 @@ def configure(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Calla
     settings_module.settings.cache_clear()
     yield change
     settings_module.settings.cache_clear()
+
+
+@pytest.fixture(autouse=True)
+def _one_order_of_locks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Fail a test in which a transaction on PostgreSQL takes its locks in another order than all others."""
+    execute = lock_order.watched(peewee.Database.execute_sql, lock_order.Watch())
+    monkeypatch.setattr(peewee.Database, "execute_sql", execute)
 
 
 class Clock:

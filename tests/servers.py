@@ -114,7 +114,7 @@ class PrivateServer(ABC):
             prefix=f"slowpost-{self.user}-", dir=parent, ignore_cleanup_errors=True
         )
         self.home = Path(self._directory.name)
-        self.port = _free_port()
+        self.port = free_port()
         self._process: subprocess.Popen[bytes] | None = None
         self._log = self.home / "log"
         if os.geteuid() == 0:
@@ -289,13 +289,13 @@ class PrivateRabbitmq(PrivateServer):
         super().__init__()
         self.starts_at_once = starts_at_once
         self._management = management
-        self._management_port = _free_port()
+        self._management_port = free_port()
         self.management_url = f"http://127.0.0.1:{self._management_port}"
         self._programs = _rabbitmq_programs()
         self._joins = joins
         self._cookie: str = joins._cookie if joins else secrets.token_hex(16)
-        self._epmd_port: int = joins._epmd_port if joins else _free_port()
-        self._dist_port = _free_port()
+        self._epmd_port: int = joins._epmd_port if joins else free_port()
+        self._dist_port = free_port()
         self._epmd: subprocess.Popen[bytes] | None = None
         # An IP address for a host name: a machine may have none that resolves.
         self.name = f"slowpost_test_{self.port}@127.0.0.1"
@@ -352,7 +352,7 @@ class PrivateRabbitmq(PrivateServer):
 
     def _command(self) -> list[str]:
         # A new one at each start: while the node was down, another's connection may have taken the last.
-        self._dist_port = _free_port()
+        self._dist_port = free_port()
         return [str(self._programs / "rabbitmq-server")]
 
     def is_ready(self) -> bool:
@@ -443,7 +443,8 @@ def _rabbitmqctl(*arguments: str, stdin: str = "") -> bool:
     return subprocess.run(command, capture_output=True, input=stdin.encode()).returncode == 0
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """Return a port of the loopback interface that nothing uses."""
     # Below the range from which outgoing connections get theirs: one of those could take it while the server is down.
     # Each process that runs tests has every so manieth: what one has found, and not yet bound, no other finds.
     while True:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import ssl
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -21,14 +22,30 @@ class HangUp(str):
     __slots__ = ()
 
 
-#: What the server answers to a command, by its first word; None: closes the connection; "": stays silent; a tuple:
-#: a line after the other, with a pause before each; a `Drip`: byte by byte; a `HangUp`: and closes then.
-Replies = Mapping[str, str | tuple[str, ...] | None]
+#: An answer to a command: None closes the connection; "" stays silent; a tuple: a line after the other, with a pause
+#: before each; a `Drip`: byte by byte; a `HangUp`: and closes then.
+Answer = str | tuple[str, ...] | None
+
+
+class Turns(list[Answer]):
+    """Answers that take turns, on whatever connection; the last stays."""
+
+    __slots__ = ()
+
+    def next(self) -> Answer:
+        """Return the one whose turn it is."""
+        return self.pop(0) if len(self) > 1 else self[0]
+
+
+#: What the server answers to a command, by its first word.
+Replies = Mapping[str, Answer | Turns]
 
 PAUSE = 0.1
 
 GREETING = "GREETING"
 DOT = "DOT"
+#: A line that answers a 334.
+RESPONSE = "RESPONSE"
 _DEFAULT: Replies = {
     GREETING: "220 test",
     "EHLO": "250-test\r\n250-PIPELINING\r\n250 SIZE 1000000",
@@ -45,8 +62,17 @@ _DEFAULT: Replies = {
 class ScriptedServer:
     """Answers as it is told; `received` is everything it was sent, a bytes object for each read."""
 
-    def __init__(self, replies: Replies | None = None, *, on_dot: Callable[[], None] | None = None) -> None:
-        """Answer `replies` over the defaults; call `on_dot` when a message's dot has come, before the reply."""
+    def __init__(
+        self,
+        replies: Replies | None = None,
+        *,
+        on_dot: Callable[[], None] | None = None,
+        tls: ssl.SSLContext | None = None,
+    ) -> None:
+        """Answer `replies` over the defaults; call `on_dot` when a message's dot has come, before the reply; with `tls`
+        from the first byte.
+        """
+        self._tls = tls
         self.replies = {**_DEFAULT, **(replies or {})}
         self.received: list[bytes] = []
         self.connections = 0
@@ -86,14 +112,18 @@ class ScriptedServer:
 
     def _serve(self, connection: socket.socket) -> None:
         try:
-            self._talk(connection)
+            if self._tls is None:
+                self._talk(connection)
+            else:
+                with self._tls.wrap_socket(connection, server_side=True) as secured:
+                    self._talk(secured)
         except OSError:
             return
 
     def _talk(self, connection: socket.socket) -> None:
         waiting = b""
-        in_data = False
-        if not self._say(connection, GREETING):
+        in_data = asked = False
+        if self._say(connection, GREETING) is None:
             return
         while chunk := connection.recv(65536):
             self.received.append(chunk)
@@ -112,16 +142,19 @@ class ScriptedServer:
                     if not end:
                         break
                     waiting = rest
-                    word = line.split(b" ")[0].decode("ascii", "replace").upper()
-                if not self._say(connection, word):
+                    word = RESPONSE if asked else line.split(b" ")[0].decode("ascii", "replace").upper()
+                said = self._say(connection, word)
+                if said is None:
                     return
-                in_data = word == "DATA" and str(self.replies["DATA"]).startswith("354")
+                in_data, asked = word == "DATA" and said.startswith("354"), said.startswith("334")
 
-    def _say(self, connection: socket.socket, word: str) -> bool:
-        reply = self.replies.get(word, "500 5.5.1 what?")
+    def _say(self, connection: socket.socket, word: str) -> str | None:
+        """Answer a command; return what was said, None if the connection is closed now."""
+        turn = self.replies.get(word, "500 5.5.1 what?")
+        reply = turn.next() if isinstance(turn, Turns) else turn
         if reply is None:
             connection.close()
-            return False
+            return None
         if isinstance(reply, tuple):
             for line in reply:
                 time.sleep(PAUSE)
@@ -134,5 +167,5 @@ class ScriptedServer:
             connection.sendall(reply.encode("latin-1") + b"\r\n")
         if isinstance(reply, HangUp):
             connection.close()
-            return False
-        return True
+            return None
+        return "".join(reply)

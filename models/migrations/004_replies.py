@@ -1,4 +1,5 @@
 """Refusals count: in the pace, in the day's use, and for the limits of bounces; and what a rest or a lowered limit is for.
+What DNS says of contacts' domains is kept.
 
 `transaction_at` is derived by the database, so that the version before, which may still be at work, need not know it.
 """
@@ -37,12 +38,16 @@ STATEMENTS = (
     "CREATE INDEX delivery_template_ended ON delivery (template_id, updated_at) "
     "WHERE state IN ('sent', 'bounced', 'failed')",
     "CREATE INDEX event_account_ended ON event (account_id, id) WHERE state IN ('sent', 'bounced', 'failed')",
+    "CREATE TABLE domain_check ({id}, domain TEXT NOT NULL, result TEXT NOT NULL, checked_at TIMESTAMPTZ NOT NULL)",
+    "CREATE UNIQUE INDEX domain_check_domain ON domain_check (domain)",
 )
 
 
 def migrate(migrator: Migrator, database: peewee.Database, *, fake: bool = False) -> None:
     """Add the columns and change the indexes."""
     # SQLite can't add a stored one, PostgreSQL before 18 has no other.
-    storage = "VIRTUAL" if isinstance(database, peewee.SqliteDatabase) else "STORED"
+    on_sqlite = isinstance(database, peewee.SqliteDatabase)
+    storage = "VIRTUAL" if on_sqlite else "STORED"
+    number = "id INTEGER NOT NULL PRIMARY KEY" if on_sqlite else "id SERIAL NOT NULL PRIMARY KEY"
     for statement in STATEMENTS:
-        migrator.sql(statement.format(storage=storage))
+        migrator.sql(statement.format(storage=storage, id=number))

@@ -1,12 +1,16 @@
-"""Alerts: somebody is told that an account has been switched off. One that can't be given is logged, and no more."""
+"""Alerts: somebody is told what the program has decided about an account or a template. One that can't be given is
+logged, and no more.
+"""
 
 from __future__ import annotations
 
 import datetime as dt
+import http.client
 import json
 import shlex
 import subprocess
 import urllib.request
+from enum import StrEnum
 
 from pipeline.runtime.logs import log
 from pipeline.runtime.settings import settings
@@ -15,12 +19,31 @@ from pipeline.runtime.settings import settings
 ALERT_TIMEOUT = 10
 
 
-def alert(account_id: int, reason: str, at: dt.datetime) -> None:
-    """Say in the log, and through MAIL_ALERT_COMMAND and MAIL_ALERT_WEBHOOK where they are set, that an account is
-    off.
+class Alert(StrEnum):
+    """What somebody is told of."""
+
+    SWITCHED_OFF = "account switched off"
+    RESTS = "account rests"
+    LIMITED = "account limited by its provider"
+    NO_TOKEN = "account has no access token"  # noqa: S105  (words for a person, not a token)
+    PAUSED_BY_BOUNCES = "paused by bounces"
+
+
+def alert(
+    what: Alert, reason: str, at: dt.datetime, *, account_id: int | None = None, template_id: int | None = None
+) -> None:
+    """Say it in the log, and through MAIL_ALERT_COMMAND and MAIL_ALERT_WEBHOOK where they are set.
+
+    Args:
+        what: what has happened.
+        reason: why, with the figures; no address and no text of a server, in which it may quote one.
+        at: UTC time.
+        account_id, template_id: what it is about.
     """
-    log.warning("account switched off", account_id=account_id, reason=reason)
-    body = json.dumps({"account_id": account_id, "reason": reason, "at": at.isoformat()}).encode()
+    about = {"account_id": account_id, "template_id": template_id, "reason": reason}
+    about = {name: value for name, value in about.items() if value is not None}
+    log.warning(str(what), **about)
+    body = json.dumps({"event": what, **about, "at": at.isoformat()}).encode()
     s = settings()
     try:
         if s.mail_alert_command:
@@ -32,5 +55,5 @@ def alert(account_id: int, reason: str, at: dt.datetime) -> None:
                 s.mail_alert_webhook, body, {"Content-Type": "application/json"}
             )
             urllib.request.urlopen(request, timeout=ALERT_TIMEOUT).close()  # noqa: S310
-    except (OSError, subprocess.SubprocessError, ValueError) as error:
-        log.error("alert not given", account_id=account_id, error=str(error)[:300])
+    except (OSError, subprocess.SubprocessError, ValueError, http.client.HTTPException) as error:
+        log.error("alert not given", account_id=account_id, template_id=template_id, error=str(error)[:300])

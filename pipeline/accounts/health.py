@@ -8,12 +8,17 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any
 
-from models import Attempt, Cause, Outcome, SmtpAccount, database
+from peewee import SQL, fn
+
+from models import Attempt, Cause, ChargedTo, Outcome, SmtpAccount, database
 from models.attempt import COUNTS_AGAINST_HEALTH
-from pipeline.accounts.alerts import alert
+from pipeline.accounts.alerts import Alert, alert
 from pipeline.capacity import slots
 from pipeline.runtime.settings import Settings, settings
+from pipeline.smtp.reply import IN_PASSING
+from pipeline.throttle.breaker import MAX_ACCOUNT_FAILURES
 
 
 @dataclass(frozen=True)
@@ -38,18 +43,31 @@ class Health:
 
 
 def health_of(account: SmtpAccount) -> Health:
-    """Count an account's last MAIL_HEALTH_WINDOW attempts since it was enabled: those that were accepted, or charged
-    to the account or the content.
+    """Count an account's last MAIL_HEALTH_WINDOW attempts since it was enabled: those that were accepted, or charged to
+    the account, the content or the policy of the recipient's site. Of a delivery that failed several times one counts,
+    and none of one that other accounts have failed, too, when its recipient was named: the account is not what they
+    have in common.
     """
     counts = (Attempt.outcome == Outcome.ACCEPTED) | Attempt.charged_to.in_(COUNTS_AGAINST_HEALTH)
+    counts &= ~fn.EXISTS(_failed_by_others())
+    wanted = settings().mail_health_window
     last = (
-        Attempt.select(Attempt.outcome)
+        Attempt.select(Attempt.outcome, Attempt.delivery)
         .where((Attempt.account == account.id) & counts & (Attempt.finished_at >= account.enabled_at))
         .order_by(Attempt.id.desc())
-        .limit(settings().mail_health_window)
+        .limit(wanted * MAX_ACCOUNT_FAILURES)
     )
-    outcomes = [row.outcome for row in last]
+    once = {(row.delivery_id, row.outcome): row.outcome for row in last}
+    outcomes = list(once.values())[:wanted]
     return Health(outcomes.count(Outcome.ACCEPTED), len(outcomes))
+
+
+def _failed_by_others() -> Any:
+    other = Attempt.alias()
+    same = (other.delivery == Attempt.delivery) & (other.account != Attempt.account)
+    in_passing = Attempt.phase.in_(IN_PASSING) & other.phase.in_(IN_PASSING)
+    charged = (Attempt.charged_to == ChargedTo.ACCOUNT) & (other.charged_to == ChargedTo.ACCOUNT)
+    return other.select(SQL("1")).where(same & in_passing & charged)
 
 
 def check(account_ids: Iterable[int] | None = None) -> list[SmtpAccount]:
@@ -81,5 +99,5 @@ def switch_off(account: SmtpAccount, reason: str) -> bool:
         if was_on:
             slots.give_back(Cause.ACCOUNT, account_ids=[account.id])
     if was_on:
-        alert(account.id, reason, database.now())
+        alert(Alert.SWITCHED_OFF, reason, database.now(), account_id=account.id)
     return bool(was_on)

@@ -9,14 +9,14 @@ from pathlib import Path
 
 from cryptography.fernet import Fernet, InvalidToken, MultiFernet
 
-from models import database
+from models import SmtpAccount, database
+from models.errors import SlowpostError
 from pipeline.runtime.settings import settings
-from pipeline.runtime.waiting import TroubleOutsideError
 
 KEY_FILE = "slowpost.key"
 
 
-class PasswordUnreadableError(TroubleOutsideError):
+class PasswordUnreadableError(SlowpostError):
     """No key at hand decrypts a password; the message says which settings decide."""
 
 
@@ -38,7 +38,36 @@ def decrypt(token: str) -> str:
     try:
         return _keys().decrypt(token.encode()).decode()
     except InvalidToken:
-        raise PasswordUnreadableError("SECRET_KEY (or the key file) does not decrypt an SMTP password") from None
+        raise _no_key_fits() from None
+
+
+def rotated(token: str) -> str:
+    """Return the same password encrypted with the newest key. Raises PasswordUnreadableError where no key fits."""
+    try:
+        return _keys().rotate(token.encode()).decode()
+    except InvalidToken:
+        raise _no_key_fits() from None
+
+
+def demand_keys() -> None:
+    """Raise PasswordUnreadableError where there is no key at all, or one that can't be used."""
+    _keys()
+
+
+def _no_key_fits() -> PasswordUnreadableError:
+    return PasswordUnreadableError("SECRET_KEY (or the key file) does not decrypt an SMTP password")
+
+
+def unreadable() -> dict[str, list[int]]:
+    """Return which accounts that are switched on have a password that can't be decrypted here: what is wrong → ids."""
+    on = SmtpAccount.enabled & SmtpAccount.removed_at.is_null() & SmtpAccount.password.is_null(False)
+    found: dict[str, list[int]] = {}
+    for account in SmtpAccount.select(SmtpAccount.id, SmtpAccount.password).where(on).order_by(SmtpAccount.id):
+        try:
+            decrypt(account.password)
+        except PasswordUnreadableError as error:
+            found.setdefault(str(error), []).append(account.id)
+    return found
 
 
 def _make_key(path: Path) -> None:

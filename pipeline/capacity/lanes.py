@@ -7,21 +7,27 @@ however much of it there is. Reads only.
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import reduce
 from operator import add
-from typing import Any
+from typing import Any, TypeVar
 
-from peewee import SQL, Select, fn
+from peewee import SQL, Select, Value, fn
 
 from models import Control, Delivery, EmailTemplate, State, database
 from pipeline.flow import chunks
 
-#: Lanes whose heads one statement reads: SQLite allows 500 terms.
+T = TypeVar("T")
+
+#: Lanes that one statement reads: SQLite allows 500 terms.
 LANES_AT_ONCE = 100
 
 _READY = Delivery.state == State.READY
+
+
+#: A delivery's priority and id: its place in the order of the backlog.
+Place = tuple[int, int]
 
 
 @dataclass(frozen=True)
@@ -76,21 +82,56 @@ def read(value: Any) -> list[Lane]:
     return [Lane(*row) for row in database.from_json(value)]
 
 
-def head(lanes: Sequence[Lane], columns: Sequence[Any], now: dt.datetime | None, size: int) -> list[Any]:
-    """Return the most urgent `size` of each lane, of those that are due at `now` or, without it, of all."""
-    found: list[Any] = []
+def head(
+    lanes: Sequence[Lane],
+    columns: Sequence[Any],
+    now: dt.datetime | None,
+    size: int,
+    behind: Mapping[Lane, Place] | None = None,
+) -> list[Any]:
+    """Return the most urgent `size` of each lane, of those that are due at `now` or, without it, of all; of a lane that
+    `behind` names, those behind that place.
+    """
     due = True if now is None else _is_due(now)
-    for some in chunks(lanes, LANES_AT_ONCE):
-        heads = [
-            in_order(
-                Delivery.select(*columns).where(
-                    _READY & (Delivery.template == lane.template_id) & (Delivery.timezone == lane.zone) & due
-                )
-            ).limit(size)
-            for lane in some
-        ]
-        found.extend(reduce(add, heads).namedtuples())
+    places = behind or {}
+
+    def head_of(lane: Lane) -> Any:
+        rows = Delivery.select(*columns).where(_of(lane) & due)
+        return in_order(rows if lane not in places else rows.where(_behind(places[lane]))).limit(size)
+
+    return _of_each(lanes, head_of)
+
+
+def more_urgent(lanes: Sequence[Lane], than: Place, now: dt.datetime, enough: int) -> list[tuple[str, int]]:
+    """Return zone and number of what is due at `now` in each lane and stands before a place: those of higher priority,
+    and the older ones of the same, each counted up to `enough`.
+    """
+    priority, delivery_id = than
+    sooner = (Delivery.priority > priority, (Delivery.priority == priority) & (Delivery.id < delivery_id))
+
+    def number_of(which: tuple[Lane, Any]) -> Any:
+        lane, before = which
+        rows = in_order(Delivery.select(SQL("1")).where(_of(lane) & before & _is_due(now))).limit(enough)
+        return Control.select(Value(lane.zone), fn.COUNT(SQL("*"))).from_(rows.alias("found"))
+
+    return [(zone, number) for zone, number in _of_each([(lane, b) for lane in lanes for b in sooner], number_of)]
+
+
+def _of_each(values: Sequence[T], query_of: Callable[[T], Any]) -> list[Any]:
+    found: list[Any] = []
+    for some in chunks(values, LANES_AT_ONCE):
+        found.extend(reduce(add, map(query_of, some)).namedtuples())
     return found
+
+
+def _of(lane: Lane) -> Any:
+    return _READY & (Delivery.template == lane.template_id) & (Delivery.timezone == lane.zone)
+
+
+def _behind(place: Place) -> Any:
+    priority, delivery_id = place
+    # Said twice, or a planner would not enter the index at the priority.
+    return (Delivery.priority <= priority) & ((Delivery.priority < priority) | (Delivery.id > delivery_id))
 
 
 def in_order(query: Any) -> Any:

@@ -49,4 +49,5 @@ def give_back(
     ):
         if ids is not None:
             which &= column.in_(list(ids))
+    database.lock_rows(Delivery, which)
     return transition(State.RESERVED, State.READY, which, cause=cause)

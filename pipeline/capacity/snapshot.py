@@ -1,16 +1,17 @@
 """A snapshot of accounts and backlog: everything the throttle decides by.
 
 Reads: the control row, the accounts with their slots, and the size of the backlog in one statement; the head of the
-backlog in two more (`lanes`). All through indexes, so that the cost does not grow with what waits or with what was
+backlog in two or more (`head`). All through indexes, so that the cost does not grow with what waits or with what was
 sent, and all counted from rows: there are no stored counters. Writes nothing.
 """
 
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
+from types import MappingProxyType
 from typing import Any
 
 from peewee import JOIN, SQL, fn
@@ -18,20 +19,17 @@ from peewee import JOIN, SQL, fn
 from models import Attempt, Control, Delivery, EmailTemplate, SmtpAccount, State, database
 from models.compiled import Parameter, compiled
 from models.delivery import in_states, of_ids
-from pipeline.capacity import lanes, usage
+from pipeline.capacity import head, lanes, usage
 from pipeline.capacity.lanes import Lane
 from pipeline.capacity.slots import HOLDS, StoredSlot
-from pipeline.flow import chunks
 from pipeline.runtime.settings import settings
-from pipeline.throttle.decide import size_of_head
-from pipeline.throttle.limits import jitter_share
+from pipeline.throttle.breaker import is_on_trial
+from pipeline.throttle.decide import HeadSize, size_of_head
 from pipeline.throttle.types import Account, Backlog, Rules, Slot, Waiting
 from pipeline.throttle.window import SendingWindow
 
 _READY = Delivery.state == State.READY
 _USABLE = SmtpAccount.enabled & SmtpAccount.removed_at.is_null() & SmtpAccount.paused_at.is_null()
-#: Deliveries named in one statement.
-BATCH = 1000
 
 
 @dataclass(frozen=True)
@@ -64,37 +62,42 @@ def outline(now: dt.datetime) -> Snapshot:
     """
     rows = _rows(now)
     top: dict[str, int] = {}
-    for lane in _open_lanes(rows, now):
+    for lane in _lanes_of_today(rows, now):
         top[lane.zone] = max(lane.priority or 0, top.get(lane.zone, 0))
-    return _assembled(rows, now, [Waiting(0, priority, zone=zone) for zone, priority in top.items()], {})
+    return _assembled(rows, now, [Waiting(0, priority, zone=zone) for zone, priority in top.items()])
 
 
 def detailed(now: dt.datetime) -> Snapshot:
     """Return a snapshot with the head of the backlog: enough to decide who gets which slot."""
     rows = _rows(now)
-    open_lanes = _open_lanes(rows, now)
-    head = lanes.head(open_lanes, _JUDGED_BY, now, _size_of_head(rows, open_lanes, now))
-    failed_by = usage.failed_by(
-        [row.id for row in head] + [row.delivery_id for row in rows if row.state == State.RESERVED]
-    )
-    return _assembled(rows, now, [_waiting(row.id, row, failed_by) for row in head], failed_by)
+    accounts = _assembled(rows, now).accounts
+    found = _lanes_of_today(rows, now)
+    have_slots = [row.delivery_id for row in rows if row.state == State.RESERVED]
+    seen = head.read(found, _size_of_head(accounts, found, now), now, have_slots)
+    unseen = head.unseen(seen, _window(), now, sum(a.left for a in accounts))
+    return _assembled(rows, now, seen.deliveries, seen.failed_by, unseen)
 
 
 def backlog_from(now: dt.datetime, size: int) -> list[tuple[Waiting, dt.datetime | None]]:
-    """Return the first `size` deliveries that the throttle sees, or is going to see after the first stages, each with
-    its own `not_before`; also those that may not go yet.
+    """Return the first deliveries that the throttle sees, or is going to see after the first stages, each with its own
+    `not_before`; also those that may not go yet: `size`, beside those that an account has failed.
     """
-    coming = Delivery.select(*_JUDGED_BY).where(
+    found, number = _first(now, size), size
+    while len(found) == number and (missing := size - sum(not w.failed_by for w, _ in found)) > 0:
+        number += missing
+        found = _first(now, number)
+    return found
+
+
+def _first(now: dt.datetime, number: int) -> list[tuple[Waiting, dt.datetime | None]]:
+    coming = Delivery.select(*head.JUDGED_BY).where(
         in_states(State.SELECTED, State.CLEARED) & Delivery.template.not_in(paused_templates())
     )
-    waiting = lanes.head(_lanes_of(_rows(now)), _JUDGED_BY, None, size)
-    rows = [*waiting, *lanes.in_order(coming).limit(size).namedtuples()]
-    rows = sorted(rows, key=_order_of)[:size]
-    found: list[tuple[Waiting, dt.datetime | None]] = []
-    for some in chunks(rows, BATCH):
-        failed_by = usage.failed_by([row.id for row in some])
-        found += [(_waiting(row.id, row, failed_by), row.not_before) for row in some]
-    return found
+    waiting = lanes.head(_lanes_of(_rows(now)), head.JUDGED_BY, None, number)
+    rows = [*waiting, *lanes.in_order(coming).limit(number).namedtuples()]
+    rows = sorted(rows, key=lambda row: (-row.priority, row.id))[:number]
+    failed_by = usage.failed_by([row.id for row in rows])
+    return [(head.waiting(row.id, row, failed_by), row.not_before) for row in rows]
 
 
 def stored_slots() -> dict[int, StoredSlot]:
@@ -121,7 +124,7 @@ def something_could_go() -> bool:
     """Tell, in one query, whether a delivery waits that may go and an account has neither slot nor open claim."""
     seen = outline(database.now())
     idle = (a for a in seen.accounts if a.slot is None and not a.sending and not a.is_cooling(seen.now))
-    return bool(seen.backlog.head) and any(idle)
+    return any(_window().is_open(seen.now, w.zone) for w in seen.backlog.head) and any(idle)
 
 
 def without_common_hour(seen: Snapshot) -> list[str]:
@@ -133,25 +136,16 @@ def ids_in_view(now: dt.datetime) -> list[int]:
     """Return the deliveries that a decision depends on: those that have a slot, and the head of the backlog."""
     rows = _rows(now)
     found = _lanes_of(rows)
-    head = lanes.head(found, _JUDGED_BY, now, _size_of_head(rows, found, now))
-    return [row.delivery_id for row in rows if row.state == State.RESERVED] + [row.id for row in head]
+    size = _size_of_head(_assembled(rows, now).accounts, found, now).size
+    first = lanes.head(found, head.JUDGED_BY, now, size)
+    return [row.delivery_id for row in rows if row.state == State.RESERVED] + [row.id for row in first]
 
 
 def judge(delivery_ids: Sequence[int]) -> list[Waiting]:
     """Return these deliveries as the throttle sees them; raises if it can't process one."""
-    rows = Delivery.select(*_JUDGED_BY).where(of_ids(delivery_ids)).namedtuples()
+    rows = Delivery.select(*head.JUDGED_BY).where(of_ids(delivery_ids)).namedtuples()
     failed_by = usage.failed_by(delivery_ids)
-    return [_waiting(row.id, row, failed_by) for row in rows]
-
-
-_JUDGED_BY = (
-    Delivery.id,
-    Delivery.priority,
-    Delivery.contact.alias("contact"),
-    Delivery.template.alias("template"),
-    Delivery.timezone,
-    Delivery.not_before,
-)
+    return [head.waiting(row.id, row, failed_by) for row in rows]
 
 
 def _rows(now: dt.datetime) -> list[Any]:
@@ -225,6 +219,8 @@ def _account_columns() -> list[Any]:
         SmtpAccount.warmup_on,
         SmtpAccount.quota_limit,
         SmtpAccount.quota_on,
+        SmtpAccount.quota_at,
+        SmtpAccount.failures_in_row,
         SmtpAccount.cooling_until,
         used.alias("used"),
         latest.alias("last_attempt_of_account"),
@@ -233,7 +229,7 @@ def _account_columns() -> list[Any]:
 
 
 def _delivery_columns() -> list[Any]:
-    _, *judged_by = _JUDGED_BY
+    _, *judged_by = head.JUDGED_BY
     return [Delivery.id.alias("delivery_id"), Delivery.state, Delivery.send_at, Delivery.token, *judged_by]
 
 
@@ -241,16 +237,16 @@ def _lanes_of(rows: list[Any]) -> list[Lane]:
     return lanes.read(rows[0].lanes)
 
 
-def _open_lanes(rows: list[Any], now: dt.datetime) -> list[Lane]:
-    return [lane for lane in _lanes_of(rows) if lane.priority is not None and _window().is_open(now, lane.zone)]
-
-
-def _order_of(row: Any) -> tuple[int, int]:
-    return -row.priority, row.id
+def _lanes_of_today(rows: list[Any], now: dt.datetime) -> list[Lane]:
+    return [lane for lane in _lanes_of(rows) if lane.priority is not None and _window().opens_today(now, lane.zone)]
 
 
 def _assembled(
-    rows: list[Any], now: dt.datetime, head: list[Waiting], failed_by: dict[int, frozenset[int]]
+    rows: list[Any],
+    now: dt.datetime,
+    deliveries: Sequence[Waiting] = (),
+    failed_by: head.FailedBy = MappingProxyType({}),
+    unseen: Mapping[str, int] = MappingProxyType({}),
 ) -> Snapshot:
     window, control = _window(), rows[0]
     today = window.local_date(now)
@@ -265,20 +261,10 @@ def _assembled(
         of_account = list(group)
         holders = [r for r in of_account if r.state == State.RESERVED]
         if holders:
-            waiting = tuple(_waiting(r.delivery_id, r, failed_by) for r in holders)
-            stored[account_id] = StoredSlot(holders[0].token, Slot(account_id, holders[0].send_at, waiting))
-        accounts.append(
-            Account(
-                id=account_id,
-                limit=usage.limit_of(of_account[0], today),
-                used=of_account[0].used,
-                last_attempt_at=usage.to_time(of_account[0].last_attempt_of_account),
-                last_transaction_at=usage.to_time(of_account[0].last_transaction_of_account),
-                cooling_until=of_account[0].cooling_until,
-                sending=any(r.state == State.SENDING for r in of_account),
-                slot=stored[account_id].slot if holders else None,
-            )
-        )
+            held = tuple(head.waiting(r.delivery_id, r, failed_by) for r in holders)
+            stored[account_id] = StoredSlot(holders[0].token, Slot(account_id, holders[0].send_at, held))
+        is_sending = any(r.state == State.SENDING for r in of_account)
+        accounts.append(_account(of_account[0], today, stored.get(account_id), is_sending=is_sending))
     return Snapshot(
         now=now,
         paused=control.paused_at is not None,
@@ -289,19 +275,29 @@ def _assembled(
         else None,
         accounts=tuple(accounts),
         stored=stored,
-        backlog=Backlog(tuple(head), counts, usage.to_time(control.next_not_before)),
+        backlog=Backlog(tuple(deliveries), counts, unseen, usage.to_time(control.next_not_before)),
     )
 
 
-def _size_of_head(rows: list[Any], found: list[Lane], now: dt.datetime) -> int:
+def _account(row: Any, today: dt.date, stored: StoredSlot | None, *, is_sending: bool) -> Account:
+    last_transaction = usage.to_time(row.last_transaction_of_account)
+    tries_quota = row.quota_at is not None and (last_transaction is None or last_transaction <= row.quota_at)
+    return Account(
+        id=row.account_id,
+        limit=usage.limit_of(row, today),
+        used=row.used,
+        last_attempt_at=usage.to_time(row.last_attempt_of_account),
+        last_transaction_at=last_transaction,
+        cooling_until=row.cooling_until,
+        sending=is_sending,
+        slot=stored.slot if stored else None,
+        on_trial=is_on_trial(row.failures_in_row) or tries_quota,
+    )
+
+
+def _size_of_head(accounts: Sequence[Account], found: list[Lane], now: dt.datetime) -> HeadSize:
     top = max((lane.priority for lane in found if lane.priority is not None), default=0)
-    accounts = _assembled(rows, now, [], {}).accounts
-    return size_of_head(accounts, top, Rules.from_settings(settings()))
-
-
-def _waiting(delivery_id: int, row: Any, failed_by: dict[int, frozenset[int]]) -> Waiting:
-    share = jitter_share(row.contact, row.template)
-    return Waiting(delivery_id, row.priority, failed_by.get(delivery_id, frozenset()), share, row.timezone)
+    return size_of_head(accounts, top, now, Rules.from_settings(settings()))
 
 
 def _window() -> SendingWindow:

@@ -4,17 +4,24 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Sequence
-from itertools import groupby
+from itertools import groupby, islice
 from typing import Any, cast
 
 from peewee import SQL, fn
 
 from models import Attempt, ChargedTo, Delivery
 from models.attempt import USES_UP
+from pipeline.flow import chunks
 from pipeline.runtime.settings import settings
+from pipeline.throttle.breaker import backoff_of_delivery
 from pipeline.throttle.limits import limit_on
 from pipeline.throttle.window import SendingWindow
 
+#: Days ahead in which a lowered limit is looked for to be back; one that takes longer is said to be back then.
+LOOKS_AHEAD = 366
+
+#: Deliveries named in one statement.
+BATCH = 1000
 #: Converts a query's plain value to a time.
 to_time = Attempt.claimed_at.python_value
 
@@ -23,12 +30,29 @@ def limit_of(account: Any, day: dt.date) -> int:
     """Return the limit on a local date of an SmtpAccount (or a row with its columns): its own or the default, with
     warm-up and quota.
     """
+    limit = own_limit_of(account, day)
+    if account.quota_limit is None or account.quota_on is None:
+        return limit
+    # Each later day of sending gives some of it back; it takes at most as many as the limit has mails.
+    days = SendingWindow.from_settings(settings()).open_dates(account.quota_on, day)
+    return limit_on(day, limit, quota=(account.quota_limit, sum(1 for _ in islice(days, limit))))
+
+
+def own_limit_of(account: Any, day: dt.date) -> int:
+    """Return an account's limit on a local date without what its provider has allowed: its own, with warm-up."""
     limit = settings().mail_daily_limit if account.daily_limit is None else account.daily_limit
     warmup = None
     if account.warmup_start is not None and account.warmup_on is not None:
         warmup = (account.warmup_start, account.warmup_step or 0, account.warmup_on)
-    quota = None if account.quota_limit is None else (account.quota_limit, account.quota_on)
-    return limit_on(day, limit, warmup=warmup, quota=quota)
+    return limit_on(day, limit, warmup=warmup)
+
+
+def limited_until(account: Any, day: dt.date) -> dt.date | None:
+    """Return the local date from which on an account may send up to its own limit again; None: it may on `day`."""
+    if limit_of(account, day) >= own_limit_of(account, day):
+        return None
+    later = [day + dt.timedelta(days=i) for i in range(1, LOOKS_AHEAD + 1)]
+    return next((d for d in later if limit_of(account, d) >= own_limit_of(account, d)), later[-1])
 
 
 def date_of(at: dt.datetime) -> dt.date:
@@ -39,6 +63,12 @@ def date_of(at: dt.datetime) -> dt.date:
 def used_on(account_id: int, day: dt.date) -> int:
     """Count an account's attempts on a local date that use up its limit."""
     return cast(int, used_on_day(day).where(Attempt.account == account_id).count())
+
+
+def used_since(account_id: int, since: dt.datetime) -> int:
+    """Count an account's attempts after `since` (UTC) that use up a limit."""
+    after = (Attempt.account == account_id) & (Attempt.transaction_at > since)
+    return cast(int, Attempt.select().where(after & SQL(USES_UP)).count())
 
 
 def last_transaction_of(account_id: int) -> dt.datetime | None:
@@ -57,19 +87,25 @@ def last_transaction(account_id: Any) -> Any:
     return Attempt.select(fn.MAX(Attempt.transaction_at)).where(of_account)
 
 
-def failed_by(delivery_ids: Sequence[int]) -> dict[int, frozenset[int]]:
-    """Return the accounts that have failed each of these deliveries, since its attempts were last set to 0."""
-    if not delivery_ids:
-        return {}
-    failed = (
-        Attempt.select(Attempt.delivery, Attempt.account)
+def failed_by(delivery_ids: Sequence[int]) -> dict[int, dict[int, dt.datetime]]:
+    """Return the accounts that have failed each of these deliveries since its attempts were last set to 0, each with
+    the time (UTC) before which it leaves the delivery alone.
+    """
+    found: dict[int, dict[int, dt.datetime]] = {}
+    for some in chunks(delivery_ids, BATCH):
+        for (delivery_id, account_id), rows in groupby(_failures_of(some), key=lambda row: row[:2]):
+            times = [finished_at for _, _, finished_at in rows]
+            found.setdefault(delivery_id, {})[account_id] = times[-1] + backoff_of_delivery(len(times))
+    return found
+
+
+def _failures_of(delivery_ids: list[int]) -> Any:
+    """Return the query of delivery, account and time of the failures charged to accounts, in this order."""
+    of_account = Attempt.delivery.in_(delivery_ids) & (Attempt.charged_to == ChargedTo.ACCOUNT)
+    return (
+        Attempt.select(Attempt.delivery, Attempt.account, Attempt.finished_at)
         .join(Delivery)
-        .where(
-            Attempt.delivery.in_(list(delivery_ids))
-            & (Attempt.charged_to == ChargedTo.ACCOUNT)
-            & (Attempt.finished_at >= Delivery.attempts_since)
-        )
-        .order_by(Attempt.delivery)
+        .where(of_account & (Attempt.finished_at >= Delivery.attempts_since))
+        .order_by(Attempt.delivery, Attempt.account, Attempt.finished_at)
         .tuples()
     )
-    return {i: frozenset(account for _, account in rows) for i, rows in groupby(failed, key=lambda row: row[0])}

@@ -24,7 +24,7 @@ SENDER_FIELDS = ("name", "email", "signature")
 MAX_LINE = 998
 _HEADERS = {
     "to", "from", "reply-to", "date", "message-id", "subject", "x-preheader", "list-unsubscribe",
-    "list-unsubscribe-post", "mime-version", "content-type", "content-transfer-encoding",
+    "mime-version", "content-type", "content-transfer-encoding",
 }  # fmt: skip
 
 
@@ -76,7 +76,9 @@ class Sender:
 
 @dataclass(frozen=True)
 class Unsubscribe:
-    """What `List-Unsubscribe` offers (RFC 2369, RFC 8058)."""
+    """What `List-Unsubscribe` offers (RFC 2369). It is the same for everybody, so that no `List-Unsubscribe-Post` goes
+    with it: that promises a link that knows whom to unsubscribe (RFC 8058 section 3.1).
+    """
 
     mailto: str | None = None
     url: str | None = None
@@ -181,7 +183,6 @@ def _add_unsubscribe(message: EmailMessage, unsubscribe: Unsubscribe) -> None:
     offers = []
     if unsubscribe.url:
         offers.append(f"<{unsubscribe.url}>")
-        message["List-Unsubscribe-Post"] = "List-Unsubscribe=One-Click"
     if unsubscribe.mailto:
         offers.append(f"<mailto:{unsubscribe.mailto}>")
     if offers:

@@ -1,7 +1,7 @@
 """The claim: the one committed statement that gives the right to send the final dot.
 
 Reads and locks: the account's row. Writes: `reserved` → `sending` with a fresh token, and an open attempt; or, refused,
-the row back to `ready` (`skipped` if it has been suppressed meanwhile), in the same transaction.
+the row back to `ready` (`skipped` if it must not be sent any more), in the same transaction.
 Trouble: an answer to COMMIT that was lost is read back by the token.
 """
 
@@ -9,16 +9,17 @@ from __future__ import annotations
 
 import datetime as dt
 import secrets
-import time
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import peewee
 
 from models import Attempt, Cause, Delivery, Outcome, SmtpAccount, State, database, transition
-from models.suppression import suppressed_among
+from models.delivery import of_ids
 from pipeline.capacity import usage
 from pipeline.delivery.refusals import Refusal, Use, earliest_after, refusal
-from pipeline.rules.duplicates import REASON_OF
+from pipeline.rules.last import reasons_to_skip
+from pipeline.runtime.clocks import elapsed
 from pipeline.runtime.failpoints import failpoint
 from pipeline.runtime.waiting import connected, until_stored
 
@@ -28,8 +29,8 @@ DOT_WITHIN = 5.0
 
 @dataclass(frozen=True)
 class Claim:
-    """The right to send one final dot. `locked_at` is this machine's monotonic clock, read while the lock was held;
-    `attempt_id` the row that was opened with it.
+    """The right to send one final dot. `locked_at` is this machine's own clock (`elapsed`), read while the lock was
+    held; `attempt_id` the row that was opened with it.
     """
 
     delivery_id: int
@@ -41,7 +42,7 @@ class Claim:
     @property
     def expired(self) -> bool:
         """Tell whether it is too late to send the dot."""
-        return time.monotonic() - self.locked_at > DOT_WITHIN
+        return elapsed() - self.locked_at > DOT_WITHIN
 
 
 def claim(delivery_id: int, slot_token: str, account_id: int) -> Claim | Refusal:
@@ -55,7 +56,7 @@ def claim(delivery_id: int, slot_token: str, account_id: int) -> Claim | Refusal
     try:
         with database.transaction():
             account = locked(account_id)
-            now, locked_at = database.now(), time.monotonic()
+            now, locked_at = database.now(), elapsed()
             delivery = _holder_of(delivery_id, slot_token)
             if delivery is None:
                 return Refusal.SLOT_LOST
@@ -65,7 +66,7 @@ def claim(delivery_id: int, slot_token: str, account_id: int) -> Claim | Refusal
                 failpoint("claim:wrote")
             else:
                 given = refused
-                _refuse(delivery, account, slot_token, refused)
+                _refuse(delivery, account, slot_token, refused, now)
     except (peewee.OperationalError, peewee.InterfaceError):
         # The answer to COMMIT may have been lost on its way. It is asked for as often as it takes: a claim that nobody
         # knew of would be in doubt, although its dot was not sent.
@@ -105,30 +106,34 @@ def _take(delivery: Delivery, slot_token: str, claim: Claim, now: dt.datetime) -
     return replace(claim, attempt_id=attempt)
 
 
-def _refuse(delivery: Delivery, account: SmtpAccount, slot_token: str, refused: Refusal) -> None:
+def _refuse(delivery: Delivery, account: SmtpAccount, slot_token: str, refused: Refusal, now: dt.datetime) -> None:
     mine = (Delivery.id == delivery.id) & (Delivery.token == slot_token)
-    if refused is Refusal.SUPPRESSED:
-        skip_suppressed({delivery.id: delivery.address}, slot_token)
+    if refused is Refusal.KEPT_OUT:
+        skip_kept_out([delivery], slot_token, now)
     elif refused is Refusal.TOO_SOON:
-        last_transaction = usage.last_transaction_of(account.id)
-        if last_transaction is not None:
-            soonest = earliest_after(last_transaction)
-            Delivery.update(send_at=soonest).where(mine & (Delivery.state == State.RESERVED)).execute()
+        postpone([delivery], account, slot_token)
     else:
         transition(State.RESERVED, State.READY, mine, cause=Cause.DELIVER, reason=refused, account=account.id)
 
 
-def skip_suppressed(addresses: dict[int, str], slot_token: str) -> list[int]:
-    """Skip those reserved deliveries (id → address) whose address has been suppressed meanwhile; return their ids."""
-    found = suppressed_among(addresses.values())
-    skipped = []
-    for kind, reason in REASON_OF.items():
-        ids = [i for i, address in addresses.items() if found.get(address) is kind]
-        if ids:
-            which = Delivery.id.in_(ids) & (Delivery.token == slot_token)
-            with database.transaction():
-                skipped += transition(State.RESERVED, State.SKIPPED, which, cause=Cause.DELIVER, reason=reason)
-    return skipped
+def skip_kept_out(deliveries: Sequence[Delivery], slot_token: str, now: dt.datetime) -> list[int]:
+    """Skip those that must not be sent any more, with their reasons; return their ids."""
+    against = reasons_to_skip(deliveries, now)
+    if not against:
+        return []
+    mine = of_ids(against) & (Delivery.token == slot_token)
+    reasons = {i: ",".join(reasons) for i, reasons in against.items()}
+    with database.transaction():
+        return transition(State.RESERVED, State.SKIPPED, mine, cause=Cause.DELIVER, reason=reasons)
+
+
+def postpone(deliveries: Sequence[Delivery], account: SmtpAccount, slot_token: str) -> None:
+    """Bring a slot to the time from which the account's interval allows it."""
+    last_transaction = usage.last_transaction_of(account.id)
+    if last_transaction is not None:
+        mine = of_ids(d.id for d in deliveries) & (Delivery.token == slot_token)
+        query = Delivery.update(send_at=earliest_after(last_transaction))
+        query.where(mine & (Delivery.state == State.RESERVED)).execute()
 
 
 def _is_committed(token: str) -> bool:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import datetime as dt
 from dataclasses import dataclass
-from typing import Any, assert_never
+from typing import Any
 
 from models import (
     Attempt,
@@ -20,7 +20,6 @@ from models import (
     Delivery,
     Outcome,
     Reason,
-    SmtpAccount,
     State,
     SuppressionKind,
     database,
@@ -28,34 +27,16 @@ from models import (
 )
 from models.dead_letter import file_deliveries
 from models.suppression import suppress
-from pipeline.accounts import alerts
+from pipeline.accounts.charge import charge
 from pipeline.capacity import usage
 from pipeline.delivery.claim import Claim, locked
+from pipeline.delivery.following import Following, what_follows
 from pipeline.flow import Handoff, Stage
 from pipeline.runtime.failpoints import failpoint
-from pipeline.runtime.settings import settings
-from pipeline.smtp.reply import Result, Verdict
-from pipeline.throttle.breaker import rest_after
+from pipeline.smtp.reply import MAX_TEXT, Result, Verdict
 
-#: A delivery is given up when accounts have failed it this often over at least this long.
-MAX_ACCOUNT_FAILURES = 10
-MIN_ACCOUNT_FAILURES_SPAN = dt.timedelta(hours=24)
-_TEXT = 500
 #: Why a claim was given back: its dot was surely not sent.
 DOT_NOT_SENT = "dot_not_sent"
-
-
-@dataclass(frozen=True)
-class _Next:
-    """What becomes of the delivery; `why` is said where it has no reason, because it goes back."""
-
-    state: State
-    reason: Reason | None = None
-    detail: str | None = None
-    changes: dict[str, Any] | None = None
-    gives_up: bool = False
-    backoff: int | None = None
-    why: str | None = None
 
 
 @dataclass(frozen=True)
@@ -72,7 +53,7 @@ def settle_unclaimed(delivery: Delivery, slot_token: str, result: Result) -> lis
     with database.transaction():
         account = locked(delivery.account_id)
         now = database.now()
-        following = _following(delivery, result, now)
+        following = what_follows(delivery, result, now)
         if not _holds(delivery, slot_token):
             return []
         # What the account is not charged with uses up its limit: the provider counts it too.
@@ -87,8 +68,8 @@ def settle_unclaimed(delivery: Delivery, slot_token: str, result: Result) -> lis
         ).execute()
         about = _About(account.id, attempt, result.reply.code)
         _apply(delivery, State.RESERVED, slot_token, following, about, now)
-        _charge(account, result, now)
-    _alert(account, result, now)
+        tell = charge(account, delivery.id, result, now)
+    tell()
     return _hand_on(delivery.id, following)
 
 
@@ -98,7 +79,7 @@ def settle(claim: Claim, result: Result) -> list[Handoff]:
         account = locked(claim.account_id)
         now = database.now()
         delivery = Delivery.get_by_id(claim.delivery_id)
-        following = _following(delivery, result, now)
+        following = what_follows(delivery, result, now)
         about = _About(claim.account_id, claim.attempt_id, result.reply.code)
         moved = any(_apply(delivery, origin, claim.token, following, about, now) for origin in _origins(following))
         if not moved and following.state is State.SENT:
@@ -106,14 +87,16 @@ def settle(claim: Claim, result: Result) -> list[Handoff]:
         unknown_yet = (Attempt.token == claim.token) & Attempt.outcome.in_([Outcome.OPEN, Outcome.IN_DOUBT])
         outcome = _outcome(result.verdict)
         # An outcome whose commit's answer was lost comes twice, and is charged once.
+        tell = None
         if Attempt.update(outcome=outcome, **_said(result), finished_at=now).where(unknown_yet).execute():
-            _charge(account, result, now)
+            tell = charge(account, delivery.id, result, now)
         failpoint("outcome:wrote")
-    _alert(account, result, now)
+    if tell is not None:
+        tell()
     return _hand_on(claim.delivery_id, following) if moved else []
 
 
-def _origins(following: _Next) -> tuple[State, ...]:
+def _origins(following: Following) -> tuple[State, ...]:
     """Return the states from which the token's holder may bring a delivery there.
 
     What is in doubt is never made ready by the program, not even by a late refusal: that is a person's to decide.
@@ -143,54 +126,11 @@ def settle_unsent(claim: Claim, why: str) -> list[Handoff]:
 
 def give_up(delivery: Delivery, slot_token: str, reason: Reason, detail: str) -> list[Handoff]:
     """Fail a delivery that can't be made a message, with its dead letter; no attempt was made."""
-    following = _Next(State.FAILED, reason, detail, gives_up=True)
+    following = Following(State.FAILED, reason, detail, gives_up=True)
     with database.transaction():
         about = _About(delivery.account_id)
         moved = _apply(delivery, State.RESERVED, slot_token, following, about, database.now())
     return _hand_on(delivery.id, following) if moved else []
-
-
-def _following(delivery: Delivery, result: Result, now: dt.datetime) -> _Next:
-    """Return what becomes of a delivery after this result."""
-    said = _words(result)
-    match result.verdict:
-        case Verdict.ACCEPTED:
-            return _Next(State.SENT, Reason.ACCEPTED, changes={"sent_at": now})
-        case Verdict.RECIPIENT_FOR_GOOD:
-            return _Next(State.BOUNCED, Reason.RECIPIENT_REFUSED, said, {"attempts": Delivery.attempts + 1})
-        case Verdict.SITE_BY_POLICY:
-            return _Next(
-                State.FAILED, Reason.REFUSED_BY_POLICY, said, {"attempts": Delivery.attempts + 1}, gives_up=True
-            )
-        case Verdict.RECIPIENT_FOR_NOW | Verdict.GREYLISTED | Verdict.MAILBOX_FULL:
-            return _after_failed_attempt(delivery, said, now)
-        case Verdict.CONTENT:
-            return _Next(State.FAILED, Reason.CONTENT_REFUSED, said, {"attempts": Delivery.attempts + 1}, gives_up=True)
-        case Verdict.ACCOUNT_FOR_NOW | Verdict.ACCOUNT_QUOTA | Verdict.LOGIN_REFUSED | Verdict.ACCOUNT_FOR_GOOD:
-            return _after_account_failure(delivery, result.verdict, said, now)
-        case Verdict.UNKNOWN:
-            return _Next(State.IN_DOUBT, Reason.NO_OUTCOME, said)
-        case _ as unreachable:
-            assert_never(unreachable)
-
-
-def _after_failed_attempt(delivery: Delivery, said: str, now: dt.datetime) -> _Next:
-    attempts = delivery.attempts + 1
-    if attempts >= settings().mail_max_attempts:
-        return _Next(State.FAILED, Reason.ATTEMPTS_USED_UP, said, {"attempts": attempts}, gives_up=True)
-    backoff = settings().backoff_after(attempts)
-    not_before = now + dt.timedelta(seconds=backoff)
-    changes = {"attempts": attempts, "not_before": not_before}
-    return _Next(State.READY, changes=changes, backoff=backoff, why=Verdict.RECIPIENT_FOR_NOW)
-
-
-def _after_account_failure(delivery: Delivery, verdict: Verdict, said: str, now: dt.datetime) -> _Next:
-    earlier = (Attempt.delivery == delivery.id) & (Attempt.charged_to == ChargedTo.ACCOUNT)
-    since = Attempt.select(Attempt.finished_at).where(earlier & (Attempt.finished_at >= delivery.attempts_since))
-    times = sorted(row.finished_at for row in since)
-    if len(times) + 1 >= MAX_ACCOUNT_FAILURES and now - times[0] >= MIN_ACCOUNT_FAILURES_SPAN:
-        return _Next(State.FAILED, Reason.NO_ACCOUNT_ACCEPTS, said, gives_up=True)
-    return _Next(State.READY, why=verdict)
 
 
 def _holds(delivery: Delivery, slot_token: str) -> bool:
@@ -199,8 +139,10 @@ def _holds(delivery: Delivery, slot_token: str) -> bool:
     return database.for_update(Delivery.select(Delivery.id).where(mine)).first() is not None
 
 
-def _apply(delivery: Delivery, origin: State, token: str, following: _Next, about: _About, now: dt.datetime) -> bool:
-    changes = {"detail": following.detail, "recorded_at": None} | (following.changes or {})
+def _apply(
+    delivery: Delivery, origin: State, token: str, following: Following, about: _About, now: dt.datetime
+) -> bool:
+    changes = {"detail": following.detail, "recorded_at": None} | following.changes
     mine = (Delivery.id == delivery.id) & (Delivery.token == token)
     moved = _transition(origin, mine, following, about, changes)
     if moved and following.state is State.BOUNCED:
@@ -210,7 +152,7 @@ def _apply(delivery: Delivery, origin: State, token: str, following: _Next, abou
     return moved
 
 
-def _transition(origin: State, mine: Any, following: _Next, about: _About, changes: dict[str, Any]) -> bool:
+def _transition(origin: State, mine: Any, following: Following, about: _About, changes: dict[str, Any]) -> bool:
     return bool(
         transition(
             origin,
@@ -226,7 +168,7 @@ def _transition(origin: State, mine: Any, following: _Next, about: _About, chang
     )
 
 
-def _sent_after_all(claim: Claim, following: _Next, about: _About, now: dt.datetime) -> bool:
+def _sent_after_all(claim: Claim, following: Following, about: _About, now: dt.datetime) -> bool:
     """A 250 that came after a person had put the delivery back: it is sent, if nothing newer has been claimed."""
     this = Attempt.get(Attempt.token == claim.token)
     newer = (Attempt.delivery == claim.delivery_id) & (Attempt.id > this.id) & Attempt.claimed_at.is_null(False)
@@ -250,44 +192,11 @@ def _said(result: Result) -> dict[str, Any]:
         "phase": result.phase,
         "reply_code": result.reply.code,
         "enhanced_code": result.reply.enhanced,
-        "text": result.reply.text[:_TEXT],
+        "text": result.reply.text[:MAX_TEXT],
     }
 
 
-def _charge(account: SmtpAccount, result: Result, now: dt.datetime) -> None:
-    """Change the account as the verdict says."""
-    changes: dict[str, Any] = {}
-    match result.verdict:
-        case Verdict.ACCEPTED:
-            changes = {"failures_in_row": 0, "cooling_until": None}
-        case Verdict.ACCOUNT_FOR_NOW | Verdict.LOGIN_REFUSED:
-            failures = account.failures_in_row + 1
-            changes = {"failures_in_row": failures}
-            if (rest := rest_after(failures)) is not None:
-                changes["cooling_until"] = now + rest
-        case Verdict.ACCOUNT_QUOTA:
-            today = usage.date_of(now)
-            changes = {"quota_limit": usage.used_on(account.id, today), "quota_on": today}
-        case Verdict.ACCOUNT_FOR_GOOD:
-            changes = {"enabled": False, "disabled_reason": _words(result)}
-        case _:
-            return
-    SmtpAccount.update(updated_at=now, **changes).where(SmtpAccount.id == account.id).execute()
-
-
-def _alert(account: SmtpAccount, result: Result, now: dt.datetime) -> None:
-    if result.verdict is Verdict.ACCOUNT_FOR_GOOD and account.enabled:
-        # Without the server's text, in which it may quote an address; `status` shows it.
-        code = f"{result.reply.code or 'no reply'} {result.reply.enhanced or ''}".strip()
-        alerts.alert(account.id, f"refused for good in {result.phase}: {code}", now)
-
-
-def _words(result: Result) -> str:
-    """Return in which phase the server said what."""
-    return f"{result.phase}: {result.reply.code or ''} {result.reply.text}".strip()[:_TEXT]
-
-
-def _hand_on(delivery_id: int, following: _Next) -> list[Handoff]:
+def _hand_on(delivery_id: int, following: Following) -> list[Handoff]:
     handoffs = [Handoff(Stage.RECORD, [delivery_id])]
     if following.backoff is not None:
         handoffs.append(Handoff(Stage.RESERVE, [delivery_id], backoff=following.backoff))

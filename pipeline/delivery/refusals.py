@@ -1,6 +1,6 @@
 """Why a slot can't be used now: one closed, ordered list, checked before the dialogue and again under the lock.
 
-Reads: the slot's deliveries, their templates and addresses, the account and what it has used. Writes nothing.
+Reads: the slot's deliveries, their contacts and templates, the account and what it has used. Writes nothing.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from models import Delivery, EmailTemplate, SmtpAccount, State
 from models.control import control
 from models.delivery import in_states
 from models.states import HOLDS_SLOT
-from models.suppression import suppressed_among
 from pipeline.capacity import usage
+from pipeline.rules.last import reasons_to_skip
 from pipeline.runtime.settings import settings
 from pipeline.throttle.limits import is_resting
 from pipeline.throttle.window import SendingWindow
@@ -26,7 +26,7 @@ class Refusal(StrEnum):
 
     SLOT_LOST = "slot_lost"
     SLOT_MISSED = "slot_missed"
-    SUPPRESSED = "suppressed"
+    KEPT_OUT = "kept_out"
     PAUSED = "paused"
     ACCOUNT_UNUSABLE = "account_unusable"
     WINDOW_CLOSED = "window_closed"
@@ -70,8 +70,8 @@ def _missed(use: Use) -> bool:
     return is_missed(use.deliveries[0], use.now)
 
 
-def _suppressed(use: Use) -> bool:
-    return bool(suppressed_among(d.address for d in use.deliveries))
+def _kept_out(use: Use) -> bool:
+    return bool(reasons_to_skip(use.deliveries, use.now))
 
 
 def _paused(use: Use) -> bool:
@@ -104,7 +104,7 @@ def _too_soon(use: Use) -> bool:
 
 _LIST: dict[Refusal, Callable[[Use], bool]] = {
     Refusal.SLOT_MISSED: _missed,
-    Refusal.SUPPRESSED: _suppressed,
+    Refusal.KEPT_OUT: _kept_out,
     Refusal.PAUSED: _paused,
     Refusal.ACCOUNT_UNUSABLE: _unusable,
     Refusal.WINDOW_CLOSED: _closed,

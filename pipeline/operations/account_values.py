@@ -11,9 +11,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from models import Auth, Security
 from pipeline.accounts import passwords
+from pipeline.accounts.charge import WORKS_AGAIN
 from pipeline.operations import fields
 from pipeline.operations.csv_rows import Parse, Row
+from pipeline.smtp.login import is_loopback
 
 #: What an account can be given, and how each is read.
 COLUMNS: Mapping[str, Parse] = {
@@ -21,8 +24,12 @@ COLUMNS: Mapping[str, Parse] = {
     "host": fields.host,
     "port": fields.port,
     "security": fields.security,
-    "username": str.strip,
+    "username": fields.username,
     "password": str,
+    "auth": fields.auth,
+    "token_command": fields.token_command,
+    "token_file": fields.token_file,
+    "plain_password": fields.yes_no,
     "from_address": fields.email,
     "from_name": fields.one_line,
     "reply_to": fields.email,
@@ -34,7 +41,7 @@ COLUMNS: Mapping[str, Parse] = {
 #: The same where what is there is changed: unlike a new account, or an empty cell, a change can take a value away.
 CHANGES: Mapping[str, Parse] = {
     **COLUMNS,
-    "username": lambda text: text.strip() or None,
+    "username": lambda text: fields.username(text) or None,
     "reply_to": lambda text: fields.email(text) if text.strip() else None,
     "daily_limit": lambda text: None if text.strip() == "default" else fields.daily_limit(text),
 }
@@ -71,19 +78,82 @@ def defaults(now: dt.datetime) -> Row:
     """Return what an account has that nothing is said about: submission with STARTTLS (RFC 6409, RFC 8314)."""
     nothing = ("username", "password", "reply_to", "daily_limit", "warmup_start", "warmup_step", "warmup_on")
     something = {"port": 587, "security": "starttls", "from_name": "", "signature": "", "enabled_at": now}
-    return something | dict.fromkeys(nothing)
+    login = {"auth": Auth.PASSWORD, "token_command": None, "token_file": None, "plain_password": False}
+    return something | login | dict.fromkeys(nothing)
 
 
-def lacking(account: Mapping[str, Any]) -> str | None:
-    """Return what is missing beside something that is there, in words; None for an account that is whole."""
-    for there, missing in (
-        ("username", "password"),
-        ("warmup_start", "warmup_step"),
-        ("warmup_step", "warmup_start"),
-    ):
-        if account[there] not in (None, "") and account[missing] in (None, ""):
-            return f"{missing}: it is empty, and there is a {there}"
-    return None
+def switched_on(now: dt.datetime) -> Row:
+    """Return what an account has that a person switches on: its record starts anew."""
+    return {"enabled": True, "enabled_at": now, "disabled_reason": None, **WORKS_AGAIN}
+
+
+def new(removed: Mapping[str, Any] | None, now: dt.datetime) -> Row:
+    """Return a new account that nothing is said about yet.
+
+    Args:
+        removed: the account that is taken back into use for it: what that has sent stays its own, and so does what its
+            provider has allowed it; None: there is none.
+        now: UTC time.
+    """
+    if removed is None:
+        return defaults(now)
+    nothing = ("removed_at", "paused_at", "paused_after")
+    return {**removed, **defaults(now), **switched_on(now), **dict.fromkeys(nothing), "resumed_at": now}
+
+
+def with_login(given: Mapping[str, Any]) -> Row:
+    """Return values that are given for an account, and with them what goes because of them: password and token with
+    the user name, one way to log in with the other, a command with a file.
+    """
+    row = dict(given)
+    gone: list[str] = []
+    if "username" in given and not given["username"]:
+        row.setdefault("auth", Auth.PASSWORD)
+        gone += ["password", "token_command", "token_file"]
+    if given.get("auth") == Auth.XOAUTH2:
+        gone.append("password")
+    if given.get("auth") == Auth.PASSWORD or given.get("token_file"):
+        gone.append("token_command")
+    if given.get("auth") == Auth.PASSWORD or given.get("token_command"):
+        gone.append("token_file")
+    return dict.fromkeys(gone) | row
+
+
+def problems(account: Mapping[str, Any]) -> Iterator[str]:
+    """Yield, in words, what does not fit together in an account's columns; nothing for an account that is whole."""
+    there = {column for column, value in account.items() if value not in (None, "")}
+    yield from _problems_of_login(account, there)
+    if _is_exposed(account, there):
+        yield (
+            f"security: plain sends the login to {account['host']} unencrypted; "
+            "if it has to be, say --allow-plain-password (plain_password) as well"
+        )
+    for given, missing in (("warmup_start", "warmup_step"), ("warmup_step", "warmup_start")):
+        if given in there and missing not in there:
+            yield f"{missing}: it is empty, and there is a {given}"
+
+
+def _problems_of_login(account: Mapping[str, Any], there: set[str]) -> Iterator[str]:
+    with_token = account["auth"] == Auth.XOAUTH2
+    tokens = [column for column in ("token_command", "token_file") if column in there]
+    if with_token and "username" not in there:
+        yield "username: it is empty, and auth is xoauth2"
+    if with_token and "password" in there:
+        yield "password: there is one, and auth is xoauth2"
+    if with_token and len(tokens) != 1:
+        are = "both are" if tokens else "none is"
+        yield f"token_command or token_file: auth is xoauth2, which needs one of them, and {are} there"
+    if not with_token and tokens:
+        yield f"{tokens[0]}: there is one, and auth is password"
+    if not with_token and "username" in there and "password" not in there:
+        yield "password: it is empty, and there is a username"
+    if not with_token and "password" in there and "username" not in there:
+        yield "username: it is empty, and there is a password"
+
+
+def _is_exposed(account: Mapping[str, Any], there: set[str]) -> bool:
+    is_plain = account["security"] == Security.PLAIN and not account["plain_password"]
+    return is_plain and "username" in there and not is_loopback(account["host"])
 
 
 def encrypted(password: str, was: str | None) -> str:

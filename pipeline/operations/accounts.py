@@ -6,6 +6,7 @@ whatever frees or adds capacity starts the next reservation.
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,14 +14,16 @@ from typing import Any
 
 import peewee
 
-from models import Cause, SmtpAccount, database, lookup
+from models import Auth, Cause, SmtpAccount, database, lookup
 from models.control import record_action
+from pipeline.accounts.charge import WORKS_AGAIN
 from pipeline.accounts.identity import endpoint_of
 from pipeline.capacity import slots, usage
 from pipeline.delivery.claim import locked
 from pipeline.flow import TRIGGER
 from pipeline.operations import account_values, fields
 from pipeline.operations.done import Done, OperationRefusedError
+from pipeline.operations.mailboxes import Mailboxes
 from pipeline.smtp.connection import log_in_and_out
 
 #: What the throttle, the login or the mail itself goes by: a slot that was planned with another value is given back.
@@ -34,11 +37,13 @@ class AccountDone(Done):
     Attributes:
         id: the account.
         name: what you call it; a removed one: what you called it.
+        taken_back: it had been removed; what it has sent today counts.
         new_key: the key file, if its password was the first to need one.
     """
 
     id: int
     name: str
+    taken_back: bool = False
     new_key: Path | None = None
 
 
@@ -56,7 +61,7 @@ class LoggedIn(Done):
 
 
 def add(who: str, values: Mapping[str, Any], reason: str = "") -> AccountDone:
-    """Add an account.
+    """Add an account, or take one back into use that has been removed and had the same mailbox.
 
     Args:
         who: who does it; kept with the action.
@@ -65,37 +70,64 @@ def add(who: str, values: Mapping[str, Any], reason: str = "") -> AccountDone:
 
     Raises:
         FieldError: it has no name that can be one.
-        OperationRefusedError: the name is taken, or something is missing beside what is given.
+        OperationRefusedError: another account has the name or the mailbox, or something does not fit together.
     """
     now = database.now()
-    row = account_values.defaults(now) | dict(values)
-    row["name"] = demand_free_name(row)
+    given = account_values.with_login(values)
+    row = account_values.defaults(now) | given
+    given["name"] = row["name"] = _new_name(row)
     _demand_whole(row)
     if row["warmup_start"] is not None:
-        row["warmup_on"] = usage.date_of(now)
+        given["warmup_on"] = usage.date_of(now)
     with account_values.noticing_a_new_key() as new_key:
         if row["password"]:
-            row["password"] = account_values.encrypted(row["password"], None)
+            given["password"] = account_values.encrypted(row["password"], None)
     try:
         with database.transaction():
-            account = SmtpAccount.create(**row, created_at=now, updated_at=now)
-            record_action(who, "add", f"account {account.id}", now, reason)
+            database.lock_accounts()
+            mailboxes = Mailboxes()
+            _demand_mailbox(mailboxes, row)
+            removed = mailboxes.removed(row)
+            was = None if removed is None else locked(removed).__data__
+            account_id = _stored(account_values.new(was, now) | given, now)
+            record_action(who, "add", f"account {account_id}", now, reason)
     except peewee.IntegrityError:
         raise _name_taken(row["name"]) from None
-    return AccountDone(account.id, account.name, new_key.path, handoffs=(TRIGGER,))
+    return AccountDone(account_id, row["name"], removed is not None, new_key.path, handoffs=(TRIGGER,))
 
 
-def demand_free_name(values: Mapping[str, Any]) -> str:
-    """Return the name that a new account with these values is going to have.
+def demand_new(values: Mapping[str, Any]) -> None:
+    """Refuse what `add` would refuse whatever the password is: nobody is asked for one in vain.
 
     Raises:
-        FieldError: it can't be a name.
-        OperationRefusedError: another account has it.
+        FieldError: it has no name that can be one.
+        OperationRefusedError: another account has the name or the mailbox, or something does not fit together.
     """
-    name = fields.name(account_values.name_of(values))
+    row = account_values.defaults(database.now()) | account_values.with_login(values)
+    _new_name(row)
+    _demand_mailbox(Mailboxes(), row)
+    _demand_whole(row | ({"password": "?"} if row["username"] and row["auth"] == Auth.PASSWORD else {}))
+
+
+def _new_name(row: Mapping[str, Any]) -> str:
+    name = fields.name(account_values.name_of(row))
     if SmtpAccount.select().where(SmtpAccount.name == name).exists():
         raise _name_taken(name)
     return name
+
+
+def _demand_mailbox(mailboxes: Mailboxes, row: Mapping[str, Any], was: Mapping[str, Any] | None = None) -> None:
+    if taken := mailboxes.taken_by(row, was):
+        raise OperationRefusedError(taken)
+
+
+def _stored(row: Mapping[str, Any], now: dt.datetime) -> int:
+    """Insert an account, or update the one that it is."""
+    columns = {column: value for column, value in row.items() if column != "id"} | {"updated_at": now}
+    if "id" not in row:
+        return int(SmtpAccount.create(**columns, created_at=now).id)
+    SmtpAccount.update(**columns).where(SmtpAccount.id == row["id"]).execute()
+    return int(row["id"])
 
 
 def change(account_id: int, who: str, changes: Mapping[str, Any], reason: str = "") -> AccountDone:
@@ -104,23 +136,28 @@ def change(account_id: int, who: str, changes: Mapping[str, Any], reason: str = 
     Args:
         account_id: the account.
         who: who does it; kept with the action.
-        changes: by column, checked (see `account_values.parsed_changes`); a password in clear. Without a user name
-            (None) the password goes, too.
+        changes: by column, checked (see `account_values.parsed_changes`); a password in clear. What goes with them:
+            see `account_values.with_login`.
         reason: why; kept with the action.
 
     Raises:
         NotThereError: there is no such account.
-        OperationRefusedError: its new name is taken, or something is missing beside what it has then.
+        OperationRefusedError: another account has its new name or mailbox, or something does not fit together that
+            did before.
     """
     try:
         with account_values.noticing_a_new_key() as new_key, database.transaction():
             lookup.account(account_id)
+            database.lock_accounts()
             was = locked(account_id).__data__
             now = database.now()
-            changes = _with_password(changes, was)
+            changes = account_values.with_login(changes)
             becomes = was | changes
-            if not account_values.lacking(was):
-                _demand_whole(becomes)
+            _demand_whole(becomes, was)
+            _demand_mailbox(Mailboxes(), becomes, was)
+            if changes.get("password"):
+                changes["password"] = account_values.encrypted(changes["password"], was["password"])
+                becomes = was | changes
             # The name comes last, as in `remove`.
             if any(becomes[column] != was[column] for column in PLANNED_WITH):
                 slots.give_back(Cause.ACCOUNT, account_ids=[account_id])
@@ -129,7 +166,7 @@ def change(account_id: int, who: str, changes: Mapping[str, Any], reason: str = 
             record_action(who, "set", f"account {account_id}", now, reason)
     except peewee.IntegrityError:
         raise _name_taken(changes["name"]) from None
-    return AccountDone(account_id, becomes["name"], new_key.path, handoffs=(TRIGGER,))
+    return AccountDone(account_id, becomes["name"], new_key=new_key.path, handoffs=(TRIGGER,))
 
 
 def test(account_id: int) -> LoggedIn:
@@ -160,15 +197,19 @@ def disable(account_id: int, who: str, reason: str = "") -> AccountDone:
 def enable(account_id: int, who: str, reason: str = "") -> AccountDone:
     """Switch an account on; its record starts anew. Raises NotThereError."""
     with database.transaction():
-        account = _update_account(
-            account_id,
-            enabled=True,
-            disabled_reason=None,
-            enabled_at=database.now(),
-            failures_in_row=0,
-            cooling_until=None,
-        )
+        account = _update_account(account_id, **account_values.switched_on(database.now()))
         record_action(who, "enable", f"account {account_id}", database.now(), reason)
+    return AccountDone(account_id, account.name, handoffs=(TRIGGER,))
+
+
+def reset(account_id: int, who: str, reason: str = "") -> AccountDone:
+    """Take back what failures have brought upon an account: its rest, and the limit learned from its provider. Its
+    record starts anew. Raises NotThereError.
+    """
+    anew = dict.fromkeys(("quota_limit", "quota_on", "quota_at", "quota_after"))
+    with database.transaction():
+        account = _update_account(account_id, enabled_at=database.now(), **WORKS_AGAIN, **anew)
+        record_action(who, "reset", f"account {account_id}", database.now(), reason)
     return AccountDone(account_id, account.name, handoffs=(TRIGGER,))
 
 
@@ -176,6 +217,7 @@ def remove(account_id: int, who: str, reason: str = "") -> AccountDone:
     """Take an account out of use for good, with its password; its attempts stay. Raises NotThereError."""
     with database.transaction():
         lookup.account(account_id)
+        database.lock_accounts()
         # Account, throttle, delivery: the order in which all take their locks. The name comes last, since a row whose
         # key is changed is locked even against those that only refer to it.
         account = locked(account_id)
@@ -188,19 +230,12 @@ def remove(account_id: int, who: str, reason: str = "") -> AccountDone:
     return AccountDone(account_id, account.name, handoffs=(TRIGGER,))
 
 
-def _with_password(changes: Mapping[str, Any], was: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Return changes as they are stored: a password encrypted, or gone with its user name."""
-    username = changes.get("username", was["username"])
-    if changes.get("password"):
-        if not username:
-            raise OperationRefusedError("username: it is empty, and there is a password")
-        return {**changes, "password": account_values.encrypted(changes["password"], was["password"])}
-    return changes if username or "username" not in changes else {**changes, "password": None}
-
-
-def _demand_whole(account: Mapping[str, Any]) -> None:
-    if lacking := account_values.lacking(account):
-        raise OperationRefusedError(lacking)
+def _demand_whole(account: Mapping[str, Any], was: Mapping[str, Any] | None = None) -> None:
+    """Refuse what does not fit together, unless it was like that before."""
+    before = () if was is None else tuple(account_values.problems(was))
+    for problem in account_values.problems(account):
+        if problem not in before:
+            raise OperationRefusedError(problem)
 
 
 def _name_taken(name: str) -> OperationRefusedError:

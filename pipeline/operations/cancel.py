@@ -7,6 +7,7 @@ from typing import Any
 
 from models import Cause, Delivery, Reason, State, database, lookup, transition
 from models.control import record_action
+from models.delivery import in_states
 from models.states import NOT_CLAIMED
 from pipeline.flow import TRIGGER
 from pipeline.operations.done import Done
@@ -52,4 +53,5 @@ def cancel(
 def cancel_where(which: Any, cause: Cause, reason: Reason) -> list[int]:
     """Cancel what can be cancelled; in the caller's transaction."""
     database.lock_throttle()
+    database.lock_rows(Delivery, which & in_states(*NOT_CLAIMED))
     return [i for origin in NOT_CLAIMED for i in transition(origin, State.CANCELLED, which, cause=cause, reason=reason)]

@@ -23,6 +23,7 @@ from models import (
     Reason,
     Resolution,
     State,
+    Website,
     database,
     transition,
 )
@@ -133,9 +134,7 @@ def resolve_resend(delivery_id: int, who: str, reason: str = "") -> DoubtResolve
             raise DecisionRefusedError(
                 f"its claim is not 30 minutes old: not before {claimed_at + RESEND_AFTER:%H:%M} UTC"
             )
-        _refuse_duplicate(delivery)
-        changes = {"attempts_since": now, "attempts": 0, "not_before": None, "recorded_at": None}
-        _decide(State.IN_DOUBT, State.READY, delivery_id, Cause.RESOLVE, **changes)
+        _ready_again(delivery, State.IN_DOUBT, Cause.RESOLVE)
         record_action(who, "resolve --resend", f"delivery {delivery_id}", now, reason)
     return DoubtResolved(delivery_id, State.READY, handoffs=(TRIGGER,))
 
@@ -147,16 +146,22 @@ def _back_to_ready(delivery: Delivery) -> None:
         raise DecisionRefusedError(
             f"delivery {delivery.id} was never rendered: mend the template and send the contact anew"
         )
-    _refuse_duplicate(delivery)
+    _ready_again(delivery, State.FAILED, Cause.REPLAY)
+
+
+def _ready_again(delivery: Delivery, origin: State, cause: Cause) -> None:
+    """Make a delivery `ready` again, unless a rule is against it; with the locks of *check duplicates*.
+
+    It is judged when it is unfinished again, and in a later statement: whoever else may write to the same address is
+    kept away by the unique index then, to the same website by the lock, and who was faster is seen.
+    """
+    database.lock_rows(Website, Website.id == delivery.website_id)
     changes = {"attempts_since": database.now(), "attempts": 0, "not_before": None, "recorded_at": None}
     try:
         with database.transaction():
-            _decide(State.FAILED, State.READY, delivery.id, Cause.REPLAY, **changes)
+            _decide(origin, State.READY, delivery.id, cause, **changes)
     except peewee.IntegrityError:
         raise DecisionRefusedError(f"delivery {delivery.id}: {Reason.IN_FLIGHT}") from None
-
-
-def _refuse_duplicate(delivery: Delivery) -> None:
     against = reasons_against([delivery]).get(delivery.id)
     if against:
         raise DecisionRefusedError(f"delivery {delivery.id}: {', '.join(against)}")

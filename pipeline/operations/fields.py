@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import functools
 import re
+import shlex
+from pathlib import Path
 from urllib.parse import urlsplit
 from zoneinfo import available_timezones
 
-from models import Security
+from models import Auth, Security
 from models import address as addresses
 from models.errors import SlowpostError
 
@@ -118,6 +120,42 @@ def security(text: str) -> Security:
     if word not in tuple(Security):
         raise FieldError(f"{_shown(word)} is none of {', '.join(Security)}")
     return Security(word)
+
+
+def auth(text: str) -> Auth:
+    """Return how an account logs in."""
+    word = text.strip().lower()
+    if word not in tuple(Auth):
+        raise FieldError(f"{_shown(word)} is none of {', '.join(Auth)}")
+    return Auth(word)
+
+
+def username(text: str) -> str:
+    """Return who logs in: what SASL can carry (RFC 4616 section 2), and XOAUTH2 with its separators."""
+    written = text.strip()
+    if not written.isprintable():
+        raise FieldError("a user name has no control characters")
+    return written
+
+
+def token_command(text: str) -> str:
+    """Return a command that prints an access token; no shell reads it."""
+    written = text.strip()
+    try:
+        words = shlex.split(written)
+    except ValueError as error:
+        raise FieldError(f"it is no command: {error}") from None
+    if not words or not written.isprintable():
+        raise FieldError("a command is one line, of at least one word")
+    return written
+
+
+def token_file(text: str) -> str:
+    """Return the path of a file that holds an access token."""
+    written = text.strip()
+    if not written.isprintable() or not Path(written).is_absolute():
+        raise FieldError(f"{_shown(written)} is not the whole path of a file, from its /")
+    return written
 
 
 def host(text: str) -> str:

@@ -10,6 +10,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import reduce
+from operator import or_
 from typing import Any
 
 from peewee import Value
@@ -39,8 +41,14 @@ from pipeline.operations.done import Done
 
 #: What stands where words about a person were.
 ERASED = "(erased)"
-#: Columns in which people and servers write freely.
-_FREE_TEXT = (Action.reason, Suppression.reason, SmtpAccount.disabled_reason)
+#: Columns of accounts in which people and servers write freely, and all others.
+_OF_ACCOUNTS = (
+    SmtpAccount.disabled_reason,
+    SmtpAccount.paused_after,
+    SmtpAccount.quota_after,
+    SmtpAccount.rests_after,
+)
+_FREE_TEXT = (Action.reason, Suppression.reason, *_OF_ACCOUNTS)
 
 
 class BeingSentError(SlowpostError):
@@ -74,6 +82,7 @@ def forget(contact: int | str, who: str, reason: str = "") -> Forgotten:
     """
     with database.transaction():
         named = lookup.contact_of(str(contact))
+        _lock_what_people_write()
         # Locked before the deliveries are read: stage 1, which locks contacts too, adds none in between.
         of_address = Contact.select().where(Contact.address == named.address).order_by(Contact.id)
         now, same = database.now(), list(database.for_update(of_address))
@@ -96,6 +105,13 @@ def forgotten_among(addresses: Iterable[str]) -> set[str]:
     by_hash = {hashed(a): a for a in addresses}
     which = (Suppression.kind == SuppressionKind.ADDRESS) & Suppression.value.in_(sorted(by_hash))
     return {by_hash[value] for (value,) in Suppression.select(Suppression.value).where(which).tuples()}
+
+
+def _lock_what_people_write() -> None:
+    """Lock the rows that may name a person, before the person's own, as `database.LOCK_ORDER` has it."""
+    database.lock_rows(DeadLetter, DeadLetter.body.is_null(False))
+    written = (column.is_null(False) for column in _OF_ACCOUNTS)
+    database.lock_rows(SmtpAccount, reduce(or_, written))
 
 
 def _erase(contacts: list[Contact], of_person: Any, mark: str) -> None:

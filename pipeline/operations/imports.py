@@ -28,6 +28,7 @@ from pipeline.operations import account_values, csv_rows, fields
 from pipeline.operations.csv_rows import Listener, Parse, RefusedLine, Row, Summary
 from pipeline.operations.done import Done
 from pipeline.operations.forget import forgotten_among
+from pipeline.operations.mailboxes import Mailboxes
 from pipeline.operations.suppression import value_of
 
 #: Rows committed at a time.
@@ -96,7 +97,9 @@ def websites(lines: Iterable[str], listener: Listener, who: str = "") -> Importe
 
 
 def accounts(lines: Iterable[str], listener: Listener, who: str = "") -> Imported:
-    """Import accounts, by their name (else their From address); passwords are encrypted before they are stored."""
+    """Import accounts, by their name (else their From address); passwords are encrypted before they are stored. One
+    that has been removed comes back into use with its mailbox, and counts as updated.
+    """
     rows = csv_rows.read(lines, account_values.COLUMNS, required=("host", "from_address"), listener=listener)
     with account_values.noticing_a_new_key() as new_key:
         done = _in_batches(rows, account_values.name_of, _accounts, listener, _Record(who, "accounts"))
@@ -226,26 +229,39 @@ def _websites(rows: dict[Any, Row], _lines: dict[Any, int], summary: Summary, _l
 
 
 def _accounts(rows: dict[Any, Row], lines: dict[Any, int], summary: Summary, listener: Listener) -> None:
+    database.lock_accounts()
     now = database.now()
     today = usage.date_of(now)
-    there = _there(SmtpAccount, SmtpAccount.name.in_(list(rows)) & SmtpAccount.removed_at.is_null())
-    old = {row["name"]: row for row in there}
+    mailboxes = Mailboxes()
+    removed = {name: mailboxes.removed(account_values.defaults(now) | row) for name, row in rows.items()}
+    here = SmtpAccount.name.in_(list(rows)) & SmtpAccount.removed_at.is_null()
+    there = _there(SmtpAccount, here | SmtpAccount.id.in_([i for i in removed.values() if i is not None]))
+    old = {row["name"]: row for row in there if row["removed_at"] is None}
+    by_id = {row["id"]: row for row in there}
     merged = []
     for name, row in rows.items():
-        given = {k: v for k, v in row.items() if k != "extra"} | {"name": name}
-        was = old.get(name, account_values.defaults(now))
-        if "password" in given:
-            given["password"] = account_values.encrypted(given["password"], was["password"])
-        account = _merged(was, given)
-        if lacking := account_values.lacking(account):
-            listener.refused(lines[name], lacking)
+        was = old.get(name)
+        # A mailbox that comes back brings its row: what it has sent today counts.
+        base = was or account_values.new(by_id.get(removed[name]), now)
+        account = base | _given_for_account(row | {"name": name}, base)
+        problem = next(account_values.problems(account), None) or mailboxes.taken_by(account, was)
+        if problem:
+            listener.refused(lines[name], problem)
             summary.refused += 1
             continue
-        merged.append(account | {"warmup_on": account_values.warmup_on(account, was, today)})
-    changed = _upsert(SmtpAccount, merged, {row["id"]: row for row in there}, summary, now)
+        mailboxes.note(account)
+        merged.append(account | {"warmup_on": account_values.warmup_on(account, base, today)})
+    changed = _upsert(SmtpAccount, merged, by_id, summary, now)
     if changed:
         # A lower limit or another server: what was planned for these accounts is planned anew.
         slots.give_back(Cause.ACCOUNT, account_ids=changed)
+
+
+def _given_for_account(row: Row, base: Row) -> Row:
+    given = account_values.with_login({column: value for column, value in row.items() if column != "extra"})
+    if given.get("password"):
+        given["password"] = account_values.encrypted(given["password"], base["password"])
+    return given
 
 
 def _suppressions(rows: dict[Any, Row], _lines: dict[Any, int], summary: Summary, _listener: Listener) -> None:

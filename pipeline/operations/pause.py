@@ -6,32 +6,13 @@ Writes: the pause, slots given back in the same transaction, and the action with
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
-from models import Cause, Control, EmailTemplate, SmtpAccount, database, lookup
-from models.control import ONLY, record_action
-from pipeline.capacity import slots
+from models import database, lookup
+from models.control import record_action
+from pipeline.capacity import pausing
+from pipeline.capacity.pausing import Target as Target
 from pipeline.flow import TRIGGER
 from pipeline.operations.done import Done
-
-
-@dataclass(frozen=True)
-class Target:
-    """What is paused or resumed: everything, an account, or a template.
-
-    Attributes:
-        account_id: the account; null: not one account alone.
-        template_id: the template; null: not one template alone.
-    """
-
-    account_id: int | None = None
-    template_id: int | None = None
-
-    def __str__(self) -> str:
-        """Return it in words."""
-        if self.account_id is not None:
-            return f"account {self.account_id}"
-        return f"template {self.template_id}" if self.template_id is not None else "everything"
 
 
 @dataclass(frozen=True)
@@ -49,35 +30,26 @@ class PauseDone(Done):
 
 def pause(target: Target, who: str, reason: str = "") -> PauseDone:
     """Pause `target` and give its slots back. Raises NotThereError."""
+    _demand(target)
     with database.transaction():
-        changed = _set_paused(target, paused=True)
+        changed = pausing.pause(target)
         if changed:
-            slots.give_back(
-                Cause.PAUSE,
-                account_ids=None if target.account_id is None else [target.account_id],
-                template_ids=None if target.template_id is None else [target.template_id],
-            )
             record_action(who, "pause", str(target), database.now(), reason)
     return PauseDone(target, changed)
 
 
 def resume(target: Target, who: str, reason: str = "") -> PauseDone:
     """Resume `target`; hands on a trigger if it was paused. Raises NotThereError."""
+    _demand(target)
     with database.transaction():
-        if not _set_paused(target, paused=False):
+        if not pausing.resume(target):
             return PauseDone(target, changed=False)
         record_action(who, "resume", str(target), database.now(), reason)
     return PauseDone(target, changed=True, handoffs=(TRIGGER,))
 
 
-def _set_paused(target: Target, *, paused: bool) -> bool:
-    model: Any
+def _demand(target: Target) -> None:
     if target.account_id is not None:
-        model, row = SmtpAccount, lookup.account(target.account_id).id
-    elif target.template_id is not None:
-        model, row = EmailTemplate, lookup.template(target.template_id).id
-    else:
-        model, row = Control, ONLY
-    now = database.now()
-    query = model.update(paused_at=now if paused else None)
-    return bool(query.where((model.id == row) & model.paused_at.is_null(paused)).execute())
+        lookup.account(target.account_id)
+    if target.template_id is not None:
+        lookup.template(target.template_id)

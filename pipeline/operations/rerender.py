@@ -1,16 +1,27 @@
-"""Render what waits of a template anew, after an edit. Slots go back first: what is planned is planned anew."""
+"""Render what waits of a template anew, after an edit: a few hundred at a time, each time committed.
+
+Writes: the words of deliveries that are `ready` or `reserved`, and the action with its reason. Slots of those whose
+words change go back in the same transaction: what is planned is planned anew.
+Trouble: whoever stops it keeps what is committed, and can run it again. Nothing is locked while it renders.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from models import Cause, Delivery, State, database, lookup
 from models.control import record_action
-from models.delivery import of_ids
+from models.delivery import in_states, of_ids
 from pipeline.capacity import slots
+from pipeline.content.template import Parts
 from pipeline.flow import TRIGGER, chunks
 from pipeline.operations.done import Done
-from pipeline.render_message import columns, render_all, with_what_it_needs
+from pipeline.render_message import columns, render_all, unedited, with_what_it_needs, words
+
+#: Deliveries that are rendered and stored at a time: few enough that the throttle does not wait for its lock.
+AT_ONCE = 200
 
 
 @dataclass(frozen=True)
@@ -31,7 +42,7 @@ class Rerendered(Done):
     """What became of the deliveries that wait with a template.
 
     Attributes:
-        rerendered: ids of those that have new words.
+        rerendered: ids of those that have the words that it makes now.
         errors: those that can't be rendered, and keep the words they have.
     """
 
@@ -39,20 +50,61 @@ class Rerendered(Done):
     errors: tuple[Problem, ...]
 
 
-def rerender(template_id: int, who: str, reason: str = "") -> Rerendered:
-    """Render what is `ready` or `reserved` with a template anew; slots go back first. What can't be rendered keeps
-    its words. Raises NotThereError, TemplateError.
+def rerender(
+    template_id: int, who: str, reason: str = "", *, progress: Callable[[int, int], object] = lambda _done, _of: None
+) -> Rerendered:
+    """Render what is `ready` or `reserved` with a template anew. What can't be rendered keeps its words.
+
+    Args:
+        template_id: the template.
+        who: who does it; kept with the action.
+        reason: why; kept with the action.
+        progress: is called after each part that is committed: with how many it has looked at, and how many there are.
+
+    Raises:
+        NotThereError: there is no such template.
     """
     with database.transaction():
         lookup.template(template_id)
-        slots.give_back(Cause.RERENDER, template_ids=[template_id])
-        waiting = with_what_it_needs((Delivery.template == template_id) & (Delivery.state == State.READY))
-        rendered, errors = render_all(waiting)
-        for chunk in chunks(sorted(rendered)):
-            part = {i: rendered[i] for i in chunk}
-            Delivery.update(**columns(part), updated_at=database.now()).where(
-                of_ids(part) & (Delivery.state == State.READY)
-            ).execute()
         record_action(who, "rerender", f"template {template_id}", database.now(), reason)
-    problems = tuple(Problem(i, problem) for i, problem in errors.items())
-    return Rerendered(tuple(sorted(rendered)), problems, handoffs=(TRIGGER,))
+    waiting = Delivery.select(Delivery.id).where(_waits(template_id)).order_by(Delivery.id)
+    ids = [i for (i,) in waiting.tuples()]
+    rerendered: list[int] = []
+    errors: dict[int, str] = {}
+    looked_at = 0
+    for part in chunks(ids, AT_ONCE):
+        done, problems = _rerender(of_ids(part) & _waits(template_id))
+        rerendered += done
+        errors |= problems
+        looked_at += len(part)
+        progress(looked_at, len(ids))
+    return Rerendered(tuple(rerendered), tuple(Problem(*error) for error in errors.items()), handoffs=(TRIGGER,))
+
+
+def _waits(template_id: int) -> Any:
+    return (Delivery.template == template_id) & in_states(State.READY, State.RESERVED)
+
+
+def _rerender(which: Any) -> tuple[list[int], dict[int, str]]:
+    """Render deliveries of one template anew, again if it is edited meanwhile; return those that have its words now,
+    and what is wrong with the others.
+    """
+    while deliveries := with_what_it_needs(which):
+        rendered, errors = render_all(deliveries)
+        with database.transaction():
+            if unedited(deliveries):
+                return _store(deliveries, rendered), errors
+    return [], {}
+
+
+def _store(deliveries: Sequence[Delivery], rendered: dict[int, Parts]) -> list[int]:
+    """Store words that are not those that a delivery has; one that is being sent by now keeps its own."""
+    same = sorted(d.id for d in deliveries if d.id in rendered and words(d) == words(rendered[d.id]))
+    new = {i: parts for i, parts in rendered.items() if i not in set(same)}
+    if not new:
+        return same
+    slots.give_back(Cause.RERENDER, delivery_ids=new)
+    database.lock_rows(Delivery, of_ids(new))
+    ready = of_ids(new) & (Delivery.state == State.READY)
+    stored = Delivery.update(**columns(new), updated_at=database.now()).where(ready).returning(Delivery.id).execute()
+    return sorted([*same, *(row.id for row in stored)])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 from dataclasses import dataclass
 
-from models import Security, SmtpAccount, database, lookup
+from models import Auth, Security, SmtpAccount, database, lookup
 from pipeline.capacity import usage
 
 
@@ -20,6 +20,10 @@ class AccountRow:
         port: the server's port.
         security: how the connection is protected.
         username: who logs in; null: no login.
+        auth: how it logs in.
+        token_command: the command that prints its access token.
+        token_file: the file that holds its access token.
+        plain_password: whether its login may go over a connection without TLS to another machine.
         from_address: the From address.
         from_name: the From name.
         reply_to: the Reply-To address.
@@ -43,6 +47,10 @@ class AccountRow:
     port: int
     security: Security
     username: str | None
+    auth: Auth
+    token_command: str | None
+    token_file: str | None
+    plain_password: bool
     from_address: str
     from_name: str
     reply_to: str | None
@@ -80,6 +88,10 @@ def _row(account: SmtpAccount, today: dt.date) -> AccountRow:
         port=account.port,
         security=Security(account.security),
         username=account.username,
+        auth=Auth(account.auth),
+        token_command=account.token_command,
+        token_file=account.token_file,
+        plain_password=account.plain_password,
         from_address=account.from_address,
         from_name=account.from_name,
         reply_to=account.reply_to,

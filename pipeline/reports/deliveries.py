@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 from dataclasses import dataclass
 
-from models import Delivery, EmailTemplate, State
+from models import Attempt, ChargedTo, Delivery, EmailTemplate, State
 from pipeline.reports.reasons import reasons_of
 
 
@@ -44,6 +44,42 @@ class DeliveryRow:
     attempts: int
     created_at: dt.datetime
     sent_at: dt.datetime | None
+
+
+@dataclass(frozen=True)
+class LastAttempt:
+    """What came of a delivery's last attempt.
+
+    Attributes:
+        at: when it ended (UTC).
+        account_id: from which account.
+        charged_to: whose fault that is.
+        verdict: what the reply was judged to mean.
+        text: in which phase the server said what.
+    """
+
+    at: dt.datetime
+    account_id: int
+    charged_to: ChargedTo | None
+    verdict: str | None
+    text: str
+
+
+def last_attempt(delivery: Delivery) -> LastAttempt | None:
+    """Return what came of a waiting delivery's last attempt; None before the first, and of one that does not wait."""
+    if delivery.state not in (State.READY, State.RESERVED):
+        return None
+    ended = (Attempt.delivery == delivery.id) & Attempt.finished_at.is_null(False)
+    last = Attempt.select().where(ended).order_by(Attempt.id.desc()).first()
+    if last is None:
+        return None
+    return LastAttempt(
+        at=last.finished_at,
+        account_id=last.account_id,
+        charged_to=None if last.charged_to is None else ChargedTo(last.charged_to),
+        verdict=last.verdict,
+        text=f"{last.phase}: {last.reply_code or ''} {last.text}".strip(": "),
+    )
 
 
 def of_contact(contact_id: int) -> tuple[DeliveryRow, ...]:

@@ -26,9 +26,11 @@ class AttemptRow:
         template_id: what was written.
         account_id: from which account.
         account: the account's name.
-        local_on: the date, in the window's zone, whose limit it counts for; null where no claim was made.
+        local_on: the date, in the window's zone, whose limit it counts for; null where it was refused before the claim
+            by the account's fault.
         outcome: what came of it.
         charged_to: whose fault that is.
+        verdict: what the server's reply was judged to mean.
         phase: how far the dialogue had come.
         reply_code: the server's reply code (RFC 5321).
         enhanced_code: the server's enhanced status code (RFC 3463).
@@ -45,6 +47,7 @@ class AttemptRow:
     local_on: dt.date | None
     outcome: Outcome
     charged_to: ChargedTo | None
+    verdict: str | None
     phase: str
     reply_code: int | None
     enhanced_code: str | None
@@ -77,6 +80,7 @@ def _row(attempt: Attempt) -> AttemptRow:
         local_on=attempt.local_on,
         outcome=Outcome(attempt.outcome),
         charged_to=None if attempt.charged_to is None else ChargedTo(attempt.charged_to),
+        verdict=attempt.verdict,
         phase=attempt.phase,
         reply_code=attempt.reply_code,
         enhanced_code=attempt.enhanced_code,

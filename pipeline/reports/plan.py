@@ -15,6 +15,7 @@ from models import Delivery, SmtpAccount, State, database
 from models.control import control
 from models.delivery import in_states, of_ids
 from pipeline.capacity import snapshot, usage
+from pipeline.reports import account_states
 from pipeline.runtime.settings import settings
 from pipeline.throttle.forecast import Forecast, Planned
 from pipeline.throttle.types import Rules
@@ -50,6 +51,21 @@ class PlannedRow:
 
 
 @dataclass(frozen=True)
+class AccountNote:
+    """Why an account sends nothing for now, or less than it could.
+
+    Attributes:
+        account_id: the account.
+        account: its name.
+        note: why it is off, paused, rests, or may send less than its own limit.
+    """
+
+    account_id: int
+    account: str
+    note: str
+
+
+@dataclass(frozen=True)
 class Plan:
     """Who is going to be mailed when and from which account, if nothing changes.
 
@@ -57,11 +73,13 @@ class Plan:
         until: how far the plan goes (UTC).
         planned: the mails, soonest first.
         paused: deliveries that wait and are not in the plan because they are paused.
+        notes: accounts that send nothing for now, or less than they could.
     """
 
     until: dt.datetime
     planned: tuple[PlannedRow, ...]
     paused: int
+    notes: tuple[AccountNote, ...]
 
 
 def plan(days: int, progress: Callable[[float], object] = lambda _: None) -> Plan:
@@ -73,7 +91,7 @@ def plan(days: int, progress: Callable[[float], object] = lambda _: None) -> Pla
     """
     now = database.now()
     until = now + dt.timedelta(days=days)
-    return Plan(until, tuple(_rows(upcoming(until), now, progress)), _paused())
+    return Plan(until, tuple(_rows(upcoming(until), now, progress)), _paused(), tuple(_notes(now)))
 
 
 def _rows(planned: Iterator[Planned], now: dt.datetime, progress: Callable[[float], object]) -> Iterator[PlannedRow]:
@@ -94,6 +112,13 @@ def _rows(planned: Iterator[Planned], now: dt.datetime, progress: Callable[[floa
                     priority=delivery.priority,
                     state=State(delivery.state),
                 )
+
+
+def _notes(now: dt.datetime) -> Iterator[AccountNote]:
+    zone = settings().mail_window_timezone
+    for account in SmtpAccount.select().where(SmtpAccount.removed_at.is_null()).order_by(SmtpAccount.id):
+        if (said := account_states.note(account, now, zone)) is not None:
+            yield AccountNote(account.id, account.name, said)
 
 
 def _paused() -> int:

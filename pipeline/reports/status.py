@@ -8,27 +8,19 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Mapping
 from dataclasses import dataclass
-from enum import StrEnum
 
 from peewee import fn
 
-from models import Delivery, SmtpAccount, State, database
+from models import Delivery, EmailTemplate, SmtpAccount, State, database
 from models.control import control
+from pipeline.accounts import bounces
 from pipeline.accounts.health import health_of
 from pipeline.capacity import snapshot, usage
+from pipeline.reports.account_states import AccountState, BounceStatus, Limited, bounces_of, limited, note, state_of
 from pipeline.reports.reasons import reasons_of
 from pipeline.runtime.settings import settings
 from pipeline.throttle.limits import is_resting
 from pipeline.throttle.window import SendingWindow
-
-
-class AccountState(StrEnum):
-    """Whether an account sends."""
-
-    ON = "on"
-    OFF = "off"
-    PAUSED = "paused"
-    COOLING_DOWN = "cooling down"
 
 
 @dataclass(frozen=True)
@@ -73,7 +65,11 @@ class AccountStatus:
         limit: mails that it may send today.
         health: how it has done.
         next_slot: when it sends next (UTC).
-        note: why it is off.
+        note: why it is off, paused, rests, or may send less than its own limit.
+        resting_until: until when it rests (UTC); null: it doesn't.
+        rests_after: the failure after which it rests.
+        limited: what its provider has lowered its limit to; null: nothing.
+        bounces: how many of its last mails bounced.
     """
 
     id: int
@@ -83,6 +79,31 @@ class AccountStatus:
     limit: int
     health: HealthStatus
     next_slot: dt.datetime | None
+    note: str | None
+    resting_until: dt.datetime | None
+    rests_after: str | None
+    limited: Limited | None
+    bounces: BounceStatus
+
+
+@dataclass(frozen=True)
+class TemplateStatus:
+    """A template.
+
+    Attributes:
+        id: the template.
+        name: what you call it.
+        active: whether it can be picked where nobody names a template.
+        paused: whether it is paused.
+        bounces: how many of the last mails with it bounced.
+        note: why the program has paused it.
+    """
+
+    id: int
+    name: str
+    active: bool
+    paused: bool
+    bounces: BounceStatus
     note: str | None
 
 
@@ -125,6 +146,7 @@ class Status:
         paused: whether everything is paused.
         window: the window in which mails are sent.
         accounts: all that have not been removed, by id.
+        templates: all of them, by id.
         deliveries: how many there are of each state and reason, in the order of the route.
         put_back_by_the_sweep: deliveries that the sweep has had to put back on the route.
         queues: RabbitMQ's queues; none with `memory://`.
@@ -134,6 +156,7 @@ class Status:
     paused: bool
     window: WindowStatus
     accounts: tuple[AccountStatus, ...]
+    templates: tuple[TemplateStatus, ...]
     deliveries: tuple[DeliveryCount, ...]
     put_back_by_the_sweep: int
     queues: tuple[QueueDepth, ...]
@@ -149,6 +172,7 @@ def status(queues: Mapping[str, int]) -> Status:
         paused=paused,
         window=_window(window, now),
         accounts=_accounts(now, window),
+        templates=_templates(),
         deliveries=_deliveries(),
         put_back_by_the_sweep=Delivery.select().where(Delivery.nudged_at.is_null(False)).count(),
         queues=tuple(QueueDepth(name, number) for name, number in queues.items()),
@@ -178,28 +202,38 @@ def _accounts(now: dt.datetime, window: SendingWindow) -> tuple[AccountStatus, .
     for account in SmtpAccount.select().where(SmtpAccount.removed_at.is_null()).order_by(SmtpAccount.id):
         health = health_of(account)
         slot = slots.get(account.id)
+        rests = is_resting(account.cooling_until, now)
         rows.append(
             AccountStatus(
                 id=account.id,
                 name=account.name,
-                state=_state(account, now),
+                state=state_of(account, now),
                 used=usage.used_on(account.id, day),
                 limit=usage.limit_of(account, day),
                 health=HealthStatus(health.accepted, health.attempts, health.rate),
                 next_slot=slot.slot.send_at if slot else None,
-                note=account.disabled_reason,
+                note=note(account, now, window.zone),
+                resting_until=account.cooling_until if rests else None,
+                rests_after=account.rests_after if rests else None,
+                limited=limited(account, day),
+                bounces=bounces_of(account),
             )
         )
     return tuple(rows)
 
 
-def _state(account: SmtpAccount, now: dt.datetime) -> AccountState:
-    if not account.enabled:
-        return AccountState.OFF
-    if account.paused_at is not None:
-        return AccountState.PAUSED
-    is_cooling = is_resting(account.cooling_until, now)
-    return AccountState.COOLING_DOWN if is_cooling else AccountState.ON
+def _templates() -> tuple[TemplateStatus, ...]:
+    return tuple(
+        TemplateStatus(
+            id=template.id,
+            name=template.name,
+            active=template.active,
+            paused=template.paused_at is not None,
+            bounces=BounceStatus.of(bounces.of_template(template)),
+            note=template.paused_after,
+        )
+        for template in EmailTemplate.select().order_by(EmailTemplate.id)
+    )
 
 
 def _deliveries() -> tuple[DeliveryCount, ...]:

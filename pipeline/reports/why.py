@@ -19,7 +19,7 @@ from models.delivery import in_states
 from models.states import UNFINISHED
 from pipeline.capacity import snapshot
 from pipeline.reports import deliveries, plan
-from pipeline.reports.deliveries import DeliveryRow
+from pipeline.reports.deliveries import DeliveryRow, LastAttempt
 from pipeline.reports.reasons import Because, NotYet, reasons_of
 from pipeline.rules import contact as contact_rules
 from pipeline.rules import duplicates, eligible
@@ -50,6 +50,7 @@ class Why:
         earliest: when the next mail can go (UTC); null where nobody can say, or it depends on a person.
         is_planned: whether `earliest` is the time that the plan gives it; else it can only be later.
         account_id: from which account, as planned.
+        last_attempt: of one that waits, what came of its last attempt; null before the first.
         history: all deliveries of the contact, oldest first.
     """
 
@@ -63,6 +64,7 @@ class Why:
     earliest: dt.datetime | None
     is_planned: bool
     account_id: int | None
+    last_attempt: LastAttempt | None
     history: tuple[DeliveryRow, ...]
 
 
@@ -93,6 +95,7 @@ def why(contact: int | str) -> Why:
         earliest=answer.earliest,
         is_planned=answer.is_planned,
         account_id=answer.account_id,
+        last_attempt=None if delivery is None else deliveries.last_attempt(delivery),
         history=deliveries.of_contact(meant.id),
     )
 

@@ -96,7 +96,8 @@ def reasons_against(candidates: Sequence[Delivery]) -> dict[int, list[Reason]]:
     now = database.now()
     ids = [d.id for d in candidates]
     suppressed = suppressed_among(d.address for d in candidates)
-    taken = {rule: rule.taken((_value(rule, d) for d in candidates), ids, now) for rule in RULES}
+    # What is on its way is asked for before what was sent: what is sent in between is seen by the second question.
+    taken = {rule: rule.taken((_value(rule, d) for d in candidates), ids, now) for rule in sorted(RULES, key=_is_sent)}
     against: dict[int, list[Reason]] = defaultdict(list)
     for d in candidates:
         if d.address in suppressed:
@@ -138,6 +139,10 @@ def passes_at(reason: Reason, contact: Contact) -> dt.datetime | None:
 def one_of_a_website() -> bool:
     """Tell whether only one of a website may be picked at a time."""
     return _WEBSITE_ON_ITS_WAY.is_on
+
+
+def _is_sent(rule: Rule) -> bool:
+    return rule.sent
 
 
 def _value(rule: Rule, delivery: Delivery) -> Any:

@@ -6,6 +6,7 @@ Reads: contacts, best first, through an index, in pages, until there are enough.
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Iterator
 from typing import Any
 
@@ -17,12 +18,14 @@ from models.states import TEMPLATE_DONE
 from models.suppression import suppressed_among
 from pipeline.rules import contact as contact_rules
 from pipeline.rules import duplicates
+from pipeline.runtime.settings import settings
+from pipeline.throttle.window import SendingWindow
 
 #: Contacts read at a time.
 PAGE = 500
 
 
-def eligible(template: EmailTemplate, limit: int, min_priority: int) -> list[int]:
+def eligible(template: EmailTemplate, limit: int, min_priority: int, *, today: dt.datetime | None = None) -> list[int]:
     """Return the ids of at most `limit` contacts for `template`, best priority first, then the oldest; of one
     website only its best.
 
@@ -30,11 +33,13 @@ def eligible(template: EmailTemplate, limit: int, min_priority: int) -> list[int
         template: what is to be written.
         limit: how many at most.
         min_priority: 0 to 9; contacts below it are left out.
+        today: an instant inside the window (UTC): only those who could be written to from then to that day's end, on
+            their own clocks, too; the others are found again on a day on which they can. None: on whatever day.
     """
     picked: list[int] = []
     websites: set[int] = set()
     addresses: set[str] = set()
-    for contact in _candidates(template, min_priority):
+    for contact in _candidates(template, min_priority, today):
         if len(picked) >= limit:
             break
         taken = contact.address in addresses or (duplicates.one_of_a_website() and contact.website_id in websites)
@@ -64,7 +69,7 @@ def _done(contact_id: Any, template: EmailTemplate) -> Any:
     return Delivery.select(SQL("1")).where(tried)
 
 
-def _candidates(template: EmailTemplate, min_priority: int) -> Iterator[Contact]:
+def _candidates(template: EmailTemplate, min_priority: int, today: dt.datetime | None) -> Iterator[Contact]:
     """Yield contacts page by page in the order of the index `contact_eligible`."""
     query = (
         Contact.select(Contact.id, Contact.address, Contact.website, Contact.priority, Contact.timezone)
@@ -74,12 +79,25 @@ def _candidates(template: EmailTemplate, min_priority: int) -> Iterator[Contact]
     )
     now = database.now()
     done = ~fn.EXISTS(_done(Contact.id, template))
-    for condition in (*contact_rules.conditions(), *duplicates.conditions(now), done):
+    for condition in (*contact_rules.conditions(now), *duplicates.conditions(now), done):
         query = query.where(condition)
+    closed: set[str] = set()
     page = list(query)
     while page:
         suppressed = suppressed_among(c.address for c in page)
-        yield from (c for c in page if c.address not in suppressed and not contact_rules.unseen_by_conditions(c, now))
+        fit = [c for c in page if c.address not in suppressed and not contact_rules.unseen_by_conditions(c, now)]
+        closed |= _closed_today({c.timezone for c in fit if c.timezone} - closed, today)
+        yield from (c for c in fit if c.timezone not in closed)
         last = page[-1]
         after = (Contact.priority < last.priority) | ((Contact.priority == last.priority) & (Contact.id > last.id))
+        if closed:
+            # However many wait for another day, they are not read.
+            after &= Contact.timezone.is_null() | Contact.timezone.not_in(sorted(closed))
         page = list(query.where(after)) if len(page) == PAGE else []
+
+
+def _closed_today(zones: set[str], today: dt.datetime | None) -> set[str]:
+    if today is None:
+        return set()
+    window = SendingWindow.from_settings(settings())
+    return {zone for zone in zones if not window.opens_today(today, zone)}

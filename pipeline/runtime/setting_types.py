@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import datetime as dt
 import functools
+import ipaddress
 import re
+import ssl
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Any
@@ -106,6 +108,26 @@ def _zone(value: Any) -> ZoneInfo:
     return ZoneInfo(str(value))
 
 
+def _dns_servers(value: Any) -> tuple[tuple[str, int], ...]:
+    if isinstance(value, tuple):
+        return value
+    try:
+        return tuple(_dns_server(part) for part in str(value).replace(" ", "").split(",")) if value else ()
+    except ValueError:
+        allowed = "allowed: addresses such as 9.9.9.9, 127.0.0.1:5353 or [2620:fe::fe]:53, comma separated"
+        raise ValueError(allowed) from None
+
+
+def _dns_server(text: str) -> tuple[str, int]:
+    try:
+        return str(ipaddress.ip_address(text)), 53
+    except ValueError:
+        host, _, port = text.rpartition(":")
+    if not 0 < int(port) < 65_536:
+        raise ValueError(port)
+    return str(ipaddress.ip_address(host.removeprefix("[").removesuffix("]"))), int(port)
+
+
 def _on_off(value: Any) -> bool:
     if isinstance(value, bool):
         return value
@@ -172,6 +194,32 @@ def _mailto(value: str | None) -> str | None:
     return value
 
 
+def _ehlo_name(value: str | None) -> str | None:
+    # RFC 5321 4.1.1.1: a full name, or an address literal (4.1.3).
+    label = r"[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
+    is_name = value is None or (len(value) <= 253 and re.fullmatch(rf"({label}\.)+(?!\d+$){label}", value))
+    if not (is_name or _is_address_literal(value or "")):
+        raise ValueError("allowed: a full host name such as mail.example.com, or an address such as [192.0.2.1]")
+    return value
+
+
+def _is_address_literal(value: str) -> bool:
+    found = re.fullmatch(r"\[(IPv6:)?([0-9A-Fa-f.:]+)\]", value)
+    try:
+        return found is not None and ipaddress.ip_address(found[2]).version == (6 if found[1] else 4)
+    except ValueError:
+        return False
+
+
+def _ca_file(value: str | None) -> str | None:
+    try:
+        if value is not None:
+            ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(value)
+    except (OSError, ValueError):
+        raise ValueError("allowed: a file of certificates in PEM") from None
+    return value
+
+
 def _fits_a_header(value: str) -> bool:
     # RFC 2369 2: the URL is written in angle brackets.
     return re.fullmatch(r"[!-;=?-~]+", value) is not None
@@ -199,6 +247,12 @@ Switch = Annotated[bool, BeforeValidator(_on_off)]
 OptionalText = Annotated[str | None, BeforeValidator(_empty_is_none)]
 
 
+EhloName = Annotated[str | None, BeforeValidator(_empty_is_none), AfterValidator(_ehlo_name)]
+
+
+CaFile = Annotated[str | None, BeforeValidator(_empty_is_none), AfterValidator(_ca_file)]
+
+
 UnsubscribeMailto = Annotated[str | None, BeforeValidator(_empty_is_none), AfterValidator(_mailto)]
 
 
@@ -221,6 +275,9 @@ Days = Annotated[frozenset[int], NoDecode, BeforeValidator(_days)]
 Backoff = Annotated[tuple[int, ...], NoDecode, BeforeValidator(_backoff)]
 
 
+DnsServers = Annotated[tuple[tuple[str, int], ...], NoDecode, BeforeValidator(_dns_servers)]
+
+
 Count = Annotated[int, Field(ge=0, le=MAX_COUNT)]
 
 
@@ -234,3 +291,7 @@ Seconds = Annotated[float, Field(ge=0, le=MAX_SECONDS)]
 
 
 Timeout = Annotated[float, Field(gt=0, le=MAX_SECONDS)]
+
+
+#: A message takes seconds through the broker, and the dialogue up to the dot as long: with less, nothing would be sent.
+Lateness = Annotated[float, Field(ge=30, le=MAX_SECONDS)]

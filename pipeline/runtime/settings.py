@@ -20,11 +20,15 @@ from models.errors import SlowpostError
 from pipeline.runtime.setting_types import (
     EMBEDDED,
     Backoff,
+    CaFile,
     ClosedDates,
     Count,
     DayCount,
     Days,
+    DnsServers,
+    EhloName,
     Hours,
+    Lateness,
     OptionalText,
     PositiveCount,
     Seconds,
@@ -88,15 +92,20 @@ class Settings(BaseSettings):
     mail_health_window: PositiveCount = 50
     mail_bounce_limit: Annotated[float, Field(ge=0, le=1)] = 0.05
 
+    mail_ehlo_name: EhloName = None
+    mail_ca_file: CaFile = None
+
     mail_smtp_timeout: Timeout = 60
     mail_data_timeout: Timeout = 600
-    mail_max_lateness: Seconds = 300
+    mail_max_lateness: Lateness = 300
 
     mail_unsubscribe_mailto: UnsubscribeMailto = None
     mail_unsubscribe_url: UnsubscribeUrl = None
     mail_postal_address: OptionalText = None
     mail_alert_command: OptionalText = None
     mail_alert_webhook: Webhook = None
+
+    mail_dns_servers: DnsServers = ()
 
     @property
     def is_embedded(self) -> bool:

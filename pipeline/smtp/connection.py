@@ -2,24 +2,39 @@
 
 from __future__ import annotations
 
-import functools
 import smtplib
-import socket
 import ssl
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
 from models import Security
+from pipeline.smtp import login
 from pipeline.smtp.bounded import Smtp, SmtpTls
+from pipeline.smtp.login import TokenError, TokenSource
 from pipeline.smtp.reply import Phase, Result, Verdict
 from pipeline.smtp.steps import StepError, guarded, refused
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
 class Endpoint:
-    """Where and how an account logs in; timeouts in seconds, for a command and for the reply to the dot."""
+    """Where and how an account logs in.
+
+    Attributes:
+        account_id: the account.
+        host, port, security: its server, and how the connection is protected.
+        username: who logs in; None: no login.
+        password: the password, where that is its way to log in.
+        tokens: where its access tokens come from, where that is its way (XOAUTH2).
+        plain_password: password or token may go over a connection without TLS to another machine.
+        ehlo_name: the name for EHLO (RFC 5321 4.1.1.1).
+        ca_file: certificates to trust beside the system's.
+        timeout, data_timeout: seconds for a command, and for the reply to the dot.
+    """
 
     account_id: int
     host: str
@@ -27,17 +42,22 @@ class Endpoint:
     security: Security
     username: str | None = None
     password: str | None = field(default=None, repr=False)
+    tokens: TokenSource | None = field(default=None, repr=False)
+    plain_password: bool = False
+    ehlo_name: str = "[127.0.0.1]"
+    ca_file: str | None = None
     timeout: float = 60
     data_timeout: float = 600
 
 
 @dataclass
 class Connection:
-    """A logged-in connection, and what it has been used for."""
+    """A logged-in connection, and what it has been used for; `kept`: it is not new, it was kept after a message."""
 
     endpoint: Endpoint
     smtp: smtplib.SMTP
     messages: int = 0
+    kept: bool = False
     used_at: float = field(default_factory=time.monotonic)
 
     @property
@@ -71,26 +91,84 @@ def log_in_and_out(endpoint: Endpoint) -> Result | None:
 
 
 def log_in(endpoint: Endpoint) -> smtplib.SMTP:
-    """Return a connection that is ready for MAIL. Raises StepError, also where TLS or login is not offered."""
-    smtp: smtplib.SMTP = guarded(Phase.CONNECT, lambda _: _open(endpoint), None)
+    """Return a connection that is ready for MAIL.
+
+    An access token that the server refuses is replaced once by a new one, if there is another.
+
+    Raises:
+        StepError: it went wrong; also where TLS or login is not offered, or the login would go unprotected.
+    """
+    if endpoint.username is None:
+        return _ready(endpoint, None)
+    _demand_protection(endpoint)
+    if endpoint.tokens is None:
+        return _ready(endpoint, endpoint.password or "")
+    tokens = endpoint.tokens
+    token = _got(tokens.token)
+    try:
+        return _ready(endpoint, token)
+    except StepError as trouble:
+        if not trouble.is_refusal_of(Phase.AUTH):
+            raise
+        another = _got(lambda: tokens.another_than(token))
+        if another is None:
+            raise
+    return _ready(endpoint, another)
+
+
+def _got(token: Callable[[], T]) -> T:
+    """Return an access token before the connection is opened: a server does not wait for a slow command."""
+    try:
+        return token()
+    except TokenError as error:
+        raise StepError(refused(Verdict.ACCOUNT_FOR_NOW, Phase.AUTH, str(error))) from None
+
+
+def _demand_protection(endpoint: Endpoint) -> None:
+    exposed = endpoint.security is Security.PLAIN and not login.is_loopback(endpoint.host)
+    if exposed and not endpoint.plain_password:
+        text = f"security plain would send the login to {endpoint.host} unencrypted, which the account does not allow"
+        raise StepError(refused(Verdict.ACCOUNT_FOR_GOOD, Phase.AUTH, text))
+
+
+def _ready(endpoint: Endpoint, secret: str | None) -> smtplib.SMTP:
+    """Return a connection that is ready for MAIL; `secret` is the password or the access token."""
+    # Made only where it is used: it reads all root certificates, which takes longer than a login.
+    context = None if endpoint.security is Security.PLAIN else _tls_context(endpoint.ca_file)
+    smtp: smtplib.SMTP = guarded(Phase.CONNECT, lambda _: _open(endpoint, context), None)
     try:
         _hello(smtp)
         if endpoint.security is Security.STARTTLS:
             if not smtp.has_extn("starttls"):
                 raise StepError(refused(Verdict.ACCOUNT_FOR_NOW, Phase.TLS, "STARTTLS is not offered"))
-            guarded(Phase.TLS, lambda s: s.starttls(context=_verifying()), smtp)
+            guarded(Phase.TLS, lambda s: s.starttls(context=context), smtp)
             _hello(smtp)
-        if endpoint.username is not None:
-            _authenticate(smtp, endpoint.username, endpoint.password or "")
-    except StepError:
+        if endpoint.username is not None and secret is not None:
+            if endpoint.tokens is None:
+                login.log_in_with_password(smtp, endpoint.username, secret, endpoint.security)
+            else:
+                login.log_in_with_token(smtp, endpoint.username, secret)
+    except BaseException:
         smtp.close()
         raise
     return smtp
 
 
-def _open(endpoint: Endpoint) -> smtplib.SMTP:
-    options: dict[str, Any] = {"timeout": endpoint.timeout, "local_hostname": _own_name()}
-    smtp: Any = SmtpTls(context=_verifying(), **options) if endpoint.security is Security.TLS else Smtp(**options)
+def _tls_context(ca_file: str | None) -> ssl.SSLContext:
+    """Return a context that verifies (smtplib's own default verifies nothing), also by the certificates of a file."""
+    context = ssl.create_default_context()
+    try:
+        if ca_file is not None:
+            context.load_verify_locations(ca_file)
+    except OSError as error:
+        text = f"MAIL_CA_FILE can't be read: {error.strerror or error}"
+        raise StepError(refused(Verdict.ACCOUNT_FOR_NOW, Phase.TLS, text)) from None
+    return context
+
+
+def _open(endpoint: Endpoint, context: ssl.SSLContext | None) -> smtplib.SMTP:
+    options: dict[str, Any] = {"timeout": endpoint.timeout, "local_hostname": endpoint.ehlo_name}
+    smtp: Any = SmtpTls(context=context, **options) if endpoint.security is Security.TLS else Smtp(**options)
     # smtplib knows the name to verify only if its constructor connects, and then leaks the socket when that fails.
     smtp._host = endpoint.host
     try:
@@ -103,26 +181,5 @@ def _open(endpoint: Endpoint) -> smtplib.SMTP:
     return cast(smtplib.SMTP, smtp)
 
 
-def _verifying() -> ssl.SSLContext:
-    """Return a context that verifies: smtplib's own does not. It reads all roots, which takes longer than a login."""
-    return ssl.create_default_context()
-
-
-@functools.cache
-def _own_name() -> str:
-    """The name for EHLO, looked up once: a resolver that is away makes it slow (RFC 5321 4.1.1.1)."""
-    name = socket.getfqdn()
-    return name if "." in name else "[127.0.0.1]"
-
-
 def _hello(smtp: smtplib.SMTP) -> None:
     guarded(Phase.GREETING, lambda s: s.ehlo_or_helo_if_needed(), smtp)
-
-
-def _authenticate(smtp: smtplib.SMTP, username: str, password: str) -> None:
-    if not (username + password).isascii():
-        # smtplib can't send them, and its error would quote what it can't send.
-        raise StepError(refused(Verdict.ACCOUNT_FOR_GOOD, Phase.AUTH, "user and password must be ASCII"))
-    if not smtp.has_extn("auth"):
-        raise StepError(refused(Verdict.ACCOUNT_FOR_NOW, Phase.AUTH, "AUTH is not offered on this connection"))
-    guarded(Phase.AUTH, lambda s: s.login(username, password), smtp)

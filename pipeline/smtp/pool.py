@@ -41,11 +41,12 @@ class Connections:
         for connection in kept.values():
             connection.close(politely=True)
 
-    def _take(self, endpoint: Endpoint) -> Connection:
+    def _take(self, endpoint: Endpoint, *, new: bool = False) -> Connection:
+        """Return the connection that is kept, if it can still be used and no `new` one is wanted, else a new one."""
         with self._lock:
             kept = self._kept.pop(endpoint.account_id, None)
         if kept is not None:
-            if self._is_fresh(kept, endpoint) and kept.is_alive():
+            if not new and self._is_fresh(kept, endpoint) and kept.is_alive():
                 return kept
             kept.close(politely=True)
         return Connection(endpoint, log_in(endpoint))
@@ -54,7 +55,7 @@ class Connections:
         return kept.endpoint == endpoint and kept.messages < self._max_messages and kept.idle < self._max_idle
 
     def _keep(self, connection: Connection) -> None:
-        connection.used_at = time.monotonic()
+        connection.used_at, connection.kept = time.monotonic(), True
         with self._lock:
             other = self._kept.pop(connection.endpoint.account_id, None)
             self._kept[connection.endpoint.account_id] = connection

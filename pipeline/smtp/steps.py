@@ -10,11 +10,16 @@ from pipeline.smtp.reply import Phase, Reply, Result, Verdict, judge, judge_fail
 
 
 class StepError(Exception):
-    """A step of the dialogue did not go well."""
+    """A step of the dialogue did not go well; `lost`: because the server had closed the connection."""
 
-    def __init__(self, result: Result) -> None:
+    def __init__(self, result: Result, *, lost: bool = False) -> None:
         super().__init__(result.reply.text)
         self.result = result
+        self.lost = lost
+
+    def is_refusal_of(self, phase: Phase) -> bool:
+        """Tell whether the server has answered 5yz to a command of `phase`."""
+        return self.result.phase is phase and self.result.reply.code is not None and self.result.reply.code >= 500
 
 
 def guarded(phase: Phase, step: Callable[[Any], Any], smtp: smtplib.SMTP | None) -> Any:
@@ -25,7 +30,8 @@ def guarded(phase: Phase, step: Callable[[Any], Any], smtp: smtplib.SMTP | None)
         reply = reply_of((error.smtp_code, error.smtp_error))
         raise StepError(Result(judge(phase, reply), phase, reply)) from None
     except (OSError, smtplib.SMTPException, ValueError) as error:
-        raise StepError(judge_failure(phase, error)) from None
+        lost = isinstance(error, (ConnectionError, smtplib.SMTPServerDisconnected))
+        raise StepError(judge_failure(phase, error), lost=lost) from None
 
 
 def demand(phase: Phase, reply: Reply, wanted: int) -> None:

@@ -23,8 +23,8 @@ from pipeline.smtp.steps import StepError, demand, guarded, refused, reply_of
 class Transaction:
     """One message to one server, step by step."""
 
-    def __init__(self, take: Callable[[], Connection], endpoint: Endpoint) -> None:
-        """Connect only when something is offered."""
+    def __init__(self, take: Callable[..., Connection], endpoint: Endpoint) -> None:
+        """Connect only when something is offered: `take()` gives a connection, `take(new=True)` one never used."""
         self._take = take
         self._endpoint = endpoint
         self.connection: Connection | None = None
@@ -37,10 +37,8 @@ class Transaction:
             anybody.
         """
         try:
-            self.connection = self._take()
-            failpoint("smtp:connected")
-            self._envelope(self.connection.smtp, envelope)
-            guarded(Phase.BODY, lambda smtp: smtp.send(_dot_stuffed(envelope.data)), self.connection.smtp)
+            connection = self._accepting(envelope)
+            guarded(Phase.BODY, lambda smtp: smtp.send(_dot_stuffed(envelope.data)), connection.smtp)
         except StepError as trouble:
             if trouble.result.reply.code in (None, 421) or trouble.result.phase is Phase.BODY:
                 self.abandon()
@@ -79,6 +77,24 @@ class Transaction:
         if self.connection is not None:
             self.connection.close()
             self.connection = None
+
+    def _accepting(self, envelope: Envelope) -> Connection:
+        """Return a connection whose server has accepted the envelope and waits for the message.
+
+        A server may take only so many messages a connection: one that closes a kept connection is asked on a new one.
+        """
+        kept = self.connection = self._take()
+        failpoint("smtp:connected")
+        try:
+            self._envelope(kept.smtp, envelope)
+        except StepError as trouble:
+            if not (kept.kept and _has_hung_up(trouble)):
+                raise
+            self.abandon()
+            new = self.connection = self._take(new=True)
+            self._envelope(new.smtp, envelope)
+            return new
+        return kept
 
     def _envelope(self, smtp: smtplib.SMTP, envelope: Envelope) -> None:
         options = ""
@@ -124,6 +140,11 @@ class Transaction:
                 # The server waits for a message all the same: only closing the connection ends that.
                 self.abandon()
             raise troubles[0]
+
+
+def _has_hung_up(trouble: StepError) -> bool:
+    """Tell whether the server has closed the connection, or says so (421), before it accepted anything."""
+    return trouble.result.phase is Phase.MAIL and (trouble.lost or trouble.result.reply.code == 421)
 
 
 def _dot_stuffed(data: bytes) -> bytes:

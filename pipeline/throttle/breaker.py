@@ -10,6 +10,9 @@ import datetime as dt
 #: An account rests after this many failures in a row; the rest doubles with each further one.
 FAILURES_BEFORE_REST = 3
 FIRST_REST, LONGEST_REST = dt.timedelta(minutes=15), dt.timedelta(hours=24)
+#: A delivery is given up when accounts have failed it this often over at least this long.
+MAX_ACCOUNT_FAILURES = 10
+MIN_ACCOUNT_FAILURES_SPAN = dt.timedelta(hours=24)
 
 
 def rest_after(failures: int) -> dt.timedelta | None:

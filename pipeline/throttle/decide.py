@@ -8,14 +8,16 @@ from __future__ import annotations
 
 import bisect
 import datetime as dt
-import heapq
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
-from itertools import islice, takewhile
+from collections import Counter
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import takewhile
 
+from pipeline.throttle.deal import Dealer
+from pipeline.throttle.late import Late
 from pipeline.throttle.pace import Today
 from pipeline.throttle.types import Account, Backlog, Decision, Rules, Slot, Waiting
-from pipeline.throttle.wake import moments, when_closed
+from pipeline.throttle.wake import ends_of_backoff, moments, when_closed
 from pipeline.throttle.window import SendingWindow
 
 #: A slot is advanced only if that saves this share of its wait …
@@ -25,24 +27,43 @@ ADVANCE_EVERY = dt.timedelta(seconds=10)
 #: … and not when it is this near.
 TOO_NEAR = dt.timedelta(seconds=5)
 
-#: Deliveries of each zone to look at beyond those that can get a slot, so that an account which has failed the first
-#: of them still finds one that it may send.
+#: Deliveries of each zone to look at beyond those that can get a slot.
 SLACK = 20
 
-_LONG_AGO = dt.datetime.min.replace(tzinfo=dt.UTC)
 
-
-def size_of_head(accounts: Iterable[Account], top_priority: int, rules: Rules) -> int:
-    """Return how many deliveries of each zone and template a decision has to see: what can get a slot, what can take
-    one over, and some more.
+@dataclass(frozen=True)
+class HeadSize:
+    """How much of the backlog's head a decision has to see: of each zone and template `size` deliveries that each of
+    the `takers` has not failed, the accounts that can get a slot or whose slot can be pre-empted.
     """
-    size = SLACK
+
+    size: int
+    takers: frozenset[int]
+
+    def is_enough(self, failed_by: Collection[Iterable[int]]) -> bool:
+        """Tell whether these are enough, given the accounts that have failed each."""
+        failed = Counter(account_id for ids in failed_by for account_id in ids if account_id in self.takers)
+        return len(failed_by) - max(failed.values(), default=0) >= self.size
+
+    def first_to_go(self, heads: Iterable[Iterable[Waiting]]) -> Waiting | None:
+        """Return the most urgent delivery of these heads, each in its order, that not all of the takers have failed."""
+        firsts = (next((d for d in head if not self.takers <= d.failed_by.keys()), None) for head in heads)
+        return min((d for d in firsts if d), key=lambda d: (-d.priority, d.id), default=None)
+
+
+def size_of_head(accounts: Iterable[Account], top_priority: int, now: dt.datetime, rules: Rules) -> HeadSize:
+    """Return how much a decision at `now` has to see: what can get a slot, what can pre-empt one, and some more."""
+    size, takers = SLACK, set()
     for account in accounts:
         if account.slot is None:
             size += rules.list_size
         elif account.slot.deliveries[0].priority < top_priority:
             size += 1
-    return size
+        else:
+            continue
+        if account.left and not account.sending and not account.is_cooling(now):
+            takers.add(account.id)
+    return HeadSize(size, frozenset(takers))
 
 
 def decide(
@@ -76,15 +97,17 @@ def decide(
     earlier = list(_advance(as_given, by_id, today))
     may_advance = advanced_at is None or now >= advanced_at + ADVANCE_EVERY
     advanced = {slot.account_id: slot for slot in earlier} if may_advance else {}
-    reserved, rest = _reserve(by_id, waiting, today)
+    dealer = Dealer(by_id, waiting, _taken(as_given, today), Late(today, backlog.unseen), today)
+    dealer.deal()
 
-    left_over = bool(rest) or backlog.count > len(backlog.head)
-    busy = bool(reserved) or any(a.slot or a.sending for a in accounts)
+    left_over = bool(dealer.rest) or backlog.count > len(backlog.head)
+    busy = bool(dealer.slots) or any(a.slot or a.sending for a in accounts)
     wakes = list(moments(accounts, backlog, today, left_over=left_over, busy=busy))
+    wakes += ends_of_backoff(dealer.idle, dealer.rest, today)
     if earlier and not may_advance and advanced_at is not None:
         wakes.append(advanced_at + ADVANCE_EVERY)
     return Decision(
-        tuple(reserved),
+        dealer.slots,
         tuple(s for s in advanced.values() if s.account_id not in pre_empted),
         tuple(advanced.get(account_id, slot) for account_id, slot in pre_empted.items()),
         min(wakes, default=None),
@@ -107,7 +130,8 @@ def _pre_empt(
         for urgent in _above(holder.priority, waiting):
             fits = today.suits(urgent, slot.send_at)
             send_at = slot.send_at if fits else today.before_it_closes(account, urgent)
-            if slot.account_id not in urgent.failed_by and send_at is not None and send_at <= slot.send_at:
+            may = today.may_send(account.id, urgent, send_at)
+            if may and send_at is not None and send_at <= slot.send_at:
                 waiting.remove(urgent)
                 bisect.insort(waiting, holder, key=today.urgency)
                 changed[slot.account_id] = replace(slot, deliveries=(urgent,), send_at=send_at)
@@ -129,65 +153,20 @@ def _advance(slots: Sequence[Slot], accounts: Mapping[int, Account], today: Toda
             continue
         holder = slot.deliveries[0]
         target = today.at(position, accounts[slot.account_id], holder)
-        if target is not None and target <= latest and today.suits(holder, target):
+        if target is None or target > latest or not today.suits(holder, target):
+            continue
+        if today.may_send(slot.account_id, holder, target):
             yield replace(slot, send_at=target)
 
 
-def _reserve(
-    accounts: Mapping[int, Account], waiting: Sequence[Waiting], today: Today
-) -> tuple[list[Slot], list[Waiting]]:
-    """Deal what waits to the free accounts: fewest used, then longest idle, then lowest id. Return slots and the
-    rest.
+def _taken(slots: Iterable[Slot], today: Today) -> int:
+    """Return how many positions the slots have taken, the soonest first. One that waits for its zone to open, longer
+    than to the time of its position, leaves that to another.
     """
-    free = [_turn(a, 0) for a in today.usable if a.slot is None and not a.sending]
-    heapq.heapify(free)
-    dealt: dict[int, tuple[dt.datetime, list[Waiting]]] = {}
-    rest: list[Waiting] = []
-    taken = today.taken
-    for index, delivery in enumerate(waiting):
-        account_id = _next_account(free, accounts, delivery, today)
-        if account_id is None:
-            rest.append(delivery)
-            continue
-        account = accounts[account_id]
-        held = dealt[account_id][1] if account_id in dealt else []
-        send_at = today.at(taken, account, delivery)
-        if send_at is not None and not today.suits(delivery, send_at):
-            # If another delivery of at least this priority fits this time, it gets the slot; else this one goes
-            # before its zone closes.
-            alike = _above(delivery.priority - 1, islice(waiting, index + 1, None))
-            replaced = any(today.suits(w, send_at) and not today.avoids(account_id, w) for w in alike)
-            send_at = None if replaced else today.before_it_closes(account, delivery)
-        if send_at is None:
-            heapq.heappush(free, _turn(account, len(held)))
-            rest.append(delivery)
-            continue
-        held.append(delivery)
-        dealt.setdefault(account_id, (send_at, held))
-        taken += 1
-        if len(held) < min(today.rules.list_size, account.left):
-            heapq.heappush(free, _turn(account, len(held)))
-    return [Slot(account_id, at, tuple(held)) for account_id, (at, held) in dealt.items()], rest
-
-
-_Turn = tuple[int, dt.datetime, int]
-
-
-def _turn(account: Account, dealt: int) -> _Turn:
-    return account.used + dealt, account.last_attempt_at or _LONG_AGO, account.id
-
-
-def _next_account(free: list[_Turn], accounts: Mapping[int, Account], delivery: Waiting, today: Today) -> int | None:
-    """Take the account whose turn it is, of those that can send this delivery today."""
-    passed_over = []
-    found = None
-    while free:
-        turn = heapq.heappop(free)
-        account_id = turn[2]
-        if not today.avoids(account_id, delivery) and today.before_it_closes(accounts[account_id], delivery):
-            found = account_id
-            break
-        passed_over.append(turn)
-    for turn in passed_over:
-        heapq.heappush(free, turn)
-    return found
+    position = 0
+    for slot in slots:
+        holder = slot.deliveries[0]
+        is_closed = today.opens_after(holder, today.now)
+        if not (is_closed and today.opens_after(holder, today.time_of(position))):
+            position += len(slot.deliveries)
+    return position

@@ -9,10 +9,10 @@ from __future__ import annotations
 import bisect
 import datetime as dt
 import heapq
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from pipeline.throttle.decide import decide, size_of_head
+from pipeline.throttle.decide import HeadSize, decide, size_of_head
 from pipeline.throttle.types import Account, Backlog, Decision, Rules, Waiting
 from pipeline.throttle.window import SendingWindow
 
@@ -156,12 +156,31 @@ class Forecast:
         for not_before, _, delivery in self._later if self._window.contains(self.now) else ():
             if not_before < self._window.day_end(self.now):
                 counts[delivery.zone] = counts.get(delivery.zone, 0) + 1
-        return Backlog(tuple(self._head(accounts)), counts, self._later[0][0] if self._later else None)
+        head, unseen = self._head(accounts)
+        return Backlog(tuple(head), counts, unseen, self._later[0][0] if self._later else None)
 
-    def _head(self, accounts: list[Account]) -> list[Waiting]:
-        lanes = [lane for zone, lane in self._lanes.items() if lane and self._window.is_open(self.now, zone)]
-        size = size_of_head(accounts, max((lane[-1].priority for lane in lanes), default=0), self._rules)
-        return [delivery for lane in lanes for delivery in lane[: -size - 1 : -1]]
+    def _head(self, accounts: list[Account]) -> tuple[list[Waiting], dict[str, int]]:
+        """Return the head, and how many more wait in zones that open later today."""
+        lanes = {zone: lane for zone, lane in self._lanes.items() if lane and self._window.opens_today(self.now, zone)}
+        top = max((lane[-1].priority for lane in lanes.values()), default=0)
+        size = size_of_head(accounts, top, self.now, self._rules)
+        heads = {zone: _head_of(lane, size) for zone, lane in lanes.items()}
+        open_now = {zone for zone in lanes if self._window.is_open(self.now, zone)}
+        late = lanes.keys() - open_now
+        first = size.first_to_go(heads[zone] for zone in open_now) if late else None
+        unseen = {}
+        if first is not None:
+            for zone in late:
+                not_more_urgent = bisect.bisect_left(lanes[zone], _from_the_end(first), key=_from_the_end)
+                unseen[zone] = max(0, len(lanes[zone]) - not_more_urgent - len(heads[zone]))
+        return [delivery for head in heads.values() for delivery in head], unseen
+
+
+def _head_of(lane: Sequence[Waiting], size: HeadSize) -> Sequence[Waiting]:
+    number = size.size
+    while not size.is_enough([d.failed_by for d in lane[: -number - 1 : -1]]) and number < len(lane):
+        number *= 2
+    return lane[: -number - 1 : -1]
 
 
 def _from_the_end(delivery: Waiting) -> tuple[int, int]:

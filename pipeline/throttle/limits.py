@@ -11,7 +11,7 @@ def limit_on(
     limit: int,
     *,
     warmup: tuple[int, int, dt.date] | None = None,
-    quota: tuple[int, dt.date] | None = None,
+    quota: tuple[int, int] | None = None,
 ) -> int:
     """Return an account's limit on a local date.
 
@@ -19,14 +19,15 @@ def limit_on(
         day: the date.
         limit: the account's own limit, or the default.
         warmup: start, step a day, and first day of a ramp up to the limit.
-        quota: what the provider allowed, and on which date; a fifth of the limit is given back on each following day.
+        quota: what the provider allowed, and on how many dates since the account has been able to send without such a
+            reply; each of them gives back a fifth of it, at least 1.
     """
     if warmup is not None:
         start, step, since = warmup
         limit = min(limit, start + step * max(0, (day - since).days))
     if quota is not None:
-        allowed, on = quota
-        limit = min(limit, allowed + max(1, limit // 5) * max(0, (day - on).days))
+        allowed, dates = quota
+        limit = min(limit, allowed + max(1, allowed // 5) * dates)
     return max(0, limit)
 
 

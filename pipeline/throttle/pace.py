@@ -8,6 +8,9 @@ from collections.abc import Sequence
 from pipeline.throttle.types import Account, Backlog, Rules, Waiting
 from pipeline.throttle.window import OpenTime, SendingWindow
 
+#: What deliveries are ordered by.
+Urgency = tuple[int, bool, bool, int]
+
 
 class Pace:
     """How sends follow each other in open time: position i is at first + i × gap."""
@@ -43,6 +46,11 @@ class Pace:
 class Today:
     """What is left of today: open time, how many mails go in it, and how many of those before contacts' own zones
     close.
+
+    Attributes:
+        usable: the accounts that are below their limit and don't rest.
+        left: how many sends they have beside their slots.
+        slots: time and number of deliveries of each slot that is held.
     """
 
     def __init__(
@@ -59,10 +67,12 @@ class Today:
         self._open: dict[str, OpenTime] = {}
         usable = self.usable = [a for a in accounts if a.left and not a.is_cooling(now)]
         self._usable_ids = {a.id for a in usable}
-        slots = [(a.slot.send_at, len(a.slot.deliveries)) for a in accounts if a.slot]
+        slots = self.slots = [(a.slot.send_at, len(a.slot.deliveries)) for a in accounts if a.slot]
         waiting = {zone: n for zone, n in backlog.counts.items() if self._closes(zone) > now}
-        self.taken = sum(number for _, number in slots)
-        n = min(self.taken + sum(waiting.values()), sum(a.left for a in usable))
+        taken = sum(number for _, number in slots)
+        capacity = sum(a.left for a in usable)
+        self.left = capacity - sum(min(len(a.slot.deliveries), a.left) for a in usable if a.slot)
+        n = min(taken + sum(waiting.values()), capacity)
         self._pace = self._pace_of("", n)
         busiest = rules.interval / len(usable) if usable else dt.timedelta(0)
         self._paces: dict[str, Pace] = {}
@@ -89,6 +99,10 @@ class Today:
                 at = sooner
         return at
 
+    def time_of(self, position: int) -> dt.datetime:
+        """Return the time that the even spread gives a position, whoever has it; at the latest today's end."""
+        return self._pace.at(position, 0, self.now) or self.end
+
     def bound(self, position: int) -> dt.datetime:
         """Return a time before which no slot of this position can be: cheaper to know than its time."""
         return self._first_at + (position - self.rules.jitter) * self._least_gap
@@ -99,11 +113,16 @@ class Today:
         """
         return self.open(delivery.zone).soonest(self.earliest(account))
 
-    def urgency(self, delivery: Waiting) -> tuple[int, bool, int]:
-        """Return what today's order is: priority, then age; among equals those first of whose zone no slot until it
-        closes can be given to another.
+    def late_pace(self, zone: str, n: int) -> Pace:
+        """Return how n mails follow each other that go in a zone's hours and not before it opens."""
+        return Pace(self.open(zone), n, self.now, None, spread=self.rules.spread)
+
+    def urgency(self, delivery: Waiting) -> Urgency:
+        """Return what today's order is: priority, then age. Among equals those are last that every usable account has
+        failed, and those first of whose zone no slot until it closes can be given to another.
         """
-        return -delivery.priority, delivery.zone not in self._pressing, delivery.id
+        stands_behind = bool(delivery.failed_by) and self.stands_behind(delivery)
+        return -delivery.priority, stands_behind, delivery.zone not in self._pressing, delivery.id
 
     def open(self, zone: str) -> OpenTime:
         """Return today's open time, with a zone: that in which its clocks are in the window too."""
@@ -115,9 +134,31 @@ class Today:
         """Tell whether the contact's own zone, if there is one, is open at `at`."""
         return not delivery.zone or self.open(delivery.zone).contains(at)
 
-    def avoids(self, account_id: int, delivery: Waiting) -> bool:
-        """Tell whether an account has failed this delivery while another is usable."""
-        return account_id in delivery.failed_by and not self._usable_ids <= delivery.failed_by
+    def opens_after(self, delivery: Waiting, at: dt.datetime) -> bool:
+        """Tell whether the contact's own zone has not been open today by `at`, and opens later."""
+        opening = self.open(delivery.zone).soonest(self.now) if delivery.zone else None
+        return opening is not None and opening > at
+
+    def stands_behind(self, delivery: Waiting) -> bool:
+        """Tell whether every usable account has failed this delivery."""
+        return bool(delivery.failed_by) and all(i in delivery.failed_by for i in self._usable_ids)
+
+    def may_send(self, account_id: int, delivery: Waiting, at: dt.datetime | None) -> bool:
+        """Tell whether an account may send a delivery at `at`: one that has failed it may only where no other account
+        is usable, and after its backoff.
+        """
+        leaves_alone_until = delivery.failed_by.get(account_id)
+        if leaves_alone_until is None:
+            return True
+        return at is not None and leaves_alone_until <= at and self.stands_behind(delivery)
+
+    def room_in(self, time: dt.timedelta) -> int:
+        """Return how many sends without a slot yet the usable accounts can make in so much time, by limit and
+        interval.
+        """
+        most = int(time / self.rules.interval) if self.rules.interval else None
+        left = map(_without_slot, self.usable)
+        return sum(number if most is None else min(number, most) for number in left)
 
     def earliest(self, account: Account) -> dt.datetime:
         """Return the soonest that the account's interval allows."""
@@ -135,3 +176,8 @@ class Today:
     def _closes(self, zone: str) -> dt.datetime:
         spans = self.open(zone).spans
         return spans[-1][1] if spans else self.now
+
+
+def _without_slot(account: Account) -> int:
+    """Return how many more an account may send today beside what has its slot."""
+    return max(0, account.left - (len(account.slot.deliveries) if account.slot else 0))

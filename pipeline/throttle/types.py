@@ -15,13 +15,14 @@ MAX_LIST = 100
 
 @dataclass(frozen=True)
 class Waiting:
-    """A delivery that may go now. `failed_by`: accounts that have failed it. `share`: −1 to 1, the jitter's
-    direction and size. `zone`: its contact's own time zone (IANA name), whose local time has to be in the window too.
+    """A delivery that may go now. `failed_by`: accounts that have failed it, each with the time (UTC) before which it
+    leaves this delivery alone. `share`: −1 to 1, the jitter's direction and size. `zone`: its contact's own time zone
+    (IANA name), whose local time has to be in the window too.
     """
 
     id: int
     priority: int = 0
-    failed_by: frozenset[int] = frozenset()
+    failed_by: Mapping[int, dt.datetime] = field(default_factory=dict, hash=False)
     share: float = 0.0
     zone: str = ""
 
@@ -37,7 +38,9 @@ class Slot:
 
 @dataclass(frozen=True)
 class Account:
-    """An account that is switched on and not paused: its limit today, how much is used, its slot, its last sends."""
+    """An account that is switched on and not paused: its limit today, how much is used, its slot, its last sends.
+    `on_trial`: it has to show by one mail that it works again.
+    """
 
     id: int
     limit: int
@@ -47,6 +50,7 @@ class Account:
     cooling_until: dt.datetime | None = None
     sending: bool = False
     slot: Slot | None = None
+    on_trial: bool = False
 
     @property
     def left(self) -> int:
@@ -60,12 +64,15 @@ class Account:
 
 @dataclass(frozen=True)
 class Backlog:
-    """What waits. `head`: the most urgent of each zone and template that may go now. `counts`: for each zone, how many
-    may go before today's end by their `not_before`, counted up to the capacity.
+    """What waits. `head`: the most urgent of each zone and template that may go now, or whose zone opens later today.
+    `counts`: for each zone, how many may go before today's end by their `not_before`, counted up to the capacity.
+    `unseen`: for each zone that opens later today, how many more there are beyond the head that are more urgent than
+    all that may go now.
     """
 
     head: tuple[Waiting, ...] = ()
     counts: Mapping[str, int] = field(default_factory=dict)
+    unseen: Mapping[str, int] = field(default_factory=dict)
     next_not_before: dt.datetime | None = None
 
     @property
@@ -92,6 +99,10 @@ class Rules:
     def list_size(self) -> int:
         """How many deliveries one slot can have."""
         return 1 if self.spread or self.interval else MAX_LIST
+
+    def list_size_of(self, account: Account) -> int:
+        """Return how many deliveries the next slot of an account can have."""
+        return 1 if account.on_trial else min(self.list_size, account.left)
 
 
 @dataclass(frozen=True)

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from pipeline.throttle.pace import Today
-from pipeline.throttle.types import Account, Backlog
+from pipeline.throttle.types import Account, Backlog, Waiting
 from pipeline.throttle.window import SendingWindow
 
 
@@ -26,6 +26,14 @@ def moments(
         yield from (a.cooling_until for a in accounts if a.cooling_until is not None and a.is_cooling(now))
         if not busy:
             yield from _soonest(backlog, today.end, window)
+
+
+def ends_of_backoff(idle: Iterable[Account], rest: Sequence[Waiting], today: Today) -> Iterator[dt.datetime]:
+    """Yield when accounts that have no slot may try again what every usable account has failed."""
+    alone = [delivery for delivery in rest if today.stands_behind(delivery)]
+    for account in idle:
+        ends = (delivery.failed_by[account.id] for delivery in alone)
+        yield from (_when_open(end, today.window) for end in ends if end > today.now)
 
 
 def when_closed(backlog: Backlog, now: dt.datetime, window: SendingWindow) -> dt.datetime | None:

@@ -7,6 +7,7 @@ gap; of an ambiguous time (autumn) a start takes the first and an end the second
 from __future__ import annotations
 
 import datetime as dt
+import errno
 import functools
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
@@ -17,12 +18,31 @@ from pipeline.runtime.settings import Settings
 #: An instant from which something is open, and one from which it is closed (UTC).
 Span = tuple[dt.datetime, dt.datetime]
 
+#: What the operating system says of names such as "America", a directory of zones.
+_IS_NO_FILE_OF_A_ZONE = {errno.EISDIR, errno.ENOTDIR, errno.ENAMETOOLONG, errno.EACCES}
+
 _DAY = dt.timedelta(days=1)
 _WHOLE_DAY = (dt.time(0), dt.time(0))
 _SECOND = dt.timedelta(seconds=1)
 #: Clocks change and weeks repeat within it: two windows that have no common hour in a year have none.
 _YEAR = 366 * _DAY
 _WEEK = 7 * _DAY
+
+
+@functools.cache
+def is_known(zone: str) -> bool:
+    """Tell whether this machine's time zone database has a zone. An import lets no other in, but the database changes,
+    and rows are written by hand.
+    """
+    try:
+        ZoneInfo(zone)
+    except (ValueError, LookupError):
+        return False
+    except OSError as error:
+        if error.errno in _IS_NO_FILE_OF_A_ZONE:
+            return False
+        raise
+    return True
 
 
 @dataclass(frozen=True)
@@ -94,8 +114,10 @@ class SendingWindow:
         zone, days = settings.mail_window_timezone, settings.mail_window_days
         return cls(settings.window_intervals, zone, days, settings.mail_window_closed_dates)
 
-    def in_zone(self, zone: str) -> SendingWindow:
-        """Return the window with the same hours, weekdays and dates in another zone (IANA name)."""
+    def in_zone(self, zone: str) -> SendingWindow | None:
+        """Return the window with the same hours, weekdays and dates in another zone (IANA name); None for a zone that
+        is not known here: in that it never opens.
+        """
         return _in_zone(self, zone)
 
     def contains(self, at: dt.datetime) -> bool:
@@ -104,7 +126,10 @@ class SendingWindow:
 
     def is_open(self, at: dt.datetime, zone: str = "") -> bool:
         """Tell whether sending is allowed at `at`, with a zone: in its local time, too."""
-        return self.contains(at) and (not zone or self.in_zone(zone).contains(at))
+        if not self.contains(at):
+            return False
+        there = self.in_zone(zone) if zone else self
+        return there is not None and there.contains(at)
 
     def closes_at(self, at: dt.datetime) -> dt.datetime:
         """Return when the interval that contains `at` ends (UTC). Raises ValueError outside the window."""
@@ -120,6 +145,12 @@ class SendingWindow:
     def local_date(self, at: dt.datetime) -> dt.date:
         """Return the date in the window's zone: the one that daily limits count by."""
         return at.astimezone(self.zone).date()
+
+    def open_dates(self, after: dt.date, before: dt.date) -> Iterator[dt.date]:
+        """Yield the local dates between the two, both outside, on which something opens."""
+        while (after := after + _DAY) < before:
+            if _day_of(self, after).spans:
+                yield after
 
     def next_midnight(self, at: dt.datetime) -> dt.datetime:
         """Return the next start of a local date (UTC)."""
@@ -138,6 +169,10 @@ class SendingWindow:
         time is in the window, too. Raises ValueError outside the window.
         """
         return _open_time(self, _midnight(self.zone, self.local_date(at)), self.day_end(at), zone)
+
+    def opens_today(self, at: dt.datetime, zone: str = "") -> bool:
+        """Tell whether it is open at `at` and, with a zone, then or later today in its local time, too."""
+        return self.contains(at) and (not zone or self.open_today(at, zone).soonest(at) is not None)
 
     def soonest(self, at: dt.datetime, zone: str = "") -> dt.datetime | None:
         """Return the first instant at or after `at` at which the window is open, with a zone: in its local time, too;
@@ -191,14 +226,17 @@ def _day_of(window: SendingWindow, date: dt.date) -> _Day:
 
 
 @functools.lru_cache(maxsize=1024)
-def _in_zone(window: SendingWindow, zone: str) -> SendingWindow:
-    return replace(window, zone=ZoneInfo(zone))
+def _in_zone(window: SendingWindow, zone: str) -> SendingWindow | None:
+    return replace(window, zone=ZoneInfo(zone)) if is_known(zone) else None
 
 
 @functools.lru_cache(maxsize=4096)
 def _open_time(window: SendingWindow, start: dt.datetime, end: dt.datetime, zone: str) -> OpenTime:
     here = window.open_time(start, end)
-    return here & window.in_zone(zone).open_time(start, end) if zone else here
+    if not zone:
+        return here
+    there = window.in_zone(zone)
+    return here & there.open_time(start, end) if there is not None else OpenTime(())
 
 
 @functools.lru_cache(maxsize=4096)

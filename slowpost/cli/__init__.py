@@ -20,6 +20,7 @@ COMMANDS: Mapping[str, tuple[str, str, str]] = {
     "publish": ("route", "publish", "Put as many contacts onto the route as there is capacity for."),
     "plan": ("plan", "plan", "Show who is going to be mailed when, and from which account."),
     "why": ("plan", "why", "Say what became of a contact, or why not yet and when at the earliest."),
+    "doctor": ("doctor", "doctor", "Say what would hurt, and what to do: settings, accounts, DNS."),
     "status": ("route", "status", "Show accounts, deliveries, queues and the window."),
     "pause": ("route", "pause", "Hold up everything, an account or a template."),
     "resume": ("route", "resume", "Go on with what was paused."),

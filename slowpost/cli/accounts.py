@@ -1,4 +1,4 @@
-"""`accounts add|set|list|import|test|enable|disable|remove`."""
+"""`accounts add|set|list|import|test|enable|disable|remove|rekey`."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import click
 
 from pipeline.operations import account_values, imports
 from pipeline.operations import accounts as operations
+from pipeline.operations.rekey import rekey as rekey_all
 from pipeline.reports import accounts as reports
 from pipeline.reports.accounts import AccountRow
 from slowpost.cli.acting import finish, who
@@ -22,6 +23,20 @@ from slowpost.cli.shared import ID, Refused, as_json, reason, with_database
 def _warmup_options(command: Callable[..., Any]) -> Callable[..., Any]:
     command = click.option("--warmup-step", help="So many more each day, up to the limit.")(command)
     return click.option("--warmup-start", help="Warm-up: mails today, its first day.")(command)
+
+
+def _login_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    unencrypted = "With --security plain: its login may go unencrypted to another machine."
+    command = click.option(
+        "--allow-plain-password/--forbid-plain-password",
+        "plain_password",
+        default=None,
+        callback=lambda _context, _option, value: value if value is None else ("no", "yes")[value],
+        help=unencrypted,
+    )(command)
+    command = click.option("--token-file", help="xoauth2: the file whose first line is an access token.")(command)
+    command = click.option("--token-command", help="xoauth2: what prints an access token; no shell.")(command)
+    return click.option("--auth", help="password or xoauth2 (an access token).")(command)
 
 
 def _demand_both(given: Container[str]) -> None:
@@ -40,6 +55,7 @@ def accounts() -> None:
 @click.option("--security", default="starttls", show_default=True, help="starttls, tls or plain.")
 @click.option("--username", help="Without one, no login.")
 @click.option("--password-stdin", is_flag=True, help="Read the password from stdin instead of asking for it.")
+@_login_options
 @click.option("--from", "from_address", required=True, help="The From address.")
 @click.option("--from-name", default="")
 @click.option("--reply-to")
@@ -51,15 +67,19 @@ def accounts() -> None:
 @as_json
 @with_database
 def add(password_stdin: bool, reason: str, as_json: bool, **given: str | None) -> None:
-    """Add an account. Its password is encrypted before it is stored, and never shown again."""
+    """Add an account. Its password is encrypted before it is stored, and never shown again.
+
+    One that was removed and had the same mailbox is taken back into use: what it has sent today counts.
+    """
     values = account_values.parsed({k: v for k, v in given.items() if v is not None})
     _demand_both(values)
-    operations.demand_free_name(values)
-    if values.get("username"):
+    operations.demand_new(values)
+    if values.get("username") and values.get("auth") != "xoauth2":
         values["password"] = _password(password_stdin)
     done = operations.add(who(), values, reason)
     _say_where_the_key_is(done.new_key)
-    finish(done, as_json, f"account {done.id}: {done.name}")
+    back = " (it had been removed: what it has sent today counts)" if done.taken_back else ""
+    finish(done, as_json, f"account {done.id}: {done.name}{back}")
 
 
 def _say_where_the_key_is(path: Path | None) -> None:
@@ -87,6 +107,7 @@ def _password(from_stdin: bool) -> str:
 @click.option("--username", help="'': no login from now on; its password goes, too.")
 @click.option("--password", "ask", is_flag=True, help="Ask for another password.")
 @click.option("--password-stdin", is_flag=True, help="Read another password from stdin.")
+@_login_options
 @click.option("--from", "from_address", help="The From address.")
 @click.option("--from-name")
 @click.option("--reply-to", help="An address; '': none.")
@@ -109,6 +130,7 @@ def set_(
 ) -> None:
     """Change an account: what is given, and nothing else. What was planned for it is planned anew.
 
+    Another way to log in takes the place of the one before: its password or access tokens go.
     A warm-up with the values it has goes on, one with others begins today.
     """
     given = {k: v for k, v in options.items() if v is not None}
@@ -167,9 +189,9 @@ def _warmup(row: AccountRow) -> str | None:
 def import_(file: str, as_json: bool, strict: bool) -> None:
     """Import accounts from a CSV file (- for stdin).
 
-    Columns: host and from_address (required), name, port, security, username, password, from_name, reply_to, signature,
-    daily_limit, warmup_start and warmup_step. An account whose name is there already is updated; a warm-up with the
-    values it has goes on, one with others begins today.
+    Columns: host and from_address (required), name, port, security, username, password, auth, token_command,
+    token_file, plain_password, from_name, reply_to, signature, daily_limit, warmup_start and warmup_step. An account
+    whose name is there already is updated; a warm-up with the values it has goes on, one with others begins today.
     """
     _say_where_the_key_is(run_import(file, imports.accounts, as_json, strict=strict).new_key)
 
@@ -198,6 +220,16 @@ def enable(account_id: int, reason: str, as_json: bool) -> None:
 @reason
 @as_json
 @with_database
+def reset(account_id: int, reason: str, as_json: bool) -> None:
+    """End an account's rest and the limit learned from its provider; its record starts anew. It stays off or paused."""
+    finish(operations.reset(account_id, who(), reason), as_json, f"account {account_id}: reset")
+
+
+@accounts.command()
+@click.argument("account_id", type=ID)
+@reason
+@as_json
+@with_database
 def disable(account_id: int, reason: str, as_json: bool) -> None:
     """Switch an account off; what it had planned goes to others."""
     finish(operations.disable(account_id, who(), reason), as_json, f"account {account_id}: off")
@@ -211,3 +243,16 @@ def disable(account_id: int, reason: str, as_json: bool) -> None:
 def remove(account_id: int, reason: str, as_json: bool) -> None:
     """Take an account out of use for good; what it has sent stays in the log."""
     finish(operations.remove(account_id, who(), reason), as_json, f"account {account_id}: removed")
+
+
+@accounts.command()
+@reason
+@as_json
+@with_database
+def rekey(reason: str, as_json: bool) -> None:
+    """Encrypt all passwords anew with the newest key, the first of SECRET_KEY; then the older ones can go."""
+    done = rekey_all(who(), reason)
+    finish(done, as_json, f"{done.rekeyed} passwords are encrypted with the newest key")
+    if done.unreadable:
+        names = ", ".join(f"{account.id} ({account.name})" for account in done.unreadable)
+        raise Refused(f"no key decrypts the password of account {names}: give it again with `accounts set`")

@@ -1,17 +1,22 @@
-"""`contacts import|list|find|show|forget`."""
+"""`contacts import|list|find|show|check|forget`."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
 
 import click
 
 from pipeline.operations import forget as forgetting
 from pipeline.operations import imports
+from pipeline.operations.check_contacts import ContactsChecked
 from pipeline.reports import contacts as reports
 from pipeline.reports.contacts import ContactDetails, ContactRow
+from pipeline.reports.reasons import WORDS
 from slowpost.cli.acting import hand_on, report, who
 from slowpost.cli.importing import import_options, run_import
-from slowpost.cli.output import emit, show_fields, show_table
-from slowpost.cli.shared import CONTACT, COUNT, ID, as_json, reason, with_database
+from slowpost.cli.output import emit, progress, show_fields, show_table
+from slowpost.cli.shared import CONTACT, COUNT, ID, Refused, as_json, reason, with_database
 
 
 @click.group()
@@ -85,6 +90,60 @@ def _details(contact: ContactDetails) -> None:
         click.echo(f"suppressed {row.kind}: {row.value}{f' ({row.reason})' if row.reason else ''}")
     columns = {"id": "DELIVERY", "template": "TEMPLATE", "state": "STATE", "reason": "REASON", "detail": "DETAIL"}
     show_table(contact.deliveries, columns | {"created_at": "SINCE", "sent_at": "SENT"}, "never on the route")
+
+
+@contacts.command()
+@click.option("--all", "again", is_flag=True, help="Ask also for domains whose answer is less than 30 days old.")
+@as_json
+@with_database
+def check(again: bool, as_json: bool) -> None:
+    """Ask DNS which contacts' domains take no mail, and say whose addresses are a role's or thrown away.
+
+    Those are left out from then on, each with its reason (`slowpost why`); DNS's answers count for 30 days. Addresses
+    that several people read, such as info@, are only listed. A domain that DNS says nothing of is written to as before.
+    """
+    from pipeline.operations import check_contacts
+
+    with progress("asking for domains") as at:
+        found = check_contacts.check(again=again, on_progress=at)
+    emit(found, as_json, lambda: _checked(found))
+    if found.is_dns_away:
+        raise Refused(f"DNS can't be asked: nothing new is known of {found.asked} domains, and nothing has changed")
+
+
+#: Rows of a table that a person is shown.
+_ROWS = 50
+
+
+#: What DNS says of a domain that takes no mail, in words.
+_WITHOUT_MAIL = {
+    "no_such_domain": "there is no such domain",
+    "no_mail_server": "it has neither a mail server nor an address",
+    "null_mx": "it says itself that it takes none (null MX)",
+}
+
+
+def _checked(found: ContactsChecked) -> None:
+    click.echo(f"domains: {found.domains}, asked for now: {found.asked}, answered: {found.answered}")
+    if found.asked > found.answered and not found.is_dns_away:
+        click.echo("domains that DNS said nothing of are written to as before")
+    domains = [vars(row) | {"why": _WITHOUT_MAIL[row.result]} for row in found.without_mail]
+    columns = {"domain": "DOMAIN", "contacts": "CONTACTS", "why": "WHY"}
+    _shown_first(domains, columns, "domains that take no mail, and are left out")
+    left_out = [vars(row) | {"why": WORDS[row.reason]} for row in found.addresses if row.reason is not None]
+    columns = {"contact_id": "CONTACT", "email": "EMAIL", "why": "WHY"}
+    _shown_first(left_out, columns, "addresses that are left out")
+    shared = [row for row in found.addresses if row.reason is None]
+    columns = {"contact_id": "CONTACT", "email": "EMAIL"}
+    _shown_first(shared, columns, "addresses that several people read, and are written to all the same")
+
+
+def _shown_first(rows: Sequence[Any], columns: dict[str, str], title: str) -> None:
+    if rows:
+        click.echo(f"\n{title}: {len(rows)}")
+        show_table(rows[:_ROWS], columns, "")
+    if len(rows) > _ROWS:
+        click.echo(f"… and {len(rows) - _ROWS} more: --json has all of them")
 
 
 @contacts.command()

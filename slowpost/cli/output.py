@@ -94,8 +94,10 @@ def console() -> Console:
 
 
 @contextmanager
-def progress(title: str, total: float) -> Iterator[Callable[[float], None]]:
-    """Yield what is told how far long work has come, of `total`; shown where somebody looks at a terminal."""
+def progress(title: str, total: float | None = None) -> Iterator[Callable[..., None]]:
+    """Yield what is told how far long work has come, and of how much where `total` is not known from the start; shown
+    where somebody looks at a terminal.
+    """
     with Progress(console=Console(stderr=True), transient=True, disable=not sys.stderr.isatty()) as bar:
         task = bar.add_task(title, total=total)
-        yield lambda completed: bar.update(task, completed=completed)
+        yield lambda completed, of=total: bar.update(task, completed=completed, total=of)

@@ -32,6 +32,9 @@ def plan(days: int, as_json: bool) -> None:
         if found.paused:
             click.echo(f"not in the plan, because they are paused: {found.paused}", err=True)
 
+        for noted in found.notes:
+            click.echo(f"account {noted.account_id} ({noted.account}): {noted.note}", err=True)
+
     emit(found, as_json, show)
 
 
@@ -56,6 +59,9 @@ def _show(answer: Why) -> None:
         click.echo(f"  {_sentence(because)}")
     if answer.detail:
         click.echo(f"  {answer.detail}")
+    if answer.last_attempt is not None:
+        last = answer.last_attempt
+        click.echo(f"  the last attempt, {local(last.at)} from account {last.account_id}, failed: {last.text}")
     if answer.again and answer.again != answer.reasons:
         click.echo("again:")
         for because in answer.again:

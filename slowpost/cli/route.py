@@ -8,6 +8,7 @@ from pipeline.operations import cancel as cancelling
 from pipeline.operations import pause as pausing
 from pipeline.operations.pause import Target
 from pipeline.operations.send import Entered, contact_to_send
+from pipeline.reports.account_states import BounceStatus
 from pipeline.reports.status import HealthStatus
 from pipeline.runtime.settings import settings
 from slowpost.cli.acting import finish, report, who
@@ -38,7 +39,7 @@ def send(contact: str, template_id: int | None, priority: int | None, as_json: b
 @as_json
 @with_database
 def publish(limit: int | None, min_priority: int | None, template_id: int | None, dry_run: bool, as_json: bool) -> None:
-    """The batch publisher: put as many eligible contacts onto the route as there is capacity for today."""
+    """The batch publisher: put as many eligible contacts onto the route as could be written to today."""
     from schedules import publish_batch
 
     batch = publish_batch.publish(limit=limit, min_priority=min_priority, template_id=template_id, dry_run=dry_run)
@@ -46,7 +47,7 @@ def publish(limit: int | None, min_priority: int | None, template_id: int | None
     sentence = batch.reason or f"{len(batch.contact_ids)} contacts {done} onto the route"
     if dry_run and batch.contact_ids:
         sentence += "\n" + " ".join(map(str, batch.contact_ids))
-    report([], as_json, sentence, batch)
+    finish(batch, as_json, sentence)
 
 
 @click.command()
@@ -66,8 +67,15 @@ def status(as_json: bool) -> None:
     def show() -> None:
         click.echo(found.summary)
         columns = {"id": "ID", "name": "ACCOUNT", "state": "STATE", "used": "USED", "limit": "OF", "health": "HEALTH"}
-        accounts = [vars(account) | {"health": _health(account.health)} for account in found.accounts]
-        show_table(accounts, columns | {"next_slot": "NEXT SLOT", "note": "NOTE"}, "no accounts")
+        accounts = [
+            vars(account) | {"health": _health(account.health), "bounces": _bounces(account.bounces)}
+            for account in found.accounts
+        ]
+        columns |= {"bounces": "BOUNCES", "next_slot": "NEXT SLOT", "note": "NOTE"}
+        show_table(accounts, columns, "no accounts")
+        templates = [vars(template) | {"bounces": _bounces(template.bounces)} for template in found.templates]
+        columns = {"id": "ID", "name": "TEMPLATE", "active": "ACTIVE", "paused": "PAUSED", "bounces": "BOUNCES"}
+        show_table(templates, columns | {"note": "NOTE"}, "no templates")
         show_table(found.deliveries, {"state": "DELIVERIES", "count": "COUNT", "reason": "REASON"}, "no deliveries")
         show_table(found.queues, {"queue": "QUEUE", "messages": "MESSAGES"}, "queues: in the process itself")
 
@@ -76,6 +84,12 @@ def status(as_json: bool) -> None:
 
 def _health(health: HealthStatus) -> str | None:
     return None if health.rate is None else f"{health.rate:.0%} of {health.attempts}"
+
+
+def _bounces(bounces: BounceStatus) -> str | None:
+    if not bounces.ended:
+        return None
+    return f"{bounces.bounced} of {bounces.ended}{', too many' if bounces.warns else ''}"
 
 
 def _target(account_id: int | None, template_id: int | None) -> Target:

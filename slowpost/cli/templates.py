@@ -11,7 +11,7 @@ from pipeline.operations.templates import TemplateDone
 from pipeline.reports import templates as reports
 from pipeline.reports.templates import TemplateDetails
 from slowpost.cli.acting import finish, who
-from slowpost.cli.output import emit, show_fields, show_table
+from slowpost.cli.output import emit, progress, show_fields, show_table
 from slowpost.cli.shared import CONTACT, ID, Refused, as_json, read_text, reason, with_database
 
 
@@ -239,8 +239,12 @@ def check(template_id: int, limit: int, as_json: bool) -> None:
 @as_json
 @with_database
 def rerender(template_id: int, reason: str, as_json: bool) -> None:
-    """Render what waits with this template anew; slots that were planned for it are planned anew, too."""
-    done = render_anew(template_id, who(), reason)
+    """Render what waits with this template anew; slots of what gets other words are planned anew, too.
+
+    What is done is committed a few hundred at a time: stopped, it can be run again.
+    """
+    with progress("rerender", 1) as show:
+        done = render_anew(template_id, who(), reason, progress=lambda done, of: show(done / of))
     finish(done, as_json, f"{len(done.rerendered)} rendered anew, {len(done.errors)} keep their words")
     if done.errors:
         first = done.errors[0]

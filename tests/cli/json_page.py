@@ -20,10 +20,12 @@ from typing import Any
 from models import State
 from pipeline.operations.accounts import AccountDone, LoggedIn
 from pipeline.operations.cancel import Cancelled
+from pipeline.operations.check_contacts import ContactsChecked
 from pipeline.operations.decisions import DoubtResolved
 from pipeline.operations.forget import Forgotten
 from pipeline.operations.imports import Imported
 from pipeline.operations.pause import PauseDone
+from pipeline.operations.rekey import Rekeyed
 from pipeline.operations.rerender import Rerendered
 from pipeline.operations.send import Entered
 from pipeline.operations.suppression import SuppressionDone
@@ -32,6 +34,7 @@ from pipeline.operations.trials import Checked, Preview, TestSent
 from pipeline.reports.accounts import AccountRow
 from pipeline.reports.contacts import ContactDetails, ContactRow
 from pipeline.reports.dead_letters import DeadLetterDetails, DeadLetterRow
+from pipeline.reports.doctor.findings import Diagnosis
 from pipeline.reports.doubt import DoubtRow
 from pipeline.reports.log import AttemptRow
 from pipeline.reports.plan import Plan
@@ -55,6 +58,7 @@ REPORTS: Mapping[str, Any] = {
     "status": Status,
     "plan": Plan,
     "why CONTACT": Why,
+    "doctor": Diagnosis,
     "log": list[AttemptRow],
     "accounts list": list[AccountRow],
     "contacts list": list[ContactRow],
@@ -78,9 +82,11 @@ ACTIONS: Mapping[str, Any] = {
     "accounts add": AccountDone,
     "accounts enable ACCOUNT_ID": AccountDone,
     "accounts disable ACCOUNT_ID": AccountDone,
+    "accounts reset ACCOUNT_ID": AccountDone,
     "accounts remove ACCOUNT_ID": AccountDone,
     "accounts set ACCOUNT_ID": AccountRow,
     "accounts test ACCOUNT_ID": LoggedIn,
+    "accounts rekey": Rekeyed,
     "accounts import FILE": Imported,
     "contacts import FILE": Imported,
     "websites import FILE": Imported,
@@ -103,6 +109,7 @@ ACTIONS: Mapping[str, Any] = {
 
 #: The same of what only looks what would be, of the schedule's jobs, and of RabbitMQ's queues.
 OTHERS: Mapping[str, Any] = {
+    "contacts check": ContactsChecked,
     "templates preview TEMPLATE_ID": Preview,
     "templates check TEMPLATE_ID": Checked,
     "sweep": Swept,
@@ -112,23 +119,28 @@ OTHERS: Mapping[str, Any] = {
 
 WARNINGS = ("warnings", "list of texts", "what could not be handed on yet; none if all went well.")
 
+ABOUT_REPORTS = """\
+`doctor` prints its JSON and has exit code 1 where something would hurt.
+"""
+
 ABOUT_ACTIONS = """\
 What is printed has been done and is committed (`publish --dry-run` does nothing). If RabbitMQ is away then, or has
 other queues than this version's, `warnings` says so, and the sweep goes on with it; the exit code is 0. What needs
-RabbitMQ is refused without it, before anything is done: `send`, `publish`, `init`, and `dead replay` of a message.
+RabbitMQ is refused without it, before anything is done: `send`, `init`, and `dead replay` of a message.
 
 Some of it can be refused and the rest done: lines of an import, some of several dead letters, deliveries that can't be
-rendered. Then the JSON is printed, stderr says what was refused, and the exit code is 1 (imports: with --strict, or
-where no line was taken).
+rendered, passwords that no key decrypts. Then the JSON is printed, stderr says what was refused, and the exit code is 1
+(imports: with --strict, or where no line was taken).
 """
 
 ABOUT_OTHERS = """\
-`templates check` prints its JSON and has exit code 1 where the template fails for anybody.
+`templates check` prints its JSON and has exit code 1 where the template fails for anybody, `contacts check` where DNS
+can't be asked.
 """
 
 #: The parts of the page: heading → what stands below it, and its commands.
 PARTS: Mapping[str, tuple[str, Mapping[str, Any]]] = {
-    "Reports": ("", REPORTS),
+    "Reports": (ABOUT_REPORTS, REPORTS),
     "Actions": (ABOUT_ACTIONS, ACTIONS),
     "Trials, the schedule, RabbitMQ's queues": (ABOUT_OTHERS, OTHERS),
 }

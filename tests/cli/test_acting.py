@@ -64,7 +64,7 @@ def test_a_warning_is_one_line_on_stderr_beside_what_was_done(furnished: Slowpos
     assert furnished("resume").out == "everything: was not paused\n"
 
 
-@pytest.mark.parametrize("words", [["send", "ann@example.test"], ["publish"], ["dead", "replay", "2"], ["init"]])
+@pytest.mark.parametrize("words", [["send", "ann@example.test"], ["dead", "replay", "2"], ["init"]])
 def test_with_rabbitmq_away_what_needs_it_fails_in_one_line_and_has_done_nothing(
     away: Slowpost, words: list[str]
 ) -> None:
@@ -74,6 +74,16 @@ def test_with_rabbitmq_away_what_needs_it_fails_in_one_line_and_has_done_nothing
     assert (done.code, done.out, len(done.err.splitlines())) == (1, "", 1)
     assert done.err.startswith("slowpost: the broker: ")
     assert contents() == before
+
+
+def test_with_rabbitmq_away_a_batch_is_on_the_route_all_the_same_and_no_run_picks_it_again(away: Slowpost) -> None:
+    done = away("publish", "--json")
+    batch = json.loads(done.out)
+    assert (done.code, done.err, len(batch["contact_ids"]), len(batch["warnings"])) == (0, "", 1, 1)
+    assert away("publish").out == "no eligible contact\n"
+    with database.connection():
+        (delivery,) = Delivery.select().where(Delivery.contact == batch["contact_ids"][0])
+    assert delivery.state == State.SELECTED
 
 
 def test_of_several_dead_letters_a_message_waits_for_rabbitmq_and_a_delivery_does_not(
@@ -166,7 +176,7 @@ def test_a_change_of_what_login_or_mail_use_gives_the_slot_back_and_the_same_val
     ready: Slowpost, column: str, words: list[str]
 ) -> None:
     with database.connection():
-        account = an_account(username="me", password=passwords.encrypt("old"))
+        account = an_account(username="me", password=passwords.encrypt("old"), plain_password=True)
         planned = a_delivery(State.RESERVED, account=account, send_at=database.now(), token="slot")
     same = words if column == "password" else [words[0], str(getattr(account, column) or "")]
     assert ready("accounts", "set", "1", *same, stdin="old\n").code == 0

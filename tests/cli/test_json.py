@@ -22,11 +22,13 @@ from actors.rabbitmq.broker import QuorumBroker
 from models import Attempt, Contact, EmailTemplate, SmtpAccount, State, database
 from models.dead_letter import file_deliveries, file_message
 from models.suppression import suppress
+from pipeline.accounts import passwords
 from slowpost.cli import COMMANDS, cli
 from slowpost.cli.acting import shown
 from tests.builders import a_contact, a_delivery, a_template, a_website, an_account
 from tests.cli.conftest import Slowpost
 from tests.cli.json_page import ACTIONS, OTHERS, PAGE, PARTS, REPORTS, item_of, page
+from tests.dns_server import REAL, DnsServer
 from tests.smtp_server import ScriptedServer
 
 
@@ -139,9 +141,10 @@ FILES: Mapping[str, str] = {
 
 
 @pytest.fixture
-def furnished(ready: Slowpost) -> Slowpost:
-    """A database in which each report has something to say, and most fields are filled in."""
-    with database.connection():
+def furnished(ready: Slowpost, configure: Callable[..., None]) -> Iterator[Slowpost]:
+    """A database in which each report has something to say, and most fields are filled in; and a DNS."""
+    with DnsServer(REAL | {"example.test MX": ["0 ."]}) as dns, database.connection():
+        configure(mail_dns_servers=dns.address)
         now = database.now()
         contact = a_contact(website=a_website(extra={"pages": 3}), extra={"topic": "bees"}, last_contacted_at=now)
         account = an_account(enabled_at=now, warmup_start=1, warmup_step=2, warmup_on=dt.date(2026, 6, 1))
@@ -160,7 +163,7 @@ def furnished(ready: Slowpost) -> Slowpost:
             )  # fmt: skip
         file_message("intake", b"\xff{", "the body is not JSON", now, message_id="m1")
         file_deliveries({failed.id: ("fault", "KeyError")}, now)
-    return ready
+        yield ready
 
 
 @pytest.fixture
@@ -172,16 +175,18 @@ def eventful(furnished: Slowpost, configure: Callable[..., None]) -> Iterator[Sl
             now = database.now()
             SmtpAccount.update(port=server.port).execute()
             a_template(name="unused")
-            bad, refused = an_account(enabled_at=now), a_delivery(State.FAILED)
+            passwords.encrypt("a key is made")
+            bad = an_account(enabled_at=now, username="me", password="by no key")
             demanding = a_template(name="demanding", text="{{ contact.topic }}")
             for contact in (Contact.get_by_id(1), a_contact()):
                 a_delivery(State.READY, template=demanding, contact=contact)
             a_contact(email="free@example.test")
+            a_contact(email="abuse@example.test")
             suppress("address", ["suppressed@example.test"], "asked", now)
             for number in range(10):
                 Attempt.create(
-                    delivery=refused, account=bad, token=f"t{number}", outcome="failed", charged_to="account",
-                    claimed_at=now, finished_at=now, local_on=now.date(),
+                    delivery=a_delivery(State.FAILED), account=bad, token=f"t{number}", outcome="failed",
+                    charged_to="account", claimed_at=now, finished_at=now, local_on=now.date(),
                 )  # fmt: skip
         yield furnished
 

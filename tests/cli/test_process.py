@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -9,6 +10,9 @@ import sys
 from pathlib import Path
 
 import pytest
+
+from tests.broker.conftest import until
+from tests.builders import an_account
 
 
 def test_ctrl_c_stops_an_import_in_one_line_and_keeps_what_was_committed(folder: Path) -> None:
@@ -62,6 +66,30 @@ def test_without_a_terminal_nobody_waits_for_a_password(folder: Path) -> None:
     done = run(folder, "accounts", "add", "--host", "h.test", "--from", "me@h.test", "--username", "me")
     assert (done.returncode, len(done.stderr.splitlines())) == (1, 1)
     assert b"--password-stdin" in done.stderr
+
+
+def test_of_two_embedded_processes_on_one_postgresql_the_second_is_refused_and_the_first_says_whose_password_it_lacks(
+    postgres: str, tmp_path: Path
+) -> None:
+    account = an_account(username="me", password="encrypted by another key")
+    an_account(), an_account(username="me", password="the same", enabled=False)
+    environment = {k: v for k, v in os.environ.items() if k not in CHANGED} | {"DATABASE_URL": postgres}
+    with (tmp_path / "log").open("wb") as log:
+        first = subprocess.Popen([*COMMAND, "run"], cwd=tmp_path, env=environment, stdout=log, stderr=log)
+    said = (tmp_path / "log").read_text
+    try:
+        until(lambda: '"running"' in said(), said)
+        second = subprocess.run([*COMMAND, "run"], cwd=tmp_path, env=environment, capture_output=True, check=False)
+    finally:
+        first.terminate()
+        assert first.wait(30) == 0
+    assert second.returncode == 1
+    assert second.stderr.startswith(
+        b"slowpost: another `slowpost run` with BROKER_URL=memory:// works on this database"
+    )
+    (warning,) = [json.loads(line) for line in said().splitlines() if "can't be decrypted" in line]
+    assert (warning["account_ids"], warning["level"]) == ([account.id], "warning")
+    assert warning["problem"].startswith("there is no SECRET_KEY and no ")
 
 
 #: With Ctrl-C as a terminal has it, also where the tests themselves run under `nohup` or behind `&`, and ignore it.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import random
 import signal
 import subprocess
@@ -23,7 +24,7 @@ from tests.faults import fleet as fleets
 from tests.faults.invariants import Run, check
 from tests.faults.oracle import accepted, oracle
 
-RUN, WORKER = ["run"], ["worker", "--processes", "2", "--threads", "4"]
+RUN, WORKER = ["run"], ["worker", "--processes", "2", "--threads", "8"]
 
 
 @pytest.mark.parametrize(
@@ -77,11 +78,53 @@ def test_a_stop_finishes_the_dialogues_and_hands_back_the_rest(
     )
 
 
+def test_with_sixteen_dialogues_open_a_group_whose_processes_are_all_told_again_and_again_ends_well(
+    production: dict[str, str], tmp_path: Path, counts: Callable[[int, int], int], report: Callable[..., None]
+) -> None:
+    patient = production | {"MAIL_DATA_TIMEOUT": "30"}
+    services = Successors(WORKER, patient, tmp_path, tell_the_group_again_and_again)
+    stops = counts(1, 20)
+    with oracle(tmp_path, REPLIES_LATE) as (port, file):
+        a_template()
+        for _ in range(ACCOUNTS):
+            an_account(port=port)
+        for _ in range(stops):
+            services.publish(CONTACTS - services.contacts + number_in(State.SENT))
+            with services.one():
+                until(lambda: number_open(file) == DIALOGUES, services.log, patience=60)
+            assert number_in(State.SENDING, State.IN_DOUBT) == 0, services.log()[-3000:]
+            assert number_in(State.SENT) == len(accepted(file))
+        assert len({mail.recipient for mail in accepted(file)}) == len(accepted(file))
+    assert "Traceback" not in services.log()
+    report(stops=stops, dialogues=DIALOGUES * stops, sent=number_in(State.SENT))
+
+
 ACCOUNTS = 30
 #: Contacts that wait before each stop: several lists for all threads, so that something is left to hand back.
 CONTACTS = 40
 #: Seconds in which the server replies to a dot, and in which a process has to be gone that was told to stop.
 REPLIES_AFTER, STOPS_WITHIN = 0.7, 20
+#: As many dialogues as WORKER has threads, and seconds in which the server replies to a dot where all are to be open.
+DIALOGUES, REPLIES_LATE = 16, 5.0
+
+
+def tell(process: subprocess.Popen[bytes]) -> None:
+    """Tell a process to stop, as a service manager does that knows its main process."""
+    process.send_signal(signal.SIGTERM)
+
+
+def tell_the_group_again_and_again(process: subprocess.Popen[bytes]) -> None:
+    """Tell each process of a group to stop, as a service manager or a terminal does, and an impatient person."""
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGTERM, signal.SIGTERM):
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, number)
+        time.sleep(0.1)
+
+
+def number_open(file: Path) -> int:
+    """Return in how many dialogues the reply to the dot is waited for."""
+    now = time.time()
+    return sum(now - line.at < REPLIES_LATE for line in accepted(file))
 
 
 @pytest.fixture
@@ -108,10 +151,20 @@ def production(postgres: str, rabbitmq: str) -> dict[str, str]:
 class Successors:
     """One service after the other, each of which finds what the one before has handed back."""
 
-    def __init__(self, command: list[str], environment: dict[str, str], folder: Path) -> None:
-        self._command = [sys.executable, "-m", "slowpost", *command]
+    def __init__(
+        self,
+        command: list[str],
+        environment: dict[str, str],
+        folder: Path,
+        told_to_stop: Callable[[subprocess.Popen[bytes]], None] = tell,
+    ) -> None:
+        self._tell = told_to_stop
+        self._command = [str(Path(sys.executable).with_name("slowpost")), *command]
         self._environment = environment
         self._folder = folder
+        for name in ("actors", "models", "dramatiq"):
+            # What lies in the working directory is not run.
+            (folder / f"{name}.py").write_text("raise SystemExit(9)")
         self.sources: dict[str, list[int]] = {}
 
     def publish(self, number: int) -> None:
@@ -134,10 +187,17 @@ class Successors:
     def one(self) -> Iterator[None]:
         """Run one for the block, which ends when it is told to stop; a process that does not obey fails the test."""
         with (self._folder / "log").open("ab") as log:
-            process = subprocess.Popen(self._command, env=self._environment, stdout=log, stderr=log)
+            process = subprocess.Popen(
+                self._command,
+                cwd=self._folder,
+                env=self._environment,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
         try:
             yield
-            process.send_signal(signal.SIGTERM)
+            self._tell(process)
             assert process.wait(STOPS_WITHIN) == 0, self.log()[-3000:]
         finally:
             if process.poll() is None:

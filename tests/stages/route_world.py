@@ -8,7 +8,6 @@ Reads nothing of the program's answers: what is checked is read from the tables,
 from __future__ import annotations
 
 import datetime as dt
-import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -26,12 +25,18 @@ from pipeline import check_duplicates, deliver_message, record_outcome, render_m
 from pipeline.delivery import claim as claims
 from pipeline.delivery import outcome
 from pipeline.flow import Handoff, Stage
+from pipeline.runtime.clocks import elapsed
 from pipeline.smtp.reply import Phase, Reply, Result, Verdict
 from tests.conftest import Clock
 
 #: What no rule of the machine lasts; every step takes so long, so that no two things happen at one instant.
 INSTANT = dt.timedelta(milliseconds=1)
 MINUTE, DAY = dt.timedelta(minutes=1), dt.timedelta(days=1)
+
+
+#: Outcomes and faults of attempts that use up an account's limit.
+USES = (Outcome.OPEN, Outcome.ACCEPTED, Outcome.IN_DOUBT)
+PROVIDERS_COUNT = tuple(map(str, (ChargedTo.RECIPIENT, ChargedTo.SITE, ChargedTo.CONTENT)))
 
 
 class Crash(BaseException):
@@ -50,15 +55,19 @@ class Say(Enum):
     ACCEPTED = (None, _result(Verdict.ACCEPTED, Phase.DOT, 250, "2.0.0 kept"), True)
     NO_SUCH_USER = (_result(Verdict.RECIPIENT_FOR_GOOD, Phase.RCPT, 550, "5.1.1 no such user"), None, False)
     NO_SUCH_USER_AT_DOT = (None, _result(Verdict.RECIPIENT_FOR_GOOD, Phase.DOT, 550, "5.1.1 no such user"), False)
-    GREYLISTED = (_result(Verdict.RECIPIENT_FOR_NOW, Phase.RCPT, 450, "4.2.0 greylisted"), None, False)
-    FULL_AT_DOT = (None, _result(Verdict.RECIPIENT_FOR_NOW, Phase.DOT, 452, "4.2.2 full"), False)
+    POLICY = (_result(Verdict.SITE_BY_POLICY, Phase.RCPT, 550, "policy: 5.7.1 SPF fail"), None, False)
+    NOT_NOW = (_result(Verdict.RECIPIENT_FOR_NOW, Phase.RCPT, 450, "4.2.0 not now"), None, False)
+    GREYLISTED = (_result(Verdict.GREYLISTED, Phase.RCPT, 450, "4.2.0 greylisted"), None, False)
+    FULL_AT_DOT = (None, _result(Verdict.MAILBOX_FULL, Phase.DOT, 452, "4.2.2 full"), False)
     SPAM = (None, _result(Verdict.CONTENT, Phase.DOT, 554, "5.7.1 spam"), False)
     TOO_LARGE = (_result(Verdict.CONTENT, Phase.MAIL, 552, "5.3.4 too large"), None, False)
     NO_CONNECTION = (_result(Verdict.ACCOUNT_FOR_NOW, Phase.CONNECT, None, "later: no connection"), None, False)
     BUSY_AT_DOT = (None, _result(Verdict.ACCOUNT_FOR_NOW, Phase.DOT, 421, "later: 4.7.0 busy"), False)
-    QUOTA = (_result(Verdict.ACCOUNT_QUOTA, Phase.MAIL, 550, "5.4.5 quota"), None, False)
-    QUOTA_AT_DOT = (None, _result(Verdict.ACCOUNT_QUOTA, Phase.DOT, 550, "5.4.5 quota"), False)
-    LOGIN_REFUSED = (_result(Verdict.ACCOUNT_FOR_GOOD, Phase.AUTH, 535, "5.7.8 login refused"), None, False)
+    QUOTA = (_result(Verdict.ACCOUNT_QUOTA, Phase.MAIL, 550, "later: 5.4.5 quota"), None, False)
+    QUOTA_AT_DOT = (None, _result(Verdict.ACCOUNT_QUOTA, Phase.DOT, 550, "later: 5.4.5 quota"), False)
+    LOGIN_REFUSED = (_result(Verdict.LOGIN_REFUSED, Phase.AUTH, 535, "5.7.8 login refused"), None, False)
+    SENDER_REFUSED = (_result(Verdict.ACCOUNT_FOR_GOOD, Phase.MAIL, 550, "5.1.8 sender refused"), None, False)
+    SOUNDS_FOR_GOOD = (_result(Verdict.ACCOUNT_FOR_GOOD, Phase.RCPT, 550, "later: account disabled"), None, False)
     SILENCE_KEPT = (None, _result(Verdict.UNKNOWN, Phase.DOT, None, "no reply"), True)
     SILENCE_DROPPED = (None, _result(Verdict.UNKNOWN, Phase.DOT, None, "no reply, dropped"), False)
     DIES_BEFORE_CLAIM = (Crash, None, False)
@@ -261,7 +270,7 @@ class Dialogue:
         if reply is Crash:
             raise Crash
         if self.say in FREEZES:
-            self.world.frozen.append((claims.Claim(claim[0], self.account_id, claim[3], time.monotonic()), reply))
+            self.world.frozen.append((claims.Claim(claim[0], self.account_id, claim[3], elapsed()), reply))
             raise Crash
         return reply
 
@@ -434,11 +443,10 @@ class World:
             f"{who} to a suppressed address"
         )
         others = rows(
-            f"SELECT id, claimed_at, local_on, outcome FROM attempt WHERE account_id = {account} AND id < {i}"
+            "SELECT id, COALESCE(claimed_at, CASE WHEN phase IN ('mail', 'rcpt', 'dot') THEN finished_at END), "
+            f"local_on, outcome, charged_to FROM attempt WHERE account_id = {account} AND id < {i}"
         )
-        used = sum(
-            date(o[2]) == today and o[3] in (Outcome.OPEN, Outcome.ACCEPTED, Outcome.IN_DOUBT) for o in others if o[1]
-        )
+        used = sum(date(o[2]) == today and (o[3] in USES or o[4] in PROVIDERS_COUNT) for o in others if o[2])
         seen = sum(a.account_id == account and self.rules.local_date(a.claimed_at) == today for a in self.accepted)
         limit = self._limit(today, *limits)
         assert max(used, seen) < limit, f"{who} is above its limit of {limit}: {used} used, {seen} accepted"
@@ -452,7 +460,8 @@ class World:
         if start is not None and since is not None:
             limit = min(limit, start + (step or 0) * max(0, (today - date(since)).days))
         if quota is not None:
-            limit = min(limit, quota + max(1, limit // 5) * max(0, (today - date(quota_on)).days))
+            between = ((date(quota_on) + n * DAY) for n in range(1, (today - date(quota_on)).days))
+            limit = min(limit, quota + max(1, quota // 5) * sum(day.weekday() in self.rules.days for day in between))
         return max(0, limit)
 
     def check(self) -> None:
@@ -525,7 +534,8 @@ class World:
         wrong = rows(
             "SELECT id, attempts, n FROM (SELECT d.id, d.attempts, (SELECT count(*) FROM attempt a "
             "WHERE a.delivery_id = d.id AND a.finished_at > d.attempts_since "
-            f"AND a.charged_to IN ('{ChargedTo.RECIPIENT}', '{ChargedTo.CONTENT}')) AS n FROM delivery d) AS counted "
+            f"AND a.charged_to IN ({', '.join(map(repr, PROVIDERS_COUNT))}) "
+            "AND a.verdict NOT IN ('greylisted', 'mailbox_full')) AS n FROM delivery d) AS counted "
             "WHERE attempts > n"
         )
         assert not wrong, f"more attempts are counted than were made (delivery, counted, made): {wrong}"
@@ -534,17 +544,21 @@ class World:
             "AND d.state = 'sent' AND d.recorded_at IS NOT NULL) AS n FROM email_template t"
         )
         assert all(used == n for _, used, n in wrong), f"template, times used, sent and recorded: {wrong}"
-        for i, in_row, enabled_at in rows("SELECT id, failures_in_row, enabled_at FROM smtp_account"):
+        for i, in_row in rows("SELECT id, failures_in_row FROM smtp_account"):
             said = rows(
-                f"SELECT outcome, text, finished_at FROM attempt WHERE account_id = {i} AND finished_at IS NOT NULL "
-                "ORDER BY finished_at, id"
+                "SELECT a.outcome, a.text, d.id, d.address FROM attempt a JOIN delivery d ON d.id = a.delivery_id "
+                f"WHERE a.account_id = {i} AND a.finished_at >= (SELECT enabled_at FROM smtp_account WHERE id = {i}) "
+                "ORDER BY a.finished_at, a.id"
             )
-            failures = 0
-            for result, text, finished_at in said:
-                if instant(finished_at) > instant(enabled_at):
-                    failures += text.startswith("later:")
-                    failures = 0 if result == Outcome.ACCEPTED else failures
-            assert in_row == failures, f"account {i} has failed {failures} times in a row, not {in_row}"
+            failures: set[Any] = set()
+            for result, text, delivery, address in said:
+                if result == Outcome.ACCEPTED:
+                    failures = set()
+                elif text.startswith("later:"):
+                    failures.add(delivery)
+                elif text.startswith("policy:"):
+                    failures.add(address.rpartition("@")[2])
+            assert in_row == len(failures), f"account {i} has failed {failures} in a row, not {in_row}"
 
     def _check_accepted(self) -> None:
         mails = {mail.token: mail for mail in self.accepted}

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Callable
-from types import SimpleNamespace
 
 import peewee
 import pytest
@@ -125,7 +124,7 @@ def test_the_dot_is_sent_within_five_seconds_of_the_claim_or_not_at_all(
     mails: int,
     state: State,
 ) -> None:
-    monkeypatch.setattr(claims, "time", SimpleNamespace(monotonic=iter([100.0, 100.0 + slept]).__next__))
+    monkeypatch.setattr(claims, "elapsed", iter([100.0, 100.0 + slept]).__next__)
     held = a_list(an_account(port=server.port), clock.at)
     assert run(held) == [Handoff(Stage.RECORD, [held[0].id])]
     assert (len(server.mails), states()) == (mails, [state])

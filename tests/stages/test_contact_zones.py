@@ -10,12 +10,17 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from models import Attempt, Contact, Delivery, Event, Reason, State, database
-from pipeline import reserve_slot, select_contacts
+from pipeline import reserve_slot, select_contacts, sweep
+from pipeline.capacity import head
 from pipeline.delivery import claim
 from pipeline.flow import Handoff, Stage
 from pipeline.operations import imports
 from pipeline.operations.imports import Listener
+from pipeline.reports import plan
+from pipeline.reports.status import status
+from pipeline.reports.why import why
 from pipeline.rules.eligible import eligible
+from schedules import publish_batch
 from tests.builders import a_contact, a_delivery, a_template, an_account
 from tests.conftest import Clock
 
@@ -111,8 +116,8 @@ def test_of_many_that_wait_in_closed_zones_and_in_paused_templates_none_is_read(
             a_delivery(priority=5, template=template, timezone="" if template.paused_at else LONDON)
     open_now = a_delivery()
     read: list[Any] = []
-    waiting = reserve_slot.snapshot._waiting
-    monkeypatch.setattr(reserve_slot.snapshot, "_waiting", lambda *row: read.append(row[0]) or waiting(*row))
+    waiting = head.waiting
+    monkeypatch.setattr(head, "waiting", lambda *row: read.append(row[0]) or waiting(*row))
     reserve_slot.reserve()
     assert slots() == [(open_now.id, "16:00")]
     assert read == [open_now.id]
@@ -129,6 +134,56 @@ def test_what_waits_in_a_zone_that_has_lost_its_common_hour_is_skipped_and_not_f
     stored = Delivery.get_by_id(waiting.id)
     assert (stored.state, stored.reason) == (State.SKIPPED, Reason.NO_COMMON_WINDOW)
     assert slots() == [(other.id, "14:00")]
+
+
+def test_the_oldest_waits_for_its_zone_with_the_days_last_slot(any_database: str, clock: Clock) -> None:
+    clock.at = local(8)
+    an_account(daily_limit=1)
+    late, _ = a_delivery(timezone=LOS_ANGELES), a_delivery()
+    reserve_slot.reserve()
+    assert slots() == [(late.id, "11:00")]
+
+
+def test_however_many_older_ones_wait_for_a_zone_that_opens_later_all_of_the_day_is_kept_for_them(
+    any_database: str, clock: Clock
+) -> None:
+    clock.at = local(8)
+    an_account(daily_limit=30)
+    template = a_template()
+    older = [a_delivery(timezone=LOS_ANGELES, template=template) for _ in range(30)]
+    other = a_delivery(template=template)
+    reserve_slot.reserve()
+    assert slots() == [(older[0].id, "11:00")]
+    Delivery.update(state=State.CANCELLED, token=None, account=None).where(Delivery.id.in_([older[0].id])).execute()
+    reserve_slot.reserve()
+    assert slots() == [(other.id, "08:00")]
+
+
+@pytest.mark.parametrize("zone", ["Mars/Base", "America", "../etc/passwd", "x" * 300])
+def test_a_zone_that_is_not_known_stalls_nothing_and_is_skipped_with_its_reason(
+    any_database: str, clock: Clock, zone: str
+) -> None:
+    an_account(), an_account()
+    template = a_template()
+    holder = a_delivery(
+        State.RESERVED, account=1, send_at=clock.at, token="slot", timezone=zone, template=template, priority=1
+    )
+    unknown = [a_delivery(template=template, timezone=zone, priority=9), a_delivery(State.CLEARED, timezone=zone)]
+    good = a_delivery(template=template)
+    candidate = a_contact(timezone=zone)
+    assert list(plan.upcoming(local(17)))[-1].delivery.id == good.id
+    assert why(unknown[0].contact_id).state == State.READY
+    assert why(candidate.id).again[0].reason == Reason.UNKNOWN_TIME_ZONE
+    assert status({}).deliveries
+    assert publish_batch.pick().contact_ids == ()
+    assert sweep.sweep()
+    assert claim.claim(holder.id, "slot", 1) is claim.Refusal.WINDOW_CLOSED
+    Delivery.update(state=State.READY).where(Delivery.state == State.CLEARED).execute()
+    reserve_slot.reserve()
+    assert [slot[0] for slot in slots()] == [good.id]
+    assert {(d.state, d.reason) for d in Delivery.select().where(Delivery.timezone == zone)} == {
+        (State.SKIPPED, Reason.UNKNOWN_TIME_ZONE)
+    }
 
 
 def test_a_changed_zone_reaches_what_waits_and_not_what_is_over(any_database: str, clock: Clock) -> None:

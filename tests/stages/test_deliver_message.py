@@ -9,10 +9,24 @@ from pathlib import Path
 
 import peewee
 import pytest
+from cryptography.fernet import Fernet
 
-from models import Attempt, Control, Delivery, EmailTemplate, Outcome, SmtpAccount, State, database
+from models import (
+    Attempt,
+    Cause,
+    Contact,
+    Control,
+    Delivery,
+    EmailTemplate,
+    Outcome,
+    SmtpAccount,
+    State,
+    database,
+    transition,
+)
 from models.suppression import suppress
 from pipeline import deliver_message
+from pipeline.accounts.identity import endpoint_of
 from pipeline.capacity import usage
 from pipeline.delivery import claim as claims
 from pipeline.flow import TRIGGER, Handoff, Stage
@@ -220,6 +234,53 @@ def test_a_list_goes_on_after_a_recipients_refusal_and_stops_after_the_accounts(
     assert handoffs[-1] == TRIGGER
 
 
+def test_who_was_imported_anew_as_not_validated_is_skipped_at_the_last_moment(any_database: str, clock: Clock) -> None:
+    with ScriptedServer() as server:
+        delivery = a_slot(an_account(port=server.port), clock.at)
+        Contact.update(validated=False).execute()
+        assert run(delivery) == [TRIGGER]
+        assert server.mails == []
+    assert (Delivery.get().state, Delivery.get().reason) == (State.SKIPPED, "not_validated")
+
+
+def test_an_account_whose_password_can_not_be_decrypted_is_off_at_once_and_holds_nobody_up(
+    any_database: str, clock: Clock, configure: Callable[..., None]
+) -> None:
+    configure(secret_key=Fernet.generate_key().decode())
+    account = an_account(username="me", password=Fernet(Fernet.generate_key()).encrypt(b"secret").decode())
+    delivery = a_slot(account, clock.at)
+    assert run(delivery) == [TRIGGER]
+    stored = SmtpAccount.get()
+    assert (stored.enabled, "decrypt" in stored.disabled_reason) == (False, True)
+    assert (state_of(delivery), Attempt.select().count()) == (State.READY, 0)
+
+
+def test_a_slot_that_is_refused_again_and_again_without_an_attempt_is_dealt_more_slowly(
+    any_database: str, clock: Clock
+) -> None:
+    account = an_account(enabled=False)
+    delivery = a_slot(account, clock.at)
+    assert run(delivery) == [TRIGGER]
+    clock.tick(1)
+    slot = {"account": account.id, "send_at": clock.at, "token": "again"}
+    transition(State.READY, State.RESERVED, Delivery.id == delivery.id, cause=Cause.OUTSIDE, **slot)
+    later = clock.at + dt.timedelta(seconds=30)
+    assert run(Delivery.get_by_id(delivery.id)) == [Handoff(Stage.RESERVE, not_before=later)]
+
+
+def test_a_mail_sooner_than_the_interval_is_not_even_offered(any_database: str, clock: Clock) -> None:
+    with ScriptedServer({"RCPT": "550 5.1.1 no such user"}) as server:
+        account = an_account(port=server.port)
+        run(a_slot(account, clock.at))
+        clock.tick(59)
+        second = a_slot(account, clock.at)
+        assert run(second) == [
+            Handoff(Stage.DELIVER, [second.id], not_before=clock.at + dt.timedelta(seconds=1), slot_token=second.token)
+        ]
+        deliver_message.connections.close()
+    assert Attempt.select().count() == 1
+
+
 def test_a_claim_older_than_5_seconds_never_sends_the_dot(
     any_database: str, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -271,7 +332,8 @@ def test_an_outcome_that_comes_when_the_slot_is_lost_changes_nothing(any_databas
         refused = deliver_message._deliver
 
         Delivery.update(token="another").execute()
-        assert refused(Delivery.get_by_id(delivery.id), delivery.account, "slot of nobody") == ([], False)
+        account = delivery.account
+        assert refused(Delivery.get_by_id(delivery.id), account, endpoint_of(account), "slot of nobody") == ([], False)
         deliver_message.connections.close()
     assert state_of(delivery) == State.RESERVED
     assert Attempt.select().count() == 0

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import datetime as dt
+import threading
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
-from models import Delivery, State
+from models import Attempt, Contact, DeadLetter, Delivery, State, database
 from models.states import UNFINISHED
 from models.suppression import suppress
 from pipeline import check_duplicates, select_contacts
+from pipeline.flow import Handoff, Stage
 from pipeline.rules.eligible import eligible
 from schedules import publish_batch
+from schedules.publish_batch import Batch
 from tests.builders import a_contact, a_delivery, a_template, a_website, an_account
-from tests.conftest import Clock
+from tests.conftest import Clock, until_waiting_for_a_lock
 
 
 def test_best_priority_first_then_the_oldest_and_not_below_the_least(any_database: str) -> None:
@@ -134,15 +138,139 @@ def test_a_limit_never_lifts_the_capacity_and_the_least_priority_is_a_setting(
 
 
 @pytest.mark.parametrize("dry_run", [True, False])
-def test_a_batch_enters_the_route_with_its_template_unless_it_only_asks(
-    any_database: str, clock: Clock, monkeypatch: pytest.MonkeyPatch, dry_run: bool
+def test_a_batch_is_on_the_route_with_its_template_when_it_is_published_unless_it_only_asks(
+    any_database: str, clock: Clock, dry_run: bool
 ) -> None:
-    entered: list[tuple[tuple[int, ...], int]] = []
-    monkeypatch.setattr("actors.entry.enter", lambda ids, *, template_id: entered.append((ids, template_id)))
     an_account()
-    template, contact = a_template(), a_contact()
-    assert publish_batch.publish(dry_run=dry_run).contact_ids == (contact.id,)
-    assert entered == ([] if dry_run else [((contact.id,), template.id)])
+    a_template()
+    second, contact = a_template(), a_contact()
+    batch = publish_batch.publish(template_id=second.id, dry_run=dry_run)
+    assert batch.contact_ids == (contact.id,)
+    there = [(d.id, d.contact_id, d.template_id, d.state) for d in Delivery.select()]
+    assert there == ([] if dry_run else [(1, contact.id, second.id, State.SELECTED)])
+    assert batch.handoffs == (() if dry_run else (Handoff(Stage.DEDUPE, [1]),))
+
+
+def test_what_can_not_go_today_leaves_its_room_to_others(
+    any_database: str, clock: Clock, configure: Callable[..., None]
+) -> None:
+    configure(mail_window_days="mon-fri")
+    clock.set(2026, 6, 5, 14)  # Friday, 10:00 in New York, and in Auckland Saturday
+    an_account(daily_limit=7)
+    template = a_template()
+    for paused in [a_template(paused_at=clock.at)] * 3:
+        a_delivery(template=paused)
+    for state in (State.SELECTED, State.READY):
+        for _ in range(4):
+            a_delivery(state, template=template, timezone=AUCKLAND)
+        a_delivery(state, template=template, not_before=clock.at + dt.timedelta(days=1))
+    for state in (State.SELECTED, State.CLEARED, State.READY, State.RESERVED):
+        a_delivery(state, template=template)
+    a_delivery(template=template, timezone=LOS_ANGELES, not_before=clock.at + dt.timedelta(hours=1))
+    ids = [a_contact().id for _ in range(9)]
+    assert publish_batch.pick() == Batch(tuple(ids[:2]), template.id, capacity=7, on_its_way=5)
+
+
+def test_what_waits_of_the_paused_template_that_is_written_uses_up_its_room(any_database: str, clock: Clock) -> None:
+    an_account(daily_limit=3)
+    template = a_template(paused_at=clock.at)
+    a_delivery(template=template)
+    a_contact(), a_contact(), a_contact()
+    assert len(publish_batch.publish(template_id=template.id).contact_ids) == 2
+    assert publish_batch.publish(template_id=template.id).reason == "no capacity: 3 left today, 3 on their way"
+
+
+def test_whoever_can_not_be_written_to_today_is_picked_on_the_day_on_which_that_is_possible(
+    any_database: str, clock: Clock, configure: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pipeline.rules.eligible.PAGE", 2)
+    configure(mail_window_days="mon-fri")
+    an_account()
+    a_template()
+    late = [a_contact(timezone=AUCKLAND, priority=9).id for _ in range(5)]
+    others = [a_contact(timezone=zone).id for zone in (None, LOS_ANGELES)]
+    clock.set(2026, 6, 5, 14)  # Friday, and in Auckland Saturday
+    assert publish_batch.pick().contact_ids == tuple(others)
+    clock.set(2026, 6, 8, 12)  # Monday, 08:00; in Auckland it is Tuesday, 08:00, before Monday ends
+    assert publish_batch.pick().contact_ids == (*late, *others)
+
+
+def test_while_the_workers_are_away_no_run_picks_anybody_twice(any_database: str, clock: Clock) -> None:
+    an_account(daily_limit=30)
+    a_template()
+    website = a_website()
+    for i in range(40):
+        a_contact(website=website if i % 2 else None)
+    picked = [publish_batch.publish(limit=5).contact_ids for _ in range(10)]
+    assert [len(ids) for ids in picked] == [5, 5, 5, 5, 1, 0, 0, 0, 0, 0]
+    assert Delivery.select().count() == Delivery.select().where(Delivery.state == State.SELECTED).count() == 21
+
+
+def test_of_two_runs_at_once_the_second_sees_what_the_first_has_picked(
+    postgres: str, configure: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    configure(mail_window_start=0, mail_window_end=0)
+    an_account(daily_limit=3)
+    a_template()
+    for _ in range(5):
+        a_contact()
+    second: list[Batch] = []
+
+    def run() -> None:
+        with database.connection():
+            second.append(publish_batch.publish())
+
+    other = threading.Thread(target=run)
+    enter = publish_batch._enter
+
+    def wait_for_the_second(batch: Batch) -> list[Handoff]:
+        monkeypatch.setattr(publish_batch, "_enter", enter)
+        other.start()
+        until_waiting_for_a_lock()
+        return enter(batch)
+
+    monkeypatch.setattr(publish_batch, "_enter", wait_for_the_second)
+    assert len(publish_batch.publish().contact_ids) == 3
+    other.join()
+    assert second[0].reason == "no capacity: 3 left today, 3 on their way"
+
+
+def test_a_contact_that_stage_1_can_not_process_is_a_dead_letter_and_holds_up_no_other(
+    any_database: str, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    an_account()
+    a_template()
+    bad, good = a_contact(name="bad"), a_contact()
+    row = select_contacts._row
+
+    def fail(contact: Contact, *rest: Any) -> Any:
+        if contact.name == "bad":
+            raise KeyError(contact.id)
+        return row(contact, *rest)
+
+    monkeypatch.setattr(select_contacts, "_row", fail)
+    publish_batch.publish()
+    assert [d.contact_id for d in Delivery.select()] == [good.id]
+    assert [letter.reason for letter in DeadLetter.select()] == [f"contact {bad.id}: fault: KeyError: {bad.id}"]
+
+
+def test_who_is_started_on_the_hour_by_another_clock_does_not_wait_for_the_next_run(
+    any_database: str, clock: Clock, configure: Callable[..., None]
+) -> None:
+    an_account()
+    a_template()
+    contact = a_contact()
+    clock.at = dt.datetime(2026, 6, 2, 11, 58, 59, tzinfo=dt.UTC)
+    assert publish_batch.pick().reason == "the window is closed until 2026-06-02T12:00:00+00:00"
+    clock.at = dt.datetime(2026, 6, 2, 11, 59, 59, 900_000, tzinfo=dt.UTC)
+    assert publish_batch.pick().contact_ids == (contact.id,)
+    # The capacity is that of the day that begins.
+    configure(mail_window_start=0)
+    clock.at = dt.datetime(2026, 6, 3, 3, 59, 59, 900_000, tzinfo=dt.UTC)
+    sent = a_delivery(State.SENT, sent_at=clock.at)
+    full = an_account(daily_limit=1)
+    Attempt.create(delivery=sent, account=full, outcome="accepted", claimed_at=clock.at, local_on="2026-06-02")
+    assert publish_batch.pick().capacity == 10 + 1
 
 
 def test_a_batch_that_can_not_be_says_why(any_database: str, clock: Clock, configure: Callable[..., None]) -> None:
@@ -153,3 +281,6 @@ def test_a_batch_that_can_not_be_says_why(any_database: str, clock: Clock, confi
     assert publish_batch.pick().reason == "no eligible contact"
     clock.set(2026, 6, 2, 23)
     assert publish_batch.pick().reason == "the window is closed until 2026-06-03T12:00:00+00:00"
+
+
+AUCKLAND, LOS_ANGELES = "Pacific/Auckland", "America/Los_Angeles"

@@ -36,10 +36,14 @@ from tests.smtp_server import ScriptedServer
 CONSEQUENCES: dict[Verdict, tuple[str, str | None, int, str, str]] = {
     Verdict.ACCEPTED: ("sent", "accepted", 0, "nobody", "accepted"),
     Verdict.RECIPIENT_FOR_GOOD: ("bounced", "recipient_refused", 1, "recipient", "failed"),
+    Verdict.SITE_BY_POLICY: ("failed", "refused_by_policy", 1, "site", "failed"),
     Verdict.RECIPIENT_FOR_NOW: ("ready", None, 1, "recipient", "failed"),
+    Verdict.GREYLISTED: ("ready", None, 0, "recipient", "failed"),
+    Verdict.MAILBOX_FULL: ("ready", None, 0, "recipient", "failed"),
     Verdict.CONTENT: ("failed", "content_refused", 1, "content", "failed"),
     Verdict.ACCOUNT_FOR_NOW: ("ready", None, 0, "account", "failed"),
     Verdict.ACCOUNT_QUOTA: ("ready", None, 0, "account", "failed"),
+    Verdict.LOGIN_REFUSED: ("ready", None, 0, "account", "failed"),
     Verdict.ACCOUNT_FOR_GOOD: ("ready", None, 0, "account", "failed"),
     Verdict.UNKNOWN: ("in_doubt", "no_outcome", 0, "nobody", "in_doubt"),
 }
@@ -65,9 +69,7 @@ def test_each_verdict_has_its_consequences(any_database: str, clock: Clock, verd
     assert handoffs[0] == Handoff(Stage.RECORD, [delivery.id])
     assert [s.value for s in Suppression.select()] == ([delivery.address] if state == "bounced" else [])
     assert [d.reason for d in DeadLetter.select()] == ([reason] if state == "failed" else [])
-    account = SmtpAccount.get()
-    assert account.enabled is (verdict is not Verdict.ACCOUNT_FOR_GOOD)
-    assert account.failures_in_row == (1 if verdict is Verdict.ACCOUNT_FOR_NOW else 0)
+    assert set(CONSEQUENCES) == set(Verdict)
 
 
 @pytest.mark.parametrize(("allowed", "backoffs"), [(1, []), (3, [60, 300]), (5, [60, 300, 900, 900])])
@@ -85,41 +87,35 @@ def test_a_recipient_is_tried_again_after_each_backoff_and_then_given_up(
         given = reclaim(given.delivery_id, account)
     assert outcome.settle(given, said(Verdict.RECIPIENT_FOR_NOW)) == [Handoff(Stage.RECORD, [given.delivery_id])]
     assert (Delivery.get().state, Delivery.get().reason) == ("failed", "attempts_used_up")
-    assert [d.detail for d in DeadLetter.select()] == ["dot: 450 4.2.0 greylisted"]
+    assert [d.detail for d in DeadLetter.select()] == ["dot: 450 4.2.0 later"]
 
 
-def test_the_third_failure_in_a_row_rests_an_account_15_minutes_doubling_to_24_hours(
-    any_database: str, clock: Clock
+@pytest.mark.parametrize(
+    ("verdict", "waits"),
+    [
+        (
+            Verdict.GREYLISTED,
+            [dt.timedelta(minutes=15), dt.timedelta(hours=1), dt.timedelta(hours=4), dt.timedelta(hours=12)],
+        ),
+        (Verdict.MAILBOX_FULL, [dt.timedelta(hours=22), dt.timedelta(hours=22)]),
+    ],
+)
+def test_greylisting_and_full_mailboxes_have_waits_and_a_count_of_their_own(
+    any_database: str, clock: Clock, verdict: Verdict, waits: list[dt.timedelta]
 ) -> None:
-    account = an_account()
-    rests = []
-    for _ in range(11):
-        SmtpAccount.update(cooling_until=None).execute()
-        outcome.settle(a_claim(account), said(Verdict.ACCOUNT_FOR_NOW))
-        until = SmtpAccount.get().cooling_until
-        rests.append(until and (until - clock.at).total_seconds() / 60)
-        clock.tick(120)
-    assert rests == [None, None, 15, 30, 60, 120, 240, 480, 960, 1440, 1440]
-    SmtpAccount.update(cooling_until=None).execute()
-    outcome.settle(a_claim(account), said(Verdict.ACCEPTED))
-    assert (SmtpAccount.get().failures_in_row, SmtpAccount.get().cooling_until) == (0, None)
-
-
-def test_an_outcome_that_comes_twice_is_charged_once(any_database: str, clock: Clock) -> None:
-    given = a_claim()
-    for _ in range(2):
-        outcome.settle(given, said(Verdict.ACCOUNT_FOR_NOW))
-    assert SmtpAccount.get().failures_in_row == 1
-
-
-def test_a_quota_reply_makes_todays_limit_what_has_been_sent(any_database: str, clock: Clock) -> None:
-    account = an_account()
-    for _ in range(3):
-        outcome.settle(a_claim(account), said(Verdict.ACCEPTED))
-        clock.tick(60)
-    outcome.settle(a_claim(account), said(Verdict.ACCOUNT_QUOTA))
-    stored = SmtpAccount.get()
-    assert (stored.quota_limit, stored.quota_on) == (3, dt.date(2026, 6, 2))
+    account, start = an_account(), clock.at
+    delivery, seen = a_delivery(State.READY), []
+    for day in range(len(waits) + 1):
+        # Each at 10:00 in New York.
+        clock.at = start + dt.timedelta(days=day)
+        given = reclaim(delivery.id, account)
+        handoffs = outcome.settle(given, said(verdict))
+        assert handoffs == [Handoff(Stage.RECORD, [delivery.id])]
+        seen.append(Delivery.get().not_before)
+    after = [start + dt.timedelta(days=day) + wait for day, wait in enumerate(waits)]
+    assert seen[: len(waits)] == after
+    assert (Delivery.get().state, Delivery.get().reason, Delivery.get().attempts) == ("failed", "attempts_used_up", 0)
+    assert Suppression.select().count() == 0
 
 
 @pytest.mark.parametrize(
@@ -191,19 +187,6 @@ def test_a_250_before_anything_newer_makes_what_a_person_put_back_sent(
     assert (stored.state, stored.sent_at, stored.token, stored.recorded_at) == (State.SENT, clock.at, None, None)
 
 
-def test_an_account_that_is_refused_for_good_is_told_of_once_with_the_code(
-    any_database: str, clock: Clock, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    alerts: list[tuple[int, str]] = []
-    monkeypatch.setattr(
-        "pipeline.accounts.alerts.alert", lambda account_id, reason, _at: alerts.append((account_id, reason))
-    )
-    given = a_claim()
-    for _ in range(2):
-        outcome.settle(given, said(Verdict.ACCOUNT_FOR_GOOD))
-    assert alerts == [(given.account_id, "refused for good in dot: 535 5.7.8")]
-
-
 def test_an_outcome_that_can_not_be_committed_is_tried_until_it_can(
     any_database: str, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -239,11 +222,15 @@ def test_a_late_refusal_leaves_it_to_a_person_to_send_again(any_database: str, c
 SAID = {
     Verdict.ACCEPTED: Reply(250, "2.0.0 ok"),
     Verdict.RECIPIENT_FOR_GOOD: Reply(550, "5.1.1 no such user"),
-    Verdict.RECIPIENT_FOR_NOW: Reply(450, "4.2.0 greylisted"),
+    Verdict.SITE_BY_POLICY: Reply(550, "5.7.1 SPF fail"),
+    Verdict.RECIPIENT_FOR_NOW: Reply(450, "4.2.0 later"),
+    Verdict.GREYLISTED: Reply(450, "4.7.1 greylisted"),
+    Verdict.MAILBOX_FULL: Reply(452, "4.2.2 mailbox full"),
     Verdict.CONTENT: Reply(554, "5.7.1 spam"),
     Verdict.ACCOUNT_FOR_NOW: Reply(421, "4.7.0 slow down"),
     Verdict.ACCOUNT_QUOTA: Reply(550, "5.4.5 daily limit exceeded"),
-    Verdict.ACCOUNT_FOR_GOOD: Reply(535, "5.7.8 login refused"),
+    Verdict.LOGIN_REFUSED: Reply(535, "5.7.8 login refused"),
+    Verdict.ACCOUNT_FOR_GOOD: Reply(550, "5.1.8 sender refused"),
     Verdict.UNKNOWN: Reply(None, "no answer in time"),
 }
 

@@ -24,6 +24,7 @@ def test_forgetting_leaves_no_trace_of_the_address_in_any_column_of_any_table() 
     )
     a_delivery(State.READY, contact=other, text="Dear Traceable")
     refused = an_account(enabled=False, disabled_reason=f"rcpt: 550 {ADDRESS.upper()} not allowed")
+    an_account(**dict.fromkeys(("paused_after", "quota_after", "rests_after"), f"dot: 451 <{ADDRESS}> rate limit"))
     Attempt.create(delivery=failed, account=refused, outcome="failed", text=f"<{ADDRESS}> unknown", finished_at=now)
     file_deliveries({failed.id: (Reason.RECIPIENT_REFUSED, f"<{ADDRESS}> unknown")}, now)
     file_message(

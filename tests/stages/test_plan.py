@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from models import Attempt, Delivery, EmailTemplate, Reason, SmtpAccount, State
+from models import Attempt, Delivery, DomainCheck, DomainResult, EmailTemplate, Reason, SmtpAccount, State
 from models.control import control
 from models.suppression import suppress
 from pipeline import reserve_slot
@@ -130,6 +130,7 @@ def test_why_and_the_batch_publisher_agree_on_who_can_be_picked(any_database: st
     contacted, on_its_way = a_website(), a_website()
     recently = clock.at - dt.timedelta(days=3)
     suppress("domain", ["bad.test"], "", clock.at)
+    DomainCheck.create(domain="gone.test", result=DomainResult.NO_SUCH_DOMAIN, checked_at=recently)
     sent = a_delivery(State.SENT, contact=a_contact(website=contacted), sent_at=recently, template=other).contact
     a_delivery(State.READY, contact=a_contact(website=on_its_way))
     expected = {
@@ -139,6 +140,9 @@ def test_why_and_the_batch_publisher_agree_on_who_can_be_picked(any_database: st
         a_contact(website=a_website(meets_requirements=False)).id: Reason.WEBSITE_REQUIREMENTS,
         a_contact(timezone="Asia/Tokyo").id: Reason.NO_COMMON_WINDOW,
         a_contact(email="ann@bad.test").id: Reason.SUPPRESSED_DOMAIN,
+        a_contact(email="abuse@site.test").id: Reason.ROLE_ADDRESS,
+        a_contact(email="ann@mailinator.com").id: Reason.DISPOSABLE_DOMAIN,
+        a_contact(email="ann@gone.test").id: Reason.DOMAIN_TAKES_NO_MAIL,
         a_contact(website=contacted).id: Reason.WEBSITE_CONTACTED_RECENTLY,
         a_contact(website=on_its_way).id: Reason.IN_FLIGHT,
         a_delivery(State.BOUNCED, template=template).contact_id: NotYet.TEMPLATE_DONE,

@@ -15,6 +15,7 @@ from pipeline.flow import TRIGGER
 from pipeline.operations import accounts
 from tests.builders import a_contact, a_delivery, a_website, an_account
 from tests.conftest import Clock
+from tests.smtp_server import ScriptedServer
 
 
 def test_an_outcome_is_counted_once(any_database: str, clock: Clock) -> None:
@@ -96,6 +97,7 @@ def test_the_operators_command_is_given_the_figures(
     attempts(account, clock, 0, {"account": 10})
     health.check()
     assert json.loads(told.read_text()) == {
+        "event": "account switched off",
         "account_id": account.id,
         "reason": "success rate 0% of 10 attempts",
         "at": clock.at.isoformat(),
@@ -109,6 +111,24 @@ def test_an_alert_that_can_not_be_given_holds_up_nothing(
     account = an_account()
     attempts(account, clock, 0, {"account": 10})
     assert [a.id for a in health.check()] == [account.id]
+
+
+def test_a_webhook_that_answers_garbage_holds_up_nothing(
+    sqlite: str, clock: Clock, configure: Callable[..., None]
+) -> None:
+    with ScriptedServer() as answers_smtp:
+        configure(mail_alert_webhook=f"http://127.0.0.1:{answers_smtp.port}/")
+        account = an_account()
+        attempts(account, clock, 0, {"account": 10})
+        assert [a.id for a in health.check()] == [account.id]
+
+
+def test_a_delivery_that_failed_an_account_often_counts_once_in_its_health(any_database: str, clock: Clock) -> None:
+    account, delivery = an_account(), a_delivery()
+    for _ in range(20):
+        Attempt.create(delivery=delivery, account=account, outcome="failed", charged_to="account", finished_at=clock.at)
+    attempts(account, clock, 9, {"content": 1})
+    assert health.health_of(account) == health.Health(accepted=9, attempts=11)
 
 
 def attempts(account: SmtpAccount, clock: Clock, accepted: int, charged: dict[str, int]) -> None:

@@ -2,10 +2,24 @@
 
 from __future__ import annotations
 
-from models import DeadLetter, Delivery, EmailTemplate, State
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from models import Action, DeadLetter, Delivery, EmailTemplate, State, database
+from models.database import db
 from pipeline import render_message
+from pipeline.content import template as templates
+from pipeline.content.template import Parts
 from pipeline.flow import TRIGGER, Handoff, Stage
+from pipeline.operations import pause
+from pipeline.operations.forget import forget
+from pipeline.operations.pause import Target
 from pipeline.operations.rerender import rerender
+from pipeline.operations.templates import change
 from tests.builders import a_contact, a_delivery, a_template, a_website, an_account
 from tests.conftest import Clock
 
@@ -82,6 +96,124 @@ def test_an_edit_reaches_what_waits_by_rerender_alone_and_takes_its_slots_back(a
     assert words_of(reserved)[:2] == ("News, Ann", "Anew")
     assert words_of(ready)[:2] == words_of(sent)[:2] == ("Hello", "Dear reader")
     assert (Delivery.get_by_id(reserved.id).state, Delivery.get_by_id(reserved.id).token) == (State.READY, None)
+
+
+def test_slots_of_what_keeps_its_words_stay_and_what_is_done_is_done_when_it_is_stopped_and_run_again(
+    any_database: str, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pipeline.operations.rerender.AT_ONCE", 2)
+    template = a_template(subject="Hello", text="Dear reader")
+    slot = {"account": an_account(), "send_at": clock.at, "token": "slot"}
+    reserved = a_delivery(State.RESERVED, template=template, **slot)
+    ids = [reserved.id, *(a_delivery(template=template).id for _ in range(4))]
+    unchanged = rerender(template.id, "me")
+    assert (unchanged.rerendered, Delivery.get_by_id(reserved.id).token) == (tuple(ids), "slot")
+
+    EmailTemplate.update(text="Anew").execute()
+    seen: list[tuple[int, int]] = []
+
+    def stop(*so_far: int) -> None:
+        seen.append(so_far)
+        if so_far == (4, 5):
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        rerender(template.id, "me", progress=stop)
+    assert seen == [(2, 5), (4, 5)]
+    assert [d.text for d in Delivery.select().order_by(Delivery.id)] == ["Anew"] * 4 + ["Dear reader"]
+    assert rerender(template.id, "me").rerendered == tuple(ids)
+    assert {(d.state, d.text) for d in Delivery.select()} == {(State.READY, "Anew")}
+    assert Action.select().count() == 3
+
+
+def test_nothing_is_open_while_a_template_is_rendered_so_that_others_go_on(any_database: str, other: Other) -> None:
+    account, template = an_account(), a_template()
+    deliveries = [unrendered(a_contact(), template) for _ in range(3)]
+    pauses = [lambda: pause.pause(Target(account.id), "me"), lambda: pause.pause(Target(), "me")]
+    other.acts_while_it_renders(pauses[0])
+    render_message.render([d.id for d in deliveries])
+    other.acts_while_it_renders(pauses[1])
+    EmailTemplate.update(text="Anew").execute()
+    assert len(rerender(template.id, "me").rerendered) == 3
+    assert [other.states, other.changed] == [["idle", "idle"] if database.is_postgres() else [], [True, True]]
+
+
+@pytest.mark.parametrize("again", [False, True], ids=["render", "rerender"])
+def test_an_edit_while_it_renders_reaches_every_word(any_database: str, other: Other, again: bool) -> None:
+    template = a_template()
+    waits = a_delivery(template=template) if again else unrendered(a_contact(), template)
+    other.acts_while_it_renders(lambda: change(template.id, "me", {"subject": "News", "text": "{{ contact.id }}"}))
+    if again:
+        rerender(template.id, "me")
+    else:
+        render_message.render([waits.id])
+    assert words_of(waits)[:2] == ("News", str(waits.contact_id))
+
+
+@pytest.mark.parametrize("again", [False, True], ids=["render", "rerender"])
+def test_of_a_person_who_is_forgotten_while_it_renders_no_word_is_stored(
+    any_database: str, other: Other, again: bool
+) -> None:
+    template, contact = a_template(subject="Dear {{ contact.name }}"), a_contact(name="Ann")
+    waits = a_delivery(contact=contact, template=template) if again else unrendered(contact, template)
+    other.acts_while_it_renders(lambda: forget(contact.id, "me"))
+    if again:
+        assert rerender(template.id, "me").rerendered == ()
+    else:
+        assert render_message.render([waits.id]) == []
+    assert (Delivery.get().state, words_of(waits)) == (State.CANCELLED, (None,) * 4)
+
+
+def test_a_template_just_under_its_time_limit_is_rendered_however_long_a_list_takes(
+    any_database: str, other: Other, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if database.is_postgres():
+        db.execute_sql("SET idle_in_transaction_session_timeout = 100")
+    deliveries = [unrendered(a_contact(), a_template()) for _ in range(3)]
+    other.acts_while_it_renders(lambda: time.sleep(0.3))
+    assert render_message.render([d.id for d in deliveries]) == [TRIGGER]
+
+
+class Other:
+    """Somebody else, who does something in a connection of their own just when a template is rendered.
+
+    Attributes:
+        changed: what came of it, where that can be told.
+        states: what the connection that renders was doing then, on PostgreSQL.
+    """
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self._monkeypatch = monkeypatch
+        self.changed: list[Any] = []
+        self.states: list[str] = []
+
+    def acts_while_it_renders(self, act: Callable[[], Any]) -> None:
+        """Prepare it, once."""
+        real = templates.render
+
+        def render(*args: Any) -> Parts:
+            self._monkeypatch.setattr(templates, "render", real)
+            pid = db.execute_sql("SELECT pg_backend_pid()").fetchone()[0] if database.is_postgres() else None
+            thread = threading.Thread(target=self._act, args=(act, pid))
+            thread.start()
+            thread.join(20)
+            assert not thread.is_alive(), "it waits for the one that renders"
+            return real(*args)
+
+        self._monkeypatch.setattr(templates, "render", render)
+
+    def _act(self, act: Callable[[], Any], pid: int | None) -> None:
+        with database.connection():
+            if pid is not None:
+                query = "SELECT state FROM pg_stat_activity WHERE pid = %s"
+                self.states.append(db.execute_sql(query, (pid,)).fetchone()[0])
+            self.changed.append(getattr(act(), "changed", None))
+
+
+@pytest.fixture
+def other(monkeypatch: pytest.MonkeyPatch) -> Other:
+    """Somebody else."""
+    return Other(monkeypatch)
 
 
 WORDS = (Delivery.subject, Delivery.text, Delivery.html, Delivery.preheader)

@@ -24,10 +24,11 @@ from models import (
     database,
 )
 from pipeline import reserve_slot
+from pipeline.capacity import head, usage
 from pipeline.capacity import slots as stored
-from pipeline.capacity import snapshot, usage
 from pipeline.flow import Handoff, Stage
 from pipeline.operations import pause
+from pipeline.reports import plan
 from tests.builders import a_delivery, a_template, an_account
 from tests.conftest import Clock, until_waiting_for_a_lock
 
@@ -205,7 +206,7 @@ def test_a_claim_just_before_midnight_uses_up_its_own_day(
     ]  # today has room; the interval still counts from yesterday's claim
 
 
-def test_a_dot_that_was_refused_uses_nothing_up_but_the_day_is_spread_from_its_claim(
+def test_a_dot_that_was_refused_is_counted_and_the_day_is_spread_from_its_claim(
     any_database: str, clock: Clock
 ) -> None:
     clock.at = local(8)
@@ -216,7 +217,7 @@ def test_a_dot_that_was_refused_uses_nothing_up_but_the_day_is_spread_from_its_c
     Attempt.update(outcome=Outcome.FAILED, charged_to="content").execute()
     reserve_slot.reserve()
     assert reserved_slots()[0][2] == "12:30:00"
-    assert usage.used_on(account.id, clock.at.date()) == 0
+    assert usage.used_on(account.id, clock.at.date()) == 1
     assert usage.last_transaction_of(account.id) == clock.at
 
 
@@ -232,16 +233,20 @@ def test_rotation_is_fewest_used_then_longest_idle_then_lowest_id(any_database: 
     assert {d: a for d, a, _ in reserved_slots()} == {one.id: idle_long.id, two.id: idle_short.id, three.id: busy.id}
 
 
-def test_an_account_that_failed_a_delivery_is_not_tried_again_while_another_is_usable(
+def test_an_account_that_failed_a_delivery_has_it_again_only_alone_and_after_a_backoff_that_doubles(
     any_database: str, clock: Clock
 ) -> None:
     clock.at = local(9)
     failed, other = an_account(), an_account()
-    delivery = a_delivery()
-    Attempt.create(delivery=delivery, account=failed, outcome="failed", charged_to="account", finished_at=clock.at)
+    delivery = a_delivery(attempts_since=local(8))
+    fail(delivery, failed, at=local(8, 50))
+    fail(delivery, failed, at=local(9))
     SmtpAccount.update(daily_limit=0).where(SmtpAccount.id == other.id).execute()
+    assert reserve_slot.reserve() == [Handoff(Stage.RESERVE, not_before=local(9, 30))]
+    assert reserve_slot.reserve() == []
+    clock.at = local(9, 30)
     reserve_slot.reserve()
-    assert [s[:2] for s in reserved_slots()] == [(delivery.id, failed.id)]
+    assert reserved_slots() == [(delivery.id, failed.id, "09:30:00")]
     with database.transaction():
         stored.give_back(Cause.PAUSE)
     SmtpAccount.update(daily_limit=5).where(SmtpAccount.id == other.id).execute()
@@ -249,15 +254,63 @@ def test_an_account_that_failed_a_delivery_is_not_tried_again_while_another_is_u
     assert [s[:2] for s in reserved_slots()] == [(delivery.id, other.id)]
 
 
+def test_failures_before_its_attempts_were_last_set_to_0_are_forgotten(any_database: str, clock: Clock) -> None:
+    account = an_account()
+    delivery = a_delivery(attempts_since=clock.at + dt.timedelta(seconds=1))
+    fail(delivery, account, at=clock.at)
+    clock.tick(2)
+    reserve_slot.reserve()
+    assert [s[:2] for s in reserved_slots()] == [(delivery.id, account.id)]
+
+
+def test_however_many_its_account_has_failed_at_the_head_the_first_good_one_behind_them_goes(
+    any_database: str, clock: Clock
+) -> None:
+    clock.at = local(9)
+    account, template = an_account(), a_template()
+    failed = [a_delivery(template=template) for _ in range(110)]
+    for delivery in failed:
+        fail(delivery, account, at=clock.at)
+    good, next_good = (a_delivery(template=template) for _ in range(2))
+    reserve_slot.reserve()
+    assert reserved_slots() == [(good.id, account.id, "09:00:00")]
+    assert [p.delivery.id for p in plan.upcoming(local(17))][:2] == [good.id, next_good.id]
+
+
 def test_an_account_that_failed_the_head_of_the_backlog_takes_what_comes_after(any_database: str, clock: Clock) -> None:
     clock.at = local(9)
     failed, other = an_account(), an_account()
     a_delivery(State.RESERVED, account=other, send_at=local(12), token="of the other account")
     for delivery in [a_delivery() for _ in range(6)]:
-        Attempt.create(delivery=delivery, account=failed, outcome="failed", charged_to="account", finished_at=clock.at)
+        fail(delivery, failed, at=clock.at)
     next_one = a_delivery()
     reserve_slot.reserve()
     assert (next_one.id, failed.id) in [s[:2] for s in reserved_slots()]
+
+
+@pytest.mark.parametrize(
+    ("account", "number"),
+    [
+        ({"failures_in_row": 2}, 10),
+        ({"failures_in_row": 3}, 1),
+        ({"quota_at": dt.datetime(2026, 6, 1, 13, tzinfo=dt.UTC), "quota_limit": 9, "quota_on": "2026-06-01"}, 1),
+    ],
+)
+def test_an_account_whose_rest_is_over_shows_by_one_mail_that_it_works_again(
+    any_database: str, clock: Clock, configure: Callable[..., None], account: dict[str, Any], number: int
+) -> None:
+    configure(mail_spread="off", mail_min_interval=0)
+    clock.at = local(9)
+    an_account(cooling_until=clock.at, **account)
+    for _ in range(12):
+        a_delivery()
+    reserve_slot.reserve()
+    assert len(reserved_slots()) == number
+    Delivery.update(state=State.READY, account=None, token=None).execute()
+    claimed(a_delivery(State.RESERVED, account=1, send_at=clock.at).id, local(8))
+    SmtpAccount.update(failures_in_row=0).execute()
+    reserve_slot.reserve()
+    assert len(reserved_slots()) > 1
 
 
 @pytest.mark.parametrize("pause", ["general", "account", "template"])
@@ -324,14 +377,14 @@ def test_a_delivery_that_can_not_be_judged_is_given_up_and_the_others_go_on(
 ) -> None:
     an_account()
     bad, good = a_delivery(priority=9), a_delivery()
-    share = snapshot.jitter_share
+    share = head.jitter_share
 
     def raises_for_one(contact_id: int, template_id: int) -> float:
         if contact_id == bad.contact_id:
             raise ArithmeticError("no such share")
         return share(contact_id, template_id)
 
-    monkeypatch.setattr(snapshot, "jitter_share", raises_for_one)
+    monkeypatch.setattr(head, "jitter_share", raises_for_one)
     handoffs = reserve_slot.reserve()
 
     assert [(h.stage, h.ids) for h in handoffs] == [(Stage.RECORD, [bad.id]), (Stage.DELIVER, [good.id])]
@@ -421,10 +474,10 @@ def test_one_process_at_a_time_decides(postgres: str, clock: Clock) -> None:
         database.lock_throttle()
         other.start()
         until_waiting_for_a_lock()
-        SmtpAccount.update(paused_at=clock.at).execute()
+        Control.update(paused_at=clock.at).execute()
     other.join()
     assert (reserved_slots(), [h for h in handed_on if h.stage is Stage.DELIVER]) == ([], [])
-    SmtpAccount.update(paused_at=None).execute()
+    Control.update(paused_at=None).execute()
     reserve_slot.reserve()
     assert [s[:2] for s in reserved_slots()] == [(delivery.id, account.id)]
 
@@ -447,6 +500,11 @@ def reserved_slots() -> list[tuple[int, int, str]]:
     """Return delivery, account and local time of each slot, soonest first."""
     rows = Delivery.select().where(Delivery.state == State.RESERVED).order_by(Delivery.send_at, Delivery.id)
     return [(d.id, d.account_id, f"{d.send_at.astimezone(ZONE):%H:%M:%S}") for d in rows]
+
+
+def fail(delivery: Delivery, account: SmtpAccount, at: dt.datetime) -> None:
+    """Record that an account failed a delivery."""
+    Attempt.create(delivery=delivery, account=account, outcome="failed", charged_to="account", finished_at=at)
 
 
 def claimed(delivery_id: int, at: dt.datetime) -> None:

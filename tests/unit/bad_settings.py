@@ -31,10 +31,13 @@ BAD = {
     "mail_publish_min_priority": ["-1", "10", "high"],
     "mail_health_threshold": ["70", "70%", "-0.1"],
     "mail_health_min_attempts": ["0", "few"],
+    "mail_bounce_limit": ["5", "5%", "-0.1"],
     "mail_health_window": ["0", "wide"],
+    "mail_ehlo_name": ["mail", "mail..test", "-a.test", "a_b.test", "10.0.0.1", "[10.0.0]", "[::1]", "[IPv6:10.0.0.1]"],
+    "mail_ca_file": ["no/such/file.pem", ".", "/dev/null", "\x01"],
     "mail_smtp_timeout": ["0", "inf", "never"],
     "mail_data_timeout": ["0", "nan", "never"],
-    "mail_max_lateness": ["-1", "never"],
+    "mail_max_lateness": ["-1", "0", "29.9", "never"],
     "mail_unsubscribe_mailto": ["nobody", "a@b.test\nBcc: c@d.test", "<a@b.test>", "ä@b.test"],
     "mail_unsubscribe_url": [
         "http://host/",
@@ -43,5 +46,6 @@ BAD = {
         "https://host/\nX: y",
         "https://host/>",
     ],
+    "mail_dns_servers": ["dns.test", "127.0.0.1:0", "127.0.0.1:70000", "9.9.9.9,", "[::1", "[9.9.9.9]:x", "::1:x"],
     "mail_alert_webhook": ["ftp://host/", "host"],
 }

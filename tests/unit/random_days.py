@@ -39,7 +39,9 @@ HOURS = [
     [],
 ]
 WEEKDAYS = [range(7), range(5), (0, 2, 5, 6)]
-CONTACT_ZONES = ["America/New_York", "America/Los_Angeles", "Europe/Berlin", "Asia/Kolkata", "Asia/Tokyo"]
+CONTACT_ZONES = [
+    "America/New_York", "America/Los_Angeles", "Pacific/Auckland", "Europe/Berlin", "Asia/Kolkata", "Asia/Tokyo"
+]  # fmt: skip
 
 
 @functools.cache
@@ -100,10 +102,13 @@ def open_quarters(window: SendingWindow, date: dt.date, zone: str = "") -> tuple
 
 @dataclass(frozen=True)
 class Fault:
-    """An attempt that is charged to its account: with the dot claimed or not, and with a rest or not."""
+    """An attempt that is charged to its account: with the dot claimed or not, with a rest or not, and for how long the
+    account then leaves the delivery alone.
+    """
 
     claimed: bool
     cool_down: dt.timedelta
+    backoff: dt.timedelta
 
 
 @dataclass(frozen=True)
@@ -230,7 +235,10 @@ def cases(draw: st.DrawFn, *, zones: bool = True, faults: bool = True, interval:
         Arrival(at, Waiting(i, priority, share=share, zone=zone), at + dt.timedelta(minutes=later) if later else None)
         for i, (at, priority, zone, share, later) in enumerate(arriving, 1)
     ]
-    a_fault = st.builds(Fault, st.booleans(), st.sampled_from((0, 0, 15, 240)).map(lambda m: dt.timedelta(minutes=m)))
+    rest, backoff = (
+        st.sampled_from(m).map(lambda m: dt.timedelta(minutes=m)) for m in ((0, 0, 15, 240), (15, 30, 300))
+    )
+    a_fault = st.builds(Fault, st.booleans(), rest, backoff)
     of_delivery = st.tuples(st.integers(1, len(arrivals)), a_fault)
     failing = draw(st.lists(of_delivery, max_size=8)) if faults else []
     faults_of = {i: tuple(f for j, f in failing if j == i) for i, _ in failing}

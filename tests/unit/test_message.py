@@ -33,7 +33,6 @@ def test_the_headers_are_those_we_set_and_no_others() -> None:
         "Date": "Tue, 02 Jun 2026 14:00:00 +0000",
         "Message-ID": "<one@example.test>",
         "List-Unsubscribe": "<https://example.test/stop>, <mailto:stop@example.test>",
-        "List-Unsubscribe-Post": "List-Unsubscribe=One-Click",
         "X-Preheader": "Short",
         "MIME-Version": "1.0",
         "Content-Type": 'text/plain; charset="utf-8"',

@@ -206,18 +206,58 @@ def test_it_is_the_turn_of_the_fewest_used_then_the_longest_idle_then_the_lowest
     assert [(s.account_id, s.deliveries[0].id) for s in decision.reserved] == [(turns[i], i + 1) for i in range(3)]
 
 
-def test_the_account_that_failed_a_delivery_is_last_choice() -> None:
-    waiting = Waiting(1, failed_by=frozenset({1}))
+def test_an_account_that_failed_a_delivery_never_has_it_again_while_another_is_usable() -> None:
+    waiting = Waiting(1, failed_by={1: local(8)})
     both = decide(accounts(2), Backlog((waiting,), {"": 1}), local(9), WINDOW, EXACT)
     assert [s.account_id for s in both.reserved] == [2]
     next_one = decide(accounts(2), Backlog((waiting, Waiting(2)), {"": 2}), local(9), WINDOW, EXACT)
     assert [(s.account_id, s.deliveries[0].id) for s in next_one.reserved] == [(2, 1), (1, 2)]
     other_is_busy = [Account(1, 10), Account(2, 10, sending=True)]
     assert not decide(other_is_busy, Backlog((waiting,), {"": 1}), local(9), WINDOW, EXACT).reserved
-    other_is_full = [Account(1, 10), Account(2, 10, used=10)]
-    assert [
-        s.account_id for s in decide(other_is_full, Backlog((waiting,), {"": 1}), local(9), WINDOW, EXACT).reserved
-    ] == [1]
+
+
+def test_where_no_other_account_is_usable_it_waits_for_its_backoff_and_wakes_at_its_end() -> None:
+    only_one = [Account(1, 10), Account(2, 10, used=10)]
+    backlog = Backlog((Waiting(1, failed_by={1: local(9, 15)}), Waiting(2, failed_by={1: local(9, 30)})), {"": 2})
+    before = decide(only_one, backlog, local(9), WINDOW, EXACT)
+    assert before == Decision(wake_at=local(9, 15))
+    (slot,) = decide(only_one, backlog, local(9, 15), WINDOW, EXACT).reserved
+    assert (slot.account_id, slot.deliveries[0].id, slot.send_at) == (1, 1, local(9, 15))
+    evening = Backlog((Waiting(1, failed_by={1: local(21)}),), {"": 1})
+    tomorrow = local(8) + dt.timedelta(days=1)
+    assert decide(only_one, evening, local(9), WINDOW, EXACT).wake_at == tomorrow
+
+
+def test_a_slot_is_not_advanced_into_the_time_in_which_its_account_leaves_its_delivery_alone() -> None:
+    def advanced(leaves_alone_until: dt.datetime) -> tuple[Slot, ...]:
+        holder = Waiting(1, failed_by={1: leaves_alone_until})
+        return decide([Account(1, 10, slot=Slot(1, local(12), (holder,)))], Backlog(), local(9), WINDOW, EXACT).advanced
+
+    assert advanced(local(9, 15)) == ()
+    assert [slot.send_at for slot in advanced(local(9))] == [local(9)]
+
+
+def test_what_every_usable_account_has_failed_stands_behind_its_equals_and_not_behind_the_less_urgent() -> None:
+    failed = {1: local(8), 2: local(8)}
+    head = (Waiting(1, 5, failed_by=failed), Waiting(2, 5, failed_by={1: local(8)}), Waiting(3, 5), Waiting(4))
+
+    def order(number_of_accounts: int) -> list[int]:
+        day = Day(accounts(number_of_accounts), list(head), EXACT)
+        slots = decide(list(day.accounts.values()), Backlog(head, {"": 4}), local(9), WINDOW, EXACT).reserved
+        return [slot.deliveries[0].id for slot in slots]
+
+    assert order(1) == [3]
+    assert order(2) == [2, 3]
+    assert order(3) == [1, 2, 3]
+    without_equals = Backlog((head[0], head[3]), {"": 2})
+    (slot,) = decide(accounts(1), without_equals, local(9), WINDOW, EXACT).reserved
+    assert slot.deliveries[0].id == 1
+
+
+def test_an_account_on_trial_sends_one_mail_and_not_a_list() -> None:
+    trial = replace(Account(1, 10), on_trial=True)
+    decision = decide([trial, Account(2, 10)], Backlog(tuple(contacts(30)), {"": 20}), local(9), WINDOW, AT_ONCE)
+    assert [(s.account_id, len(s.deliveries)) for s in decision.reserved] == [(1, 1), (2, 10)]
 
 
 def test_an_urgent_delivery_takes_the_soonest_slot_and_the_displaced_one_goes_on() -> None:
@@ -239,7 +279,7 @@ def test_a_slot_can_be_handed_over_and_brought_forward_in_one() -> None:
 
 def test_a_slot_of_an_account_that_failed_the_most_urgent_goes_to_the_next_urgent() -> None:
     account = Account(1, 10, slot=Slot(1, local(9), (Waiting(5),)))
-    refused, welcome = Waiting(8, priority=9, failed_by=frozenset({1})), Waiting(9, priority=8)
+    refused, welcome = Waiting(8, priority=9, failed_by={1: local(9, 15)}), Waiting(9, priority=8)
     one = decide([account], Backlog((refused,), {"": 1}), local(9), WINDOW, EXACT)
     assert not one.changes_slots
     two = decide([account], Backlog((refused, welcome), {"": 2}), local(9), WINDOW, EXACT)
@@ -308,17 +348,15 @@ def test_a_ramp_grows_to_the_limit_and_a_quota_is_given_back_step_by_step() -> N
     first = dt.date(2026, 6, 1)
     ramp = [limit_on(first + dt.timedelta(days=i), 10, warmup=(2, 3, first)) for i in range(5)]
     assert ramp == [2, 5, 8, 10, 10]
-    quota = [limit_on(first + dt.timedelta(days=i), 10, quota=(3, first)) for i in range(6)]
-    assert quota == [3, 5, 7, 9, 10, 10]
-    assert [limit_on(first, 10, warmup=(5, 3, first), quota=(n, first)) for n in (3, 7)] == [3, 5]
+    assert [limit_on(first, 10, quota=(3, days)) for days in range(9)] == [3, 4, 5, 6, 7, 8, 9, 10, 10]
+    assert [limit_on(first, 2000, quota=(1000, days)) for days in range(6)] == [1000, 1200, 1400, 1600, 1800, 2000]
+    assert [limit_on(first, 10, warmup=(5, 3, first), quota=(n, 0)) for n in (3, 7)] == [3, 5]
 
 
 def test_before_its_first_day_a_ramp_is_at_its_start_and_no_limit_is_below_zero() -> None:
     eve, first = dt.date(2026, 5, 31), dt.date(2026, 6, 1)
     assert limit_on(eve, 10, warmup=(5, 3, first)) == 5
-    assert limit_on(eve, 10, quota=(5, first)) == 5
-    assert limit_on(first, 10, quota=(-1, first)) == 0
-    assert limit_on(first + dt.timedelta(days=1), 3, quota=(1, first)) == 2
+    assert limit_on(first, 10, quota=(-1, 0)) == 0
 
 
 def test_jitter_is_the_pairs_own_and_keeps_neighbours_in_order() -> None:

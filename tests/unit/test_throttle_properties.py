@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby, pairwise
 from typing import Any
@@ -141,14 +141,26 @@ def test_who_gets_a_slot_is_the_most_urgent_of_those_that_may_go(case: Case) -> 
             account, holder = accounts[slot.account_id], slot.deliveries[-1]
             if slot.account_id in new:
                 alike = not any(w.zone for w in (*left_out, holder))
-                passed_over = [
-                    w for w in left_out if (urgency(w) < urgency(holder) if alike else w.priority > holder.priority)
-                ]
-                assert not any(could_send(case, account, w, seen.accounts, seen.now) for w in passed_over)
+                passed_over = [w for w in left_out if goes_before(seen, w, holder, alike=alike)]
             elif len(slot.deliveries) == 1 and is_open(case.window, seen.now):
-                passed_over = [w for w in left_out if w.priority > holder.priority and account.id not in w.failed_by]
-                times = [could_send(case, account, w, seen.accounts, seen.now) for w in passed_over]
-                assert not any(at and at <= slot.send_at for at in times)
+                passed_over = [w for w in left_out if w.priority > holder.priority]
+            else:
+                continue
+            times = [could_send(case, account, w, seen.accounts, seen.now) for w in passed_over]
+            assert not any(at and at <= slot.send_at for at in times)
+
+
+@holds_for(150)
+@given(cases(faults=False))
+def test_age_decides_also_for_zones_that_open_later_today(case: Case) -> None:
+    for seen in played(case).seen if case.rules.list_size == 1 else ():
+        left = left_today(seen.accounts, seen.now)
+        dealt = [slot.deliveries[0] for slot in seen.decision.reserved]
+        for number, slot in enumerate(seen.decision.reserved):
+            still_waiting = dealt[number:] + [w for w, t in seen.pending_after if t <= seen.now]
+            older = [w for w in still_waiting if urgency(w) < urgency(dealt[number])]
+            late = Counter(w.zone for w in older if opens_only_after(case, seen, w, slot.send_at))
+            assert left - number > needed_in(case, seen, late)
 
 
 @holds_for(80)
@@ -188,7 +200,8 @@ def test_a_slot_that_stands_is_brought_forward_to_its_position_when_that_is_wort
             account = next(a for a in seen.accounts if a.id == slot.account_id)
             share, earliest = delivery.share * case.rules.jitter, soonest(case, account, seen.now)
             target = exact.at(position, share, earliest)
-            if is_open(case.window, target, delivery.zone):
+            may_go_then = could_send(case, account, delivery, seen.accounts, seen.now)
+            if is_open(case.window, target, delivery.zone) and may_go_then and may_go_then <= target:
                 assert slot.send_at <= target + ROUNDING or not is_worth_moving(seen, slot, target)
 
 
@@ -313,7 +326,8 @@ class Played(Forecast):
             return replace(account, used=account.used + 1), None
         if fault.cool_down:
             account = replace(account, cooling_until=self.now + fault.cool_down)
-        again = replace(delivery, failed_by=delivery.failed_by | {account.id})
+        leaves_alone_until = self.now + fault.backoff
+        again = replace(delivery, failed_by={**delivery.failed_by, account.id: leaves_alone_until})
         self.pending[delivery.id] = again, self.now
         return account, again
 
@@ -384,10 +398,12 @@ def could_send(
     case: Case, account: Account, delivery: Waiting, accounts: Sequence[Account], at: dt.datetime
 ) -> dt.datetime | None:
     """Return from when on today a usable account may send a delivery; None if it may not."""
-    welcome = account.id not in delivery.failed_by or all(a.id in delivery.failed_by for a in usable(accounts, at))
-    if not welcome:
-        return None
-    return open_between(case.window, delivery.zone, soonest(case, account, at), end_of_day(case.window, at))
+    start = soonest(case, account, at)
+    if account.id in delivery.failed_by:
+        if not all(a.id in delivery.failed_by for a in usable(accounts, at)):
+            return None
+        start = max(start, delivery.failed_by[account.id])
+    return open_between(case.window, delivery.zone, start, end_of_day(case.window, at))
 
 
 def idle_for_nothing(
@@ -399,8 +415,42 @@ def idle_for_nothing(
         for account in (usable(accounts, at) if is_open(case.window, at) else [])
         if account.slot is None
         for delivery in may_go(case, pending, at)
-        if could_send(case, account, delivery, accounts, at)
+        if delivery.failed_by.get(account.id, at) <= at and could_send(case, account, delivery, accounts, at)
     ]
+
+
+def goes_before(seen: Seen, delivery: Waiting, other: Waiting, *, alike: bool) -> bool:
+    """Tell whether a delivery has a slot before another: by priority and, where they are alike but for that, behind its
+    equals if every usable account has failed it, and then by age.
+    """
+
+    def order(waiting: Waiting) -> tuple[int, bool, int]:
+        failed = all(a.id in waiting.failed_by for a in usable(seen.accounts, seen.now))
+        return -waiting.priority, failed, waiting.id
+
+    return order(delivery) < order(other) if alike else delivery.priority > other.priority
+
+
+def opens_only_after(case: Case, seen: Seen, delivery: Waiting, at: dt.datetime) -> bool:
+    """Tell whether a contact's zone is closed from now to `at`, and then open later today."""
+    opening = open_between(case.window, delivery.zone, seen.now, end_of_day(case.window, seen.now))
+    return opening is not None and opening > at
+
+
+def left_today(accounts: Sequence[Account], at: dt.datetime) -> int:
+    """Return how many sends without a slot the accounts have left today."""
+    return sum(a.limit - a.used - (len(a.slot.deliveries) if a.slot else 0) for a in usable(accounts, at))
+
+
+def needed_in(case: Case, seen: Seen, late: Mapping[str, int]) -> int:
+    """Return how many sends so many deliveries of each zone need: no more than go in its hours by the interval."""
+    room = {}
+    for zone in late:
+        hours = [q for q in open_quarters(case.window, local_date(case.window, seen.now), zone) if q >= seen.now]
+        time = len([q for q in hours if q < end_of_day(case.window, seen.now)]) * QUARTER
+        left = [left_today([a], seen.now) for a in seen.accounts]
+        room[zone] = sum(min(n, int(time / case.rules.interval)) if case.rules.interval else n for n in left)
+    return min(sum(min(number, room[zone]) for zone, number in late.items()), max(room.values(), default=0))
 
 
 def on_date(case: Case, accounts: Sequence[Account], now: dt.datetime, at: dt.datetime) -> list[Account]:
@@ -413,9 +463,10 @@ def on_date(case: Case, accounts: Sequence[Account], now: dt.datetime, at: dt.da
 
 def moments_between(case: Case, seen: Seen, start: dt.datetime, end: dt.datetime) -> Iterator[dt.datetime]:
     """Yield each instant between two at which something deferred could go on: whenever anything opens, a midnight, the
-    end of a cool-down, a delivery's own time.
+    end of a cool-down, of an account's backoff from a delivery, a delivery's own time.
     """
     yield from (a.cooling_until for a in seen.accounts if a.cooling_until)
+    yield from (until for w, _ in seen.pending_after for until in w.failed_by.values())
     yield from (not_before for _, not_before in seen.pending)
     date = local_date(case.window, start)
     while midnight(case.window.zone.key, date) < end:

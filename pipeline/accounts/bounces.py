@@ -1,0 +1,100 @@
+"""Bounces: a template or an account of which too many are refused is paused, and somebody is told.
+
+Reads: the last ended deliveries since a person resumed it. Writes: the pause, slots given back, the action. A list of
+dead addresses is stopped by it before it costs the mailbox.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from models import Delivery, EmailTemplate, Event, Reason, SmtpAccount, database
+from models.control import PROGRAM, record_action
+from models.delivery import in_states
+from models.states import ENDED_BY_ATTEMPT
+from pipeline.accounts.alerts import Alert, alert
+from pipeline.capacity import pausing
+from pipeline.capacity.pausing import Target
+from pipeline.runtime.settings import settings
+
+#: The last so many ended deliveries are looked at …
+LAST = 100
+#: … more than this share of them warns; more than MAIL_BOUNCE_LIMIT, and at least so many, pauses.
+WARNS_ABOVE, AT_LEAST = 0.02, 4
+_BOUNCES = (Reason.RECIPIENT_REFUSED, Reason.REFUSED_BY_POLICY)
+
+
+@dataclass(frozen=True)
+class Bounces:
+    """How many of the last ended deliveries bounced: refused for good, or by the policy of the recipient's site."""
+
+    bounced: int
+    ended: int
+
+    @property
+    def rate(self) -> float | None:
+        """Share of bounces, 0 to 1; None before the first end."""
+        return self.bounced / self.ended if self.ended else None
+
+    @property
+    def warns(self) -> bool:
+        """Tell whether there are more than there should be."""
+        return self.rate is not None and self.rate > WARNS_ABOVE
+
+    @property
+    def too_many(self) -> bool:
+        """Tell whether what has this record is to be paused."""
+        return self.rate is not None and self.bounced >= AT_LEAST and self.rate > settings().mail_bounce_limit
+
+
+def of_account(account: SmtpAccount) -> Bounces:
+    """Count an account's last ended deliveries since a person resumed it or switched it on."""
+    since = max(at for at in (account.resumed_at, account.enabled_at) if at is not None)
+    ended = (Event.account == account.id) & _ended_since(Event.state, Event.at, since)
+    return _counted(Event.select(Event.reason).where(ended).order_by(Event.id.desc()))
+
+
+def of_template(template: EmailTemplate) -> Bounces:
+    """Count a template's last ended deliveries since a person resumed it."""
+    ended = (Delivery.template == template.id) & in_states(*ENDED_BY_ATTEMPT)
+    if template.resumed_at is not None:
+        ended &= Delivery.updated_at >= template.resumed_at
+    return _counted(Delivery.select(Delivery.reason).where(ended).order_by(Delivery.updated_at.desc()))
+
+
+def check(account_ids: Iterable[int], template_ids: Iterable[int]) -> bool:
+    """Pause those of these accounts and templates that have too many bounces, and alert; tell whether any was."""
+    # Pausing gives slots back and so takes locks in an order of its own: after the outcome, never within it.
+    paused = False
+    for account in SmtpAccount.select().where(SmtpAccount.id.in_(list(account_ids)) & SmtpAccount.paused_at.is_null()):
+        paused |= _pause(Target(account_id=account.id), of_account(account))
+    running = EmailTemplate.id.in_(list(template_ids)) & EmailTemplate.paused_at.is_null()
+    for template in EmailTemplate.select().where(running):
+        paused |= _pause(Target(template_id=template.id), of_template(template))
+    return paused
+
+
+def _pause(target: Target, bounces: Bounces) -> bool:
+    if not bounces.too_many:
+        return False
+    reason = f"{bounces.bounced} of the last {bounces.ended} bounced"
+    with database.transaction():
+        changed = pausing.pause(target, reason)
+        if changed:
+            record_action(PROGRAM, "pause", str(target), database.now(), reason)
+    if changed:
+        told = {"account_id": target.account_id, "template_id": target.template_id}
+        alert(Alert.PAUSED_BY_BOUNCES, reason, database.now(), **told)
+    return changed
+
+
+def _ended_since(state: Any, at: Any, since: dt.datetime) -> Any:
+    return state.in_(list(ENDED_BY_ATTEMPT)) & (at >= since)
+
+
+def _counted(reasons: Any) -> Bounces:
+    last = [row[0] for row in reasons.limit(LAST).tuples()]
+    return Bounces(sum(reason in _BOUNCES for reason in last), len(last))

@@ -1,0 +1,74 @@
+"""The act of pausing and resuming: rows and slots. Who does it and why is recorded by the caller.
+
+Writes in the caller's transaction: account or template, then the throttle's lock and the slots, then the control row,
+which is the order in which all take their locks (`database.LOCK_ORDER`).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from models import Cause, Control, EmailTemplate, SmtpAccount, database
+from models.control import ONLY
+from pipeline.capacity import slots
+
+
+@dataclass(frozen=True)
+class Target:
+    """What is paused or resumed: everything, an account, or a template.
+
+    Attributes:
+        account_id: the account; null: not one account alone.
+        template_id: the template; null: not one template alone.
+    """
+
+    account_id: int | None = None
+    template_id: int | None = None
+
+    def __str__(self) -> str:
+        """Return it in words."""
+        if self.account_id is not None:
+            return f"account {self.account_id}"
+        return f"template {self.template_id}" if self.template_id is not None else "everything"
+
+
+def pause(target: Target, after: str | None = None) -> bool:
+    """Pause `target` and give its slots back; tell whether it was not paused before.
+
+    Args:
+        target: what to pause.
+        after: why the program pauses it; None: a person does.
+    """
+    if target == Target():
+        # The control row comes last, as in *reserve slot*: whoever has the throttle's lock may want it next.
+        slots.give_back(Cause.PAUSE)
+        return _set(Control, ONLY, paused=True)
+    model, row = _row(target)
+    changed = _set(model, row, paused=True, paused_after=after)
+    if changed:
+        slots.give_back(
+            Cause.PAUSE,
+            account_ids=None if target.account_id is None else [target.account_id],
+            template_ids=None if target.template_id is None else [target.template_id],
+        )
+    return changed
+
+
+def resume(target: Target) -> bool:
+    """Resume `target`, whose record of bounces begins anew; tell whether it was paused."""
+    if target == Target():
+        return _set(Control, ONLY, paused=False)
+    model, row = _row(target)
+    return _set(model, row, paused=False, paused_after=None, resumed_at=database.now())
+
+
+def _set(model: Any, row: int | None, *, paused: bool, **said: Any) -> bool:
+    query = model.update(paused_at=database.now() if paused else None, **said)
+    return bool(query.where((model.id == row) & model.paused_at.is_null(paused)).execute())
+
+
+def _row(target: Target) -> tuple[Any, int | None]:
+    if target.account_id is not None:
+        return SmtpAccount, target.account_id
+    return EmailTemplate, target.template_id

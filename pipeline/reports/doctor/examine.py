@@ -1,0 +1,247 @@
+"""What would hurt: gathered from settings, database, the accounts' servers and DNS, and judged.
+
+Reads: all of these; logs in to each account's server and out again. Writes and sends nothing. Trouble: what can't be
+asked is a finding; each login and each question to DNS ends in bounded time, and many are under way together.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
+
+from models import Auth, Security, SmtpAccount, database, lookup
+from models.address import normalise_domain
+from pipeline.accounts import passwords
+from pipeline.accounts.identity import endpoint_of, unsubscribe
+from pipeline.dns import spf
+from pipeline.dns.mail import takes_mail
+from pipeline.dns.policies import USUAL_SELECTORS, dmarc_of, key_at
+from pipeline.dns.resolver import Ask, Dns, Kind
+from pipeline.dns.reverse import Reverse, reverse_of
+from pipeline.reports.doctor import account as accounts
+from pipeline.reports.doctor import domain as domains
+from pipeline.reports.doctor import installation, providers
+from pipeline.reports.doctor.findings import Check, Diagnosis, Finding, Level
+from pipeline.reports.reasons import local
+from pipeline.runtime.settings import settings
+from pipeline.smtp.connection import Endpoint
+from pipeline.smtp.trial import Trial, try_out
+from pipeline.throttle.window import SendingWindow
+
+#: Servers and domains that are asked at the same time.
+THREADS = 8
+#: Seconds for one command of a login, where MAIL_SMTP_TIMEOUT is not less.
+LOGIN_TIMEOUT = 15.0
+
+
+#: Questions without any answer, one after the other, after which DNS is not asked any more.
+MAX_SILENT = 3
+
+
+@dataclass
+class _Asked:
+    """What servers and DNS have said."""
+
+    trials: dict[int, Trial] = field(default_factory=dict)
+    domains: dict[str, domains.Domain] = field(default_factory=dict)
+    reverse: Reverse | None = None
+
+
+def examine(
+    account_ids: Sequence[int] = (),
+    *,
+    selectors: Sequence[str] = (),
+    offline: bool = False,
+    on_progress: Callable[[int, int], None] = lambda _done, _of: None,
+) -> Diagnosis:
+    """Return what would hurt, and what is as it should be.
+
+    Args:
+        account_ids: of these accounts and their domains; none: of all that have not been removed.
+        selectors: where DKIM keys are; none: the usual ones are tried.
+        offline: log in nowhere, and ask no DNS.
+        on_progress: told how many servers and domains have been asked, and how many there are.
+
+    Raises:
+        NotThereError: there is no such account.
+    """
+    meant = _accounts(account_ids)
+    problems = {account.id: _password_problem(account) for account in meant}
+    asked = _Asked()
+    if not offline:
+        endpoints = [_endpoint(account) for account in meant if problems[account.id] is None]
+        _ask(asked, endpoints, _own_domains(meant), tuple(selectors), on_progress)
+    found = [
+        *installation.judge(_installation(asked.reverse, _key_problem(meant, problems))),
+        *_of_accounts(meant, problems, asked),
+        *_of_domains(meant, asked),
+    ]
+    return Diagnosis(any(finding.level is Level.ERROR for finding in found), tuple(found))
+
+
+def _accounts(ids: Sequence[int]) -> list[SmtpAccount]:
+    if ids:
+        return [lookup.account(account_id) for account_id in dict.fromkeys(ids)]
+    return list(SmtpAccount.select().where(SmtpAccount.removed_at.is_null()).order_by(SmtpAccount.id))
+
+
+def _password_problem(account: SmtpAccount) -> str | None:
+    try:
+        if account.password is not None:
+            passwords.decrypt(account.password)
+    except passwords.PasswordUnreadableError as error:
+        return str(error)
+    return None
+
+
+def _key_problem(meant: Sequence[SmtpAccount], problems: dict[int, str | None]) -> str | None:
+    """Return what is wrong where no password at all can be read: that is the key's fault."""
+    of_stored = [problems[account.id] for account in meant if account.password is not None]
+    return of_stored[0] if of_stored and all(of_stored) else None
+
+
+def _endpoint(account: SmtpAccount) -> Endpoint:
+    endpoint = endpoint_of(account)
+    return replace(endpoint, timeout=min(endpoint.timeout, LOGIN_TIMEOUT))
+
+
+def _domain_of(account: SmtpAccount) -> str:
+    return normalise_domain(account.from_address.rpartition("@")[2])
+
+
+def _own_domains(meant: Sequence[SmtpAccount]) -> list[str]:
+    """Return the accounts' domains, but for those of public providers, who look after theirs themselves."""
+    found = dict.fromkeys(map(_domain_of, meant))
+    return [domain for domain in found if providers.of_mailbox(domain) is None]
+
+
+def _ask(
+    asked: _Asked,
+    endpoints: Sequence[Endpoint],
+    own: Sequence[str],
+    selectors: Sequence[str],
+    on_progress: Callable[[int, int], None],
+) -> None:
+    dns = Dns(settings().mail_dns_servers, MAX_SILENT)
+
+    def log_in(endpoint: Endpoint) -> None:
+        # An access token that can't be had may be reported with the time of the database.
+        with database.connection():
+            asked.trials[endpoint.account_id] = try_out(endpoint)
+
+    def ask_domain(domain: str) -> None:
+        asked.domains[domain] = _domain(domain, selectors, dns)
+
+    def ask_name(name: str) -> None:
+        asked.reverse = reverse_of(name, dns)
+
+    name = settings().mail_ehlo_name
+    with ThreadPoolExecutor(THREADS) as pool:
+        jobs = [
+            *(pool.submit(log_in, endpoint) for endpoint in endpoints),
+            *(pool.submit(ask_domain, domain) for domain in own),
+            *(pool.submit(ask_name, name) for name in ([name] if name and not name.startswith("[") else [])),
+        ]
+        try:
+            for done, job in enumerate(jobs, 1):
+                job.result()
+                on_progress(done, len(jobs))
+        except BaseException:
+            pool.shutdown(cancel_futures=True)
+            raise
+
+
+def _domain(name: str, selectors: Sequence[str], ask: Ask) -> domains.Domain:
+    guessed = () if selectors else USUAL_SELECTORS
+    return domains.Domain(
+        mail=takes_mail(name, ask),
+        has_mx=bool(ask(name, Kind.MX).records),
+        spf=spf.read(name, ask),
+        given={selector: key_at(selector, name, ask) for selector in selectors},
+        guessed={selector: key_at(selector, name, ask) for selector in guessed},
+        dmarc=dmarc_of(name, ask),
+    )
+
+
+def _installation(reverse: Reverse | None, key_problem: str | None) -> installation.Installation:
+    s = settings()
+    window = SendingWindow.from_settings(s)
+    now = database.now()
+    offers = unsubscribe()
+    weekend = installation.weekend_of(window.open_time(now, now + dt.timedelta(days=7)).spans, s.mail_window_timezone)
+    return installation.Installation(
+        clock_ahead=_clock_ahead(),
+        window=_in_words(window),
+        zone_is_set="mail_window_timezone" in s.model_fields_set,
+        weekend_at=None if weekend is None else local(weekend, s.mail_window_timezone),
+        postal_address=s.mail_postal_address,
+        unsubscribe=tuple(offer for offer in (offers.mailto, offers.url) if offer),
+        key=_where_the_key_is(),
+        key_problem=key_problem,
+        durability=database.durability(),
+        ehlo_name=s.mail_ehlo_name,
+        reverse=reverse,
+    )
+
+
+def _clock_ahead() -> float:
+    """Return by how many seconds the database's clock is ahead of this machine's, which is read before and after."""
+    before = dt.datetime.now(dt.UTC)
+    there = database.now()
+    after = dt.datetime.now(dt.UTC)
+    return (there - (before + (after - before) / 2)).total_seconds()
+
+
+def _in_words(window: SendingWindow) -> str:
+    hours = ", ".join(f"{start:%H:%M} to {end:%H:%M}" for start, end in window.intervals)
+    return f"from {hours} in {window.zone.key}"
+
+
+def _where_the_key_is() -> str | None:
+    if settings().secret_key is not None:
+        return "SECRET_KEY"
+    return str(passwords.key_file()) if passwords.key_file().exists() else None
+
+
+def _of_accounts(meant: Sequence[SmtpAccount], problems: dict[int, str | None], asked: _Asked) -> Iterator[Finding]:
+    if not meant:
+        yield Finding(
+            Check.ACCOUNTS,
+            Level.WARNING,
+            "there is no account",
+            "without one nothing is sent",
+            "add one: `slowpost accounts add`",
+        )
+    now = database.now()
+    for account in meant:
+        facts = _account(account, problems[account.id], asked)
+        for finding in accounts.judge(facts, now):
+            yield replace(finding, account_ids=(account.id,), account=account.name)
+
+
+def _account(account: SmtpAccount, password_problem: str | None, asked: _Asked) -> accounts.Account:
+    s = settings()
+    about_domain = asked.domains.get(_domain_of(account))
+    return accounts.Account(
+        host=account.host,
+        security=Security(account.security),
+        username=account.username,
+        auth=Auth(account.auth),
+        plain_password=account.plain_password,
+        from_address=account.from_address,
+        from_domain=_domain_of(account),
+        limit=s.mail_daily_limit if account.daily_limit is None else account.daily_limit,
+        interval=s.mail_min_interval,
+        password_problem=password_problem,
+        trial=asked.trials.get(account.id),
+        spf=None if about_domain is None else about_domain.spf,
+    )
+
+
+def _of_domains(meant: Sequence[SmtpAccount], asked: _Asked) -> Iterator[Finding]:
+    for domain, facts in asked.domains.items():
+        ids = tuple(account.id for account in meant if _domain_of(account) == domain)
+        for finding in domains.judge(facts):
+            yield replace(finding, account_ids=ids, domain=domain)

@@ -1,0 +1,186 @@
+"""What is the same for all accounts, judged: clocks, window, what every mail has to say, keys, database. Pure."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from pipeline.dns.reverse import Reverse
+from pipeline.reports.doctor.findings import Check, Finding, Level, fine, unasked
+
+#: Seconds by which two clocks may differ before it is said, and before it hurts.
+CLOCK_SAID = 5
+CLOCK_HURTS = 300
+
+
+@dataclass(frozen=True)
+class Installation:
+    """What was found out.
+
+    Attributes:
+        clock_ahead: seconds by which the database's clock is ahead of this machine's.
+        window: the window in words.
+        zone_is_set: whether somebody has chosen its time zone.
+        weekend_at: the next time at which mail would go out on a Saturday or Sunday, in words; None: it would not.
+        postal_address: MAIL_POSTAL_ADDRESS.
+        unsubscribe: what List-Unsubscribe offers.
+        key: where the key that encrypts passwords is; None: there is none.
+        key_problem: what is wrong with it.
+        durability: `models.database.durability`.
+        ehlo_name: MAIL_EHLO_NAME.
+        reverse: what DNS says of that name; None: it was not asked.
+    """
+
+    clock_ahead: float
+    window: str
+    zone_is_set: bool
+    weekend_at: str | None
+    postal_address: str | None
+    unsubscribe: tuple[str, ...]
+    key: str | None
+    key_problem: str | None
+    durability: Mapping[str, str]
+    ehlo_name: str | None = None
+    reverse: Reverse | None = None
+
+
+def judge(facts: Installation) -> Iterator[Finding]:
+    """Yield what there is to say about an installation."""
+    yield _clock(facts.clock_ahead)
+    yield from _window(facts)
+    yield _postal_address(facts.postal_address)
+    yield _unsubscribe(facts.unsubscribe)
+    yield _key(facts)
+    yield from _database(facts.durability)
+    if facts.ehlo_name is not None and facts.reverse is not None:
+        yield _ehlo_name(facts.ehlo_name, facts.reverse)
+
+
+def _clock(ahead: float) -> Finding:
+    off = abs(ahead)
+    if off <= CLOCK_SAID:
+        return fine(Check.CLOCK, f"this machine's clock and the database's differ by {off:.1f} s")
+    return Finding(
+        Check.CLOCK,
+        Level.ERROR if off > CLOCK_HURTS else Level.WARNING,
+        f"the database's clock is {off:.0f} s {'ahead of' if ahead > 0 else 'behind'} this machine's",
+        "limits and the window go by the database's clock, delays by this machine's; certificates need a right one",
+        "let both machines take their time from the network (chrony, systemd-timesyncd)",
+    )
+
+
+def _window(facts: Installation) -> Iterator[Finding]:
+    if facts.zone_is_set:
+        yield fine(Check.TIME_ZONE, f"mails go out {facts.window}")
+    else:
+        yield Finding(
+            Check.TIME_ZONE,
+            Level.ADVICE,
+            f"nobody has chosen a time zone: mails go out {facts.window}",
+            "business hours are those of the people you write to",
+            "set MAIL_WINDOW_TIMEZONE",
+        )
+    if facts.weekend_at is None:
+        yield fine(Check.WEEKENDS, "nothing goes out on Saturdays and Sundays")
+    else:
+        yield Finding(
+            Check.WEEKENDS,
+            Level.WARNING,
+            f"mail would go out on weekends, next on {facts.weekend_at}",
+            "a business letter that comes on a Sunday is read as a machine's",
+            "MAIL_WINDOW_DAYS=mon-fri, unless it is meant like that",
+        )
+
+
+def _postal_address(address: str | None) -> Finding:
+    if address:
+        return fine(Check.POSTAL_ADDRESS, "it is set")
+    return Finding(
+        Check.POSTAL_ADDRESS,
+        Level.WARNING,
+        "MAIL_POSTAL_ADDRESS is not set",
+        "many countries' law wants a postal address in each such mail (United States: 15 U.S.C. 7704(a)(5)(A)(iii))",
+        "set MAIL_POSTAL_ADDRESS, and write {{ postal_address }} in each template",
+    )
+
+
+def _unsubscribe(offers: tuple[str, ...]) -> Finding:
+    if offers:
+        return fine(Check.UNSUBSCRIBE, f"List-Unsubscribe offers {' and '.join(offers)}")
+    return Finding(
+        Check.UNSUBSCRIBE,
+        Level.WARNING,
+        "there is no way to unsubscribe",
+        "who finds none reports the mail as spam; the law wants one, too (15 U.S.C. 7704(a)(3), RFC 2369, section 3.2)",
+        "set MAIL_UNSUBSCRIBE_MAILTO or MAIL_UNSUBSCRIBE_URL, and write {{ unsubscribe }} in each template",
+    )
+
+
+def _key(facts: Installation) -> Finding:
+    if facts.key_problem is not None:
+        return Finding(
+            Check.KEY,
+            Level.ERROR,
+            facts.key_problem,
+            "without the key that has encrypted them no password can be read, and no account can log in",
+            "put the key back: SECRET_KEY, or the key file, from your backup",
+        )
+    return fine(Check.KEY, "no password is stored, and no key needed" if facts.key is None else f"it is in {facts.key}")
+
+
+def _database(durability: Mapping[str, str]) -> Iterator[Finding]:
+    bad = sorted(f"{name}={value}" for name, value in durability.items() if _loses_commits(name, value))
+    if not bad:
+        shown = ", ".join(f"{name}={value}" for name, value in durability.items())
+        yield fine(Check.DATABASE, f"what is committed survives a power failure ({shown})")
+        return
+    yield Finding(
+        Check.DATABASE,
+        Level.ERROR,
+        f"what is committed can be lost at a power failure: {', '.join(bad)}",
+        "a mail whose claim is lost is sent a second time",
+        "switch these on in postgresql.conf, or for the database and user (ALTER DATABASE, ALTER ROLE)"
+        if "fsync" in durability
+        else "keep the file on a local disk, and let nothing else change how it is written",
+    )
+
+
+def _loses_commits(name: str, value: str) -> bool:
+    """Tell whether a commit can be lost with this setting (PostgreSQL: 20.5, Write Ahead Log; sqlite.org/pragma.html:
+    synchronous 2 is FULL, 3 EXTRA; a journal in memory or none at all).
+    """
+    if name == "synchronous":
+        return value not in ("2", "3")
+    return value in ("off", "memory")
+
+
+def _ehlo_name(name: str, reverse: Reverse) -> Finding:
+    if not reverse.asked and not reverse.unnamed:
+        return unasked(Check.EHLO_NAME, f"{name} and its addresses")
+    if not reverse.addresses:
+        found = f"MAIL_EHLO_NAME={name} has no address"
+    elif reverse.unnamed:
+        found = f"{', '.join(reverse.unnamed)} of MAIL_EHLO_NAME={name} has no PTR record that leads back to it"
+    else:
+        return fine(Check.EHLO_NAME, f"{name} and its addresses name each other")
+    return Finding(
+        Check.EHLO_NAME,
+        Level.WARNING,
+        found,
+        "a server of your own is refused by many where its name and its address do not name each other (RFC 1912, "
+        "section 2.1; support.google.com/a/answer/81126)",
+        "let whoever gave you the address set its PTR record to that name, and give the name that address",
+    )
+
+
+def weekend_of(spans: tuple[tuple[dt.datetime, dt.datetime], ...], zone: dt.tzinfo) -> dt.datetime | None:
+    """Return the first instant of open time that is on a Saturday or Sunday in `zone`; None: there is none."""
+    for opens, closes in spans:
+        start, end = opens.astimezone(zone), closes.astimezone(zone)
+        if start.weekday() >= 5:
+            return start
+        saturday = dt.datetime.combine(start.date() + dt.timedelta(days=5 - start.weekday()), dt.time(0), zone)
+        if saturday < end:
+            return saturday
+    return None

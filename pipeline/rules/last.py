@@ -1,0 +1,27 @@
+"""May this person still be written to, asked for the last time: what can have changed since the contact was selected.
+
+Reads only.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Sequence
+
+from models import Contact, Delivery, Reason, Website
+from models.suppression import suppressed_among
+from pipeline.rules import contact as contact_rules
+from pipeline.rules.duplicates import REASON_OF
+
+
+def reasons_to_skip(deliveries: Sequence[Delivery], now: dt.datetime) -> dict[int, list[Reason]]:
+    """Return why deliveries must not be sent any more, by id: suppressed meanwhile, or kept out by the contact's own
+    rules (imported anew as not validated, for example). Those without a reason are left out.
+    """
+    suppressed = suppressed_among(d.address for d in deliveries)
+    query = Contact.select(Contact, Website).left_outer_join(Website)
+    contacts = list(query.where(Contact.id.in_({d.contact_id for d in deliveries})))
+    kept_out = contact_rules.reasons_against_each(contacts, now)
+    on_list = {address: [REASON_OF[kind]] for address, kind in suppressed.items()}
+    against = {d.id: on_list.get(d.address, []) + kept_out.get(d.contact_id, []) for d in deliveries}
+    return {i: reasons for i, reasons in against.items() if reasons}

@@ -1,0 +1,166 @@
+"""What waits is dealt to the free accounts: fewest used, then longest idle, then lowest id."""
+
+from __future__ import annotations
+
+import bisect
+import datetime as dt
+import heapq
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import chain, islice
+
+from pipeline.throttle.late import Late
+from pipeline.throttle.pace import Today
+from pipeline.throttle.types import Account, Slot, Waiting
+
+_LONG_AGO = dt.datetime.min.replace(tzinfo=dt.UTC)
+
+
+class Dealer:
+    """Gives slots to what waits, the most urgent first.
+
+    Attributes:
+        rest: what has got none.
+    """
+
+    def __init__(
+        self, accounts: Mapping[int, Account], waiting: Sequence[Waiting], taken: int, late: Late, today: Today
+    ) -> None:
+        """Begin with the position after those that are `taken`; `waiting` begins with the most urgent."""
+        self._accounts, self._taken, self._late, self._today = accounts, taken, late, today
+        self._left = today.left
+        self._free = [_turn(a, 0) for a in today.usable if a.slot is None and not a.sending]
+        heapq.heapify(self._free)
+        self._queue = _Queue(waiting, today)
+        self._dealt: dict[int, tuple[dt.datetime, list[Waiting]]] = {}
+        self.rest: list[Waiting] = []
+
+    @property
+    def slots(self) -> tuple[Slot, ...]:
+        """The new slots."""
+        return tuple(Slot(account_id, at, tuple(held)) for account_id, (at, held) in self._dealt.items())
+
+    @property
+    def idle(self) -> list[Account]:
+        """The free accounts that have got no slot."""
+        return [self._accounts[i] for _, _, i in self._free if i not in self._dealt]
+
+    def deal(self) -> None:
+        """Deal until no account is free, nothing waits, or all that is left is for zones that open later."""
+        while self._queue and self._free:
+            delivery = self._queue.pop()
+            account = self._next_account(delivery)
+            at = None if account is None else self._today.at(self._taken, account, delivery)
+            if account is None or at is None:
+                self._leave(delivery, account)
+            elif self._today.opens_after(delivery, at):
+                self._late.add(delivery)
+                self._is_free(account)
+            elif self._late.need_all(self._left):
+                self._leave(delivery, account)
+                self._deal_late()
+                break
+            elif (send_at := self._time(at, account, delivery)) is None:
+                self._leave(delivery, account)
+            else:
+                self._give(account, send_at, delivery)
+                self._queue.put_back(self._late.taken_back(self._today.time_of(self._taken)))
+        self.rest += self._queue
+        self.rest += self._late.rest()
+
+    def _leave(self, delivery: Waiting, account: Account | None) -> None:
+        self.rest.append(delivery)
+        if account is not None:
+            self._is_free(account)
+
+    def _deal_late(self) -> None:
+        """Give the free accounts slots for zones that open later, one each."""
+        turns, self._free = sorted(self._free), []
+        for turn in turns:
+            account = self._accounts[turn[2]]
+            found = None if account.id in self._dealt else self._late.take(account, self._left)
+            if found is None:
+                self._free.append(turn)
+            else:
+                self._dealt[account.id] = found[0], [found[1]]
+                self._left -= 1
+
+    def _give(self, account: Account, send_at: dt.datetime, delivery: Waiting) -> None:
+        _, held = self._dealt.setdefault(account.id, (send_at, []))
+        held.append(delivery)
+        self._taken += 1
+        self._left -= 1
+        if len(held) < self._today.rules.list_size_of(account):
+            self._is_free(account)
+
+    def _time(self, at: dt.datetime, account: Account, delivery: Waiting) -> dt.datetime | None:
+        """Return when a delivery goes whose turn is `at`: then, or, if its zone has closed by that time, before it
+        closes. But if another of at least this priority fits the turn, that one gets it.
+        """
+        today = self._today
+        if today.suits(delivery, at):
+            return at
+        alike = (w for w in self._queue if w.priority >= delivery.priority)
+        if any(today.suits(w, at) and today.may_send(account.id, w, at) for w in alike):
+            return None
+        sooner = today.before_it_closes(account, delivery)
+        return sooner if today.may_send(account.id, delivery, sooner) else None
+
+    def _next_account(self, delivery: Waiting) -> Account | None:
+        """Take the account whose turn it is, of those that can send this delivery today."""
+        passed_over = []
+        found = None
+        while self._free and found is None:
+            turn = heapq.heappop(self._free)
+            account = self._accounts[turn[2]]
+            if self._can_send(account, delivery):
+                found = account
+            else:
+                passed_over.append(turn)
+        for turn in passed_over:
+            heapq.heappush(self._free, turn)
+        return found
+
+    def _can_send(self, account: Account, delivery: Waiting) -> bool:
+        today = self._today
+        if account.id in delivery.failed_by:
+            at = today.at(self._taken, account, delivery)
+            if not today.may_send(account.id, delivery, at):
+                return False
+        return today.before_it_closes(account, delivery) is not None
+
+    def _is_free(self, account: Account) -> None:
+        _, held = self._dealt.get(account.id, (None, ()))
+        heapq.heappush(self._free, _turn(account, len(held)))
+
+
+class _Queue:
+    """What waits, the most urgent first; some is passed over and put back."""
+
+    def __init__(self, waiting: Sequence[Waiting], today: Today) -> None:
+        self._waiting, self._urgency = waiting, today.urgency
+        self._next = 0
+        self._back: list[Waiting] = []
+
+    def __len__(self) -> int:
+        return len(self._waiting) - self._next + len(self._back)
+
+    def __iter__(self) -> Iterator[Waiting]:
+        return chain(self._back, islice(self._waiting, self._next, None))
+
+    def pop(self) -> Waiting:
+        at_end = self._next == len(self._waiting)
+        if self._back and (at_end or self._urgency(self._back[0]) < self._urgency(self._waiting[self._next])):
+            return self._back.pop(0)
+        self._next += 1
+        return self._waiting[self._next - 1]
+
+    def put_back(self, deliveries: Iterable[Waiting]) -> None:
+        for delivery in deliveries:
+            bisect.insort(self._back, delivery, key=self._urgency)
+
+
+_Turn = tuple[int, dt.datetime, int]
+
+
+def _turn(account: Account, dealt: int) -> _Turn:
+    return account.used + dealt, account.last_attempt_at or _LONG_AGO, account.id

@@ -1,0 +1,60 @@
+"""`doctor`: what would hurt, why it matters, and what to do."""
+
+from __future__ import annotations
+
+from collections import Counter
+from itertools import groupby
+
+import click
+
+from pipeline.reports.doctor.findings import Diagnosis, Finding, Level
+from slowpost.cli.output import emit, progress
+from slowpost.cli.shared import ID, Refused, as_json, with_database
+
+_COLOURS = {Level.OK: "green", Level.UNKNOWN: "blue", Level.ADVICE: "cyan", Level.WARNING: "yellow", Level.ERROR: "red"}
+_WIDTH = max(map(len, Level))
+
+
+@click.command()
+@click.argument("account_ids", metavar="[ACCOUNT_ID]...", type=ID, nargs=-1)
+@click.option("--dkim-selector", "selectors", multiple=True, help="Where a DKIM key is; again for more.")
+@click.option("--offline", is_flag=True, help="Log in nowhere, and ask no DNS.")
+@as_json
+@with_database
+def doctor(account_ids: tuple[int, ...], selectors: tuple[str, ...], offline: bool, as_json: bool) -> None:
+    """Say what would hurt, why it matters, and what to do: settings, database, accounts, and their domains' DNS.
+
+    Logs in to each account's server (or only to those named) and sends nothing. Exit code 1 where something would hurt.
+    """
+    from pipeline.reports.doctor.examine import examine
+
+    with progress("asking servers and DNS") as at:
+        found = examine(account_ids, selectors=selectors, offline=offline, on_progress=at)
+    emit(found, as_json, lambda: _show(found))
+    if found.hurts:
+        raise Refused("something would hurt: see what is marked as an error")
+
+
+def _show(found: Diagnosis) -> None:
+    for heading, findings in groupby(found.findings, key=_heading):
+        click.echo(heading)
+        for finding in findings:
+            _show_one(finding)
+        click.echo()
+    counts = Counter(finding.level for finding in found.findings)
+    click.echo(", ".join(f"{level}: {counts[level]}" for level in reversed(Level) if counts[level]))
+
+
+def _heading(finding: Finding) -> str:
+    ids = ", ".join(map(str, finding.account_ids))
+    if finding.domain is not None:
+        return f"domain {finding.domain} (account {ids})"
+    return "all accounts" if finding.account is None else f"account {ids}: {finding.account}"
+
+
+def _show_one(finding: Finding) -> None:
+    level = click.style(f"{finding.level:<{_WIDTH}}", fg=_COLOURS[finding.level])
+    click.echo(f"  {level}  {finding.check.replace('_', ' ')}: {finding.found}")
+    for line in (finding.why, finding.remedy and f"to do: {finding.remedy}"):
+        if line:
+            click.echo(f"  {'':{_WIDTH}}  {line}")
