@@ -16,7 +16,7 @@ from peewee import SQL, fn
 from models import Control, Delivery, EmailTemplate, State
 from models.delivery import in_states
 from models.states import ON_ROUTE
-from pipeline.capacity import lanes, snapshot
+from pipeline.capacity import lanes, snapshot, statement
 from pipeline.runtime.settings import settings
 from pipeline.throttle.window import SendingWindow
 
@@ -67,7 +67,7 @@ def _on_the_route(template: EmailTemplate, now: dt.datetime, before: dt.datetime
     for lane in lanes.read(Control.select(lanes.gather(now, enough, before)).scalar()):
         counts[lane.zone] += lane.count
     of_template = Delivery.template == template.id
-    of_others = Delivery.template.not_in(snapshot.paused_templates())
+    of_others = Delivery.template.not_in(statement.paused_templates())
     counts += _by_zone(_BESIDE_BACKLOG & (of_template | of_others), before)
     if template.paused_at is not None:
         counts += _by_zone(in_states(State.READY) & of_template, before)

@@ -1,6 +1,6 @@
 """A snapshot of accounts and backlog: everything the throttle decides by.
 
-Reads: the control row, the accounts with their slots, and the size of the backlog in one statement; the head of the
+Reads: the control row, the accounts with their slots, and the size of the backlog in one `statement`; the head of the
 backlog in two or more (`head`). All through indexes, so that the cost does not grow with what waits or with what was
 sent, and all counted from rows: there are no stored counters. Writes nothing.
 """
@@ -14,22 +14,16 @@ from itertools import groupby
 from types import MappingProxyType
 from typing import Any
 
-from peewee import JOIN, SQL, fn
-
-from models import Attempt, Control, Delivery, EmailTemplate, SmtpAccount, State, database
-from models.compiled import Parameter, compiled
+from models import Delivery, State, database
 from models.delivery import in_states, of_ids
-from pipeline.capacity import head, lanes, usage
+from pipeline.capacity import head, lanes, statement, usage
 from pipeline.capacity.lanes import Lane
-from pipeline.capacity.slots import HOLDS, StoredSlot
+from pipeline.capacity.slots import StoredSlot
 from pipeline.runtime.settings import settings
 from pipeline.throttle.breaker import is_on_trial
 from pipeline.throttle.decide import HeadSize, size_of_head
 from pipeline.throttle.types import Account, Backlog, Rules, Slot, Waiting
 from pipeline.throttle.window import SendingWindow
-
-_READY = Delivery.state == State.READY
-_USABLE = SmtpAccount.enabled & SmtpAccount.removed_at.is_null() & SmtpAccount.paused_at.is_null()
 
 
 @dataclass(frozen=True)
@@ -60,7 +54,7 @@ def outline(now: dt.datetime) -> Snapshot:
     """Return a snapshot taken in one statement. Of the backlog's head it has only each zone's highest priority: enough
     to tell whether anything is to change.
     """
-    rows = _rows(now)
+    rows = statement.rows(now)
     top: dict[str, int] = {}
     for lane in _lanes_of_today(rows, now):
         top[lane.zone] = max(lane.priority or 0, top.get(lane.zone, 0))
@@ -69,7 +63,7 @@ def outline(now: dt.datetime) -> Snapshot:
 
 def detailed(now: dt.datetime) -> Snapshot:
     """Return a snapshot with the head of the backlog: enough to decide who gets which slot."""
-    rows = _rows(now)
+    rows = statement.rows(now)
     accounts = _assembled(rows, now).accounts
     found = _lanes_of_today(rows, now)
     have_slots = [row.delivery_id for row in rows if row.state == State.RESERVED]
@@ -91,9 +85,9 @@ def backlog_from(now: dt.datetime, size: int) -> list[tuple[Waiting, dt.datetime
 
 def _first(now: dt.datetime, number: int) -> list[tuple[Waiting, dt.datetime | None]]:
     coming = Delivery.select(*head.JUDGED_BY).where(
-        in_states(State.SELECTED, State.CLEARED) & Delivery.template.not_in(paused_templates())
+        in_states(State.SELECTED, State.CLEARED) & Delivery.template.not_in(statement.paused_templates())
     )
-    waiting = lanes.head(_lanes_of(_rows(now)), head.JUDGED_BY, None, number)
+    waiting = lanes.head(_lanes_of(statement.rows(now)), head.JUDGED_BY, None, number)
     rows = [*waiting, *lanes.in_order(coming).limit(number).namedtuples()]
     rows = sorted(rows, key=lambda row: (-row.priority, row.id))[:number]
     failed_by = usage.failed_by([row.id for row in rows])
@@ -110,16 +104,6 @@ def capacity(now: dt.datetime) -> int:
     return sum(a.left for a in outline(now).accounts if not a.is_cooling(now))
 
 
-def usable_accounts() -> Any:
-    """Return the query of the accounts that the throttle sees: switched on, not removed, not paused."""
-    return SmtpAccount.select().where(_USABLE)
-
-
-def paused_templates() -> Any:
-    """Return the query of the ids of paused templates, for IN: a join would tempt planners away from their indexes."""
-    return EmailTemplate.select(EmailTemplate.id).where(EmailTemplate.paused_at.is_null(False))
-
-
 def something_could_go() -> bool:
     """Tell, in one query, whether a delivery waits that may go and an account has neither slot nor open claim."""
     seen = outline(database.now())
@@ -134,7 +118,7 @@ def without_common_hour(seen: Snapshot) -> list[str]:
 
 def ids_in_view(now: dt.datetime) -> list[int]:
     """Return the deliveries that a decision depends on: those that have a slot, and the head of the backlog."""
-    rows = _rows(now)
+    rows = statement.rows(now)
     found = _lanes_of(rows)
     size = _size_of_head(_assembled(rows, now).accounts, found, now).size
     first = lanes.head(found, head.JUDGED_BY, now, size)
@@ -146,91 +130,6 @@ def judge(delivery_ids: Sequence[int]) -> list[Waiting]:
     rows = Delivery.select(*head.JUDGED_BY).where(of_ids(delivery_ids)).namedtuples()
     failed_by = usage.failed_by(delivery_ids)
     return [head.waiting(row.id, row, failed_by) for row in rows]
-
-
-def _rows(now: dt.datetime) -> list[Any]:
-    """Read everything but the head of the backlog: one row for each account and each delivery that has its slot or
-    claim, all with the control row's columns; without accounts, one row.
-
-    Where sends are spread over the open day, each lane is counted, up to the sum of all limits, for what may go before
-    the day's end; else it is only asked whether anything may go now.
-    """
-    window = _window()
-    is_counted = settings().mail_spread and window.contains(now)
-    return _everything_but_the_head(is_counted).rows(
-        now=now,
-        today=window.local_date(now),
-        before=window.day_end(now) if is_counted else now,
-        default_limit=settings().mail_daily_limit,
-    )
-
-
-@compiled
-def _everything_but_the_head(is_counted: bool) -> Any:
-    """Return the query of `_rows`; `is_counted`: count each lane."""
-    query = (
-        Control.select(*_control_columns(is_counted), *_account_columns(), *_delivery_columns())
-        .join(SmtpAccount, JOIN.LEFT_OUTER, on=_USABLE)
-        .join(Delivery, JOIN.LEFT_OUTER, on=(Delivery.account == SmtpAccount.id) & HOLDS)
-        .order_by(SmtpAccount.id, Delivery.priority.desc(), Delivery.id)
-    )
-    return query.namedtuples()
-
-
-def _control_columns(is_counted: bool) -> list[Any]:
-    later = Delivery.select(fn.MIN(Delivery.not_before)).where(
-        _READY & (Delivery.not_before > Parameter("now")) & Delivery.template.not_in(paused_templates())
-    )
-    each = SmtpAccount.alias()
-    return [
-        Control.paused_at,
-        Control.wake_at,
-        Control.advanced_at,
-        later.alias("next_not_before"),
-        lanes.gather(Parameter("now"), _enough(is_counted), Parameter("before")).alias("lanes"),
-        # Over all accounts, also those that are off by now.
-        each.select(fn.MAX(usage.last_transaction(each.id))).alias("last_transaction"),
-    ]
-
-
-def _enough(is_counted: bool) -> Any:
-    """Return the query of the number up to which a lane is counted."""
-    if not is_counted:
-        return Control.select(SQL("1"))
-    own_limit = fn.COALESCE(SmtpAccount.daily_limit, Parameter("default_limit", as_it_is=True))
-    return usable_accounts().select(fn.COALESCE(fn.SUM(own_limit), 0))
-
-
-def _account_columns() -> list[Any]:
-    # `between`, not `==`: only the index attempt_latest has this order then. Else PostgreSQL may read the primary key
-    # backwards, and for an account without attempts that is the whole table.
-    latest = (
-        Attempt.select(fn.COALESCE(Attempt.finished_at, Attempt.claimed_at))
-        .where(Attempt.account.between(SmtpAccount.id, SmtpAccount.id))
-        .order_by(Attempt.account.desc(), Attempt.id.desc())
-        .limit(1)
-    )
-    used = usage.used_on_day(Parameter("today")).select(fn.COUNT(Attempt.id)).where(Attempt.account == SmtpAccount.id)
-    return [
-        SmtpAccount.id.alias("account_id"),
-        SmtpAccount.daily_limit,
-        SmtpAccount.warmup_start,
-        SmtpAccount.warmup_step,
-        SmtpAccount.warmup_on,
-        SmtpAccount.quota_limit,
-        SmtpAccount.quota_on,
-        SmtpAccount.quota_at,
-        SmtpAccount.failures_in_row,
-        SmtpAccount.cooling_until,
-        used.alias("used"),
-        latest.alias("last_attempt_of_account"),
-        usage.last_transaction(SmtpAccount.id).alias("last_transaction_of_account"),
-    ]
-
-
-def _delivery_columns() -> list[Any]:
-    _, *judged_by = head.JUDGED_BY
-    return [Delivery.id.alias("delivery_id"), Delivery.state, Delivery.send_at, Delivery.token, *judged_by]
 
 
 def _lanes_of(rows: list[Any]) -> list[Lane]:

@@ -14,7 +14,7 @@ from itertools import islice
 from models import Delivery, SmtpAccount, State, database
 from models.control import control
 from models.delivery import in_states, of_ids
-from pipeline.capacity import snapshot, usage
+from pipeline.capacity import snapshot, statement, usage
 from pipeline.reports import account_states
 from pipeline.runtime.settings import settings
 from pipeline.throttle.forecast import Forecast, Planned
@@ -125,7 +125,7 @@ def _paused() -> int:
     """Return how many deliveries wait, and are not in the plan because they are paused."""
     waiting = in_states(State.SELECTED, State.CLEARED, State.READY)
     if control().paused_at is None:
-        waiting &= Delivery.template.in_(snapshot.paused_templates())
+        waiting &= Delivery.template.in_(statement.paused_templates())
     return int(Delivery.select().where(waiting).count())
 
 
@@ -145,7 +145,7 @@ def start(now: dt.datetime, days: int) -> Forecast | None:
     if seen.paused:
         return None
     window = SendingWindow.from_settings(settings())
-    rows = {account.id: account for account in snapshot.usable_accounts()}
+    rows = {account.id: account for account in statement.usable_accounts()}
     dates = [window.local_date(now) + dt.timedelta(days=i) for i in range(days)]
     forecast = Forecast(
         # A claim that is open now counts as used already, and is over in a moment.

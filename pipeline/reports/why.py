@@ -17,7 +17,7 @@ from models import Contact, Delivery, EmailTemplate, Reason, State, database, lo
 from models.control import control
 from models.delivery import in_states
 from models.states import UNFINISHED
-from pipeline.capacity import snapshot
+from pipeline.capacity import snapshot, statement
 from pipeline.reports import deliveries, plan
 from pipeline.reports.deliveries import DeliveryRow, LastAttempt
 from pipeline.reports.reasons import Because, NotYet, reasons_of
@@ -216,7 +216,7 @@ def _ahead_of(delivery: Delivery) -> int:
     )
     found: int = (
         Delivery.select()
-        .where(in_states(State.READY) & sooner & Delivery.template.not_in(snapshot.paused_templates()))
+        .where(in_states(State.READY) & sooner & Delivery.template.not_in(statement.paused_templates()))
         .count()
     )
     return found
