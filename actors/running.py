@@ -30,6 +30,8 @@ from pipeline.runtime.logs import log
 from pipeline.runtime.waiting import connected
 
 _working = threading.Event()
+#: At each of these a worker process of Dramatiq's command line stops; SIGINT it ignores.
+_STOPS = (signal.SIGTERM, signal.SIGHUP)
 
 
 class WorkerState(Middleware):
@@ -38,8 +40,7 @@ class WorkerState(Middleware):
     def after_process_boot(self, *_: Any) -> None:
         """Dramatiq's hook: a process of its command line begins."""
         logs.configure()
-        for number in (signal.SIGTERM, signal.SIGHUP):
-            _heed_once(number)
+        heed_first_signal_alone()
 
     def before_worker_boot(self, *_: Any) -> None:
         """Dramatiq's hook: a worker begins."""
@@ -72,19 +73,27 @@ class WorkerState(Middleware):
             message.put_back = True
 
 
-def _heed_once(number: signal.Signals) -> None:
-    """Let this process heed its first signal of a kind, and no other: Dramatiq ends at a second at once, in the midst
-    of its dialogues. A service manager that signals the whole group sends one, and the main process passes on its own.
+def heed_first_signal_alone() -> None:
+    """Let this process heed the first signal to stop and no other: Dramatiq's worker ends at a second at once, in the
+    midst of its dialogues. A service manager that signals the whole group sends one, and the main process passes on
+    its own.
     """
-    heed = signal.getsignal(number)
-    assert callable(heed), "Dramatiq sets its handlers before it begins"
+    heed = {number: signal.getsignal(number) for number in _STOPS}
+    first = threading.Lock()
 
-    def handle(signum: int, frame: FrameType | None) -> None:
-        for each in (signal.SIGTERM, signal.SIGHUP):
+    def handle(number: int, frame: FrameType | None) -> None:
+        # One step, since the second can come in the midst of this.
+        if not first.acquire(blocking=False):
+            return
+        for each in _STOPS:
+            # Also when Python itself ends, and takes its handlers away.
             signal.signal(each, signal.SIG_IGN)
-        heed(signum, frame)
+        stop = heed[signal.Signals(number)]
+        assert callable(stop), "Dramatiq sets its handlers before its process begins"
+        stop(number, frame)
 
-    signal.signal(number, handle)
+    for number in _STOPS:
+        signal.signal(number, handle)
 
 
 def works_here() -> bool:

@@ -171,9 +171,9 @@ def run(zone: str, contacts: int, seed: int) -> dict[str, object]:
     window = SendingWindow(((dt.time(OPENS), dt.time(CLOSES)),), ZoneInfo(zone), frozenset(range(7)))
     lists = arrivals(contacts, zone, rng)
     year = Year(mailboxes(rng), window, rng)
-    started = time.monotonic()
+    started = time.process_time()
     sent = list(simulate(year, lists, show=sys.stderr.isatty()))
-    took = time.monotonic() - started
+    took = time.process_time() - started
     reckoning = Reckoning(year, lists, sent)
     used, waits = reckoning.utilisation, reckoning.waits
     worst = min(used, key=used.__getitem__)
@@ -202,7 +202,7 @@ def run(zone: str, contacts: int, seed: int) -> dict[str, object]:
         "hours_of_waiting": "\n".join(f"{zone or 'no zone'} {_hours(wait)}" for zone, wait in waits.items()),
         "the_longest_more_than_without_zone": _hours(longest),
         "broken_promises": ", ".join(name for name, is_kept in promises.items() if not is_kept),
-        "seconds": f"{took:.1f}",
+        "seconds_of_cpu_time": f"{took:.1f}",
     }
 
 
