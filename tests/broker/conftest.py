@@ -17,39 +17,32 @@ from pathlib import Path
 import pika
 import pytest
 
-from actors.rabbitmq import migration, topology
 from actors.rabbitmq.broker import QuorumBroker
 from actors.running import WorkerState
 from actors.waiting import until_available
 from pipeline.flow import Stage
+from tests.broker import vhost
 
 #: Milliseconds of the ladder's step here.
 UNIT_MS = 10
 
 
 @pytest.fixture
-def empty_rabbitmq(rabbitmq_url: str) -> Iterator[str]:
-    """The URL of a vhost in which there is nothing, before and after."""
-    wipe(rabbitmq_url)
-    yield rabbitmq_url
-    wipe(rabbitmq_url)
+def empty_rabbitmq(request: pytest.FixtureRequest, rabbitmq_url: str) -> str:
+    """The URL of a vhost in which there is nothing, or only what `broker` declares anyhow."""
+    vhost.empty(rabbitmq_url, BROKER if "broker" in request.fixturenames else NOBODY)
+    return rabbitmq_url
 
 
-def wipe(url: str) -> None:
-    """Delete all queues and exchanges of Slowpost."""
-    with pika.BlockingConnection(pika.URLParameters(url)) as connection:
-        channel = connection.channel()
-        everything = topology.topology(topology.version_of(connection))
-        for queue in everything.queues:
-            channel.queue_delete(queue.name)
-            channel.queue_delete(f"{queue.name}-moving")
-        for exchange in (*everything.exchanges, migration.MOVING_EXCHANGE):
-            channel.exchange_delete(exchange)
+#: Who declares queues with a quick ladder; and who declares none.
+BROKER, NOBODY = "broker", "nobody"
 
 
 @pytest.fixture
-def broker(empty_rabbitmq: str, configure: Callable[..., None]) -> Iterator[QuorumBroker]:
-    """A broker that knows the six queues."""
+def broker(
+    request: pytest.FixtureRequest, empty_rabbitmq: str, configure: Callable[..., None]
+) -> Iterator[QuorumBroker]:
+    """A broker that knows the six queues. A file whose tests bind and declare nothing else says LEAVES_QUEUES."""
     configure(mail_retry_backoff="1,2")
     made = QuorumBroker(empty_rabbitmq, middleware=[WorkerState()], unit_ms=UNIT_MS)
     for stage in Stage:
@@ -58,6 +51,8 @@ def broker(empty_rabbitmq: str, configure: Callable[..., None]) -> Iterator[Quor
     until_available(made.declare_topology)
     yield made
     made.close()
+    if getattr(request.module, "LEAVES_QUEUES", False):
+        vhost.leave(empty_rabbitmq, BROKER)
 
 
 def until(holds: Callable[[], bool], what: object = "", patience: float = 60) -> None:

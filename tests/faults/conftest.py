@@ -10,13 +10,15 @@ from typing import Any
 
 import pytest
 
-from tests.broker.conftest import wipe
+from tests.broker import vhost
 from tests.builders import a_template, an_account
 from tests.faults import starter
 from tests.faults.oracle import oracle
 
 #: Set by `script/faults`: a file that takes a line for each experiment. Then the counts are full.
 REPORT = "SLOWPOST_FAULTS_REPORT"
+#: Who leaves queues as a worker declares them.
+FLEET = "fleet"
 
 
 def is_full() -> bool:
@@ -69,7 +71,7 @@ def file(request: pytest.FixtureRequest, postgres: str, mail_server: tuple[int, 
 
 @pytest.fixture
 def rabbitmq(rabbitmq_url: str) -> Iterator[str]:
-    """An empty vhost."""
-    wipe(rabbitmq_url)
+    """A vhost without messages."""
+    vhost.empty(rabbitmq_url, FLEET)
     yield rabbitmq_url
-    wipe(rabbitmq_url)
+    vhost.leave(rabbitmq_url, FLEET)

@@ -17,7 +17,8 @@ import psycopg2
 import pytest
 
 from models import Delivery, State
-from tests.broker.conftest import until, wipe
+from tests.broker.conftest import until
+from tests.broker.vhost import wipe
 from tests.faults import fleet as fleets
 from tests.faults.fleet import QUEUES_LAST_AFTER, Fleet
 from tests.faults.on_rabbitmq import LONG_INTERVAL, SETTLES_WITHIN, short_of_memory
