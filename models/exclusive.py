@@ -61,13 +61,18 @@ class _OfFile(Exclusive):
 
 class _OfPostgres(Exclusive):
     def __init__(self) -> None:
-        self._session = peewee.PostgresqlDatabase(database.db.obj.database, **database.db.obj.connect_params)
+        # A session that opened itself anew would be there, and not have the right.
+        self._session = peewee.PostgresqlDatabase(
+            database.db.obj.database, autoconnect=False, **database.db.obj.connect_params
+        )
+        self._has = False
         #: Process and start of the session that had the right last.
         self._had: tuple[int, object] | None = None
 
     def keep(self) -> None:
-        if self._had is not None and self._is_there():
+        if self._has and self._is_there():
             return
+        self._has = False
         with suppress(peewee.DatabaseError):
             self._session.close()
         self._session.connect()
@@ -77,6 +82,7 @@ class _OfPostgres(Exclusive):
             )
         started = "SELECT pid, backend_start FROM pg_stat_activity WHERE pid = pg_backend_pid()"
         self._had = self._session.execute_sql(started).fetchone()
+        self._has = True
 
     def release(self) -> None:
         with suppress(peewee.DatabaseError):

@@ -109,6 +109,7 @@ def _wait(deliveries: list[Delivery], slot_token: str) -> Handoff:
 def _give_back(deliveries: list[Delivery], slot_token: str, why: str) -> list[Handoff]:
     mine = of_ids(d.id for d in deliveries) & (Delivery.token == slot_token)
     with database.transaction():
+        database.lock_rows(Delivery, mine)
         transition(State.RESERVED, State.READY, mine, cause=Cause.DELIVER, reason=why)
     return [_trigger_after_refusal(deliveries[0].id)]
 

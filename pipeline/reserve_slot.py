@@ -19,7 +19,7 @@ from peewee import fn
 
 from models import Cause, Control, Delivery, Reason, SmtpAccount, State, address, database, transition
 from models.control import ONLY
-from models.delivery import by_id, of_ids
+from models.delivery import by_id, in_states, of_ids
 from pipeline.capacity import snapshot
 from pipeline.capacity.slots import StoredSlot
 from pipeline.capacity.snapshot import Snapshot
@@ -108,6 +108,7 @@ def _skip_zones(zones: Sequence[str]) -> None:
         ):
             if some:
                 which = Delivery.timezone.in_(list(some))
+                database.lock_rows(Delivery, which & in_states(State.READY))
                 transition(State.READY, State.SKIPPED, which, cause=Cause.RESERVE, reason=reason)
 
 
@@ -117,6 +118,7 @@ def _pre_empt(slots: Sequence[Slot], stored: dict[int, StoredSlot]) -> dict[int,
         return {}
     holder_of = {s.account_id: stored[s.account_id].slot.deliveries[0].id for s in slots}
     theirs = Delivery.token.in_([stored[a].token for a in holder_of])
+    database.lock_rows(Delivery, theirs)
     gone = set(transition(State.RESERVED, State.READY, theirs, cause=Cause.RESERVE, reason=PRE_EMPTED))
     return {account_id: holder for account_id, holder in holder_of.items() if holder in gone}
 
@@ -142,6 +144,7 @@ def _reserve(slots: Sequence[Slot]) -> list[Handoff]:
     token_of = {s.account_id: secrets.token_hex(16) for s in slots}
     slot_of = {w.id: s for s in slots for w in s.deliveries}
     domain_of = _sender_domains(token_of)
+    database.lock_rows(Delivery, of_ids(slot_of))
     reserved = set(
         transition(
             State.READY,
@@ -168,6 +171,7 @@ def _advance(slots: Sequence[Slot], stored: dict[int, StoredSlot]) -> list[Hando
     old = [stored[s.account_id].token for s in slots]
     token_of = {s.account_id: secrets.token_hex(16) for s in slots}
     slot_of = {w.id: s for s in slots for w in s.deliveries}
+    database.lock_rows(Delivery, of_ids(slot_of))
     rows = (
         Delivery.update(
             send_at=by_id({i: s.send_at for i, s in slot_of.items()}, Delivery.send_at),

@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
-from models import EmailTemplate, database, lookup
+from models import Contact, EmailTemplate, database, lookup
 from pipeline.capacity.room import room_for
 from pipeline.flow import Handoff
 from pipeline.operations.done import Done
@@ -102,6 +102,7 @@ def _enter(batch: Batch) -> list[Handoff]:
     if not batch.contact_ids:
         return []
     options: dict[str, Any] = {"source": str(uuid.uuid4()), "template_id": batch.template_id}
-    # In id order from the first to the last: their rows are locked, a list after the other.
     ids = sorted(batch.contact_ids)
+    # All at once: stage 1 takes a list after the other, and would lock contacts after the deliveries of the one before.
+    database.lock_rows(Contact, Contact.id.in_(ids))
     return faults.isolated(partial(select, **options), ids, partial(give_up_contact, **options))

@@ -43,11 +43,18 @@ STATEMENTS = (
 )
 
 
+# Whoever is at work takes its locks in this order, too, and waits; in the order of the statements below the migration
+# would wait for a worker that waits for it.
+LOCK = "LOCK TABLE smtp_account, email_template, delivery, attempt, event IN ACCESS EXCLUSIVE MODE"
+
+
 def migrate(migrator: Migrator, database: peewee.Database, *, fake: bool = False) -> None:
     """Add the columns and change the indexes."""
     # SQLite can't add a stored one, PostgreSQL before 18 has no other.
     on_sqlite = isinstance(database, peewee.SqliteDatabase)
     storage = "VIRTUAL" if on_sqlite else "STORED"
     number = "id INTEGER NOT NULL PRIMARY KEY" if on_sqlite else "id SERIAL NOT NULL PRIMARY KEY"
+    if not on_sqlite:
+        migrator.sql(LOCK)
     for statement in STATEMENTS:
         migrator.sql(statement.format(storage=storage, id=number))

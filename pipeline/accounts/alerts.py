@@ -56,4 +56,7 @@ def alert(
             )
             urllib.request.urlopen(request, timeout=ALERT_TIMEOUT).close()  # noqa: S310
     except (OSError, subprocess.SubprocessError, ValueError, http.client.HTTPException) as error:
-        log.error("alert not given", account_id=account_id, template_id=template_id, error=str(error)[:300])
+        # Not an error's whole text: what the command was called with may hold a password.
+        known = isinstance(error, (OSError, http.client.HTTPException))
+        why = str(error)[:300] if known else f"{type(error).__name__} {getattr(error, 'returncode', '')}".strip()
+        log.error("alert not given", account_id=account_id, template_id=template_id, error=why)

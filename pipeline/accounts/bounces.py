@@ -7,7 +7,7 @@ dead addresses is stopped by it before it costs the mailbox.
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -54,7 +54,12 @@ def of_account(account: SmtpAccount) -> Bounces:
     """Count an account's last ended deliveries since a person resumed it or switched it on."""
     since = max(at for at in (account.resumed_at, account.enabled_at) if at is not None)
     ended = (Event.account == account.id) & _ended_since(Event.state, Event.at, since)
-    return _counted(Event.select(Event.reason).where(ended).order_by(Event.id.desc()))
+    latest = Event.select(Event.delivery, Event.reason).where(ended).order_by(Event.id.desc()).limit(LAST * 2)
+    # A delivery counts once, as it ended last, also if a person has replayed it.
+    once: dict[int, str] = {}
+    for delivery_id, reason in latest.tuples():
+        once.setdefault(delivery_id, reason)
+    return _counted(list(once.values())[:LAST])
 
 
 def of_template(template: EmailTemplate) -> Bounces:
@@ -62,7 +67,8 @@ def of_template(template: EmailTemplate) -> Bounces:
     ended = (Delivery.template == template.id) & in_states(*ENDED_BY_ATTEMPT)
     if template.resumed_at is not None:
         ended &= Delivery.updated_at >= template.resumed_at
-    return _counted(Delivery.select(Delivery.reason).where(ended).order_by(Delivery.updated_at.desc()))
+    latest = Delivery.select(Delivery.reason).where(ended).order_by(Delivery.updated_at.desc()).limit(LAST)
+    return _counted([row[0] for row in latest.tuples()])
 
 
 def check(account_ids: Iterable[int], template_ids: Iterable[int]) -> bool:
@@ -95,6 +101,5 @@ def _ended_since(state: Any, at: Any, since: dt.datetime) -> Any:
     return state.in_(list(ENDED_BY_ATTEMPT)) & (at >= since)
 
 
-def _counted(reasons: Any) -> Bounces:
-    last = [row[0] for row in reasons.limit(LAST).tuples()]
-    return Bounces(sum(reason in _BOUNCES for reason in last), len(last))
+def _counted(reasons: Sequence[str]) -> Bounces:
+    return Bounces(sum(reason in _BOUNCES for reason in reasons), len(reasons))

@@ -14,6 +14,7 @@ from peewee import SQL, fn
 
 from models import Attempt, Cause, ChargedTo, Outcome, SmtpAccount, database
 from models.attempt import COUNTS_AGAINST_HEALTH
+from models.control import PROGRAM, record_action
 from pipeline.accounts.alerts import Alert, alert
 from pipeline.capacity import slots
 from pipeline.runtime.settings import Settings, settings
@@ -98,6 +99,7 @@ def switch_off(account: SmtpAccount, reason: str) -> bool:
         )
         if was_on:
             slots.give_back(Cause.ACCOUNT, account_ids=[account.id])
+            record_action(PROGRAM, "switch off", f"account {account.id}", database.now(), reason)
     if was_on:
         alert(Alert.SWITCHED_OFF, reason, database.now(), account_id=account.id)
     return bool(was_on)

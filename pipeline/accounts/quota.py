@@ -24,6 +24,4 @@ def rests_until(now: dt.datetime) -> dt.datetime:
     """Return until when an account rests after such a reply (UTC): 24 hours, or, for one trial send, until the next
     day's opening if that is sooner.
     """
-    window = SendingWindow.from_settings(settings())
-    before_midnight = window.next_midnight(now) - dt.timedelta(microseconds=1)
-    return min(now + ROLLING, window.next_opening(before_midnight))
+    return min(now + ROLLING, SendingWindow.from_settings(settings()).next_days_opening(now))

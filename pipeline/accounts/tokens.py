@@ -26,6 +26,8 @@ from pipeline.smtp.login import TokenError
 
 #: Seconds that a command may take.
 COMMAND_TIMEOUT = 30.0
+#: Seconds in which a command that is killed has to be gone.
+KILL_TIMEOUT = 5.0
 #: Seconds for which a command's token is used again: a helper may hand out one that is good for little longer
 #: (Google's libraries renew those with less than 225 s left).
 MAX_AGE = 180.0
@@ -124,14 +126,18 @@ def _printed(command: str) -> str:
     except (OSError, ValueError, IndexError) as error:
         why = getattr(error, "strerror", None) or "it is no command"
         raise TokenError(f"the token command can't be run: {why}") from None
-    with process:
-        try:
-            output = _output_of(process, time.monotonic() + COMMAND_TIMEOUT)
-        except BaseException:
-            # The group is its own: what the command has started goes, too.
-            with suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGKILL)
-            raise
+    try:
+        output = _output_of(process, time.monotonic() + COMMAND_TIMEOUT)
+    except BaseException:
+        # The group is its own: what the command has started goes, too. One that has become another user's stays, and
+        # nobody waits for it.
+        with suppress(OSError, subprocess.TimeoutExpired):
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait(KILL_TIMEOUT)
+        raise
+    finally:
+        if process.stdout is not None:
+            process.stdout.close()
     if process.returncode:
         raise TokenError(f"the token command failed with exit code {process.returncode}")
     return _first_line(output, "the token command printed")
@@ -149,7 +155,7 @@ def _output_of(process: subprocess.Popen[bytes], deadline: float) -> bytes:
                 if not chunk:
                     break
                 output = (output + chunk)[:MAX_OUTPUT]
-            elif process.poll() is not None:
+            elif process.poll() is not None and not selector.select(timeout=0):
                 break
     try:
         process.wait(max(0.0, deadline - time.monotonic()))

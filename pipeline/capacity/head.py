@@ -94,7 +94,9 @@ def unseen(head: Head, window: SendingWindow, now: dt.datetime, enough: int) -> 
         if lane not in open_now and len(found) >= head.size.size and (-found[-1].priority, found[-1].id) < place
     ]
     beyond = {lane.zone: -sum(len(head.of_lane[other]) for other in long if other.zone == lane.zone) for lane in long}
-    for zone, number in lanes.more_urgent(long, (first.priority, first.id), now, enough):
+    # So many of each that `enough` are left when those of the head, which are counted with them, are taken off.
+    most = enough + max((len(head.of_lane[lane]) for lane in long), default=0)
+    for zone, number in lanes.more_urgent(long, (first.priority, first.id), now, most):
         beyond[zone] += number
     return beyond
 

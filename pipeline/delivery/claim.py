@@ -124,6 +124,7 @@ def skip_kept_out(deliveries: Sequence[Delivery], slot_token: str, now: dt.datet
     mine = of_ids(against) & (Delivery.token == slot_token)
     reasons = {i: ",".join(reasons) for i, reasons in against.items()}
     with database.transaction():
+        database.lock_rows(Delivery, mine)
         return transition(State.RESERVED, State.SKIPPED, mine, cause=Cause.DELIVER, reason=reasons)
 
 
@@ -132,6 +133,7 @@ def postpone(deliveries: Sequence[Delivery], account: SmtpAccount, slot_token: s
     last_transaction = usage.last_transaction_of(account.id)
     if last_transaction is not None:
         mine = of_ids(d.id for d in deliveries) & (Delivery.token == slot_token)
+        database.lock_rows(Delivery, mine)
         query = Delivery.update(send_at=earliest_after(last_transaction))
         query.where(mine & (Delivery.state == State.RESERVED)).execute()
 

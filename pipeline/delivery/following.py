@@ -99,8 +99,7 @@ def _after_greylisting(times: int, now: dt.datetime) -> dt.datetime | None:
 
 def _next_working_day(times: int, now: dt.datetime) -> dt.datetime | None:
     window = SendingWindow.from_settings(settings())
-    tomorrow = window.next_midnight(now) - dt.timedelta(microseconds=1)
-    return window.next_opening(tomorrow) if times < MAILBOX_FULL_DAYS else None
+    return window.next_days_opening(now) if times < MAILBOX_FULL_DAYS else None
 
 
 _NEXT_TRY: dict[Verdict, Callable[[int, dt.datetime], dt.datetime | None]] = {

@@ -224,7 +224,13 @@ def remove(account_id: int, who: str, reason: str = "") -> AccountDone:
         now = database.now()
         slots.give_back(Cause.ACCOUNT, account_ids=[account_id])
         _update_account(
-            account_id, removed_at=now, enabled=False, password=None, name=f"{account.name} (removed {account_id})"
+            account_id,
+            removed_at=now,
+            enabled=False,
+            password=None,
+            token_command=None,
+            token_file=None,
+            name=f"{account.name} (removed {account_id})",
         )
         record_action(who, "remove", f"account {account_id}", now, reason)
     return AccountDone(account_id, account.name, handoffs=(TRIGGER,))

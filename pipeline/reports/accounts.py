@@ -35,7 +35,7 @@ class AccountRow:
         enabled: whether it is switched on.
         disabled_reason: why it is off.
         cooling_until: until when it rests after failures (UTC).
-        enabled_at: when it was last switched on (UTC); its record began anew then.
+        enabled_at: when it was last switched on or reset (UTC); its record began anew then.
         created_at: when it was added (UTC).
         limit_today: mails that it may send today: limit, warm-up and what its provider allows.
         paused: whether it is paused.

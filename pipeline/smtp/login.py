@@ -128,8 +128,12 @@ def _cram_md5(smtp: smtplib.SMTP, username: str, password: str) -> Reply:
     reply = dialogue.begin("CRAM-MD5")
     if reply.code != _GO_ON:
         return reply
-    challenge = guarded(Phase.AUTH, lambda _: base64.b64decode(reply.text.strip(), validate=True), smtp)
-    return dialogue.answer(f"{username} {hmac.new(password.encode(), challenge, 'md5').hexdigest()}")
+
+    def digest(_smtp: smtplib.SMTP) -> str:
+        challenge = base64.b64decode(reply.text.strip(), validate=True)
+        return hmac.new(password.encode(), challenge, "md5").hexdigest()
+
+    return dialogue.answer(f"{username} {guarded(Phase.AUTH, digest, smtp)}")
 
 
 _SASL: dict[str, Callable[[smtplib.SMTP, str, str], Reply]] = {
@@ -173,6 +177,7 @@ class _Dialogue:
         """Servers quote a command that they don't know, some of them only its beginning."""
 
         def hidden(found: re.Match[str]) -> str:
-            return "***" if any(found[0] in sent for sent in self._sent) else found[0]
+            word = found[0].strip("._~-")
+            return "***" if any(word in sent for sent in self._sent) else found[0]
 
-        return re.sub(r"[A-Za-z0-9+/._~-]{8,}=*", hidden, text)
+        return re.sub(r"[A-Za-z0-9+/._~-]{6,}=*", hidden, text)

@@ -202,6 +202,8 @@ _CLOSED_LIST = (
         _MESSAGE,
         codes=r"5\d\d",
         words=wording.NO_SUCH_USER,
+        # "account not found" may be the sender's.
+        also=rf"{wording.NAMES_RECIPIENT}|\b(user|recipient|mailbox)\b",
         unless=wording.ABOUT_THE_SENDER,
     ),
     _row(
@@ -249,13 +251,16 @@ _MESSAGE_AND_POLICY = (
     # Exchange: 5.7.124, 5.7.129, 5.7.133 to 5.7.136, RESOLVER.RST: a recipient or group that takes mail from some only
     _row(Verdict.SITE_BY_POLICY, codes=r"5\d\d", enhanced=r"5\.7\.1(2[349]|3[3-6])"),
     _row(Verdict.SITE_BY_POLICY, codes=r"5\d\d", words=r"RESOLVER\.RST\."),
+    # RFC 7372 section 3: 5.7.20 to 5.7.27, DKIM, SPF and authentication; Google 5.7.26 says so after the message
+    _row(Verdict.SITE_BY_POLICY, _MESSAGE, codes=r"5\d\d", enhanced=r"5\.7\.2[0-7]"),
+    _row(Verdict.SITE_BY_POLICY, _MESSAGE, codes=r"5\d\d", words=r"\b(spf|dmarc)\b"),
     # RFC 3463 X.7.x security or policy, X.1.0; Exchange Online 5.1.0 Sender denied; Yahoo 553 5.7.2 [TSS09]; Postfix
     # 554 5.7.1 Recipient address rejected: Access denied; Exim Administrative prohibition; and what no row knows:
     # RFC 5321 4.2.3 gives 550 to "rejected for policy reasons" too
     _row(Verdict.SITE_BY_POLICY, _RECIPIENT, codes=r"5\d\d"),
     # RFC 3463 X.2.x "mailbox status", X.1.x "addressing", and the rest: the recipient's, for now
     _row(Verdict.RECIPIENT_FOR_NOW, _FROM_RECIPIENT, codes=r"4\d\d"),
-    # RFC 3463 X.6.x, X.7.x; Google 5.7.1 unsolicited, 5.7.26 unauthenticated; and what else is refused with the message
+    # RFC 3463 X.6.x, X.7.x; Google 5.7.1 unsolicited; and what else is refused with the message
     _row(Verdict.CONTENT, _MESSAGE, codes=r"5\d\d"),
 )
 

@@ -28,7 +28,8 @@ NO_QUOTA = (
 
 #: A login that is refused, and why: entering the same password again can't help.
 LOGIN_SAYS_WHY = (
-    r"disabled|deactivated|suspended|locked|blocked|banned|denied|basic auth|web browser"
+    r"disabled|deactivated|suspended|banned|basic auth|web browser"
+    r"|\b(account|user|mailbox|protocol|login)\b[^.;:]{0,30}\b(locked|blocked|denied)"
     r"|app(lication)?-specific password"
 )
 #: A refusal that says it will pass.

@@ -24,6 +24,7 @@ _IS_NO_FILE_OF_A_ZONE = {errno.EISDIR, errno.ENOTDIR, errno.ENAMETOOLONG, errno.
 _DAY = dt.timedelta(days=1)
 _WHOLE_DAY = (dt.time(0), dt.time(0))
 _SECOND = dt.timedelta(seconds=1)
+_INSTANT = dt.timedelta(microseconds=1)
 #: Clocks change and weeks repeat within it: two windows that have no common hour in a year have none.
 _YEAR = 366 * _DAY
 _WEEK = 7 * _DAY
@@ -141,6 +142,10 @@ class SendingWindow:
         while not (openings := [opens for opens, _ in _day_of(self, day).spans if at < opens]):
             day += _DAY
         return min(openings)
+
+    def next_days_opening(self, at: dt.datetime) -> dt.datetime:
+        """Return when an interval opens next that does not belong to the day which is open at `at` (UTC)."""
+        return self.next_opening(self.day_end(at) - _INSTANT if self.contains(at) else at)
 
     def local_date(self, at: dt.datetime) -> dt.date:
         """Return the date in the window's zone: the one that daily limits count by."""

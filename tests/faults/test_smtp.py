@@ -97,8 +97,8 @@ MISBEHAVIOURS = (
 GOOD_ACCOUNTS, PATIENCE = 5, 480
 #: A step may hold a worker for its timeout and so many seconds, on a machine that is busy.
 SLACK = 1.5
-#: A refusal for good that is the recipient's or the content's ends a delivery.
-ENDS = {"RCPT": State.BOUNCED, "DATA": State.BOUNCED, "DOT": State.FAILED}
+#: A refusal for good that names no reason ends a delivery: by policy or for its content, and nobody is suppressed.
+ENDS = {"RCPT": State.FAILED, "DATA": State.FAILED, "DOT": State.FAILED}
 
 
 def _publish_until_all_have_misbehaved(fleet: Fleet, folder: Path, number: int) -> None:

@@ -8,7 +8,7 @@ from itertools import pairwise
 
 import pytest
 
-from models import Action, Attempt, Delivery, EmailTemplate, SmtpAccount, State, Suppression
+from models import Action, Attempt, Cause, Delivery, EmailTemplate, SmtpAccount, State, Suppression, transition
 from pipeline import deliver_message, reserve_slot
 from pipeline.accounts import bounces
 from pipeline.accounts.bounces import Bounces
@@ -61,6 +61,19 @@ def test_a_list_that_is_due_at_once_stops_at_the_limit_of_bounces(
         deliver_message.connections.close()
     assert Attempt.select().count() == 4
     assert SmtpAccount.get_by_id(account.id).paused_at == clock.at
+
+
+def test_a_delivery_counts_once_in_an_accounts_bounces_however_often_it_is_replayed(
+    any_database: str, clock: Clock
+) -> None:
+    account, delivery = an_account(), a_delivery()
+    for _ in range(4):
+        for step in ((State.READY, State.RESERVED, None), (State.RESERVED, State.FAILED, "refused_by_policy")):
+            origin, to, reason = step
+            this = Delivery.id == delivery.id
+            transition(origin, to, this, cause=Cause.OUTSIDE, reason=reason, account=account.id)
+        transition(State.FAILED, State.READY, this, cause=Cause.REPLAY)
+    assert bounces.of_account(account) == Bounces(1, 1)
 
 
 @pytest.mark.parametrize(

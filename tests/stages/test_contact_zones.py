@@ -159,6 +159,27 @@ def test_however_many_older_ones_wait_for_a_zone_that_opens_later_all_of_the_day
     assert slots() == [(other.id, "08:00")]
 
 
+def test_one_of_them_that_every_account_has_failed_does_not_give_the_day_to_younger_ones(
+    any_database: str, clock: Clock
+) -> None:
+    clock.at = local(8)
+    account, template = an_account(daily_limit=1), a_template()
+    older = [a_delivery(timezone=LOS_ANGELES, template=template) for _ in range(30)]
+    for _ in range(30):
+        a_delivery(template=template)
+    Attempt.create(
+        delivery=older[0],
+        account=account,
+        outcome="failed",
+        charged_to="account",
+        verdict="account_for_now",
+        phase="connect",
+        finished_at=clock.at,
+    )
+    reserve_slot.reserve()
+    assert slots() == [(older[1].id, "11:00")]
+
+
 @pytest.mark.parametrize("zone", ["Mars/Base", "America", "../etc/passwd", "x" * 300])
 def test_a_zone_that_is_not_known_stalls_nothing_and_is_skipped_with_its_reason(
     any_database: str, clock: Clock, zone: str

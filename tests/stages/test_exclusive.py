@@ -59,6 +59,9 @@ def test_a_database_that_is_away_is_waited_for(
         with pytest.raises(peewee.OperationalError):
             first.keep()
     first.keep()
+    assert holder() is not None
+    with pytest.raises(AlreadyRunningError):
+        process().keep()
 
 
 def test_with_rabbitmq_any_number_of_processes_works_on_postgresql(postgres: str) -> None:

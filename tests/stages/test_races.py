@@ -231,6 +231,7 @@ def test_a_claim_that_waits_for_the_lock_sees_what_its_holder_did(
     account = an_account(daily_limit=1)
     jobs = all_hammer([account], in_seconds(5), enough=frozenset({GIVEN, refusal}))
     with database.transaction():
+        database.lock_accounts()
         claims.locked(account.id)
         started = race.start(*jobs)
         until_waiting(PROCESSES)

@@ -86,10 +86,12 @@ def test_a_login_is_never_sent_where_auth_is_not_offered() -> None:
         assert sent(server) == []
 
 
-@pytest.mark.parametrize("length", [None, 12])
+@pytest.mark.parametrize(("length", "end"), [(None, ""), (12, ""), (12, "...")])
 @pytest.mark.parametrize(("mechanism", "secret"), [("PLAIN", "\0me\0s3cret-w0rd"), ("LOGIN", "s3cret-w0rd")])
-def test_a_server_that_quotes_what_it_was_sent_is_not_quoted(mechanism: str, secret: str, length: int | None) -> None:
-    quotes = f'501 5.5.2 unknown: "{encoded(secret)[:length]}" (account me)'
+def test_a_server_that_quotes_what_it_was_sent_is_not_quoted(
+    mechanism: str, secret: str, length: int | None, end: str
+) -> None:
+    quotes = f'501 5.5.2 unknown: "{encoded(secret)[:length]}{end}" (account me)'
     asks = "334 VXNlcm5hbWU6"
     replies = {"PLAIN": {"AUTH": quotes}, "LOGIN": {"AUTH": asks, RESPONSE: Turns([asks, quotes])}}
     with ScriptedServer(offers(mechanism, **replies[mechanism])) as server:

@@ -204,6 +204,13 @@ EVERY_DAY = frozenset(range(7))
 WEEKDAYS = frozenset(range(5))
 
 
+def test_the_next_days_opening_is_none_of_the_day_that_is_open() -> None:
+    assert window().next_days_opening(local("2026-06-02 10:00")) == local("2026-06-03 08:00")
+    assert window().next_days_opening(local("2026-06-02 18:00")) == local("2026-06-03 08:00")
+    overnight = window("20:00", "06:00")
+    assert overnight.next_days_opening(local("2026-06-03 01:00")) == local("2026-06-03 20:00")
+
+
 def window(start: str = "08:00", end: str = "17:00", days: frozenset[int] = EVERY_DAY) -> SendingWindow:
     """Return a window in New York."""
     return SendingWindow(((dt.time.fromisoformat(start), dt.time.fromisoformat(end)),), ZONE, days)
