@@ -65,7 +65,7 @@ def decode(queue: str, body: bytes, message_id: str | bytes | None) -> Decoded:
 
     Args:
         queue: the queue it came from.
-        body: JSON, as the README's section on `intake` lists, or an envelope.
+        body: JSON, as `docs/commands.md` lists it for `intake`, or an envelope.
         message_id: the AMQP message id. It becomes the source id, by which a repeated message is recognised; without
             one, each message counts as new. Bytes: it was not UTF-8.
 

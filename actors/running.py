@@ -74,9 +74,9 @@ class WorkerState(Middleware):
 
 
 def heed_first_signal_alone() -> None:
-    """Let this process heed the first signal to stop and no other: Dramatiq's worker ends at a second at once, in the
-    midst of its dialogues. A service manager that signals the whole group sends one, and the main process passes on
-    its own.
+    """Let this process heed the first signal to stop and no other: at a second one, Dramatiq's worker ends at once, in
+    the middle of its dialogues. A service manager that signals the whole group sends one, and the main process passes
+    on its own.
     """
     heed = {number: signal.getsignal(number) for number in _STOPS}
     first = threading.Lock()

@@ -32,7 +32,7 @@ def select_contacts(
 
 @stage_actor(Stage.DEDUPE, give_up_delivery)
 def check_duplicates(delivery_ids: Sequence[int]) -> list[Handoff]:
-    """Nobody is written twice."""
+    """Nobody is written to twice."""
     return clear(delivery_ids)
 
 

@@ -36,8 +36,8 @@ class SmtpAccount(Base):
     up to the limit. `quota_limit` is what the provider allowed in the 24 h before `quota_at` (`quota_on`: its date in
     the window's zone), given back step by step afterwards; `quota_after` is the reply that said so.
     `failures_in_row`, `cooling_until`, `rests_after` (the failure) and `login_refused_at` (the first of a row) change
-    in the transaction that records an attempt. `paused_after` says why the program has paused it; its record of
-    bounces begins when a person resumed it, at `resumed_at`.
+    in the transaction that records an attempt. `paused_after` says why the program has paused it; its bounces are
+    counted from `resumed_at`, when a person resumed it.
     """
 
     name = peewee.TextField(unique=True)

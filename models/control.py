@@ -11,7 +11,7 @@ from models.base import Base
 from models.database import UTCDateTimeField
 
 ONLY = 1
-#: Who acts where nobody does: the program itself.
+#: Who acts if no person does: the program itself.
 PROGRAM = "slowpost"
 
 
@@ -42,7 +42,7 @@ def wake_by(at: dt.datetime) -> bool:
 
 
 class Action(Base):
-    """What was done to a delivery, a dead letter, an account … beside the route: by whom, when, and why. That is a
+    """What was done to a delivery, a dead letter, an account … beside the route: by whom, when, and why. By whom: a
     person, or the program (`PROGRAM`), which lets an account rest, limits it or switches it off.
     """
 

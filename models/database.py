@@ -4,8 +4,8 @@ Reads: a database URL. Writes: nothing of its own.
 Everything that differs between the two databases is here: connecting, transactions that will write, row locks,
 the lock of the throttle, the clock, and how a point in time is stored.
 
-A transaction takes its locks in the order of LOCK_ORDER, and several rows of a table in id order. Two that took the
-same locks in different orders would wait for each other, and PostgreSQL would end one of them.
+A transaction takes its locks in the order of LOCK_ORDER, and several rows of a table in id order. If two took
+the same locks in different orders, they would wait for each other, and PostgreSQL would end one of them.
 """
 
 from __future__ import annotations

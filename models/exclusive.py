@@ -1,7 +1,7 @@
 """The right to be the only process that works on a database: what an embedded broker needs, whose queues are its own.
 
 Reads and writes: nothing; beside an SQLite file a lock file, in PostgreSQL an advisory lock of a session of its own.
-Both go with the process, however that ends.
+Both are released when the process ends, however it ends.
 Trouble: PostgreSQL ends the session when it restarts or the network breaks. `keep`, asked now and then, takes the right
 again, or says that another process has it by now.
 """

@@ -10,7 +10,7 @@ from models.database import UTCDateTimeField
 
 class EmailTemplate(Base):
     """Subject, text body and optional HTML body and preheader, all of them Jinja2. `paused_after` says why the program
-    has paused it; its record of bounces begins when a person resumed it, at `resumed_at`.
+    has paused it; its bounces are counted from `resumed_at`, when a person resumed it.
     """
 
     name = peewee.TextField(unique=True)

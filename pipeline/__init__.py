@@ -3,7 +3,7 @@
 The route, in order. Each stage is a verb; it commits before it hands on, and can be run twice:
 
 1. `select_contacts.select`    contact ids become deliveries
-2. `check_duplicates.clear`    nobody is written twice
+2. `check_duplicates.clear`    nobody is written to twice
 3. `render_message.render`     a delivery gets its words; it is `ready` then, and waits in the database
 4. `reserve_slot.reserve`      the head of the backlog gets an account and a minute
 5. `deliver_message.deliver`   the mail is sent, by the right of a claim at the dot

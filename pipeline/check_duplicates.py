@@ -1,4 +1,4 @@
-"""Stage 2: nobody is written twice.
+"""Stage 2: nobody is written to twice.
 
 Reads: `selected` deliveries, suppressions, what was sent to the same address or website and what is on its way there.
 Writes: `cleared`, or `skipped` with all of the reasons that apply. Hands on: what is `cleared`, to *render*.

@@ -43,7 +43,7 @@ _ENDS_LIST = (
     Verdict.UNKNOWN,
 )
 
-#: Who is kept out has been skipped by then.
+#: This is not checked in `deliver`: deliveries that are kept out have been skipped by then.
 _NOT_ASKED = frozenset({Refusal.KEPT_OUT})
 #: Verdicts after which there may be too many bounces to go on.
 _BOUNCES = (Verdict.RECIPIENT_FOR_GOOD, Verdict.SITE_BY_POLICY)

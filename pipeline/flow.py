@@ -55,7 +55,7 @@ def hand_on(stage: Stage, ids: Sequence[int]) -> list[Handoff]:
 
 
 def chunks(ids: Sequence[T], size: int = MAX_IDS) -> Iterator[list[T]]:
-    """Yield `ids`, or what else, in lists of at most `size`."""
+    """Yield `ids`, or other things, in lists of at most `size`."""
     rest = iter(ids)
     while chunk := list(islice(rest, size)):
         yield chunk

@@ -72,7 +72,7 @@ def render_all(deliveries: Sequence[Delivery]) -> tuple[dict[int, Parts], dict[i
 
 def unedited(deliveries: Sequence[Delivery]) -> set[int]:
     """Return the ids of those deliveries whose template still has the words that it was read with; in the caller's
-    transaction, until whose end an edit waits.
+    transaction; an edit waits until its end.
     """
     ids = {d.template_id for d in deliveries}
     query = EmailTemplate.select().where(EmailTemplate.id.in_(ids)).order_by(EmailTemplate.id)

@@ -5,8 +5,8 @@ backlog.
 Reads: accounts, slots and backlog as they stand. Writes: slots (`ready` → `reserved`), slots advanced or
 pre-empted, and `wake_at`; `skipped` for a contact's zone that has no hour in common with the window, or is not known
 here. Hands on: each new slot to *deliver*, at its time; a wake-up to itself.
-Trouble: one stage at a time decides, under one lock; what was reserved and not published is the sweep's. A delivery
-that can't be judged is `failed` (`fault`) with its dead letter, and the others go on.
+Trouble: one stage at a time decides, under one lock; what was reserved and not published, the sweep publishes. A
+delivery that can't be judged is `failed` (`fault`) with its dead letter, and the others go on.
 """
 
 from __future__ import annotations

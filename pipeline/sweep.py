@@ -47,7 +47,7 @@ def sweep() -> list[Handoff]:
 
 
 def refill() -> list[Handoff]:
-    """Return handoffs for everything unfinished: what a process starts with whose queues died with the one before it.
+    """Return handoffs for everything unfinished: a process starts with them if its queues died with the one before it.
 
     With an SQLite file an operating-system lock says that no other process is at work: whatever is `sending` was
     claimed by one that is dead.

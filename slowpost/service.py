@@ -75,7 +75,7 @@ def wait_for_servers() -> None:
 
 
 def warn_of_unreadable_passwords() -> None:
-    """Say of which accounts nobody can log in here: SECRET_KEY is missing, or does not fit."""
+    """Log the accounts whose password can't be decrypted here: SECRET_KEY is missing, or does not fit."""
     unreadable = until_available(connected(passwords.unreadable))
     for problem, account_ids in unreadable.items():
         log.warning("passwords can't be decrypted", account_ids=account_ids, problem=problem)
@@ -157,7 +157,7 @@ def stop_at_signals() -> threading.Event:
 
 @contextmanager
 def _stopping_well() -> Iterator[None]:
-    """Let a process that is told to stop while it waits end as any other."""
+    """Let a process that is told to stop while it waits end like any other."""
     with suppress(PutBackError):
         yield
     log.info("stopped")

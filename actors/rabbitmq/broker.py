@@ -1,8 +1,8 @@
 """The broker on RabbitMQ: confirms, and the delay ladder instead of Dramatiq's delays.
 
-It has the same few methods more than Dramatiq's as `actors.memory`, above all `send(message, delay, backoff)`, so that
-hardly anybody else knows which it is. Trouble: what can't be published raises; a consumer that finds RabbitMQ away
-waits, and says so.
+Like `actors.memory` it has a few methods beside Dramatiq's, above all `send(message, delay, backoff)`, so that hardly
+any other code has to know which of the two it is. Trouble: what can't be published raises; a consumer that
+finds RabbitMQ away waits, and says so.
 """
 
 from __future__ import annotations

@@ -47,7 +47,7 @@ class InStep:
     Attributes:
         filed: messages that RabbitMQ itself had put there, and that have become dead letters.
         added: copies that were missing.
-        removed: copies of dead letters that are open no more.
+        removed: copies of dead letters that are closed.
     """
 
     filed: int = 0

@@ -1,5 +1,5 @@
-"""Alerts: somebody is told what the program has decided about an account or a template. One that can't be given is
-logged, and no more.
+"""Alerts: somebody is told what the program has decided about an account or a template. If one can't be
+given, that is logged, and no more.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ def alert(
 
     Args:
         what: what has happened.
-        reason: why, with the figures; no address and no text of a server, in which it may quote one.
+        reason: why, with the figures; no address, and no text of a server, which may quote one.
         at: UTC time.
         account_id, template_id: what it is about.
     """

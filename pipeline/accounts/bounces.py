@@ -46,7 +46,7 @@ class Bounces:
 
     @property
     def too_many(self) -> bool:
-        """Tell whether what has this record is to be paused."""
+        """Tell whether the account or the template with these bounces is to be paused."""
         return self.rate is not None and self.bounced >= AT_LEAST and self.rate > settings().mail_bounce_limit
 
 

@@ -22,7 +22,8 @@ from pipeline.throttle.breaker import FAILURES_BEFORE_REST, FIRST_REST, rest_aft
 
 #: A login that is refused a second time so much later is refused for good.
 LOGIN_AGAIN_AFTER = FIRST_REST
-#: What sounds so only in passing at RCPT or at the dot is believed when so many deliveries in a row have met it.
+#: A reply at RCPT or at the dot that speaks of the account only in passing is believed when so many deliveries in a
+#: row have met it.
 DELIVERIES_TO_BE_SURE = 3
 #: The login is over, and was not refused.
 _LOGGED_IN = IN_PASSING | {Phase.MAIL}

@@ -54,8 +54,8 @@ class Head:
 
 
 def read(of_today: Sequence[Lane], size: HeadSize, now: dt.datetime, also: Sequence[int]) -> Head:
-    """Return the head of these lanes, of what is due at `now` (UTC), and for the deliveries `also`, too, the accounts
-    that have failed them.
+    """Return the head of these lanes: what is due at `now` (UTC), with the accounts that have failed it. These are
+    returned for the deliveries `also`, too.
     """
     found: dict[Lane, list[Any]] = {lane: [] for lane in of_today}
     lane_of = {(lane.template_id, lane.zone): lane for lane in of_today}

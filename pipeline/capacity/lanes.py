@@ -89,7 +89,7 @@ def head(
     size: int,
     behind: Mapping[Lane, Place] | None = None,
 ) -> list[Any]:
-    """Return the most urgent `size` of each lane, of those that are due at `now` or, without it, of all; of a lane that
+    """Return the `size` most urgent deliveries of each lane, only those that are due at `now`, if given; of a lane that
     `behind` names, those behind that place.
     """
     due = True if now is None else _is_due(now)

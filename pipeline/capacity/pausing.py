@@ -56,7 +56,7 @@ def pause(target: Target, after: str | None = None) -> bool:
 
 
 def resume(target: Target) -> bool:
-    """Resume `target`, whose record of bounces begins anew; tell whether it was paused."""
+    """Resume `target`, whose bounces are counted from now on; tell whether it was paused."""
     if target == Target():
         return _set(Control, ONLY, paused=False)
     model, row = _row(target)

@@ -46,9 +46,9 @@ class Room:
 def room_for(template: EmailTemplate, now: dt.datetime) -> Room:
     """Return the room that is left today.
 
-    What can't go today leaves its room to others: deliveries of paused templates, of contacts whose zone opens no more
-    today, and those that wait for a later day by themselves. Of `template` they count also if it is paused: else each
-    run would add as many again.
+    What can't go today takes no room: deliveries of paused templates, of contacts whose zone opens no more today, and
+    those that may not go before a later day. Deliveries of `template` count even if it is paused: otherwise each run
+    would add as many again.
 
     Args:
         template: what is going to be written.

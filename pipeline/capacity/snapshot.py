@@ -74,7 +74,7 @@ def detailed(now: dt.datetime) -> Snapshot:
 
 def backlog_from(now: dt.datetime, size: int) -> list[tuple[Waiting, dt.datetime | None]]:
     """Return the first deliveries that the throttle sees, or is going to see after the first stages, each with its own
-    `not_before`; also those that may not go yet: `size`, beside those that an account has failed.
+    `not_before`, also those that may not go yet: `size` that no account has failed, and the failed ones among them.
     """
     found, number = _first(now, size), size
     while len(found) == number and (missing := size - sum(not w.failed_by for w, _ in found)) > 0:

@@ -48,7 +48,8 @@ class Claim:
 def claim(delivery_id: int, slot_token: str, account_id: int) -> Claim | Refusal:
     """Claim the dot for a delivery, or say why not.
 
-    A refused delivery has given its slot back when this returns (only the interval missing: its slot has moved on).
+    A refused delivery has given its slot back when this returns (if only the interval was too short, its slot has got a
+    later time).
     The instant by which all limits are measured is the database's clock, read with the account's lock held.
     """
     token = secrets.token_hex(16)

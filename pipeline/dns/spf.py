@@ -1,6 +1,6 @@
 """SPF: what a domain's record and all that it includes come to (RFC 7208).
 
-Read as a receiver reads it that has to go through all of it: no address is looked for, so every term counts.
+It is read as by a receiver that has to go through all of it: no particular address is looked for, so every term counts.
 """
 
 from __future__ import annotations

@@ -38,7 +38,7 @@ class AccountDone(Done):
         id: the account.
         name: what you call it; a removed one: what you called it.
         taken_back: it had been removed; what it has sent today counts.
-        new_key: the key file, if its password was the first to need one.
+        new_key: the key file, if one was made for its password.
     """
 
     id: int
@@ -69,8 +69,8 @@ def add(who: str, values: Mapping[str, Any], reason: str = "") -> AccountDone:
         reason: why; kept with the action.
 
     Raises:
-        FieldError: it has no name that can be one.
-        OperationRefusedError: another account has the name or the mailbox, or something does not fit together.
+        FieldError: its name is not allowed.
+        OperationRefusedError: another account has the name or the mailbox, or its values do not fit together.
     """
     now = database.now()
     given = account_values.with_login(values)
@@ -97,11 +97,11 @@ def add(who: str, values: Mapping[str, Any], reason: str = "") -> AccountDone:
 
 
 def demand_new(values: Mapping[str, Any]) -> None:
-    """Refuse what `add` would refuse whatever the password is: nobody is asked for one in vain.
+    """Refuse what `add` would refuse whatever the password is, so that nobody is asked for one in vain.
 
     Raises:
-        FieldError: it has no name that can be one.
-        OperationRefusedError: another account has the name or the mailbox, or something does not fit together.
+        FieldError: its name is not allowed.
+        OperationRefusedError: another account has the name or the mailbox, or its values do not fit together.
     """
     row = account_values.defaults(database.now()) | account_values.with_login(values)
     _new_name(row)
@@ -142,8 +142,7 @@ def change(account_id: int, who: str, changes: Mapping[str, Any], reason: str = 
 
     Raises:
         NotThereError: there is no such account.
-        OperationRefusedError: another account has its new name or mailbox, or something does not fit together that
-            did before.
+        OperationRefusedError: another account has its new name or mailbox, or its values fit together no longer.
     """
     try:
         with account_values.noticing_a_new_key() as new_key, database.transaction():
@@ -195,7 +194,7 @@ def disable(account_id: int, who: str, reason: str = "") -> AccountDone:
 
 
 def enable(account_id: int, who: str, reason: str = "") -> AccountDone:
-    """Switch an account on; its record starts anew. Raises NotThereError."""
+    """Switch an account on; its health and its bounces are counted from now on. Raises NotThereError."""
     with database.transaction():
         account = _update_account(account_id, **account_values.switched_on(database.now()))
         record_action(who, "enable", f"account {account_id}", database.now(), reason)
@@ -203,8 +202,9 @@ def enable(account_id: int, who: str, reason: str = "") -> AccountDone:
 
 
 def reset(account_id: int, who: str, reason: str = "") -> AccountDone:
-    """Take back what failures have brought upon an account: its rest, and the limit learned from its provider. Its
-    record starts anew. Raises NotThereError.
+    """End an account's rest and the limit learned from its provider; health and bounces are counted from now on.
+
+    Raises NotThereError.
     """
     anew = dict.fromkeys(("quota_limit", "quota_on", "quota_at", "quota_after"))
     with database.transaction():

@@ -1,8 +1,8 @@
 """Contacts' addresses looked at before anything is sent: does the domain take mail, whose is the address.
 
 Reads: contacts that have not been forgotten; DNS. Writes: the answers of DNS, a chunk of domains at a time, so that
-those are kept whatever happens then. Trouble: a domain that DNS says nothing of is written to as before; nothing is
-believed of a DNS that can't be asked, or does not know the largest mail providers.
+those are kept whatever happens then. Trouble: a domain about which DNS gives no answer is written to as before; where
+DNS can't be asked, or does not know the largest mail providers, none of its answers is believed.
 """
 
 from __future__ import annotations
@@ -51,12 +51,13 @@ class DomainWithoutMail:
 
 @dataclass(frozen=True)
 class AddressSaid:
-    """A contact whose address says something by itself.
+    """A contact whose address alone tells that it is a role's or a throw-away one.
 
     Attributes:
         contact_id: the contact.
         email: its address.
-        reason: why it is left out, a word of the closed list below; null: it is not, but several people read it.
+        reason: why it is left out, a word of the closed list below; null: it is written to, but several people
+            read it.
     """
 
     contact_id: int
@@ -70,8 +71,8 @@ class ContactsChecked:
 
     Attributes:
         domains: how many domains they have.
-        asked: of how many of these DNS was asked now.
-        answered: of how many of these it said something, which is kept for 30 days.
+        asked: for how many of these DNS was asked now.
+        answered: for how many of these it gave an answer, which is kept for 30 days.
         is_dns_away: whether DNS could not be asked at all.
         without_mail: the domains that take no mail; their contacts are left out.
         addresses: role and throw-away addresses.

@@ -144,7 +144,7 @@ def _back_to_ready(delivery: Delivery) -> None:
         raise DecisionRefusedError(f"delivery {delivery.id} is {delivery.state}, not failed")
     if delivery.subject is None:
         raise DecisionRefusedError(
-            f"delivery {delivery.id} was never rendered: mend the template and send the contact anew"
+            f"delivery {delivery.id} was never rendered: correct the template and put the contact onto the route again"
         )
     _ready_again(delivery, State.FAILED, Cause.REPLAY)
 

@@ -154,7 +154,7 @@ def token_file(text: str) -> str:
     """Return the path of a file that holds an access token."""
     written = text.strip()
     if not written.isprintable() or not Path(written).is_absolute():
-        raise FieldError(f"{_shown(written)} is not the whole path of a file, from its /")
+        raise FieldError(f"{_shown(written)} is not an absolute path of a file, beginning with /")
     return written
 
 

@@ -61,7 +61,7 @@ class Forgotten(Done):
 
     Attributes:
         contact_id: the contact that was named.
-        contact_ids: all contacts of the same address, itself too.
+        contact_ids: all contacts with the same address, this one included.
     """
 
     contact_id: int

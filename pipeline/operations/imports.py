@@ -60,10 +60,10 @@ class Imported(Done):
     Attributes:
         added: rows that are new.
         updated: rows that were there, and are different now.
-        unchanged: rows that were there like that already.
+        unchanged: rows that were there already, with the same values.
         refused: lines that were not taken.
         refused_lines: which those are; each is on stderr, too.
-        new_key: the key file, if it holds the first password to need one.
+        new_key: the key file, if one was made for a password.
     """
 
     added: int

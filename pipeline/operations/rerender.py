@@ -1,7 +1,7 @@
-"""Render what waits of a template anew, after an edit: a few hundred at a time, each time committed.
+"""Render the waiting deliveries of a template anew after an edit: a few hundred at a time, each time committed.
 
-Writes: the words of deliveries that are `ready` or `reserved`, and the action with its reason. Slots of those whose
-words change go back in the same transaction: what is planned is planned anew.
+Writes: the words of deliveries that are `ready` or `reserved`, and the action with its reason. Those whose words
+change give their slots back in the same transaction, and are planned anew.
 Trouble: whoever stops it keeps what is committed, and can run it again. Nothing is locked while it renders.
 """
 
@@ -42,7 +42,7 @@ class Rerendered(Done):
     """What became of the deliveries that wait with a template.
 
     Attributes:
-        rerendered: ids of those that have the words that it makes now.
+        rerendered: ids of those that now have the words of the present template.
         errors: those that can't be rendered, and keep the words they have.
     """
 

@@ -14,7 +14,7 @@ class Entered:
 
     Attributes:
         contact_id: the contact.
-        source: the id of what was asked for here; the delivery that is made of it keeps it.
+        source: the id of this request; the delivery that is made for it keeps it.
     """
 
     contact_id: int
@@ -22,7 +22,7 @@ class Entered:
 
 
 def contact_to_send(contact: int | str, template_id: int | None) -> int:
-    """Return the id of a contact that can be put onto the route; whether it may be written to, the stages say.
+    """Return the id of a contact that can be put onto the route; the stages decide whether it may be written to.
 
     Args:
         contact: its id or address.

@@ -39,7 +39,7 @@ def value_of(text: str) -> tuple[SuppressionKind, str]:
 
 
 def add(text: str, who: str, reason: str = "") -> SuppressionDone:
-    """Suppress an address, or a domain with all below it. Raises FieldError."""
+    """Suppress an address, or a domain with all its subdomains. Raises FieldError."""
     kind, value = value_of(text)
     with database.transaction():
         # A forgotten person is suppressed by a hash already; the address must not come back by this door.

@@ -32,7 +32,7 @@ class TemplateDone(Done):
         name: what you call it; a removed one: what you called it.
         active: whether it can be picked where none is named; a removed one: whether it could.
         changed: false if it was like that already.
-        keep_their_words: after a change of its words: deliveries that wait with what was rendered before; else 0.
+        keep_their_words: how many waiting deliveries keep what was rendered before a change of its words; else 0.
     """
 
     id: int
@@ -115,7 +115,7 @@ def change(
 
 
 def set_active(template_id: int, who: str, *, active: bool, reason: str = "") -> TemplateDone:
-    """Let a template be picked where none is named, or no more; what waits with it goes on. Raises NotThereError."""
+    """Let a template be picked where none is named, or no longer. Deliveries with it go on. Raises NotThereError."""
     with database.transaction():
         template = _locked(template_id)
         changed = template.active != active
@@ -127,7 +127,7 @@ def set_active(template_id: int, who: str, *, active: bool, reason: str = "") ->
 
 
 def remove(template_id: int, who: str, reason: str = "") -> TemplateDone:
-    """Remove a template that nothing was ever written with.
+    """Remove a template that no delivery was ever made with.
 
     Raises:
         NotThereError: there is no such template.

@@ -23,7 +23,7 @@ from pipeline.smtp.reply import Verdict
 
 @dataclass(frozen=True)
 class Preview:
-    """What a template becomes for a contact; where the sender's fields will stand are their names in brackets.
+    """What a template becomes for a contact; the sender's fields appear as their names in brackets.
 
     Attributes:
         subject: the subject.

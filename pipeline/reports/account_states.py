@@ -29,13 +29,13 @@ class AccountState(StrEnum):
 @dataclass(frozen=True)
 class BounceStatus:
     """How many of the last ended deliveries were refused for good, or by the policy of the recipient's site, since a
-    person last resumed what they were sent with.
+    person last resumed the account or template that they were sent with.
 
     Attributes:
         bounced: how many of them.
-        ended: how many ended: sent, bounced or failed; the last 100.
+        ended: of how many that ended (sent, bounced or failed): the last 100 at most.
         rate: bounced / ended, 0 to 1; null before the first.
-        warns: whether that is more than 2 %; above MAIL_BOUNCE_LIMIT, with at least 4, it is paused.
+        warns: whether the rate is above 2 %. Above MAIL_BOUNCE_LIMIT, with at least 4 bounces, it is paused.
     """
 
     bounced: int

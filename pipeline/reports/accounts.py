@@ -30,12 +30,12 @@ class AccountRow:
         signature: what `sender.signature` becomes.
         daily_limit: mails a day; null: MAIL_DAILY_LIMIT.
         warmup_start: mails on the first day of its warm-up; null: no warm-up.
-        warmup_step: so many more mails each day, up to the limit.
+        warmup_step: how many more mails each day, up to the limit.
         warmup_on: the first day of its warm-up, in the window's zone.
         enabled: whether it is switched on.
         disabled_reason: why it is off.
         cooling_until: until when it rests after failures (UTC).
-        enabled_at: when it was last switched on or reset (UTC); its record began anew then.
+        enabled_at: when it was last switched on or reset (UTC); its health and its bounces are counted from then on.
         created_at: when it was added (UTC).
         limit_today: mails that it may send today: limit, warm-up and what its provider allows.
         paused: whether it is paused.

@@ -18,8 +18,8 @@ class DeadLetterRow:
     Attributes:
         id: the dead letter.
         kind: what was given up.
-        queue: the queue that the message was in; null of a delivery, or where nobody knows.
-        delivery_id: the delivery; null of a message.
+        queue: the queue that the message was in; null for a delivery, or if it is not known.
+        delivery_id: the delivery; null for a message.
         reason: what is wrong with the message, or the reason of the delivery.
         detail: what a server, the template or the program said.
         created_at: when it was given up (UTC).

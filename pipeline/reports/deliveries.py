@@ -55,7 +55,7 @@ class LastAttempt:
         account_id: from which account.
         charged_to: whose fault that is.
         verdict: what the reply was judged to mean.
-        text: in which phase the server said what.
+        text: the phase of the dialogue, and what the server said in it.
     """
 
     at: dt.datetime

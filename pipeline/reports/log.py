@@ -26,8 +26,8 @@ class AttemptRow:
         template_id: what was written.
         account_id: from which account.
         account: the account's name.
-        local_on: the date, in the window's zone, whose limit it counts for; null where it was refused before the claim
-            by the account's fault.
+        local_on: the date, in the window's zone, whose limit it counts for; null if it was refused before the claim
+            through the account's fault.
         outcome: what came of it.
         charged_to: whose fault that is.
         verdict: what the server's reply was judged to mean.

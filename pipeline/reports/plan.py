@@ -1,7 +1,7 @@
 """The plan: who is going to be mailed when and from which account, if nothing changes. Sends nothing, writes nothing.
 
-Reads: accounts, slots and backlog as they stand, and asks the forecast. What is still in the first stages is taken for
-ready, though it can yet be skipped; what the batch publisher has not picked is not on the route, and not in the plan.
+Reads: accounts, slots and backlog as they stand, and asks the forecast. What is still in the first stages counts as
+ready, though it can still be skipped; what the batch publisher has not picked is not on the route, and not in the plan.
 """
 
 from __future__ import annotations

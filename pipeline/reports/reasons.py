@@ -37,30 +37,30 @@ class NotYet(StrEnum):
     NOT_PICKED_YET = "not_picked_yet"
 
 
-#: Each in words; `{until}` is a time, `{number}` a count.
+#: Each reason as a sentence; `{until}` is a time, `{number}` a count.
 WORDS: dict[str, str] = {
-    NotYet.BEING_CHECKED: "it is on its way through the first stages; the sweep puts back what stands still",
+    NotYet.BEING_CHECKED: "it is in the first stages; if it stands still, the sweep puts it back on the route",
     NotYet.EVERYTHING_PAUSED: "everything is paused: `slowpost resume`",
     NotYet.TEMPLATE_PAUSED: "its template is paused: `slowpost resume --template ID`",
     NotYet.RETRY: "an attempt failed for now, the next is not before {until}",
     NotYet.WINDOW_CLOSED: "the window is closed until {until}",
-    NotYet.CONTACT_WINDOW_CLOSED: "on the contact's own clock the window is closed until {until}",
-    NotYet.NO_ACCOUNT: "no account is on and not paused: `slowpost accounts list`",
-    NotYet.ACCOUNTS_COOLING_DOWN: "every account that has not reached its limit rests after failures, until {until}",
+    NotYet.CONTACT_WINDOW_CLOSED: "in the contact's own time zone the window is closed until {until}",
+    NotYet.NO_ACCOUNT: "every account is off or paused, or there is none: `slowpost accounts list`",
+    NotYet.ACCOUNTS_COOLING_DOWN: "every account below its limit rests after failures, the first of them until {until}",
     NotYet.LIMITS_REACHED: "every account has reached its limit of today",
     NotYet.BEHIND_OTHERS: "{number} others that waited longer or are more urgent go first",
-    NotYet.NEXT: "it is the next, as soon as an account has sent what it holds",
+    NotYet.NEXT: "it is next: it goes once an account has sent the mail it holds a slot for",
     NotYet.SLOT: "it has a slot",
     NotYet.BEING_SENT: "it is being sent",
     NotYet.NO_TEMPLATE: "there is no active template",
-    NotYet.TEMPLATE_DONE: "the template has been tried with this contact to an end",
+    NotYet.TEMPLATE_DONE: "the template has been tried with this contact, and is not picked for it again",
     NotYet.BELOW_MIN_PRIORITY: "its priority is below MAIL_PUBLISH_MIN_PRIORITY",
     NotYet.NOT_PICKED_YET: "the batch publisher can pick it, as soon as there is capacity for it",
     Reason.NOT_VALIDATED: "the contact is not validated",
     Reason.INVALID_ADDRESS: "its address is not valid",
     Reason.ROLE_ADDRESS: "its address belongs to a role or a machine, not to a person",
-    Reason.DISPOSABLE_DOMAIN: "its address is one for a few minutes or hours, of a disposable domain",
-    Reason.DOMAIN_TAKES_NO_MAIL: "its domain takes no mail, as DNS says: see `slowpost contacts check`",
+    Reason.DISPOSABLE_DOMAIN: "its address is at a disposable domain, whose addresses live for minutes or hours",
+    Reason.DOMAIN_TAKES_NO_MAIL: "its domain takes no mail, according to DNS: see `slowpost contacts check`",
     Reason.WEBSITE_REQUIREMENTS: "its website does not meet the requirements",
     Reason.NO_COMMON_WINDOW: "its time zone has no hour in common with the window",
     Reason.UNKNOWN_TIME_ZONE: "its time zone is not known to this machine",
@@ -70,9 +70,9 @@ WORDS: dict[str, str] = {
     Reason.CONTACTED_RECENTLY: "its address has been written to; again not before {until}",
     Reason.WEBSITE_CONTACTED_RECENTLY: "its website has been written to; again not before {until}",
     Reason.TEMPLATE_ERROR: "its template can't be rendered for it",
-    Reason.MESSAGE_REFUSED: "its message can't be made",
+    Reason.MESSAGE_REFUSED: "its mail can't be made",
     Reason.CONTENT_REFUSED: "a server refused the content",
-    Reason.REFUSED_BY_POLICY: "the recipient's server refused the sender, by its policy; the address is not suppressed",
+    Reason.REFUSED_BY_POLICY: "the recipient's server refused the mail by its policy; the address is not suppressed",
     Reason.ATTEMPTS_USED_UP: "all attempts were used up",
     Reason.NO_ACCOUNT_ACCEPTS: "no account could send it",
     Reason.FAULT: "a fault of the program: see `slowpost dead list`",
@@ -91,7 +91,7 @@ class Because:
 
     Attributes:
         reason: a word of the closed list below.
-        until: when it has passed (UTC), where that is known.
+        until: until when it applies (UTC), where that is known.
         number: how many others go first, where that is the reason.
     """
 

@@ -40,11 +40,11 @@ class WindowStatus:
 
 @dataclass(frozen=True)
 class HealthStatus:
-    """How an account has done over its last attempts that say something about it, since it was switched on.
+    """How an account has done: its last attempts since it was switched on, as far as they tell something about it.
 
     Attributes:
         accepted: how many of them were accepted.
-        attempts: how many there were: accepted, or the account's or the content's fault.
+        attempts: how many there were: accepted, or charged to the account, the content or the recipient's site.
         rate: accepted / attempts, 0 to 1; null before the first.
     """
 
@@ -61,7 +61,7 @@ class AccountStatus:
         id: the account.
         name: what you call it.
         state: whether it sends.
-        used: mails of today's limit that are used up.
+        used: how many mails of today's limit are used up.
         limit: mails that it may send today.
         health: how it has done.
         next_slot: when it sends next (UTC).
@@ -115,7 +115,7 @@ class DeliveryCount:
         state: where they stand.
         reason: why; several are joined by a comma.
         reasons: the same as a list.
-        count: how many they are.
+        count: how many there are.
     """
 
     state: State

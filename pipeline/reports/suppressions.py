@@ -15,7 +15,7 @@ class SuppressionRow:
 
     Attributes:
         id: the suppression.
-        kind: what it covers; a domain covers all below it, too.
+        kind: what it covers; a domain covers all its subdomains, too.
         value: the address or the domain, normalised; of a forgotten person only a hash, `sha256:…`.
         reason: why.
         created_at: since when (UTC).

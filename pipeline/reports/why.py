@@ -43,14 +43,14 @@ class Why:
         contact_id: the contact.
         state: where that delivery stands; `not_on_route` without one.
         delivery_id: the delivery.
-        template_id: what it writes.
+        template_id: its template.
         detail: what a server or the template said.
         reasons: why it stands there.
-        again: of one that has ended or never began: what keeps the batch publisher from picking the contact now.
-        earliest: when the next mail can go (UTC); null where nobody can say, or it depends on a person.
-        is_planned: whether `earliest` is the time that the plan gives it; else it can only be later.
+        again: if it has ended, or there is none: what keeps the batch publisher from picking the contact now.
+        earliest: when the next mail can go (UTC); null if that is not known, or depends on a person.
+        is_planned: whether `earliest` is the time in the plan; if not, the mail can also go later.
         account_id: from which account, as planned.
-        last_attempt: of one that waits, what came of its last attempt; null before the first.
+        last_attempt: if it waits: what came of its last attempt; null before the first.
         history: all deliveries of the contact, oldest first.
     """
 

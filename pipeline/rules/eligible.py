@@ -59,7 +59,7 @@ def template_to_pick() -> EmailTemplate | None:
 
 
 def is_done(contact: Contact, template: EmailTemplate) -> bool:
-    """Tell whether a template has been tried with a contact to an end: it is never picked for it again."""
+    """Tell whether a template has been tried with a contact, so that it is never picked for it again."""
     return bool(_done(contact.id, template).exists())
 
 

@@ -1,6 +1,6 @@
 """The login of a connection (RFC 4954): AUTH PLAIN, LOGIN, CRAM-MD5, or XOAUTH2 with an access token.
 
-What is sent stands in no result: a server that quotes it in its reply is not quoted there.
+What is sent to log in is in no result: where a server quotes it in its reply, that is left out.
 """
 
 from __future__ import annotations

@@ -33,8 +33,8 @@ SLACK = 20
 
 @dataclass(frozen=True)
 class HeadSize:
-    """How much of the backlog's head a decision has to see: of each zone and template `size` deliveries that each of
-    the `takers` has not failed, the accounts that can get a slot or whose slot can be pre-empted.
+    """How much of the backlog's head a decision has to see. The `takers` are the accounts that can get a slot or whose
+    slot can be pre-empted; for each of them, `size` deliveries of each zone and template that it has not failed.
     """
 
     size: int

@@ -1,4 +1,4 @@
-"""An account's limit on a date, and the jitter of a pair."""
+"""An account's limit on a date, and the jitter of a contact and a template."""
 
 from __future__ import annotations
 
@@ -37,6 +37,6 @@ def is_resting(until: dt.datetime | None, now: dt.datetime) -> bool:
 
 
 def jitter_share(contact_id: int, template_id: int) -> float:
-    """Return the share, −1 to 1, by which a slot of this pair is shifted: same pair, same jitter."""
+    """Return the share, −1 to 1, by which a slot is shifted: the same contact and template, the same jitter."""
     digest = hashlib.sha256(f"{contact_id}:{template_id}".encode()).digest()
     return int.from_bytes(digest[:8], "big") / 2**63 - 1

@@ -90,7 +90,7 @@ class Today:
 
     def at(self, position: int, account: Account, delivery: Waiting) -> dt.datetime | None:
         """Return the time of a position for an account, or None if that is not today. Sends follow each other faster
-        while more have to go before a zone closes than the even spread would let.
+        while more have to go before a zone closes than the even spread allows.
         """
         earliest, shift = self.earliest(account), delivery.share * self.rules.jitter
         at = self._pace.at(position, shift, earliest)
@@ -118,14 +118,14 @@ class Today:
         return Pace(self.open(zone), n, self.now, None, spread=self.rules.spread)
 
     def urgency(self, delivery: Waiting) -> Urgency:
-        """Return what today's order is: priority, then age. Among equals those are last that every usable account has
-        failed, and those first of whose zone no slot until it closes can be given to another.
+        """Return what today's order goes by: priority, then age. Within a priority, what every usable account has
+        failed comes last, and what is for a zone that needs every slot until it closes comes first.
         """
         stands_behind = bool(delivery.failed_by) and self.stands_behind(delivery)
         return -delivery.priority, stands_behind, delivery.zone not in self._pressing, delivery.id
 
     def open(self, zone: str) -> OpenTime:
-        """Return today's open time, with a zone: that in which its clocks are in the window too."""
+        """Return today's open time; with a zone, only that in which its local time is in the window, too."""
         if zone not in self._open:
             self._open[zone] = self.window.open_today(self.now, zone)
         return self._open[zone]

@@ -29,7 +29,7 @@ def moments(
 
 
 def ends_of_backoff(idle: Iterable[Account], rest: Sequence[Waiting], today: Today) -> Iterator[dt.datetime]:
-    """Yield when accounts that have no slot may try again what every usable account has failed."""
+    """Yield the times at which accounts without a slot may again try what every usable account has failed."""
     alone = [delivery for delivery in rest if today.stands_behind(delivery)]
     for account in idle:
         ends = (delivery.failed_by[account.id] for delivery in alone)

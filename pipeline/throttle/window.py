@@ -117,7 +117,7 @@ class SendingWindow:
 
     def in_zone(self, zone: str) -> SendingWindow | None:
         """Return the window with the same hours, weekdays and dates in another zone (IANA name); None for a zone that
-        is not known here: in that it never opens.
+        is not known here: it never opens there.
         """
         return _in_zone(self, zone)
 

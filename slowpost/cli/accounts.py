@@ -21,12 +21,12 @@ from slowpost.cli.shared import ID, Refused, as_json, reason, with_database
 
 
 def _warmup_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    command = click.option("--warmup-step", help="So many more each day, up to the limit.")(command)
-    return click.option("--warmup-start", help="Warm-up: mails today, its first day.")(command)
+    command = click.option("--warmup-step", help="Warm-up: how many more mails each day, up to the limit.")(command)
+    return click.option("--warmup-start", help="Warm-up: how many mails on its first day, today.")(command)
 
 
 def _login_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    unencrypted = "With --security plain: its login may go unencrypted to another machine."
+    unencrypted = "With --security plain: whether its login may go to another machine unencrypted."
     command = click.option(
         "--allow-plain-password/--forbid-plain-password",
         "plain_password",
@@ -35,7 +35,9 @@ def _login_options(command: Callable[..., Any]) -> Callable[..., Any]:
         help=unencrypted,
     )(command)
     command = click.option("--token-file", help="xoauth2: the file whose first line is an access token.")(command)
-    command = click.option("--token-command", help="xoauth2: what prints an access token; no shell.")(command)
+    command = click.option(
+        "--token-command", help="xoauth2: the command that prints an access token; it is run without a shell."
+    )(command)
     return click.option("--auth", help="password or xoauth2 (an access token).")(command)
 
 
@@ -53,7 +55,7 @@ def accounts() -> None:
 @click.option("--host", required=True)
 @click.option("--port", default="587", show_default=True)
 @click.option("--security", default="starttls", show_default=True, help="starttls, tls or plain.")
-@click.option("--username", help="Without one, no login.")
+@click.option("--username", help="The user name to log in with; without one, no login.")
 @click.option("--password-stdin", is_flag=True, help="Read the password from stdin instead of asking for it.")
 @_login_options
 @click.option("--from", "from_address", required=True, help="The From address.")
@@ -69,7 +71,7 @@ def accounts() -> None:
 def add(password_stdin: bool, reason: str, as_json: bool, **given: str | None) -> None:
     """Add an account. Its password is encrypted before it is stored, and never shown again.
 
-    One that was removed and had the same mailbox is taken back into use: what it has sent today counts.
+    An account that was removed and had the same mailbox is taken back into use: what it has sent today counts.
     """
     values = account_values.parsed({k: v for k, v in given.items() if v is not None})
     _demand_both(values)
@@ -104,17 +106,17 @@ def _password(from_stdin: bool) -> str:
 @click.option("--host")
 @click.option("--port")
 @click.option("--security", help="starttls, tls or plain.")
-@click.option("--username", help="'': no login from now on; its password goes, too.")
+@click.option("--username", help="The user name to log in with; '' removes it and the password: no login.")
 @click.option("--password", "ask", is_flag=True, help="Ask for another password.")
 @click.option("--password-stdin", is_flag=True, help="Read another password from stdin.")
 @_login_options
 @click.option("--from", "from_address", help="The From address.")
 @click.option("--from-name")
-@click.option("--reply-to", help="An address; '': none.")
+@click.option("--reply-to", help="An address; '' removes it.")
 @click.option("--signature")
-@click.option("--daily-limit", help="Mails a day; default: MAIL_DAILY_LIMIT again.")
+@click.option("--daily-limit", help="Mails a day; 'default': MAIL_DAILY_LIMIT again.")
 @_warmup_options
-@click.option("--no-warmup", is_flag=True, help="From now on the limit alone counts.")
+@click.option("--no-warmup", is_flag=True, help="End the warm-up: only the daily limit counts from now on.")
 @click.option("--name", help="What you call it.")
 @reason
 @as_json
@@ -128,10 +130,10 @@ def set_(
     as_json: bool,
     **options: str | None,
 ) -> None:
-    """Change an account: what is given, and nothing else. What was planned for it is planned anew.
+    """Change only what is given of an account. What was planned for it is planned anew.
 
-    Another way to log in takes the place of the one before: its password or access tokens go.
-    A warm-up with the values it has goes on, one with others begins today.
+    A new way to log in replaces the old one: its password, or where its access token came from, is removed.
+    A warm-up whose values stay the same goes on; one with new values begins today.
     """
     given = {k: v for k, v in options.items() if v is not None}
     _demand_both(given)
@@ -191,7 +193,8 @@ def import_(file: str, as_json: bool, strict: bool) -> None:
 
     Columns: host and from_address (required), name, port, security, username, password, auth, token_command,
     token_file, plain_password, from_name, reply_to, signature, daily_limit, warmup_start and warmup_step. An account
-    whose name is there already is updated; a warm-up with the values it has goes on, one with others begins today.
+    whose name is there already is updated; a warm-up whose values stay the same goes on, one with new values begins
+    today.
     """
     _say_where_the_key_is(run_import(file, imports.accounts, as_json, strict=strict).new_key)
 
@@ -211,7 +214,7 @@ def test(account_id: int, as_json: bool) -> None:
 @as_json
 @with_database
 def enable(account_id: int, reason: str, as_json: bool) -> None:
-    """Switch an account on; its record starts anew."""
+    """Switch an account on; its health and its bounces are counted from now on."""
     finish(operations.enable(account_id, who(), reason), as_json, f"account {account_id}: on")
 
 
@@ -221,7 +224,10 @@ def enable(account_id: int, reason: str, as_json: bool) -> None:
 @as_json
 @with_database
 def reset(account_id: int, reason: str, as_json: bool) -> None:
-    """End an account's rest and the limit learned from its provider; its record starts anew. It stays off or paused."""
+    """End an account's rest and the limit learned from its provider; health and bounces are counted from now on.
+
+    An account that is off or paused stays so.
+    """
     finish(operations.reset(account_id, who(), reason), as_json, f"account {account_id}: reset")
 
 
@@ -231,7 +237,7 @@ def reset(account_id: int, reason: str, as_json: bool) -> None:
 @as_json
 @with_database
 def disable(account_id: int, reason: str, as_json: bool) -> None:
-    """Switch an account off; what it had planned goes to others."""
+    """Switch an account off; what was planned for it goes to other accounts."""
     finish(operations.disable(account_id, who(), reason), as_json, f"account {account_id}: off")
 
 
@@ -250,7 +256,7 @@ def remove(account_id: int, reason: str, as_json: bool) -> None:
 @as_json
 @with_database
 def rekey(reason: str, as_json: bool) -> None:
-    """Encrypt all passwords anew with the newest key, the first of SECRET_KEY; then the older ones can go."""
+    """Encrypt all passwords anew with the newest key, the first of SECRET_KEY; then the older ones can be removed."""
     done = rekey_all(who(), reason)
     finish(done, as_json, f"{done.rekeyed} passwords are encrypted with the newest key")
     if done.unreadable:

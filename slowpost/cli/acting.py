@@ -1,7 +1,7 @@
 """What acting commands have in common: who acts, what is handed on afterwards, and what they print.
 
 An action is committed before anything is handed on. If RabbitMQ is away then, that is a warning and not a failure:
-what is to go on stands in the database, and the next sweep finds it there.
+what has to be done next is in the database, and the next sweep finds it there.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from pipeline.operations.done import Done
 from slowpost.cli.output import emit
 from slowpost.cli.shared import one_line
 
-#: Of a result: what is not shown.
+#: Fields of a result that are not shown.
 _INNER = ("handoffs", "new_key")
 
 

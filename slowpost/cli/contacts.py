@@ -97,10 +97,11 @@ def _details(contact: ContactDetails) -> None:
 @as_json
 @with_database
 def check(again: bool, as_json: bool) -> None:
-    """Ask DNS which contacts' domains take no mail, and say whose addresses are a role's or thrown away.
+    """Ask DNS which contacts' domains take no mail, and list addresses of roles and throw-away addresses.
 
-    Those are left out from then on, each with its reason (`slowpost why`); DNS's answers count for 30 days. Addresses
-    that several people read, such as info@, are only listed. A domain that DNS says nothing of is written to as before.
+    These contacts are not written to from then on, each with its reason (`slowpost why`); DNS's answers count for 30
+    days. Addresses that several people read, such as info@, are only listed. A domain about which DNS gives no answer
+    is written to as before.
     """
     from pipeline.operations import check_contacts
 
@@ -126,7 +127,7 @@ _WITHOUT_MAIL = {
 def _checked(found: ContactsChecked) -> None:
     click.echo(f"domains: {found.domains}, asked for now: {found.asked}, answered: {found.answered}")
     if found.asked > found.answered and not found.is_dns_away:
-        click.echo("domains that DNS said nothing of are written to as before")
+        click.echo("domains about which DNS gave no answer are written to as before")
     domains = [vars(row) | {"why": _WITHOUT_MAIL[row.result]} for row in found.without_mail]
     columns = {"domain": "DOMAIN", "contacts": "CONTACTS", "why": "WHY"}
     _shown_first(domains, columns, "domains that take no mail, and are left out")

@@ -17,7 +17,7 @@ from slowpost.cli.shared import ID, Refused, as_json, problem_of, reason, with_d
 
 @dataclass(frozen=True)
 class NotDecided:
-    """A dead letter about which it could not be decided like that.
+    """A dead letter for which the decision was refused.
 
     Attributes:
         letter_id: the dead letter.
@@ -33,8 +33,8 @@ class Decided:
     """What was decided about dead letters.
 
     Attributes:
-        decided: ids of those that are open no more.
-        refused: those that are as they were. (Where only one is given, a refusal prints nothing.)
+        decided: ids of those that are closed now.
+        refused: those that stay open. (If only one is given and it is refused, no JSON is printed.)
     """
 
     decided: tuple[int, ...]
@@ -43,8 +43,8 @@ class Decided:
 
 @click.group()
 def dead() -> None:
-    """What was given up: messages nobody could process, and deliveries that failed. They wait for you, and never
-    expire.
+    """What was given up: messages nobody could process, and deliveries that failed. They wait for your
+    decision, and never expire.
     """
 
 
@@ -76,10 +76,10 @@ def show(letter_id: int, as_json: bool) -> None:
 @as_json
 @with_database
 def replay(letter_ids: tuple[int, ...], reason: str, as_json: bool) -> None:
-    """Put it back: a message on its queue, a delivery to `ready` with its attempts at 0.
+    """Put dead letters back: a message on its queue, a delivery to `ready` with its attempts at 0.
 
-    Refused where the person must not be mailed now (suppressed, contacted recently, in flight). A message needs
-    RabbitMQ: while that is away its dead letter stays open.
+    Refused if the person must not be mailed now (suppressed, contacted recently, in flight). A message needs RabbitMQ:
+    while that is away its dead letter stays open.
     """
     from actors import entry
 
@@ -95,12 +95,12 @@ def replay(letter_ids: tuple[int, ...], reason: str, as_json: bool) -> None:
 @as_json
 @with_database
 def discard(letter_ids: tuple[int, ...], reason: str, as_json: bool) -> None:
-    """Close it; what was given up stays given up."""
+    """Close dead letters; what was given up stays given up."""
     _decide_each(letter_ids, lambda letter_id: decisions.discard(letter_id, who(), reason), as_json)
 
 
 def _decide_each(letter_ids: Sequence[int], decide: Callable[[int], LetterDecided], as_json: bool) -> None:
-    """Decide about each letter; a refusal holds up none of the others, and makes the exit code 1."""
+    """Decide about each letter; if one is refused the others go on, and the exit code is 1."""
     decided, refused = [], []
     for letter_id in letter_ids:
         try:

@@ -1,4 +1,4 @@
-"""`doctor`: what would hurt, why it matters, and what to do."""
+"""`doctor`: what is wrong, why it matters, and what to do."""
 
 from __future__ import annotations
 
@@ -17,14 +17,16 @@ _WIDTH = max(map(len, Level))
 
 @click.command()
 @click.argument("account_ids", metavar="[ACCOUNT_ID]...", type=ID, nargs=-1)
-@click.option("--dkim-selector", "selectors", multiple=True, help="Where a DKIM key is; again for more.")
+@click.option(
+    "--dkim-selector", "selectors", multiple=True, help="The selector of a DKIM key; can be given several times."
+)
 @click.option("--offline", is_flag=True, help="Log in nowhere, and ask no DNS.")
 @as_json
 @with_database
 def doctor(account_ids: tuple[int, ...], selectors: tuple[str, ...], offline: bool, as_json: bool) -> None:
-    """Say what would hurt, why it matters, and what to do: settings, database, accounts, and their domains' DNS.
+    """Find problems in settings, database, accounts and their domains' DNS; say why they matter and what to do.
 
-    Logs in to each account's server (or only to those named) and sends nothing. Exit code 1 where something would hurt.
+    Logs in to each account's server (or only to those named) and sends nothing. Exit code 1 if there is an error.
     """
     from pipeline.reports.doctor.examine import examine
 
@@ -32,7 +34,7 @@ def doctor(account_ids: tuple[int, ...], selectors: tuple[str, ...], offline: bo
         found = examine(account_ids, selectors=selectors, offline=offline, on_progress=at)
     emit(found, as_json, lambda: _show(found))
     if found.hurts:
-        raise Refused("something would hurt: see what is marked as an error")
+        raise Refused("there are errors: see what is marked as one")
 
 
 def _show(found: Diagnosis) -> None:

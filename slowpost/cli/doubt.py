@@ -13,14 +13,14 @@ from slowpost.cli.shared import ID, as_json, reason, with_database
 
 @click.group()
 def in_doubt() -> None:
-    """Mails whose final dot may have been sent, and whose reply nobody saw. They are never sent again by themselves."""
+    """Mails whose final dot may have been sent, but whose reply nobody saw. Only you can have them sent again."""
 
 
 @in_doubt.command("list")
 @as_json
 @with_database
 def list_(as_json: bool) -> None:
-    """List them, with what to look for in the sender's and the recipient's mailbox: the Message-ID."""
+    """List them, each with its Message-ID, to look for in the sender's and the recipient's mailbox."""
     rows = reports.in_doubt()
     columns = {"delivery_id": "DELIVERY", "contact_id": "CONTACT", "account_id": "ACCOUNT", "claimed_at": "CLAIMED"}
     columns |= {"message_id": "MESSAGE-ID", "detail": "DETAIL"}
@@ -29,13 +29,13 @@ def list_(as_json: bool) -> None:
 
 @in_doubt.command()
 @click.argument("delivery_id", type=ID)
-@click.option("--sent", is_flag=True, help="It went out.")
-@click.option("--resend", is_flag=True, help="It did not: send it again (from 30 minutes after its claim on).")
+@click.option("--sent", is_flag=True, help="It was sent.")
+@click.option("--resend", is_flag=True, help="It was not: send it again (30 minutes after its claim at the earliest).")
 @reason
 @as_json
 @with_database
 def resolve(delivery_id: int, sent: bool, resend: bool, reason: str, as_json: bool) -> None:
-    """Decide about one."""
+    """Decide about a mail in doubt."""
     if sent == resend:
         raise click.UsageError("either --sent or --resend is needed")
     decide = decisions.resolve_sent if sent else decisions.resolve_resend

@@ -18,7 +18,8 @@ from slowpost.cli.shared import CONTACT, as_json, with_database
 def plan(days: int, as_json: bool) -> None:
     """Show who is going to be mailed when and from which account, if nothing changes. Sends nothing.
 
-    What is still in the first stages is taken for ready; what the batch publisher has not picked is not in it.
+    Deliveries that are still in the first stages count as ready; contacts that the batch publisher has not picked are
+    not in the plan.
     """
     from pipeline.reports import plan as planning
 

@@ -105,7 +105,7 @@ def _target(account_id: int | None, template_id: int | None) -> Target:
 @as_json
 @with_database
 def pause(account_id: int | None, template_id: int | None, reason: str, as_json: bool) -> None:
-    """Hold up everything, an account or a template. Paused is not failed: nothing is used up, nothing expires."""
+    """Pause everything, an account or a template. Paused is not failed: nothing is used up, nothing expires."""
     done = pausing.pause(_target(account_id, template_id), who(), reason)
     finish(done, as_json, f"{done.target}: {'paused' if done.changed else 'was paused already'}")
 
@@ -129,7 +129,7 @@ def resume(account_id: int | None, template_id: int | None, reason: str, as_json
 @as_json
 @with_database
 def cancel(contact: str | None, template_id: int | None, reason: str, as_json: bool) -> None:
-    """Cancel what waits for a contact (its id or address), or of a template. A mail whose dot is claimed goes on."""
+    """Cancel the mails that wait for a contact (its id or address), or with a template. A claimed mail goes on."""
     if (contact is None) == (template_id is None):
         raise click.UsageError("either a CONTACT or --template is needed")
     done = cancelling.cancel(who(), contact=contact, template_id=template_id, reason=reason)

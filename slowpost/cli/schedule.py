@@ -14,8 +14,8 @@ from slowpost.cli.shared import as_json, with_database
 @as_json
 @with_database
 def sweep(as_json: bool) -> None:
-    """Put back on the route what the broker lost, mark what is in doubt, and keep RabbitMQ's queue `dead-letter` as
-    `slowpost dead list` has it. Cron runs it every minute.
+    """Put back on the route what the broker lost, mark what is in doubt, and keep RabbitMQ's queue `dead-letter` the
+    same as `slowpost dead list`. Cron runs it every minute.
     """
     from schedules import sweep as job
 

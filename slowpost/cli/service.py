@@ -49,7 +49,7 @@ def init(as_json: bool) -> None:
 def demo(contacts: int, folder: Path) -> None:
     """See the whole route: sample data, a mail catcher on loopback, a summary; the mails as .eml files.
 
-    Needs no services and sends nothing out of this machine. A folder of an earlier demo is made anew.
+    Needs no services and sends nothing out of this machine. The folder of an earlier demo is emptied first.
     """
     from slowpost.demo import run_demo
 
@@ -61,7 +61,7 @@ def demo(contacts: int, folder: Path) -> None:
 def run(threads: int) -> None:
     """Run workers and schedule in one process, until SIGTERM or Ctrl-C.
 
-    The embedded default needs nothing else; with RabbitMQ it is one worker among others.
+    With the embedded broker, the default, nothing else is needed; with RabbitMQ it is one worker among others.
     """
     bind_database()
     from slowpost import service

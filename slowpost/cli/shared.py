@@ -47,7 +47,7 @@ class Refused(click.ClickException):
 
 
 def problem_of(error: BaseException) -> str | None:
-    """Return one line for what a person, or the surroundings, can have caused; None for a mistake of ours."""
+    """Return one line for what a person or the environment can have caused; None for a fault of the program."""
     if isinstance(error, click.ClickException):
         return error.format_message()
     if (trouble := opening.trouble_of(error)) is not None:
@@ -84,9 +84,9 @@ def bind_database() -> None:
 
 @contextmanager
 def open_text(path: str) -> Iterator[TextIO]:
-    """Open a file, or stdin for `-`, as UTF-8 (a byte order mark is passed over); refuse what can't be read.
+    """Open a file, or stdin for `-`, as UTF-8 (a byte order mark is skipped); refuse what can't be read.
 
-    A file is looked through first, so that a wrong encoding is found before anything is done; a pipe can't be.
+    A file is read through first, so that a wrong encoding is found before anything is done; a pipe can't be.
     """
     with _open_bytes(path) as raw:
         if raw.seekable():

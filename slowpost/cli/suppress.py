@@ -23,7 +23,7 @@ def suppress() -> None:
 @as_json
 @with_database
 def add(value: str, reason: str, as_json: bool) -> None:
-    """Suppress an address or a domain (with all below it)."""
+    """Suppress an address or a domain (with all its subdomains)."""
     done = suppression.add(value, who(), reason)
     finish(done, as_json, f"{done.value}: {'suppressed' if done.changed else 'was suppressed already'}")
 

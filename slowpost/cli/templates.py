@@ -26,8 +26,14 @@ def templates() -> None:
 @click.option("--text-file", help="The text body (- for stdin).")
 @click.option("--html-file", help="The HTML body.")
 @click.option("--preheader", help="One line that mail programs show after the subject.")
-@click.option("--active/--inactive", default=None, help="Can it be picked by default (default: yes)?")
-@click.option("--replace", is_flag=True, help="One with this name is there: write over what is given, and only that.")
+@click.option(
+    "--active/--inactive", default=None, help="Whether it can be picked where no template is named (default: yes)."
+)
+@click.option(
+    "--replace",
+    is_flag=True,
+    help="If a template has this name already, overwrite the given parts of it, and only those.",
+)
 @reason
 @as_json
 @with_database
@@ -44,7 +50,7 @@ def add(
 ) -> None:
     """Add a template; mistakes in its syntax are refused.
 
-    What is rendered already keeps its words: see `templates rerender`.
+    Deliveries that are rendered already keep their words: see `templates rerender`.
     """
     if not replace:
         for option, value in (("--subject", subject), ("--text-file", text_file)):
@@ -61,9 +67,9 @@ def add(
 @click.option("--subject", help="One line of Jinja2.")
 @click.option("--text-file", help="The text body (- for stdin).")
 @click.option("--html-file", help="The HTML body.")
-@click.option("--no-html", is_flag=True, help="Text alone from now on.")
+@click.option("--no-html", is_flag=True, help="Remove the HTML body.")
 @click.option("--preheader", help="One line that mail programs show after the subject.")
-@click.option("--no-preheader", is_flag=True)
+@click.option("--no-preheader", is_flag=True, help="Remove the preheader.")
 @click.option("--name", help="Another name.")
 @reason
 @as_json
@@ -80,9 +86,9 @@ def set_(
     reason: str,
     as_json: bool,
 ) -> None:
-    """Change a template: what is given, and nothing else; mistakes in its syntax are refused.
+    """Change only the given parts of a template; mistakes in its syntax are refused.
 
-    What is rendered already keeps its words: see `templates rerender`.
+    Deliveries that are rendered already keep their words: see `templates rerender`.
     """
     if no_html and html_file is not None:
         raise click.UsageError("either --html-file or --no-html, not both")
@@ -111,8 +117,8 @@ def _words(
 
 def _keeps(done: TemplateDone) -> str:
     return (
-        f"what is rendered already ({done.keep_their_words} deliveries) keeps its words: "
-        f"`slowpost templates rerender {done.id}` renders it anew"
+        f"deliveries that are rendered already ({done.keep_their_words}) keep their words: "
+        f"`slowpost templates rerender {done.id}` renders them anew"
     )
 
 
@@ -122,7 +128,7 @@ def _keeps(done: TemplateDone) -> str:
 @as_json
 @with_database
 def activate(template_id: int, reason: str, as_json: bool) -> None:
-    """Let a template be picked where none is named (of several, the one with the lowest id is)."""
+    """Let a template be picked where none is named (of several active ones, the one with the lowest id is picked)."""
     done = operations.set_active(template_id, who(), active=True, reason=reason)
     finish(done, as_json, f"template {template_id}: {'active' if done.changed else 'was active already'}")
 
@@ -133,7 +139,7 @@ def activate(template_id: int, reason: str, as_json: bool) -> None:
 @as_json
 @with_database
 def deactivate(template_id: int, reason: str, as_json: bool) -> None:
-    """Let a template be picked no more where none is named. What waits with it goes on: `pause` holds that up."""
+    """No longer pick a template where none is named. Deliveries that wait with it go on: `pause` stops them."""
     done = operations.set_active(template_id, who(), active=False, reason=reason)
     finish(done, as_json, f"template {template_id}: {'not active' if done.changed else 'was not active'}")
 
@@ -144,7 +150,7 @@ def deactivate(template_id: int, reason: str, as_json: bool) -> None:
 @as_json
 @with_database
 def remove(template_id: int, reason: str, as_json: bool) -> None:
-    """Remove a template that nothing was ever written with; deactivate any other."""
+    """Remove a template that no delivery was ever made with. Any other can only be deactivated."""
     finish(operations.remove(template_id, who(), reason), as_json, f"template {template_id}: removed")
 
 
@@ -239,9 +245,9 @@ def check(template_id: int, limit: int, as_json: bool) -> None:
 @as_json
 @with_database
 def rerender(template_id: int, reason: str, as_json: bool) -> None:
-    """Render what waits with this template anew; slots of what gets other words are planned anew, too.
+    """Render the deliveries that wait with this template anew; those whose words change are also planned anew.
 
-    What is done is committed a few hundred at a time: stopped, it can be run again.
+    They are committed a few hundred at a time: if it is stopped, it can be run again.
     """
     with progress("rerender", 1) as show:
         done = render_anew(template_id, who(), reason, progress=lambda done, of: show(done / of))
@@ -262,6 +268,6 @@ def rerender(template_id: int, reason: str, as_json: bool) -> None:
 @as_json
 @with_database
 def send_test(template_id: int, to: str, account_id: int, contact: str, reason: str, as_json: bool) -> None:
-    """Send what a template becomes for a contact to yourself, now. Counts for nothing, and touches no contact."""
+    """Send to yourself, now, what a template becomes for a contact. It uses up no limit and changes no contact."""
     done = trials.send_test(template_id, who(), to=to, account_id=account_id, contact=contact, reason=reason)
     finish(done, as_json, f"accepted by {done.host}: {done.reply}")

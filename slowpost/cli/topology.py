@@ -19,7 +19,7 @@ class Difference:
     """A queue or an exchange that is, or was, different on the server.
 
     Attributes:
-        difference: what it has, and what this version's has.
+        difference: what it has on the server, and what it has in this version.
         moved: how many messages moved over; null with --dry-run.
     """
 
@@ -38,14 +38,18 @@ class _Version(click.ParamType[tuple[int, ...], Any]):
 
 @click.group(invoke_without_command=True)
 @click.option("--output", type=click.Path(dir_okay=False, path_type=Path), help="A file instead of stdout.")
-@click.option("--for-version", type=_Version(), help="RabbitMQ's version (default: BROKER_URL's server is asked; 4.0).")
-@click.option("--vhost", help="The vhost it is for (default: BROKER_URL's; /slowpost).")
+@click.option(
+    "--for-version",
+    type=_Version(),
+    help="RabbitMQ's version (default: that of BROKER_URL's server; with memory:// 4.0).",
+)
+@click.option("--vhost", help="The vhost it is for (default: that of BROKER_URL; with memory:// /slowpost).")
 @click.pass_context
 def topology(ctx: click.Context, output: Path | None, for_version: tuple[int, ...] | None, vhost: str | None) -> None:
     """Print all queues and exchanges as RabbitMQ's definitions (JSON), for `rabbitmqctl import_definitions` or the
     management page.
 
-    `slowpost init` and the workers declare the same: definitions are for those who keep a server's in a file.
+    `slowpost init` and the workers declare the same: definitions are for those who keep a server's queues in a file.
     """
     if ctx.invoked_subcommand is not None:
         return
@@ -64,10 +68,10 @@ def topology(ctx: click.Context, output: Path | None, for_version: tuple[int, ..
 @click.option("--dry-run", is_flag=True, help="Only say what is different.")
 @as_json
 def migrate(dry_run: bool, as_json: bool) -> None:
-    """Bring a server whose queues have other arguments to this version; their messages move over.
+    """Change queues on the server that have other arguments than in this version; their messages are kept.
 
-    Stop the workers first, and whatever else publishes: RabbitMQ can only delete a queue and make it anew. Messages of
-    delay and retry queues begin their wait in that queue again. A run that is cut off is finished by the next.
+    Stop the workers first, and whatever else publishes: RabbitMQ can only delete a queue and make it anew. Messages in
+    delay and retry queues begin their wait in that queue again. If a run is cut off, the next one finishes it.
     """
     from actors import entry
 

@@ -35,7 +35,7 @@ BAD_INPUT = [
     ([*ADD_ACCOUNT, "--warmup-start", "2", "--warmup-step", "0"], REFUSED, "'0' is not a whole number of mails more"),
     ([*ADD_ACCOUNT, "--auth", "oauth"], REFUSED, "'oauth' is none of password, xoauth2"),
     ([*ADD_ACCOUNT, "--auth", "xoauth2"], REFUSED, "username: it is empty, and auth is xoauth2"),
-    ([*ADD_ACCOUNT, "--token-file", "token"], REFUSED, "'token' is not the whole path of a file"),
+    ([*ADD_ACCOUNT, "--token-file", "token"], REFUSED, "'token' is not an absolute path of a file"),
     ([*ADD_ACCOUNT, "--token-command", "print 'token"], REFUSED, "it is no command: No closing quotation"),
     ([*ADD_ACCOUNT, "--token-command", " "], REFUSED, "a command is one line, of at least one word"),
     ([*ADD_ACCOUNT, "--username", "a\x01b"], REFUSED, "a user name has no control characters"),

@@ -120,7 +120,7 @@ OTHERS: Mapping[str, Any] = {
 WARNINGS = ("warnings", "list of texts", "what could not be handed on yet; none if all went well.")
 
 ABOUT_REPORTS = """\
-`doctor` prints its JSON and has exit code 1 where something would hurt.
+`doctor` prints its JSON and has exit code 1 if there is an error.
 """
 
 ABOUT_ACTIONS = """\

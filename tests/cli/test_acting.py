@@ -220,8 +220,8 @@ def test_a_template_is_changed_part_by_part_and_says_what_keeps_its_words(ready:
         a_template(name="two")
     done = ready("templates", "set", "1", "--no-html", "--preheader", "New", "--name", "first", "--reason", "shorter")
     assert done.out == (
-        "template 1: changed; what is rendered already (1 deliveries) keeps its words: "
-        "`slowpost templates rerender 1` renders it anew\n"
+        "template 1: changed; deliveries that are rendered already (1) keep their words: "
+        "`slowpost templates rerender 1` renders them anew\n"
     )
     assert words_of() == ("Hello {{ contact.name }}", "Dear {{ contact.name }}", None, "New", True)
     assert ready("templates", "set", "1", "--no-preheader", "--text-file", "-", stdin="Anew\n").code == 0

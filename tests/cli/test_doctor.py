@@ -72,7 +72,7 @@ def test_each_thing_that_hurts_is_said_with_what_to_do_and_the_exit_code_is_1(
     assert wrong == expected | ({("database", "error", None)} if database.is_postgres() else set())
     shown = any_installation("doctor")
     assert shown.code == 1
-    assert "to do: make one of them" in shown.out
+    assert "to do: make them into one" in shown.out
     assert "nonsense" not in shown.out + shown.err + result.out
 
 

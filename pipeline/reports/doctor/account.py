@@ -80,7 +80,7 @@ def _login(account: Account) -> Iterator[Finding]:
         Level.ERROR,
         f"{account.host} does not let it in ({account.trial.result.phase}): {code}{reply.text}",
         "it sends nothing, and is switched off when that goes on",
-        "check host, port, security, user and password; some providers want a password of its own for programs",
+        "check host, port, security, user and password; some providers want a separate password for programs",
     )
 
 
@@ -109,7 +109,7 @@ def _protection(account: Account, now: dt.datetime) -> Iterator[Finding]:
             Level.WARNING,
             until,
             "from then on nothing is sent through it: a certificate that is not valid is never accepted",
-            "renew it, or ask whose server it is; a provider's is renewed in time",
+            "renew it, or ask whoever runs the server; providers renew theirs in time",
         )
 
 
@@ -189,7 +189,7 @@ def _from(account: Account) -> Iterator[Finding]:
             Check.FROM_PROVIDER,
             Level.ERROR,
             f"it writes as {account.from_address} through {account.host}, which is not {public.name}'s server",
-            f"neither SPF nor DKIM of {account.from_domain} holds for such a mail, and most receivers refuse it or "
+            f"neither SPF nor DKIM of {account.from_domain} passes for such a mail, and most receivers refuse it or "
             "take it for spam (DMARC, RFC 7489; support.google.com/a/answer/81126)",
             f"send it through {public.name}'s own server, or write as an address of your own domain",
         )
@@ -199,8 +199,8 @@ def _from(account: Account) -> Iterator[Finding]:
             Check.FROM_AND_LOGIN,
             Level.WARNING if server is not None else Level.ADVICE,
             f"it logs in as {login} and writes as {account.from_address}",
-            "a server refuses that (Microsoft: 5.7.60) or puts the login's address in its place (Google), unless it "
-            "knows that both are yours",
+            "a server refuses that (Microsoft: 5.7.60) or replaces the From address with the login's (Google), unless "
+            "it knows that both are yours",
             "make the From address an alias of the login at its provider, or write as the login",
         )
 
@@ -216,6 +216,6 @@ def _spf_and_server(account: Account) -> Iterator[Finding]:
             Check.SPF_AND_SERVER,
             Level.WARNING,
             f"the SPF record of {account.from_domain} does not include {provider.spf}",
-            f"{provider.name}'s servers send this account's mail, and receivers ask that record whether they may",
+            f"{provider.name}'s servers send this account's mail, and receivers look there whether they may",
             f"add include:{provider.spf} to the record",
         )

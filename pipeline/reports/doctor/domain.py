@@ -89,15 +89,15 @@ def _spf(spf: Spf) -> Finding:
                 Check.SPF,
                 Level.ADVICE,
                 "it uses ptr",
-                "that is slow, and receivers pass over it (RFC 7208, section 5.5)",
+                "that is slow, and receivers skip it (RFC 7208, section 5.5)",
                 "name the servers with ip4, ip6, a or include instead",
             )
         return fine(Check.SPF, f"there is one, with {spf.lookups} of {MAX_LOOKUPS} look-ups")
     return Finding(
         Check.SPF,
         Level.ADVICE,
-        "it does not say what to think of other servers (it ends with ?all, or without all)",
-        "then it protects nobody from being written to in your name",
+        "it does not say how to treat mail from other servers (it ends with ?all, or without all)",
+        "so it does not keep others from sending in your name",
         "let it end with ~all or -all",
     )
 
@@ -105,14 +105,14 @@ def _spf(spf: Spf) -> Finding:
 def _spf_error(spf: Spf) -> tuple[str, str] | None:
     """Return what is wrong with a record and what to do, None where nothing is."""
     if spf.records > 1:
-        return f"there are {spf.records} SPF records, which counts as an error", "make one of them"
+        return f"there are {spf.records} SPF records, which counts as an error", "make them into one"
     if spf.records == 0 and spf.asked:
         return "there is no SPF record", "add a TXT record that names your provider's servers: v=spf1 include:… ~all"
     if spf.problem is not None:
         return f"the SPF record is an error: {spf.problem}", "correct it"
     if spf.lookups > MAX_LOOKUPS:
         number = f"over {MAX_COUNTED}" if spf.lookups > MAX_COUNTED else str(spf.lookups)
-        found = f"the SPF record needs {number} look-ups, and {MAX_LOOKUPS} are allowed, with those of what it includes"
+        found = f"the SPF record needs {number} look-ups, with those of what it includes; {MAX_LOOKUPS} are allowed"
         return found, "take out what does not send for you any more, or name addresses instead (ip4, ip6)"
     if spf.verdict == "+":
         return "the SPF record lets everybody send in the domain's name (+all)", "let it end with ~all or -all"
@@ -165,13 +165,14 @@ def _dmarc(dmarc: Dmarc) -> Finding:
             Level.ADVICE,
             f"the policy at _dmarc.{dmarc.at} is none",
             "that is enough for a start; forged mails in your name still get through (RFC 7489, section 6.3)",
-            "go on to p=quarantine when the reports show nothing of yours that fails",
+            "go on to p=quarantine when the reports show that no mail of yours fails",
         )
     several = f"there are {dmarc.records} DMARC records, which counts as none (RFC 7489, section 6.6.3)"
     return Finding(
         Check.DMARC,
         Level.WARNING,
         several if dmarc.records else "there is no DMARC record",
-        "large providers want one of whoever sends much (support.google.com/a/answer/81126), and trust others less",
+        "large providers want one from everybody who sends much (support.google.com/a/answer/81126), and trust a "
+        "domain without one less",
         "add a TXT record at _dmarc: v=DMARC1; p=none; rua=mailto:…",
     )

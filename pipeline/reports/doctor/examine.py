@@ -1,4 +1,4 @@
-"""What would hurt: gathered from settings, database, the accounts' servers and DNS, and judged.
+"""What is wrong: gathered from settings, database, the accounts' servers and DNS, and judged.
 
 Reads: all of these; logs in to each account's server and out again. Writes and sends nothing. Trouble: what can't be
 asked is a finding; each login and each question to DNS ends in bounded time, and many are under way together.
@@ -56,7 +56,7 @@ def examine(
     offline: bool = False,
     on_progress: Callable[[int, int], None] = lambda _done, _of: None,
 ) -> Diagnosis:
-    """Return what would hurt, and what is as it should be.
+    """Return what is wrong, and what is as it should be.
 
     Args:
         account_ids: of these accounts and their domains; none: of all that have not been removed.

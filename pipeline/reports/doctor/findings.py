@@ -7,7 +7,7 @@ from enum import StrEnum
 
 
 class Level(StrEnum):
-    """How bad a finding is: only an error would hurt. Unknown: it could not be asked, and nothing is said about it."""
+    """How bad a finding is; only an error makes the exit code 1. Unknown: it could not be asked."""
 
     OK = "ok"
     UNKNOWN = "unknown"
@@ -53,7 +53,7 @@ class Finding:
 
     Attributes:
         check: what was looked at.
-        level: how bad it is; only an `error` would hurt, `unknown` could not be asked.
+        level: how bad it is; only an `error` makes the exit code 1; `unknown`: it could not be asked.
         found: what there is, or is not.
         why: why that matters; null where all is well.
         remedy: what to do; null where nothing is to be done.
@@ -74,7 +74,7 @@ class Finding:
 
 @dataclass(frozen=True)
 class Diagnosis:
-    """What would hurt, and what is as it should be.
+    """What is wrong, and what is as it should be.
 
     Attributes:
         hurts: whether there is an error among the findings.
@@ -96,6 +96,6 @@ def unasked(check: Check, what: str) -> Finding:
         check,
         Level.UNKNOWN,
         f"{what} could not be asked for",
-        "DNS did not answer, or could not say; that tells nothing about the domain",
+        "DNS did not answer, or had no result; that says nothing about the domain",
         "ask again later; `MAIL_DNS_SERVERS` names other servers to ask",
     )

@@ -66,7 +66,7 @@ def _clock(ahead: float) -> Finding:
         Level.ERROR if off > CLOCK_HURTS else Level.WARNING,
         f"the database's clock is {off:.0f} s {'ahead of' if ahead > 0 else 'behind'} this machine's",
         "limits and the window go by the database's clock, delays by this machine's; certificates need a right one",
-        "let both machines take their time from the network (chrony, systemd-timesyncd)",
+        "let both machines set their clocks from the network (chrony, systemd-timesyncd)",
     )
 
 
@@ -88,8 +88,8 @@ def _window(facts: Installation) -> Iterator[Finding]:
             Check.WEEKENDS,
             Level.WARNING,
             f"mail would go out on weekends, next on {facts.weekend_at}",
-            "a business letter that comes on a Sunday is read as a machine's",
-            "MAIL_WINDOW_DAYS=mon-fri, unless it is meant like that",
+            "a business letter that comes on a Sunday looks as if a machine had sent it",
+            "MAIL_WINDOW_DAYS=mon-fri, unless you want it so",
         )
 
 
@@ -100,7 +100,8 @@ def _postal_address(address: str | None) -> Finding:
         Check.POSTAL_ADDRESS,
         Level.WARNING,
         "MAIL_POSTAL_ADDRESS is not set",
-        "many countries' law wants a postal address in each such mail (United States: 15 U.S.C. 7704(a)(5)(A)(iii))",
+        "the law of many countries wants a postal address in each such mail "
+        "(United States: 15 U.S.C. 7704(a)(5)(A)(iii))",
         "set MAIL_POSTAL_ADDRESS, and write {{ postal_address }} in each template",
     )
 
@@ -112,7 +113,8 @@ def _unsubscribe(offers: tuple[str, ...]) -> Finding:
         Check.UNSUBSCRIBE,
         Level.WARNING,
         "there is no way to unsubscribe",
-        "who finds none reports the mail as spam; the law wants one, too (15 U.S.C. 7704(a)(3), RFC 2369, section 3.2)",
+        "people who find none report the mail as spam; the law wants one, too (15 U.S.C. 7704(a)(3), RFC 2369, "
+        "section 3.2)",
         "set MAIL_UNSUBSCRIBE_MAILTO or MAIL_UNSUBSCRIBE_URL, and write {{ unsubscribe }} in each template",
     )
 
@@ -168,9 +170,9 @@ def _ehlo_name(name: str, reverse: Reverse) -> Finding:
         Check.EHLO_NAME,
         Level.WARNING,
         found,
-        "a server of your own is refused by many where its name and its address do not name each other (RFC 1912, "
+        "many receivers refuse a server of your own if its name and its address do not lead to each other (RFC 1912, "
         "section 2.1; support.google.com/a/answer/81126)",
-        "let whoever gave you the address set its PTR record to that name, and give the name that address",
+        "ask whoever gave you the address to set its PTR record to that name, and let the name have that address",
     )
 
 
