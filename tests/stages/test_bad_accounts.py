@@ -70,11 +70,15 @@ def test_everything_that_can_be_sent_is_sent_and_each_bad_account_is_known_for_w
     assert {name: account.state for name, account in states.items()} == {
         "login refused": "off",
         "timeout": "off",
-        "over quota": "cooling down",
+        # Nothing was left to try it with on the last day.
+        "over quota": "on",
         "spam": "off",
         "password": "off",
         "tarpit": "off",
     }
+    limited = states["over quota"].limited
+    assert limited is not None
+    assert (limited.limit < limited.own, "5.4.5" in limited.after) == (True, True)
     assert all(sends_of(account) <= 10 for account in bad.values())
     assert {seen[account.id].state for account in good} <= {"on"}
 
