@@ -20,6 +20,7 @@ from models import database
 from models.database import db
 from pipeline.runtime import settings as settings_module
 from tests import lock_order, pristine, servers
+from tests.broker import vhost
 from tests.side_by_side import (  # noqa: F401  (pytest calls them)
     pytest_collection_modifyitems,
     pytest_sessionstart,
@@ -97,6 +98,14 @@ def rabbitmq_url() -> Iterator[str]:
     """Make a RabbitMQ vhost for this process and delete it at the end."""
     with servers.rabbitmq() as urls:
         yield urls[servers.PROCESS]
+
+
+@pytest.fixture(autouse=True)
+def left_by_others(request: pytest.FixtureRequest) -> None:
+    """Leave nothing of others' in the vhost of a test that takes it as it is."""
+    names = set(request.fixturenames)
+    if "rabbitmq_url" in names and not names & {"empty_rabbitmq", "rabbitmq"}:
+        vhost.wipe_if_used(request.getfixturevalue("rabbitmq_url"))
 
 
 @pytest.fixture(scope="session")

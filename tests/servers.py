@@ -60,7 +60,8 @@ def postgres() -> Iterator[str]:
     elif _is_superuser(POSTGRES):
         yield POSTGRES
     else:
-        with PrivatePostgres() as server:
+        # As durable as any server, or `slowpost doctor` would have something to say of it.
+        with PrivatePostgres(fsync=True) as server:
             yield server.url
 
 
@@ -244,8 +245,9 @@ class PrivatePostgres(PrivateServer):
     user = "postgres"
     stop_signal = signal.SIGINT
 
-    def __init__(self) -> None:
+    def __init__(self, *, fsync: bool = False) -> None:
         super().__init__()
+        self._fsync = fsync
         self._programs = _postgres_programs()
         self.url = f"postgresql://postgres@127.0.0.1:{self.port}/postgres"
 
@@ -260,7 +262,7 @@ class PrivatePostgres(PrivateServer):
             "unix_socket_directories": "",
             "max_connections": 200,
             # What a dead process has written stays written; only a dead machine would need fsync.
-            "fsync": "off",
+            "fsync": "on" if self._fsync else "off",
         }
         arguments = [word for name, value in settings.items() for word in ("-c", f"{name}={value}")]
         return [str(self._programs / "postgres"), "-D", f"{self.home}/data", *arguments]

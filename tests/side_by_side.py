@@ -27,6 +27,7 @@ LONG = (
     "tests/faults/test_smtp.py",
     "tests/faults/",
     "tests/stages/test_races.py",
+    "tests/stages/test_bad_accounts.py",
     "tests/broker/test_trouble.py",
     "tests/broker/test_start.py",
     "tests/broker/test_bad_messages.py",

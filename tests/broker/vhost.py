@@ -12,8 +12,9 @@ from pika.adapters.blocking_connection import BlockingChannel
 
 from actors.rabbitmq import migration, topology
 
-#: By URL: who has left its queues there.
+#: By URL: who has left its queues there, or AT_WORK since it was wiped.
 _left: dict[str, str] = {}
+AT_WORK = ""
 #: Seconds for the consumers of the last test to be gone.
 PATIENCE = 10
 
@@ -31,10 +32,17 @@ def wipe(url: str) -> None:
             channel.exchange_delete(exchange)
 
 
+def wipe_if_used(url: str) -> None:
+    """Leave nothing of those who have emptied it for themselves."""
+    if url in _left:
+        wipe(url)
+
+
 def empty(url: str, owner: str) -> None:
     """Leave no message; and no queue, unless `owner` has left them all and nobody consumes any more."""
-    if _left.pop(url, "") != owner or not _is_purged(url):
+    if _left.get(url) != owner or not _is_purged(url):
         wipe(url)
+    _left[url] = AT_WORK
 
 
 def leave(url: str, owner: str) -> None:
