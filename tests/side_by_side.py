@@ -20,13 +20,13 @@ from tests import servers
 PER_CORE, MOST = 2, 8
 #: What takes long, the longest first, so that nothing long is left for the end; each of these tests goes by itself …
 LONG = (
+    "tests/stages/test_races.py",
     "tests/faults/test_rabbitmq.py",
     "tests/faults/test_rabbitmq_losses.py",
     "tests/faults/test_postgres.py",
     "tests/stages/test_state_machine.py",
     "tests/faults/test_smtp.py",
     "tests/faults/",
-    "tests/stages/test_races.py",
     "tests/stages/test_bad_accounts.py",
     "tests/broker/test_trouble.py",
     "tests/broker/test_start.py",
