@@ -113,7 +113,7 @@ def _people(number: int) -> Iterator[dict[str, str]]:
         ("jdoe+news@gmail.com", "Jo Doe again", "jodoe-two.example", "tea"),
         ("never@suppressed.example", "Suppressed", "suppressed.example", "rain"),
         ("nobody@bounce.example", "Bounces", "bounce.example", "rain"),
-        ("full@mailbox.example", "Mailbox full", "mailbox.example", "rain"),
+        ("busy@mailbox.example", "Mailbox busy", "mailbox.example", "rain"),
         ("strict@filter.example", "Refuses as spam", "filter.example", "rain"),
         ("notopic@untold.example", "No topic", "untold.example", ""),
         ("unchecked@new.example", "Not validated", "new.example", "rain"),
@@ -126,7 +126,7 @@ def _people(number: int) -> Iterator[dict[str, str]]:
 def _refuse(recipient: str, data: bytes | None) -> str | None:
     replies: dict[str, tuple[str, bool]] = {
         "nobody@bounce.example": ("550 5.1.1 The email account that you tried to reach does not exist", False),
-        "full@mailbox.example": ("452 4.2.2 The recipient's mailbox is full", False),
+        "busy@mailbox.example": ("450 4.2.0 The recipient's mailbox is busy", False),
         "strict@filter.example": ("554 5.7.1 Message refused as spam", True),
     }
     reply, at_the_end = replies.get(recipient, (None, False))

@@ -37,6 +37,8 @@ class NotYet(StrEnum):
     NOT_PICKED_YET = "not_picked_yet"
 
 
+#: How a sentence goes on where it is known when its reason passes.
+AGAIN = "; again not before {until}"
 #: Each reason as a sentence; `{until}` is a time, `{number}` a count.
 WORDS: dict[str, str] = {
     NotYet.BEING_CHECKED: "it is in the first stages; if it stands still, the sweep puts it back on the route",
@@ -67,8 +69,8 @@ WORDS: dict[str, str] = {
     Reason.IN_FLIGHT: "another mail is on its way to the contact, its address or its website",
     Reason.SUPPRESSED_ADDRESS: "its address is suppressed",
     Reason.SUPPRESSED_DOMAIN: "its domain is suppressed",
-    Reason.CONTACTED_RECENTLY: "its address has been written to; again not before {until}",
-    Reason.WEBSITE_CONTACTED_RECENTLY: "its website has been written to; again not before {until}",
+    Reason.CONTACTED_RECENTLY: "its address has been written to" + AGAIN,
+    Reason.WEBSITE_CONTACTED_RECENTLY: "its website has been written to" + AGAIN,
     Reason.TEMPLATE_ERROR: "its template can't be rendered for it",
     Reason.MESSAGE_REFUSED: "its mail can't be made",
     Reason.CONTENT_REFUSED: "a server refused the content",
@@ -102,8 +104,9 @@ class Because:
 
 def in_words(because: Because, zone: dt.tzinfo) -> str:
     """Return a reason as a sentence; its time on the clocks of `zone`."""
-    until = "" if because.until is None else local(because.until, zone)
-    return WORDS[because.reason].format(until=until, number=because.number)
+    if because.until is None:
+        return WORDS[because.reason].removesuffix(AGAIN).format(until="", number=because.number)
+    return WORDS[because.reason].format(until=local(because.until, zone), number=because.number)
 
 
 def local(at: dt.datetime, zone: dt.tzinfo) -> str:

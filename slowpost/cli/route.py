@@ -89,7 +89,7 @@ def _health(health: HealthStatus) -> str | None:
 def _bounces(bounces: BounceStatus) -> str | None:
     if not bounces.ended:
         return None
-    return f"{bounces.bounced} of {bounces.ended}{', too many' if bounces.warns else ''}"
+    return f"{bounces.bounced} of {bounces.ended}{', warning' if bounces.warns else ''}"
 
 
 def _target(account_id: int | None, template_id: int | None) -> Target:

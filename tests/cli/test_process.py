@@ -34,6 +34,23 @@ def test_ctrl_c_stops_an_import_in_one_line_and_keeps_what_was_committed(folder:
     assert run(folder, "contacts", "list", "--limit", "1000", "--json").stdout.count(b'"email"') >= 499
 
 
+def test_the_demo_shows_how_each_kind_of_contact_ends(folder: Path) -> None:
+    done = run(folder, "demo")
+    assert (done.returncode, done.stderr) == (0, b"")
+    ends = {tuple(line.split()[:3]) for line in done.stdout.decode().splitlines() if "@" in line}
+    assert {
+        ("j.doe@gmail.com", "sent", "accepted"),
+        ("jdoe+news@gmail.com", "skipped", "in_flight"),
+        ("busy@mailbox.example", "failed", "attempts_used_up"),
+        ("nobody@bounce.example", "bounced", "recipient_refused"),
+        ("strict@filter.example", "failed", "content_refused"),
+        ("notopic@untold.example", "failed", "template_error"),
+        ("never@suppressed.example", "skipped", "suppressed_domain"),
+        ("unchecked@new.example", "skipped", "not_validated"),
+    } <= ends
+    assert len(list((folder / "demo" / "mails").glob("*.eml"))) == 22
+
+
 def test_a_reader_that_has_enough_is_no_trouble(folder: Path) -> None:
     reading, writing = os.pipe()
     os.close(reading)

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import json
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from models import State, database
+from models import Reason, State, database
 from models.suppression import suppress
+from pipeline.reports.reasons import Because, in_words
 from tests.builders import a_contact, a_delivery, a_template, a_website, an_account
 from tests.cli.conftest import Result, Slowpost
 
@@ -55,6 +57,14 @@ def test_contacts_are_found_by_a_part_of_address_name_or_website(ready: Slowpost
     assert [c["email"] for c in parsed(ready("contacts", "find", text, "--limit", "1", "--json"))] == found[:1]
     if not found:
         assert ready("contacts", "find", text).out == f"no contact has {text!r} in its address, name or website\n"
+
+
+def test_a_reason_whose_end_is_not_known_is_a_whole_sentence() -> None:
+    at = dt.datetime(2026, 6, 2, 14, 0, tzinfo=dt.UTC)
+    written_to = "its address has been written to"
+    assert in_words(Because(Reason.CONTACTED_RECENTLY), dt.UTC) == written_to
+    again = f"{written_to}; again not before Tue 2026-06-02 14:00:00 UTC"
+    assert in_words(Because(Reason.CONTACTED_RECENTLY, at), dt.UTC) == again
 
 
 def test_wherever_a_contacts_id_is_read_its_address_is(ready: Slowpost) -> None:
