@@ -98,14 +98,15 @@ Delivery.add_index(
 )
 
 
-def in_states(*states: State) -> Any:
-    """Return the condition that a delivery is in one of `states`, as a literal, like that of the partial indexes.
+def in_states(*states: State, column: peewee.Field = Delivery.state) -> Any:
+    """Return the condition that a delivery (or another `column`) is in one of `states`, as a literal, like that of the
+    partial indexes.
 
     With parameters SQLite's planner does not recognise the index, and reads the whole table.
     """
     if len(states) == 1:
-        return Delivery.state == peewee.SQL(f"'{states[0]}'")
-    return Delivery.state.in_(peewee.SQL(f"({one_of(states)})"))
+        return column == peewee.SQL(f"'{states[0]}'")
+    return column.in_(peewee.SQL(f"({one_of(states)})"))
 
 
 def of_ids(ids: Iterable[int]) -> Any:

@@ -124,8 +124,7 @@ def _trigger_after_refusal(delivery_id: int) -> Handoff:
 def _postpone(deliveries: list[Delivery], account: SmtpAccount, slot_token: str) -> list[Handoff]:
     """Bring the slot to the time that the account's interval allows, and wait for it."""
     with database.transaction():
-        account = claims.locked(account.id)
-        claims.postpone(deliveries, account, slot_token)
+        claims.postpone(deliveries, claims.locked(account.id), slot_token)
     return _wait_for(deliveries, slot_token)
 
 

@@ -6,10 +6,8 @@ dead addresses is stopped by it before it costs the mailbox.
 
 from __future__ import annotations
 
-import datetime as dt
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from models import Delivery, EmailTemplate, Event, Reason, SmtpAccount, database
 from models.control import PROGRAM, record_action
@@ -53,7 +51,7 @@ class Bounces:
 def of_account(account: SmtpAccount) -> Bounces:
     """Count an account's last ended deliveries since a person resumed it or switched it on."""
     since = max(at for at in (account.resumed_at, account.enabled_at) if at is not None)
-    ended = (Event.account == account.id) & _ended_since(Event.state, Event.at, since)
+    ended = (Event.account == account.id) & in_states(*ENDED_BY_ATTEMPT, column=Event.state) & (Event.at >= since)
     latest = Event.select(Event.delivery, Event.reason).where(ended).order_by(Event.id.desc()).limit(LAST * 2)
     # A delivery counts once, as it ended last, also if a person has replayed it.
     once: dict[int, str] = {}
@@ -95,10 +93,6 @@ def _pause(target: Target, bounces: Bounces) -> bool:
         told = {"account_id": target.account_id, "template_id": target.template_id}
         alert(Alert.PAUSED_BY_BOUNCES, reason, database.now(), **told)
     return changed
-
-
-def _ended_since(state: Any, at: Any, since: dt.datetime) -> Any:
-    return state.in_(list(ENDED_BY_ATTEMPT)) & (at >= since)
 
 
 def _counted(reasons: Sequence[str]) -> Bounces:

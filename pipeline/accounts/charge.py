@@ -17,6 +17,7 @@ from models.control import PROGRAM, record_action
 from pipeline.accounts import quota
 from pipeline.accounts.alerts import Alert, alert
 from pipeline.capacity import usage
+from pipeline.rules.addresses import domain_of
 from pipeline.smtp.reply import IN_PASSING, Phase, Result, Verdict
 from pipeline.throttle.breaker import FAILURES_BEFORE_REST, FIRST_REST, rest_after
 
@@ -156,5 +157,5 @@ def _failures(row: list[Any]) -> int:
 def _whose(attempt: Any) -> int | str:
     """Return what counts once: the recipient's site of a refusal by policy, else the delivery."""
     if attempt.verdict == Verdict.SITE_BY_POLICY:
-        return str(attempt.address.rpartition("@")[2])
+        return domain_of(attempt.address)
     return int(attempt.delivery_id)

@@ -40,11 +40,16 @@ def limit_of(account: Any, day: dt.date) -> int:
 
 def own_limit_of(account: Any, day: dt.date) -> int:
     """Return an account's limit on a local date without what its provider has allowed: its own, with warm-up."""
-    limit = settings().mail_daily_limit if account.daily_limit is None else account.daily_limit
+    limit = full_limit_of(account)
     warmup = None
     if account.warmup_start is not None and account.warmup_on is not None:
         warmup = (account.warmup_start, account.warmup_step or 0, account.warmup_on)
     return limit_on(day, limit, warmup=warmup)
+
+
+def full_limit_of(account: Any) -> int:
+    """Return what an account may send a day when no warm-up and no provider lowers it: its own limit or the default."""
+    return int(settings().mail_daily_limit if account.daily_limit is None else account.daily_limit)
 
 
 def limited_until(account: Any, day: dt.date) -> dt.date | None:

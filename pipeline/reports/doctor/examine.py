@@ -15,6 +15,7 @@ from models import Auth, Security, SmtpAccount, database, lookup
 from models.address import normalise_domain
 from pipeline.accounts import passwords
 from pipeline.accounts.identity import endpoint_of, unsubscribe
+from pipeline.capacity import usage
 from pipeline.dns import spf
 from pipeline.dns.mail import takes_mail
 from pipeline.dns.policies import USUAL_SELECTORS, dmarc_of, key_at
@@ -222,7 +223,6 @@ def _of_accounts(meant: Sequence[SmtpAccount], problems: dict[int, str | None], 
 
 
 def _account(account: SmtpAccount, password_problem: str | None, asked: _Asked) -> accounts.Account:
-    s = settings()
     about_domain = asked.domains.get(_domain_of(account))
     return accounts.Account(
         host=account.host,
@@ -232,8 +232,8 @@ def _account(account: SmtpAccount, password_problem: str | None, asked: _Asked) 
         plain_password=account.plain_password,
         from_address=account.from_address,
         from_domain=_domain_of(account),
-        limit=s.mail_daily_limit if account.daily_limit is None else account.daily_limit,
-        interval=s.mail_min_interval,
+        limit=usage.full_limit_of(account),
+        interval=settings().mail_min_interval,
         password_problem=password_problem,
         trial=asked.trials.get(account.id),
         spf=None if about_domain is None else about_domain.spf,
