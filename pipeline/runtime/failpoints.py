@@ -47,17 +47,22 @@ def _nothing(_name: str) -> None:
     return
 
 
+#: A process dies once: while one thread of it does what a file says, no other may take a second file.
+_one_at_a_time = threading.Lock()
+
+
 def _armed(name: str) -> None:
     file = Path(_directory) / name
-    try:
-        action = file.read_text()
-        file.unlink()
-    except FileNotFoundError:
-        return
-    if action == "raise":
-        raise FailpointError(name)
-    # To this thread: a signal to the process stops another first, and this one would run on for a moment.
-    signal.pthread_kill(threading.get_ident(), {"kill": signal.SIGKILL, "stop": signal.SIGSTOP}[action])
+    with _one_at_a_time:
+        try:
+            action = file.read_text()
+            file.unlink()
+        except FileNotFoundError:
+            return
+        if action == "raise":
+            raise FailpointError(name)
+        # To this thread: a signal to the process stops another first, and this one would run on for a moment.
+        signal.pthread_kill(threading.get_ident(), {"kill": signal.SIGKILL, "stop": signal.SIGSTOP}[action])
 
 
 # Not a setting: nobody who sends mail has a use for it.
