@@ -22,7 +22,7 @@ from actors.intake import encode
 from models import Attempt, ChargedTo, Delivery, Outcome, State, database
 from pipeline.delivery import claim
 from pipeline.flow import Stage
-from pipeline.operations import decisions, pause
+from pipeline.operations import accounts, decisions, pause
 from pipeline.operations.decisions import DecisionRefusedError
 from pipeline.operations.pause import Target
 from tests.broker.conftest import until
@@ -207,11 +207,11 @@ def to_be_sent_again_and_paused(run: Round) -> Callable[[], None]:
 
 def accounts_disabled(run: Round) -> Callable[[], None]:
     held = Delivery.select().where(Delivery.id.in_(run.ids) & Delivery.account.is_null(False))
-    accounts = sorted({d.account_id for d in held})
-    assert len(accounts) >= len(run.claimed)
-    for account_id in accounts:
+    holders = sorted({d.account_id for d in held})
+    assert len(holders) >= len(run.claimed)
+    for account_id in holders:
         accounts.disable(account_id, WHO)
-    claims = Attempt.select().where(Attempt.account.in_(accounts))
+    claims = Attempt.select().where(Attempt.account.in_(holders))
     before = claims.count()
     trigger(run.fleet)
     run.until(lambda: run.states()[State.SENT] == CONTACTS_EACH - len(run.claimed))
@@ -219,7 +219,7 @@ def accounts_disabled(run: Round) -> Callable[[], None]:
     def afterwards() -> None:
         run.until(lambda: run.states()[State.SENT] == CONTACTS_EACH)
         assert claims.count() == before
-        for account_id in accounts:
+        for account_id in holders:
             accounts.enable(account_id, WHO)
 
     return afterwards
