@@ -10,26 +10,20 @@ from typing import Any
 
 import pytest
 
+from tests import effort
 from tests.broker import vhost
 from tests.builders import a_template, an_account
 from tests.faults import starter
 from tests.faults.oracle import oracle
 
-#: Set by `script/faults`: a file that takes a line for each experiment. Then the counts are full.
-REPORT = "SLOWPOST_FAULTS_REPORT"
 #: Who leaves queues as a worker declares them.
 FLEET = "fleet"
-
-
-def is_full() -> bool:
-    """Tell whether the full counts are wanted."""
-    return REPORT in os.environ
 
 
 @pytest.fixture
 def counts() -> Callable[[int, int], int]:
     """`counts(short, full)` is the number for this run."""
-    return lambda short, full: full if is_full() else short
+    return effort.counts
 
 
 @pytest.fixture
@@ -38,8 +32,8 @@ def report(request: pytest.FixtureRequest) -> Callable[..., None]:
 
     def note(**figures: Any) -> None:
         row = {"experiment": request.node.name, **figures}
-        if is_full():
-            with Path(os.environ[REPORT]).open("a") as file:
+        if effort.is_full():
+            with Path(os.environ[effort.REPORT]).open("a") as file:
                 file.write(json.dumps(row) + "\n")
 
     return note

@@ -18,8 +18,8 @@ import pytest
 
 from models import database
 from tests.broker.conftest import until
+from tests.effort import is_full
 from tests.faults import fleet as fleets
-from tests.faults.conftest import is_full
 from tests.faults.on_postgres import World, at_work
 from tests.servers import PrivatePostgres, ServerError, ids
 

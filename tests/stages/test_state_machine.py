@@ -42,6 +42,7 @@ from pipeline.operations.decisions import DecisionRefusedError
 from pipeline.operations.pause import Target
 from tests.builders import a_contact, a_template, an_account
 from tests.conftest import Clock
+from tests.effort import counts
 from tests.stages.route_world import (
     ANSWERS,
     DAY,
@@ -72,7 +73,7 @@ def test_whatever_happens_nothing_is_lost_doubled_or_too_much(
     run_state_machine_as_test(
         machine,
         settings=hypothesis.settings(
-            max_examples=EXAMPLES or 30,
+            max_examples=EXAMPLES or counts(10, 200),
             stateful_step_count=40,
             derandomize=not EXAMPLES,
             database=None,

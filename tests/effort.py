@@ -1,0 +1,18 @@
+"""How much is tried: a little with `script/test`, so that it is soon over, and much with `script/faults`."""
+
+from __future__ import annotations
+
+import os
+
+#: Set by `script/faults`: a file that takes a line for each experiment. Then the counts are full.
+REPORT = "SLOWPOST_FAULTS_REPORT"
+
+
+def is_full() -> bool:
+    """Tell whether the full counts are wanted."""
+    return REPORT in os.environ
+
+
+def counts(short: int, full: int) -> int:
+    """Return the number for this run."""
+    return full if is_full() else short
