@@ -10,7 +10,9 @@ import sys
 from pathlib import Path
 
 import pytest
+import structlog
 
+from slowpost import service
 from tests.broker.conftest import until
 from tests.builders import an_account
 
@@ -107,6 +109,17 @@ def test_of_two_embedded_processes_on_one_postgresql_the_second_is_refused_and_t
     (warning,) = [json.loads(line) for line in said().splitlines() if "can't be decrypted" in line]
     assert (warning["account_ids"], warning["level"]) == ([account.id], "warning")
     assert warning["problem"].startswith("there is no SECRET_KEY and no ")
+
+
+def test_a_worker_says_at_its_start_whose_password_it_lacks(sqlite: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    account = an_account(username="me", password="encrypted by another key")
+    said = structlog.testing.CapturingLogger()
+    monkeypatch.setattr(service, "log", structlog.wrap_logger(said, processors=[]))
+    monkeypatch.setattr(service, "wait_for_servers", lambda: None)
+    monkeypatch.setattr(os, "execv", lambda *_: None)
+    service.become_worker(1, 1, [])
+    (warning,) = [(call.method_name, call.kwargs["account_ids"]) for call in said.calls]
+    assert warning == ("warning", [account.id])
 
 
 #: With Ctrl-C as a terminal has it, also where the tests themselves run under `nohup` or behind `&`, and ignore it.

@@ -167,6 +167,21 @@ def test_reports_say_until_when_and_after_what_and_each_change_is_recorded(any_d
     assert [(a.who, a.verb, a.subject) for a in Action.select()] == [("slowpost", "limit", f"account {account.id}")]
 
 
+def test_a_rest_after_failures_is_said_recorded_and_told(
+    any_database: str, clock: Clock, told: list[tuple[str, str]]
+) -> None:
+    account = an_account()
+    for _ in range(2):
+        fails(account, a_delivery(), Verdict.ACCOUNT_FOR_NOW)
+        assert account_states.note(SmtpAccount.get(), clock.at, dt.UTC) is None
+        clock.tick(120)
+    fails(account, a_delivery(), Verdict.ACCOUNT_FOR_NOW)
+    note = account_states.note(SmtpAccount.get(), clock.at, dt.UTC)
+    assert note == "resting until Tue 2026-06-02 14:19:00 UTC, after: rcpt: 550 5.0.0 refused, says x@y.test"
+    assert [(a.who, a.verb, a.subject) for a in Action.select()] == [("slowpost", "rest", f"account {account.id}")]
+    assert told == [("account rests", "until 2026-06-02T14:19:00+00:00, after: rcpt: 550 5.0.0")]
+
+
 def test_a_reset_takes_rest_and_learned_limit_back_and_the_record_starts_anew(any_database: str, clock: Clock) -> None:
     account = an_account()
     for _ in range(3):

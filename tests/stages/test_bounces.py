@@ -22,8 +22,14 @@ from tests.smtp_server import ScriptedServer
 
 @pytest.mark.parametrize("reply", ["550 5.1.1 no such user", "550 5.7.1 refused by policy"])
 def test_a_list_of_dead_addresses_is_paused_after_four_refusals_each_an_interval_apart(
-    any_database: str, clock: Clock, reply: str
+    any_database: str, clock: Clock, reply: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    told: list[tuple[str, str, int | None, int | None]] = []
+    monkeypatch.setattr(
+        bounces,
+        "alert",
+        lambda what, why, _at, *, account_id, template_id: told.append((what, why, account_id, template_id)),
+    )
     with ScriptedServer({"RCPT": reply}) as server:
         account, template = an_account(port=server.port, daily_limit=100), a_template()
         for number in range(100):
@@ -42,6 +48,8 @@ def test_a_list_of_dead_addresses_is_paused_after_four_refusals_each_an_interval
         ("slowpost", "pause", f"account {account.id}"),
         ("slowpost", "pause", f"template {template.id}"),
     ]
+    why = "4 of the last 4 bounced"
+    assert told == [("paused by bounces", why, account.id, None), ("paused by bounces", why, None, template.id)]
     suppressed = 4 if reply.startswith("550 5.1.1") else 0
     assert Suppression.select().count() == suppressed
     assert Delivery.select().where(Delivery.state == State.READY).count() == 96

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import datetime as dt
+import time
 from collections.abc import Callable
+from itertools import count
 
 import peewee
 import pytest
@@ -128,6 +130,21 @@ def test_the_dot_is_sent_within_five_seconds_of_the_claim_or_not_at_all(
     held = a_list(an_account(port=server.port), clock.at)
     assert run(held) == [Handoff(Stage.RECORD, [held[0].id])]
     assert (len(server.mails), states()) == (mails, [state])
+
+
+@pytest.mark.skipif(not hasattr(time, "CLOCK_BOOTTIME"), reason="a clock of Linux")
+def test_a_machine_that_was_suspended_since_the_claim_sends_no_dot(
+    any_database: str, clock: Clock, server: ScriptedServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real, readings = time.clock_gettime, count()
+
+    def read(clock_id: int) -> float:
+        # The one clock that went on meanwhile: 6 s more at each reading after the claim's.
+        return real(clock_id) + (6.0 * next(readings) if clock_id == time.CLOCK_BOOTTIME else 0.0)
+
+    monkeypatch.setattr(time, "clock_gettime", read)
+    run(a_list(an_account(port=server.port), clock.at))
+    assert (server.mails, states()) == ([], [State.READY])
 
 
 def test_a_claim_that_was_not_committed_sends_no_dot_and_can_be_made_again(

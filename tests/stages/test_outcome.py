@@ -28,7 +28,7 @@ from pipeline.delivery.claim import Claim, claim
 from pipeline.flow import Handoff, Stage
 from pipeline.operations import decisions
 from pipeline.smtp.reply import Phase, Reply, Result, Verdict
-from tests.builders import a_delivery, an_account
+from tests.builders import a_delivery, an_account, history_of
 from tests.conftest import Clock
 from tests.smtp_server import ScriptedServer
 
@@ -66,6 +66,9 @@ def test_each_verdict_has_its_consequences(any_database: str, clock: Clock, verd
     delivery, row = Delivery.get(), Attempt.get()
     assert (delivery.state, delivery.reason, delivery.attempts) == (state, reason, attempts)
     assert (row.charged_to, row.outcome, row.reply_code) == (charged_to, attempt, SAID[verdict].code)
+    told = history_of([delivery.id])[-1]
+    assert (told.state, told.reason) == (state, reason or verdict)
+    assert (told.attempt_id, told.reply_code) == (row.id, row.reply_code)
     assert handoffs[0] == Handoff(Stage.RECORD, [delivery.id])
     assert [s.value for s in Suppression.select()] == ([delivery.address] if state == "bounced" else [])
     assert [d.reason for d in DeadLetter.select()] == ([reason] if state == "failed" else [])
