@@ -61,10 +61,23 @@ def read(
     required: tuple[str, ...],
     listener: Listener,
     keep_others: bool = False,
+    is_secret: bool = False,
 ) -> Iterator[tuple[int, Row | None]]:
-    """Yield line number and values of each line, None for a refused one. An empty cell counts as not given."""
+    """Yield line number and values of each line, None for a refused one. An empty cell counts as not given.
+
+    Args:
+        lines: of the file.
+        columns: how each column is read.
+        required: columns that must not be empty.
+        listener: who is told of refused lines.
+        keep_others: whether other columns are kept, as `extra`.
+        is_secret: whether passwords may stand in it: then no error quotes the first line, which may be no header.
+
+    Raises:
+        ImportRefusedError: its first line names no columns.
+    """
     reader = csv.reader(lines, strict=True)
-    header = _header(reader, columns, required, keep_others=keep_others)
+    header = _header(reader, columns, required, keep_others=keep_others, is_secret=is_secret)
     while True:
         first = reader.line_num + 1
         try:
@@ -85,7 +98,9 @@ def read(
                 yield first, row
 
 
-def _header(reader: Any, columns: Mapping[str, Parse], required: tuple[str, ...], *, keep_others: bool) -> list[str]:
+def _header(
+    reader: Any, columns: Mapping[str, Parse], required: tuple[str, ...], *, keep_others: bool, is_secret: bool
+) -> list[str]:
     try:
         header = [cell.strip().lower() for cell in next(reader)]
     except StopIteration:
@@ -94,7 +109,8 @@ def _header(reader: Any, columns: Mapping[str, Parse], required: tuple[str, ...]
         raise ImportRefusedError(f"it is not CSV: {error}") from None
     missing = [name for name in required if name not in header]
     if missing:
-        raise ImportRefusedError(f"its first line has no column {missing[0]!r} (it has {', '.join(header)[:200]})")
+        has = "" if is_secret else f" (it has {', '.join(header)[:200]})"
+        raise ImportRefusedError(f"its first line has no column {missing[0]!r}{has}")
     named = [name for name in header if name]
     if len(set(named)) < len(named):
         raise ImportRefusedError("its first line names a column twice")
@@ -102,7 +118,10 @@ def _header(reader: Any, columns: Mapping[str, Parse], required: tuple[str, ...]
         raise ImportRefusedError("its first line has a NUL character")
     unknown = [name for name in named if name not in columns]
     if unknown and not keep_others:
-        raise ImportRefusedError(f"unknown column {unknown[0]!r}; allowed: {', '.join(columns)}")
+        which = (
+            f"its column {header.index(unknown[0]) + 1} is unknown" if is_secret else f"unknown column {unknown[0]!r}"
+        )
+        raise ImportRefusedError(f"{which}; allowed: {', '.join(columns)}")
     return header
 
 

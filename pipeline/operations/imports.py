@@ -100,7 +100,8 @@ def accounts(lines: Iterable[str], listener: Listener, who: str = "") -> Importe
     """Import accounts, by their name (else their From address); passwords are encrypted before they are stored. One
     that has been removed comes back into use with its mailbox, and counts as updated.
     """
-    rows = csv_rows.read(lines, account_values.COLUMNS, required=("host", "from_address"), listener=listener)
+    required = ("host", "from_address")
+    rows = csv_rows.read(lines, account_values.COLUMNS, required=required, listener=listener, is_secret=True)
     with account_values.noticing_a_new_key() as new_key:
         done = _in_batches(rows, account_values.name_of, _accounts, listener, _Record(who, "accounts"))
     return replace(done, new_key=new_key.path, handoffs=(TRIGGER,) if done.added or done.updated else ())
