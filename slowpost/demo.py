@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import csv
 import os
+import shlex
 import shutil
 import time
 from collections.abc import Callable, Iterator
@@ -20,7 +21,7 @@ from pipeline.flow import TRIGGER
 from pipeline.operations import imports
 from pipeline.operations.csv_rows import Listener
 from pipeline.runtime import logs
-from pipeline.runtime.setting_types import EMBEDDED
+from pipeline.runtime.setting_urls import EMBEDDED
 from pipeline.runtime.settings import settings
 from slowpost.catcher import Catcher
 from slowpost.cli.output import show_table
@@ -73,7 +74,7 @@ def run_demo(contacts: int, folder: Path) -> None:
         Refused: the folder holds something else, or the route did not end in time.
     """
     _make_folder(folder)
-    os.environ.update(SETTINGS | {"DATABASE_URL": f"sqlite:///{folder.resolve()}/slowpost.db"})
+    os.environ.update(SETTINGS | {"DATABASE_URL": f"{database.SQLITE}{folder.resolve()}/slowpost.db"})
     settings.cache_clear()
     logs.configure(level=40)
     database.connect(settings().database_url)
@@ -203,13 +204,14 @@ def _report(folder: Path, mails: int, seconds: float) -> None:
     attempts = Attempt.select().count()
     accounts = SmtpAccount.select().count()
     say(f"{mails} mails in {seconds:.0f} s, {attempts} attempts over {accounts} accounts: {folder}/mails/*.eml")
+    mails_of, url = shlex.quote(f"{folder}/mails"), shlex.quote(f"{database.SQLITE}{folder}/slowpost.db")
     say(
         f"""
 What next:
-  cat {folder}/mails/0001-*.eml
-  DATABASE_URL=sqlite:///{folder}/slowpost.db slowpost status       accounts, deliveries, window
-  DATABASE_URL=sqlite:///{folder}/slowpost.db slowpost log          each attempt, and whose fault it was
-  DATABASE_URL=sqlite:///{folder}/slowpost.db slowpost dead list    what was given up, until you decide
+  cat {mails_of}/0001-*.eml
+  DATABASE_URL={url} slowpost status       accounts, deliveries, window
+  DATABASE_URL={url} slowpost log          each attempt, and whose fault it was
+  DATABASE_URL={url} slowpost dead list    what was given up, until you decide
 With your own mailboxes: cp .env.example .env, slowpost init, slowpost accounts add, slowpost contacts import,
 slowpost templates add, slowpost run. (slowpost is in .venv/bin.)"""
     )
