@@ -212,6 +212,6 @@ What next:
   DATABASE_URL={url} slowpost status       accounts, deliveries, window
   DATABASE_URL={url} slowpost log          each attempt, and whose fault it was
   DATABASE_URL={url} slowpost dead list    what was given up, until you decide
-With your own mailboxes: install -m 600 .env.example .env, slowpost init, slowpost accounts add, slowpost contacts import,
-slowpost templates add, slowpost run. (slowpost is in .venv/bin.)"""
+With your own mailboxes: install -m 600 .env.example .env, slowpost init, slowpost accounts add,
+slowpost contacts import, slowpost templates add, slowpost run. (slowpost is in .venv/bin.)"""
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -12,6 +13,10 @@ from pipeline.operations.fields import FieldError
 
 Parse = Callable[[str], Any]
 Row = dict[str, Any]
+
+#: Characters of one line of a table; with quotes it can go over several lines of the file. What is longer is read past
+#: and refused, so that no file takes more memory than its rows are worth.
+MAX_LINE = 262_144
 
 
 @dataclass
@@ -76,10 +81,11 @@ def read(
     Raises:
         ImportRefusedError: its first line names no columns.
     """
-    reader = csv.reader(lines, strict=True)
+    bounded = _Bounded(lines)
+    reader = csv.reader(bounded, strict=True)
     header = _header(reader, columns, required, keep_others=keep_others, is_secret=is_secret)
     while True:
-        first = reader.line_num + 1
+        first = bounded.begin()
         try:
             cells = next(reader)
             row = _values(header, cells, columns, required) if any(cell.strip() for cell in cells) else None
@@ -87,7 +93,7 @@ def read(
             return
         except csv.Error as error:
             # A quote that is never closed takes the lines after it along.
-            upto = f", up to line {reader.line_num}" if reader.line_num > first else ""
+            upto = f", up to line {bounded.number}" if bounded.number > first else ""
             listener.refused(first, f"not CSV{upto}: {error}")
             yield first, None
         except FieldError as error:
@@ -96,6 +102,41 @@ def read(
         else:
             if row is not None:
                 yield first, row
+
+
+class _Bounded:
+    """The lines of a file, numbered; too many characters of one row are a csv.Error, and the next line is the next."""
+
+    def __init__(self, lines: Iterable[str]) -> None:
+        # A file gives a piece of a line at a time; what is not one has its lines in memory anyway.
+        self._read = lines.readline if isinstance(lines, io.TextIOBase) else _pieces(lines)
+        self._left = MAX_LINE
+        self.number = 0
+
+    def begin(self) -> int:
+        """Begin a row; return the number of its first line."""
+        self._left = MAX_LINE
+        return self.number + 1
+
+    def __iter__(self) -> _Bounded:
+        return self
+
+    def __next__(self) -> str:
+        line = self._read(MAX_LINE + 1)
+        if not line:
+            raise StopIteration
+        self.number += 1
+        self._left -= len(line)
+        if self._left >= 0:
+            return line
+        while line and not line.endswith(("\n", "\r")):
+            line = self._read(MAX_LINE + 1)
+        raise csv.Error(f"it has more than {MAX_LINE} characters")
+
+
+def _pieces(lines: Iterable[str]) -> Callable[[int], str]:
+    found = iter(lines)
+    return lambda _size: next(found, "")
 
 
 def _header(

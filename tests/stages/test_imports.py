@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import datetime as dt
+import io
 import logging
 import threading
+import tracemalloc
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -122,6 +124,51 @@ def test_a_quote_that_is_never_closed_is_reported_with_all_the_lines_it_took(sql
     counts, refused = run(imports.contacts, "email", "a@x.test", '"b@x.test', "c@x.test", "d@x.test")
     assert counts == (1, 0, 0, 1)
     assert refused == [(3, "not CSV, up to line 5: unexpected end of data")]
+
+
+def test_a_line_without_end_is_read_past_in_little_memory_and_the_next_is_taken(sqlite: str) -> None:
+    refused: list[tuple[int, str]] = []
+    listener = csv_rows.Listener(lambda line, reason: refused.append((line, reason)))
+    # 200 MB in one line, a record of many lines, and long rows in one batch.
+    lines = ["email,note", "x" * 100_000, *(f'a{i}@x.test,"{"y" * 100_000}"' for i in range(100)), "b@x.test,z"]
+    file = Long(lines, times={1: 2000})
+    tracemalloc.start()
+    done = imports.contacts(file, listener)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert (done.added, refused) == (101, [(2, "not CSV: it has more than 262144 characters")])
+    assert peak < 40_000_000
+
+
+def test_a_row_of_many_lines_ends_somewhere(sqlite: str) -> None:
+    many = ['a@x.test,"', *[f'{"y" * 100_000}","'] * 6, 'y"', "b@x.test,z"]
+    _, refused = run(imports.contacts, "email,note", *many)
+    assert refused[0] == (2, "not CSV, up to line 5: it has more than 262144 characters")
+    assert [contact.email for contact in Contact.select()] == ["b@x.test"]
+
+
+class Long(io.TextIOBase):
+    """A file of these lines, of which some are repeated without a line end; it reads as files do."""
+
+    def __init__(self, lines: list[str], times: dict[int, int]) -> None:
+        self._pieces = self._of(lines, times)
+
+    @staticmethod
+    def _of(lines: list[str], times: dict[int, int]) -> Iterator[str]:
+        for i, line in enumerate(lines):
+            for _ in range(times.get(i, 0)):
+                yield line
+            yield "\n" if i in times else f"{line}\n"
+
+    def readline(self, size: int = -1) -> str:  # type: ignore[override]
+        """Return the rest of a line, or `size` characters of it."""
+        found = ""
+        while len(found) < size and not found.endswith("\n"):
+            piece = next(self._pieces, None)
+            if piece is None:
+                break
+            found += piece
+        return found
 
 
 @pytest.mark.parametrize(
