@@ -32,6 +32,8 @@ db = peewee.DatabaseProxy()
 #: For each thread: what is to be called when its transaction has committed.
 _thread = threading.local()
 
+#: What stands before the path of an SQLite file. All that follows is the path, whatever characters are in it.
+SQLITE = "sqlite:///"
 #: PostgreSQL connections of one process: more than any sensible number of worker threads.
 POOL_SIZE = 64
 #: Of every PostgreSQL session, unless the URL says otherwise.
@@ -112,27 +114,30 @@ def connect(url: str) -> peewee.Database:
     Raises:
         DatabaseUrlError: another scheme, or no database name.
     """
-    scheme = urlsplit(url).scheme
-    options = parse_url(url, unquote_password=True, unquote_user=True)
-    if not options.get("database") or options["database"] == ":memory:":
-        raise DatabaseUrlError("it names no database (sqlite:///FILE or postgresql://USER@HOST/NAME)")
-    if scheme == "sqlite":
+    if url.startswith(SQLITE):
         database: peewee.Database = peewee.SqliteDatabase(
-            options["database"],
+            _named(url.removeprefix(SQLITE)),
             # FULL: with NORMAL a committed claim can be lost at a power failure
             # (sqlite.org/pragma.html#pragma_synchronous).
             pragmas={"journal_mode": "wal", "synchronous": "full", "foreign_keys": 1},
             lock_type="IMMEDIATE",
             timeout=SQLITE_BUSY_TIMEOUT,
         )
-    elif scheme in ("postgresql", "postgres"):
-        options.setdefault("connect_timeout", 10)
-        options.setdefault("options", " ".join(f"-c {name}={value}" for name, value in POSTGRES_SESSION.items()))
-        database = PooledPostgresqlDatabase(max_connections=POOL_SIZE, stale_timeout=300, timeout=30, **options)
+    elif urlsplit(url).scheme in ("postgresql", "postgres"):
+        session = " ".join(f"-c {name}={value}" for name, value in POSTGRES_SESSION.items())
+        options = {"connect_timeout": 10, "options": session} | parse_url(url, unquote_password=True, unquote_user=True)
+        options |= {"max_connections": POOL_SIZE, "stale_timeout": 300, "timeout": 30}
+        database = PooledPostgresqlDatabase(_named(options.pop("database", "")), **options)
     else:
         raise DatabaseUrlError("its scheme is neither sqlite nor postgresql")
     db.initialize(database)
     return database
+
+
+def _named(name: str) -> str:
+    if not name or name == ":memory:":
+        raise DatabaseUrlError("it names no database (sqlite:///FILE or postgresql://USER@HOST/NAME)")
+    return name
 
 
 def is_postgres() -> bool:

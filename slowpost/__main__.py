@@ -4,19 +4,25 @@ from __future__ import annotations
 
 import os
 import sys
+import traceback
 
 import click
+
+from slowpost.cli.saying import say
 
 
 def main() -> None:
     """Run the command line; whatever a person can have caused becomes one line and an exit code."""
     from slowpost.cli import cli, problem_of
 
+    # What Slowpost makes (database, lock, key, the demo's mails) and what it starts: for its owner alone.
+    os.umask(0o077)
+    _demand_text(sys.argv[1:])
     try:
         code = cli.main(prog_name="slowpost", standalone_mode=False)
         sys.stdout.flush()
     except click.exceptions.NoArgsIsHelpError as error:
-        click.echo(error.format_message(), err=True)
+        say(error.format_message(), err=True)
         sys.exit(2)
     except click.UsageError as error:
         path = error.ctx.command_path if error.ctx else "slowpost"
@@ -29,7 +35,8 @@ def main() -> None:
     except Exception as error:
         problem = problem_of(error)
         if problem is None:
-            raise
+            say(traceback.format_exc(), err=True, nl=False)
+            sys.exit(1)
         if isinstance(error, OSError):
             _give_up_stdout()  # perhaps a full disk behind it
         _fail(f"slowpost: {problem}", 1)
@@ -41,8 +48,17 @@ def _give_up_stdout() -> None:
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
+def _demand_text(words: list[str]) -> None:
+    """Refuse what can be neither stored nor compared; a file with such a name can be given as stdin."""
+    for number, word in enumerate(words, 1):
+        try:
+            word.encode()
+        except UnicodeEncodeError:
+            _fail(f"slowpost: argument {number} is not UTF-8: {word}", 2)
+
+
 def _fail(message: str, code: int) -> None:
-    click.echo(" ".join(message.split()), err=True)
+    say(" ".join(message.split()), err=True)
     sys.exit(code)
 
 

@@ -8,13 +8,12 @@ from __future__ import annotations
 
 import csv
 import os
+import shlex
 import shutil
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
-
-import click
 
 from models import Attempt, Contact, Delivery, EmailTemplate, SmtpAccount, State, database, schema
 from models.states import UNFINISHED
@@ -22,10 +21,11 @@ from pipeline.flow import TRIGGER
 from pipeline.operations import imports
 from pipeline.operations.csv_rows import Listener
 from pipeline.runtime import logs
-from pipeline.runtime.setting_types import EMBEDDED
+from pipeline.runtime.setting_urls import EMBEDDED
 from pipeline.runtime.settings import settings
 from slowpost.catcher import Catcher
 from slowpost.cli.output import show_table
+from slowpost.cli.saying import say
 from slowpost.cli.shared import Refused
 
 MARKER = "made by slowpost demo"
@@ -74,16 +74,16 @@ def run_demo(contacts: int, folder: Path) -> None:
         Refused: the folder holds something else, or the route did not end in time.
     """
     _make_folder(folder)
-    os.environ.update(SETTINGS | {"DATABASE_URL": f"sqlite:///{folder.resolve()}/slowpost.db"})
+    os.environ.update(SETTINGS | {"DATABASE_URL": f"{database.SQLITE}{folder.resolve()}/slowpost.db"})
     settings.cache_clear()
     logs.configure(level=40)
     database.connect(settings().database_url)
     started = time.monotonic()
     with Catcher(folder / "mails", refuse=_refuse) as catcher, database.connection():
         schema.migrate()
-        click.echo(f"A mail catcher listens on 127.0.0.1:{catcher.port}; nothing leaves this machine.")
+        say(f"A mail catcher listens on 127.0.0.1:{catcher.port}; nothing leaves this machine.")
         ids = _sample(contacts, folder, catcher.port)
-        click.echo(f"Imported {len(ids)} contacts, {ACCOUNTS} accounts and a template. Sending ...")
+        say(f"Imported {len(ids)} contacts, {ACCOUNTS} accounts and a template. Sending ...")
         _send(ids, started)
         _report(folder, len(catcher.mails), time.monotonic() - started)
 
@@ -170,7 +170,7 @@ def _send(ids: list[int], started: float) -> None:
     with service.working():
         entry.enter(ids)
         _until_ended(len(ids), started)
-        click.echo("Publishing the first five again: nobody is written twice ...")
+        say("Publishing the first five again: nobody is written twice ...")
         entry.enter(ids[:5])
         entry.publish([TRIGGER])
         _until_ended(len(ids) + 5, started)
@@ -197,20 +197,21 @@ def _report(folder: Path, mails: int, seconds: float) -> None:
     ]
     ordinary = [r for r in rows if r["reason"] == "accepted"]
     special = [r for r in rows if r["reason"] != "accepted"]
-    click.echo()
+    say()
     columns = {"email": "CONTACT", "state": "BECAME", "reason": "BECAUSE", "detail": "DETAIL"}
     show_table(ordinary[:5] + special, columns, "")
-    click.echo(f"… and {len(ordinary) - 5} more, sent like the first five.\n" if len(ordinary) > 5 else "")
+    say(f"… and {len(ordinary) - 5} more, sent like the first five.\n" if len(ordinary) > 5 else "")
     attempts = Attempt.select().count()
     accounts = SmtpAccount.select().count()
-    click.echo(f"{mails} mails in {seconds:.0f} s, {attempts} attempts over {accounts} accounts: {folder}/mails/*.eml")
-    click.echo(
+    say(f"{mails} mails in {seconds:.0f} s, {attempts} attempts over {accounts} accounts: {folder}/mails/*.eml")
+    mails_of, url = shlex.quote(f"{folder}/mails"), shlex.quote(f"{database.SQLITE}{folder}/slowpost.db")
+    say(
         f"""
 What next:
-  cat {folder}/mails/0001-*.eml
-  DATABASE_URL=sqlite:///{folder}/slowpost.db slowpost status       accounts, deliveries, window
-  DATABASE_URL=sqlite:///{folder}/slowpost.db slowpost log          each attempt, and whose fault it was
-  DATABASE_URL=sqlite:///{folder}/slowpost.db slowpost dead list    what was given up, until you decide
-With your own mailboxes: cp .env.example .env, slowpost init, slowpost accounts add, slowpost contacts import,
-slowpost templates add, slowpost run. (slowpost is in .venv/bin.)"""
+  cat {mails_of}/0001-*.eml
+  DATABASE_URL={url} slowpost status       accounts, deliveries, window
+  DATABASE_URL={url} slowpost log          each attempt, and whose fault it was
+  DATABASE_URL={url} slowpost dead list    what was given up, until you decide
+With your own mailboxes: install -m 600 .env.example .env, slowpost init, slowpost accounts add,
+slowpost contacts import, slowpost templates add, slowpost run. (slowpost is in .venv/bin.)"""
     )

@@ -56,7 +56,7 @@ def alert(
             )
             urllib.request.urlopen(request, timeout=ALERT_TIMEOUT).close()  # noqa: S310
     except (OSError, subprocess.SubprocessError, ValueError, http.client.HTTPException) as error:
-        # Not an error's whole text: what the command was called with may hold a password.
-        known = isinstance(error, (OSError, http.client.HTTPException))
-        why = str(error)[:300] if known else f"{type(error).__name__} {getattr(error, 'returncode', '')}".strip()
+        # Not an error's text: what was called may hold a password, and an answer anything.
+        known = getattr(error, "returncode", None) or getattr(error, "code", None)
+        why = f"{type(error).__name__} {known or getattr(error, 'strerror', None) or ''}".strip()
         log.error("alert not given", account_id=account_id, template_id=template_id, error=why)

@@ -16,34 +16,36 @@ from pipeline.accounts import passwords
 from pipeline.accounts.charge import WORKS_AGAIN
 from pipeline.operations import fields
 from pipeline.operations.csv_rows import Parse, Row
+from pipeline.operations.fields import FieldError, unquoted
 from pipeline.smtp.login import is_loopback
 
-#: What an account can be given, and how each is read.
+#: What an account can be given, and how each is read. Any of it may be a password that stands in the wrong place: no
+#: error quotes it.
 COLUMNS: Mapping[str, Parse] = {
-    "name": fields.name,
-    "host": fields.host,
-    "port": fields.port,
-    "security": fields.security,
-    "username": fields.username,
+    "name": unquoted(fields.name),
+    "host": unquoted(fields.host),
+    "port": unquoted(fields.port),
+    "security": unquoted(fields.security),
+    "username": unquoted(fields.username),
     "password": str,
-    "auth": fields.auth,
-    "token_command": fields.token_command,
-    "token_file": fields.token_file,
-    "plain_password": fields.yes_no,
-    "from_address": fields.email,
-    "from_name": fields.one_line,
-    "reply_to": fields.email,
+    "auth": unquoted(fields.auth),
+    "token_command": unquoted(fields.token_command),
+    "token_file": unquoted(fields.token_file),
+    "plain_password": unquoted(fields.yes_no),
+    "from_address": unquoted(fields.email),
+    "from_name": unquoted(fields.one_line),
+    "reply_to": unquoted(fields.email),
     "signature": str,
-    "daily_limit": fields.daily_limit,
-    "warmup_start": fields.warmup_start,
-    "warmup_step": fields.warmup_step,
+    "daily_limit": unquoted(fields.daily_limit),
+    "warmup_start": unquoted(fields.warmup_start),
+    "warmup_step": unquoted(fields.warmup_step),
 }
 #: The same where what is there is changed: unlike a new account, or an empty cell, a change can take a value away.
 CHANGES: Mapping[str, Parse] = {
     **COLUMNS,
-    "username": lambda text: fields.username(text) or None,
-    "reply_to": lambda text: fields.email(text) if text.strip() else None,
-    "daily_limit": lambda text: None if text.strip() == "default" else fields.daily_limit(text),
+    "username": lambda text: COLUMNS["username"](text) or None,
+    "reply_to": lambda text: COLUMNS["reply_to"](text) if text.strip() else None,
+    "daily_limit": lambda text: None if text.strip() == "default" else COLUMNS["daily_limit"](text),
 }
 
 
@@ -53,7 +55,7 @@ def parsed(given: Mapping[str, str]) -> Row:
     Raises:
         FieldError: a value is not allowed.
     """
-    return {column: COLUMNS[column](text) for column, text in given.items() if text != ""}
+    return _read(COLUMNS, {column: text for column, text in given.items() if text != ""})
 
 
 def parsed_changes(given: Mapping[str, str]) -> Row:
@@ -66,7 +68,17 @@ def parsed_changes(given: Mapping[str, str]) -> Row:
     Raises:
         FieldError: a value is not allowed.
     """
-    return {column: CHANGES[column](text) for column, text in given.items()}
+    return _read(CHANGES, given)
+
+
+def _read(columns: Mapping[str, Parse], given: Mapping[str, str]) -> Row:
+    row: Row = {}
+    for column, text in given.items():
+        try:
+            row[column] = columns[column](text)
+        except FieldError as error:
+            raise FieldError(f"{column}: {error}") from None
+    return row
 
 
 def name_of(row: Mapping[str, Any]) -> str:
@@ -125,7 +137,7 @@ def problems(account: Mapping[str, Any]) -> Iterator[str]:
     yield from _problems_of_login(account, there)
     if _is_exposed(account, there):
         yield (
-            f"security: plain sends the login to {account['host']} unencrypted; "
+            "security: plain sends the login to another machine unencrypted; "
             "if it has to be, say --allow-plain-password (plain_password) as well"
         )
     for given, missing in (("warmup_start", "warmup_step"), ("warmup_step", "warmup_start")):

@@ -238,7 +238,11 @@ def remove(account_id: int, who: str, reason: str = "") -> AccountDone:
 
 def _demand_whole(account: Mapping[str, Any], was: Mapping[str, Any] | None = None) -> None:
     """Refuse what does not fit together, unless it was like that before."""
-    before = () if was is None else tuple(account_values.problems(was))
+    before: tuple[str, ...] = ()
+    if was is not None:
+        # That its login went to one machine unencrypted is no reason to let it go to another.
+        moved = {"plain_password": True} if account["host"] != was["host"] else {}
+        before = tuple(account_values.problems({**was, **moved}))
     for problem in account_values.problems(account):
         if problem not in before:
             raise OperationRefusedError(problem)

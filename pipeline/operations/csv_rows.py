@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -12,6 +13,10 @@ from pipeline.operations.fields import FieldError
 
 Parse = Callable[[str], Any]
 Row = dict[str, Any]
+
+#: Characters of one line of a table; with quotes it can go over several lines of the file. What is longer is read past
+#: and refused, so that no file takes more memory than its rows are worth.
+MAX_LINE = 262_144
 
 
 @dataclass
@@ -61,12 +66,26 @@ def read(
     required: tuple[str, ...],
     listener: Listener,
     keep_others: bool = False,
+    is_secret: bool = False,
 ) -> Iterator[tuple[int, Row | None]]:
-    """Yield line number and values of each line, None for a refused one. An empty cell counts as not given."""
-    reader = csv.reader(lines, strict=True)
-    header = _header(reader, columns, required, keep_others=keep_others)
+    """Yield line number and values of each line, None for a refused one. An empty cell counts as not given.
+
+    Args:
+        lines: of the file.
+        columns: how each column is read.
+        required: columns that must not be empty.
+        listener: who is told of refused lines.
+        keep_others: whether other columns are kept, as `extra`.
+        is_secret: whether passwords may stand in it: then no error quotes the first line, which may be no header.
+
+    Raises:
+        ImportRefusedError: its first line names no columns.
+    """
+    bounded = _Bounded(lines)
+    reader = csv.reader(bounded, strict=True)
+    header = _header(reader, columns, required, keep_others=keep_others, is_secret=is_secret)
     while True:
-        first = reader.line_num + 1
+        first = bounded.begin()
         try:
             cells = next(reader)
             row = _values(header, cells, columns, required) if any(cell.strip() for cell in cells) else None
@@ -74,7 +93,7 @@ def read(
             return
         except csv.Error as error:
             # A quote that is never closed takes the lines after it along.
-            upto = f", up to line {reader.line_num}" if reader.line_num > first else ""
+            upto = f", up to line {bounded.number}" if bounded.number > first else ""
             listener.refused(first, f"not CSV{upto}: {error}")
             yield first, None
         except FieldError as error:
@@ -85,7 +104,44 @@ def read(
                 yield first, row
 
 
-def _header(reader: Any, columns: Mapping[str, Parse], required: tuple[str, ...], *, keep_others: bool) -> list[str]:
+class _Bounded:
+    """The lines of a file, numbered; too many characters of one row are a csv.Error, and the next line is the next."""
+
+    def __init__(self, lines: Iterable[str]) -> None:
+        # A file gives a piece of a line at a time; what is not one has its lines in memory anyway.
+        self._read = lines.readline if isinstance(lines, io.TextIOBase) else _pieces(lines)
+        self._left = MAX_LINE
+        self.number = 0
+
+    def begin(self) -> int:
+        """Begin a row; return the number of its first line."""
+        self._left = MAX_LINE
+        return self.number + 1
+
+    def __iter__(self) -> _Bounded:
+        return self
+
+    def __next__(self) -> str:
+        line = self._read(MAX_LINE + 1)
+        if not line:
+            raise StopIteration
+        self.number += 1
+        self._left -= len(line)
+        if self._left >= 0:
+            return line
+        while line and not line.endswith(("\n", "\r")):
+            line = self._read(MAX_LINE + 1)
+        raise csv.Error(f"it has more than {MAX_LINE} characters")
+
+
+def _pieces(lines: Iterable[str]) -> Callable[[int], str]:
+    found = iter(lines)
+    return lambda _size: next(found, "")
+
+
+def _header(
+    reader: Any, columns: Mapping[str, Parse], required: tuple[str, ...], *, keep_others: bool, is_secret: bool
+) -> list[str]:
     try:
         header = [cell.strip().lower() for cell in next(reader)]
     except StopIteration:
@@ -94,7 +150,8 @@ def _header(reader: Any, columns: Mapping[str, Parse], required: tuple[str, ...]
         raise ImportRefusedError(f"it is not CSV: {error}") from None
     missing = [name for name in required if name not in header]
     if missing:
-        raise ImportRefusedError(f"its first line has no column {missing[0]!r} (it has {', '.join(header)[:200]})")
+        has = "" if is_secret else f" (it has {', '.join(header)[:200]})"
+        raise ImportRefusedError(f"its first line has no column {missing[0]!r}{has}")
     named = [name for name in header if name]
     if len(set(named)) < len(named):
         raise ImportRefusedError("its first line names a column twice")
@@ -102,7 +159,10 @@ def _header(reader: Any, columns: Mapping[str, Parse], required: tuple[str, ...]
         raise ImportRefusedError("its first line has a NUL character")
     unknown = [name for name in named if name not in columns]
     if unknown and not keep_others:
-        raise ImportRefusedError(f"unknown column {unknown[0]!r}; allowed: {', '.join(columns)}")
+        which = (
+            f"its column {header.index(unknown[0]) + 1} is unknown" if is_secret else f"unknown column {unknown[0]!r}"
+        )
+        raise ImportRefusedError(f"{which}; allowed: {', '.join(columns)}")
     return header
 
 

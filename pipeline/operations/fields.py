@@ -1,6 +1,7 @@
 """What a person writes in a column or an option, checked and made a value. Pure.
 
-Each function raises `FieldError` with one line that says what is allowed.
+Each function raises `FieldError` with one line that says what is allowed. What was given is quoted there, and nowhere
+else; what may be a secret is read through `unquoted`.
 """
 
 from __future__ import annotations
@@ -8,13 +9,17 @@ from __future__ import annotations
 import functools
 import re
 import shlex
+from collections.abc import Callable
 from pathlib import Path
+from typing import TypeVar
 from urllib.parse import urlsplit
 from zoneinfo import available_timezones
 
 from models import Auth, Security
 from models import address as addresses
 from models.errors import SlowpostError
+
+T = TypeVar("T")
 
 #: Characters of a name by which something is found again: what every index takes.
 MAX_NAME = 200
@@ -25,7 +30,36 @@ _LABEL = re.compile(r"[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?")
 
 
 class FieldError(SlowpostError, ValueError):
-    """A value is not allowed; the message says which is."""
+    """A value is not allowed; the message says which is.
+
+    Attributes:
+        unquoted: the message without a word of what was given.
+    """
+
+    def __init__(self, problem: str, *, given: str | None = None, detail: str = "") -> None:
+        """Say what the problem is.
+
+        Args:
+            problem: a sentence; with `given`, one that follows it.
+            given: what was written, to be quoted.
+            detail: more about it, which may quote of it, too.
+        """
+        super().__init__((problem if given is None else f"{_quoted(given)} {problem}") + detail)
+        self.unquoted = problem if given is None else f"it {problem}"
+
+
+def unquoted(parse: Callable[[str], T]) -> Callable[[str], T]:
+    """Return `parse` with errors that quote nothing: for files and options in which a password may stand anywhere, if
+    only in the wrong column.
+    """
+
+    def parse_secretly(text: str) -> T:
+        try:
+            return parse(text)
+        except FieldError as error:
+            raise FieldError(error.unquoted) from None
+
+    return parse_secretly
 
 
 def email(text: str) -> str:
@@ -33,7 +67,7 @@ def email(text: str) -> str:
     try:
         return addresses.check(text)
     except addresses.AddressError as error:
-        raise FieldError(f"{_shown(text.strip())} is no e-mail address: {error}") from None
+        raise FieldError("is no e-mail address", given=text.strip(), detail=f": {error}") from None
 
 
 def domain(text: str) -> str:
@@ -46,7 +80,7 @@ def domain(text: str) -> str:
     found = addresses.normalise_domain(host).removeprefix("www.")
     labels = found.split(".")
     if len(labels) < 2 or len(found) > MAX_DOMAIN or not all(_LABEL.fullmatch(label) for label in labels):
-        raise FieldError(f"{_shown(written)} is no domain or URL")
+        raise FieldError("is no domain or URL", given=written)
     return found
 
 
@@ -94,7 +128,7 @@ def timezone(text: str) -> str:
     """Return an IANA time zone name."""
     zone = text.strip()
     if zone not in _zones():
-        raise FieldError(f"{_shown(zone)} is no IANA time zone such as Europe/Berlin")
+        raise FieldError("is no IANA time zone such as Europe/Berlin", given=zone)
     return zone
 
 
@@ -111,14 +145,14 @@ def yes_no(text: str) -> bool:
         return True
     if word in ("no", "n", "false", "0"):
         return False
-    raise FieldError(f"{_shown(word)} is neither yes nor no")
+    raise FieldError("is neither yes nor no", given=word)
 
 
 def security(text: str) -> Security:
     """Return how a connection is protected."""
     word = text.strip().lower()
     if word not in tuple(Security):
-        raise FieldError(f"{_shown(word)} is none of {', '.join(Security)}")
+        raise FieldError(f"is none of {', '.join(Security)}", given=word)
     return Security(word)
 
 
@@ -126,7 +160,7 @@ def auth(text: str) -> Auth:
     """Return how an account logs in."""
     word = text.strip().lower()
     if word not in tuple(Auth):
-        raise FieldError(f"{_shown(word)} is none of {', '.join(Auth)}")
+        raise FieldError(f"is none of {', '.join(Auth)}", given=word)
     return Auth(word)
 
 
@@ -154,7 +188,7 @@ def token_file(text: str) -> str:
     """Return the path of a file that holds an access token."""
     written = text.strip()
     if not written.isprintable() or not Path(written).is_absolute():
-        raise FieldError(f"{_shown(written)} is not an absolute path of a file, beginning with /")
+        raise FieldError("is not an absolute path of a file, beginning with /", given=written)
     return written
 
 
@@ -162,15 +196,15 @@ def host(text: str) -> str:
     """Return a host name or address."""
     written = text.strip()
     if not re.fullmatch(r"[A-Za-z0-9._:-]{1,253}", written):
-        raise FieldError(f"{_shown(written)} is no host name")
+        raise FieldError("is no host name", given=written)
     return written
 
 
 def _whole(text: str, least: int, most: int, allowed: str) -> int:
     if not re.fullmatch(r"\d{1,9}", text.strip()) or not least <= int(text) <= most:
-        raise FieldError(f"{_shown(text.strip())} is not {allowed}")
+        raise FieldError(f"is not {allowed}", given=text.strip())
     return int(text)
 
 
-def _shown(text: str) -> str:
+def _quoted(text: str) -> str:
     return repr(text if len(text) <= 100 else f"{text[:100]}…")

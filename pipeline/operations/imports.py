@@ -11,7 +11,6 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -31,8 +30,10 @@ from pipeline.operations.forget import forgotten_among
 from pipeline.operations.mailboxes import Mailboxes
 from pipeline.operations.suppression import value_of
 
-#: Rows committed at a time.
+#: Rows committed at a time; fewer where they are long, so that a batch takes little memory whatever stands in it.
 BATCH = 500
+#: Characters of a batch.
+MAX_BATCH = 4_000_000
 
 #: Stores a batch: rows by what they are told apart by, and the line on which each stands.
 Store = Callable[[dict[Any, Row], dict[Any, int], "Summary", "Listener"], None]
@@ -100,7 +101,8 @@ def accounts(lines: Iterable[str], listener: Listener, who: str = "") -> Importe
     """Import accounts, by their name (else their From address); passwords are encrypted before they are stored. One
     that has been removed comes back into use with its mailbox, and counts as updated.
     """
-    rows = csv_rows.read(lines, account_values.COLUMNS, required=("host", "from_address"), listener=listener)
+    required = ("host", "from_address")
+    rows = csv_rows.read(lines, account_values.COLUMNS, required=required, listener=listener, is_secret=True)
     with account_values.noticing_a_new_key() as new_key:
         done = _in_batches(rows, account_values.name_of, _accounts, listener, _Record(who, "accounts"))
     return replace(done, new_key=new_key.path, handoffs=(TRIGGER,) if done.added or done.updated else ())
@@ -138,7 +140,7 @@ def _in_batches(
     would be in the next batch; the earlier counts as unchanged.
     """
     summary = Summary()
-    while batch := list(islice(rows, BATCH)):
+    for batch in _batches(rows):
         good = [(line, row) for line, row in batch if row is not None]
         summary.refused += len(batch) - len(good)
         by_key: dict[Any, Row] = {}
@@ -150,6 +152,19 @@ def _in_batches(
             record.keep(summary)
         listener.progress(summary)
     return Imported(summary.added, summary.updated, summary.unchanged, summary.refused)
+
+
+def _batches(rows: Iterator[tuple[int, Row | None]]) -> Iterator[list[tuple[int, Row | None]]]:
+    batch: list[tuple[int, Row | None]] = []
+    characters = 0
+    for line, row in rows:
+        batch.append((line, row))
+        characters += len(str(row))
+        if len(batch) == BATCH or characters > MAX_BATCH:
+            yield batch
+            batch, characters = [], 0
+    if batch:
+        yield batch
 
 
 def _upsert(model: Any, rows: list[Row], there: Mapping[Any, Row], summary: Summary, now: dt.datetime) -> list[int]:

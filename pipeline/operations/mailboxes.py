@@ -52,13 +52,12 @@ class Mailboxes:
         mailbox = mailbox_of(account)
         if (was is not None and mailbox_of(was) == mailbox) or mailbox not in self._taken:
             return None
-        whose = f"{account['username'] or account['from_address']} at {account['host']}"
-        return f"the mailbox of {whose} is there already: {self._taken[mailbox]}"
+        return f"its mailbox is there already: {self._taken[mailbox]}"
 
     def removed(self, account: Mapping[str, Any]) -> int | None:
         """Return the account that has been removed, the last of them, and had the mailbox of these columns."""
         return self._removed.get(mailbox_of(account))
 
     def note(self, account: Mapping[str, Any]) -> None:
-        """Remember an account that is going to be written."""
-        self._taken.setdefault(mailbox_of(account), f"account {account['name']!r}")
+        """Remember an account of a file that is going to be written."""
+        self._taken.setdefault(mailbox_of(account), "that of an earlier line")

@@ -8,6 +8,8 @@ from typing import Any
 
 import structlog
 
+from pipeline.runtime.printable import printable
+
 log = structlog.stdlib.get_logger("slowpost")
 
 
@@ -33,9 +35,19 @@ def configure(*, json: bool = not sys.stderr.isatty(), level: int = logging.INFO
             processors=[
                 structlog.stdlib.ProcessorFormatter.remove_processors_meta,
                 structlog.processors.format_exc_info,
+                *([] if json else [_harmless]),
                 renderer,
             ],
         )
     )
     logging.basicConfig(handlers=[handler], level=logging.WARNING, force=True)
     logging.getLogger("slowpost").setLevel(level)
+
+
+def _harmless(_logger: Any, _name: str, event: Any) -> Any:
+    """What a person reads on a terminal obeys nobody; JSON is ASCII anyway."""
+    return {printable(key): value if _is_plain(value) else printable(str(value)) for key, value in event.items()}
+
+
+def _is_plain(value: Any) -> bool:
+    return value is None or isinstance(value, bool | int | float)

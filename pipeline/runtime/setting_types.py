@@ -10,7 +10,6 @@ import ssl
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Any
-from urllib.parse import SplitResult, urlsplit
 from zoneinfo import ZoneInfo, available_timezones
 
 from cryptography.fernet import Fernet
@@ -18,6 +17,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
 from pydantic_settings import NoDecode
 
 from models import address
+from pipeline.runtime.setting_urls import broker_url, database_url, split
 
 #: A whole number above this is a slip of the finger, and more than a database counts to.
 MAX_COUNT = 1_000_000
@@ -29,10 +29,6 @@ MAX_DAYS = 36_500
 
 #: A year.
 MAX_SECONDS = 31_536_000
-
-
-#: The broker inside the process.
-EMBEDDED = "memory://"
 
 
 DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
@@ -154,35 +150,8 @@ def _fernet_keys(value: SecretStr | None) -> SecretStr | None:
     return value
 
 
-def _split(url: str) -> SplitResult | None:
-    """Return the parts of a URL, None for one that has no such parts."""
-    try:
-        parts = urlsplit(url)
-        _ = parts.port  # looked at here, since it is only then that a port which is no number is found out
-    except ValueError:
-        return None
-    return parts
-
-
-def _database_url(value: str) -> str:
-    parts = _split(value)
-    in_file = parts and parts.scheme == "sqlite" and not parts.netloc and parts.path != "/:memory:"
-    on_server = parts and parts.scheme in ("postgresql", "postgres")
-    if not parts or not (in_file or on_server) or len(parts.path) < 2:
-        raise ValueError("allowed: sqlite:///FILE or postgresql://USER:PASSWORD@HOST:PORT/NAME")
-    return value
-
-
-def _broker_url(value: str) -> str:
-    parts = [_split(url) for url in value.split(";")]
-    amqp = all(p and p.scheme in ("amqp", "amqps") and p.hostname for p in parts)
-    if value != EMBEDDED and not amqp:
-        raise ValueError("allowed: memory:// or amqp(s)://USER:PASSWORD@HOST:PORT/VHOST, several joined by ;")
-    return value
-
-
 def _web_address(value: str | None, schemes: tuple[str, ...] = ("https",)) -> str | None:
-    parts = _split(value) if value and _fits_a_header(value) else None
+    parts = split(value) if value and _fits_a_header(value) else None
     if value is not None and not (parts and parts.scheme in schemes and parts.hostname):
         raise ValueError(f"allowed: {' or '.join(schemes)}://HOST/PATH, in ASCII")
     return value
@@ -225,6 +194,13 @@ def _fits_a_header(value: str) -> bool:
     return re.fullmatch(r"[!-;=?-~]+", value) is not None
 
 
+def _text(value: str | None) -> str | None:
+    # What the environment has that is not UTF-8 comes as lone surrogates, which nothing can store or send.
+    if value is not None and any("\ud800" <= character <= "\udfff" for character in value):
+        raise ValueError("allowed: text in UTF-8")
+    return value
+
+
 def _empty_is_none(value: Any) -> Any:
     return None if value == "" else value
 
@@ -244,7 +220,13 @@ Zone = Annotated[ZoneInfo, NoDecode, BeforeValidator(_zone)]
 Switch = Annotated[bool, BeforeValidator(_on_off)]
 
 
-OptionalText = Annotated[str | None, BeforeValidator(_empty_is_none)]
+OptionalText = Annotated[str | None, BeforeValidator(_empty_is_none), AfterValidator(_text)]
+
+
+DatabaseUrl = Annotated[str, AfterValidator(database_url)]
+
+
+BrokerUrl = Annotated[str, AfterValidator(broker_url)]
 
 
 EhloName = Annotated[str | None, BeforeValidator(_empty_is_none), AfterValidator(_ehlo_name)]

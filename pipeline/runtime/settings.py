@@ -13,16 +13,17 @@ import re
 from typing import Annotated
 from zoneinfo import ZoneInfo
 
-from pydantic import AfterValidator, Field, ValidationError
+from pydantic import Field, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from models.errors import SlowpostError
 from pipeline.runtime.setting_types import (
-    EMBEDDED,
     Backoff,
+    BrokerUrl,
     CaFile,
     ClosedDates,
     Count,
+    DatabaseUrl,
     DayCount,
     Days,
     DnsServers,
@@ -40,9 +41,8 @@ from pipeline.runtime.setting_types import (
     UnsubscribeUrl,
     Webhook,
     Zone,
-    _broker_url,
-    _database_url,
 )
+from pipeline.runtime.setting_urls import EMBEDDED
 
 
 class SettingsError(SlowpostError):
@@ -64,8 +64,8 @@ class Settings(BaseSettings):
         arbitrary_types_allowed=True,
     )
 
-    database_url: Annotated[str, AfterValidator(_database_url)] = "sqlite:///slowpost.db"
-    broker_url: Annotated[str, AfterValidator(_broker_url)] = EMBEDDED
+    database_url: DatabaseUrl = "sqlite:///slowpost.db"
+    broker_url: BrokerUrl = EMBEDDED
     secret_key: Secret = None
 
     mail_window_start: TimeOfDay = dt.time(8)

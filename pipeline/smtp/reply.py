@@ -39,7 +39,7 @@ class Reply:
     @property
     def enhanced(self) -> str | None:
         """The enhanced status code at the start of the text, such as `5.1.1`."""
-        match = _ENHANCED.match(self.text)
+        match = _ENHANCED.match(self.text[:_JUDGED_CHARACTERS])
         return match[1] if match else None
 
     @property

@@ -17,6 +17,7 @@ from pipeline.reports.accounts import AccountRow
 from slowpost.cli.acting import finish, who
 from slowpost.cli.importing import import_options, run_import
 from slowpost.cli.output import emit, show_table
+from slowpost.cli.saying import say
 from slowpost.cli.shared import ID, Refused, as_json, reason, with_database
 
 
@@ -86,18 +87,27 @@ def add(password_stdin: bool, reason: str, as_json: bool, **given: str | None) -
 
 def _say_where_the_key_is(path: Path | None) -> None:
     if path is not None:
-        click.echo(f"made a key that encrypts passwords: keep {path} safe, and back it up", err=True)
+        say(f"made a key that encrypts passwords: keep {path} safe, and back it up", err=True)
 
 
 def _password(from_stdin: bool) -> str:
     if from_stdin:
-        password = sys.stdin.readline().rstrip("\r\n")
+        password = _first_line_of_stdin()
     elif not sys.stdin.isatty():
         raise Refused("there is no terminal to ask for the password: use --password-stdin")
     else:
         password = str(click.prompt("Password", hide_input=True, err=True))
     if not password:
         raise Refused("the password is empty")
+    return password
+
+
+def _first_line_of_stdin() -> str:
+    try:
+        password = sys.stdin.readline().rstrip("\r\n")
+        password.encode()
+    except UnicodeError:
+        raise Refused("the password is not UTF-8") from None
     return password
 
 

@@ -11,10 +11,10 @@ import getpass
 from collections.abc import Sequence
 from typing import Any
 
-import click
-
 from pipeline.operations.done import Done
+from pipeline.runtime.printable import printable
 from slowpost.cli.output import emit
+from slowpost.cli.saying import say
 from slowpost.cli.shared import one_line
 
 #: Fields of a result that are not shown.
@@ -24,7 +24,7 @@ _INNER = ("handoffs", "new_key")
 def who() -> str:
     """Return who acts, as the operating system knows them."""
     try:
-        return getpass.getuser()
+        return printable(getpass.getuser())
     except (KeyError, OSError):
         return "unknown"
 
@@ -46,9 +46,9 @@ def report(warnings: Sequence[str], as_json: bool, sentence: str, data: Any) -> 
 
     def show() -> None:
         if sentence:
-            click.echo(sentence)
+            say(sentence)
         for warning in warnings:
-            click.echo(warning, err=True)
+            say(warning, err=True)
 
     emit({name: getattr(data, name) for name in shown(data)} | {"warnings": warnings}, as_json, show)
 

@@ -16,6 +16,7 @@ from pipeline.reports.reasons import WORDS
 from slowpost.cli.acting import hand_on, report, who
 from slowpost.cli.importing import import_options, run_import
 from slowpost.cli.output import emit, progress, show_fields, show_table
+from slowpost.cli.saying import say
 from slowpost.cli.shared import CONTACT, COUNT, ID, Refused, as_json, reason, with_database
 
 
@@ -83,11 +84,11 @@ def show(contact: str, as_json: bool) -> None:
 def _details(contact: ContactDetails) -> None:
     show_fields(contact, ("id", "email", "name", "website"))
     if contact.website_details is not None and not contact.website_details.meets_requirements:
-        click.echo("its website does not meet the requirements")
+        say("its website does not meet the requirements")
     show_fields(contact, ("priority", "timezone", "validated", "address_valid", "extra"))
     show_fields(contact, ("last_contacted_at", "created_at", "updated_at"))
     for row in contact.suppressions:
-        click.echo(f"suppressed {row.kind}: {row.value}{f' ({row.reason})' if row.reason else ''}")
+        say(f"suppressed {row.kind}: {row.value}{f' ({row.reason})' if row.reason else ''}")
     columns = {"id": "DELIVERY", "template": "TEMPLATE", "state": "STATE", "reason": "REASON", "detail": "DETAIL"}
     show_table(contact.deliveries, columns | {"created_at": "SINCE", "sent_at": "SENT"}, "never on the route")
 
@@ -125,9 +126,9 @@ _WITHOUT_MAIL = {
 
 
 def _checked(found: ContactsChecked) -> None:
-    click.echo(f"domains: {found.domains}, asked for now: {found.asked}, answered: {found.answered}")
+    say(f"domains: {found.domains}, asked for now: {found.asked}, answered: {found.answered}")
     if found.asked > found.answered and not found.is_dns_away:
-        click.echo("domains about which DNS gave no answer are written to as before")
+        say("domains about which DNS gave no answer are written to as before")
     domains = [vars(row) | {"why": _WITHOUT_MAIL[row.result]} for row in found.without_mail]
     columns = {"domain": "DOMAIN", "contacts": "CONTACTS", "why": "WHY"}
     _shown_first(domains, columns, "domains that take no mail, and are left out")
@@ -141,10 +142,10 @@ def _checked(found: ContactsChecked) -> None:
 
 def _shown_first(rows: Sequence[Any], columns: dict[str, str], title: str) -> None:
     if rows:
-        click.echo(f"\n{title}: {len(rows)}")
+        say(f"\n{title}: {len(rows)}")
         show_table(rows[:_ROWS], columns, "")
     if len(rows) > _ROWS:
-        click.echo(f"… and {len(rows) - _ROWS} more: --json has all of them")
+        say(f"… and {len(rows) - _ROWS} more: --json has all of them")
 
 
 @contacts.command()

@@ -12,6 +12,7 @@ from pipeline.operations.decisions import LetterDecided
 from pipeline.reports import dead_letters as reports
 from slowpost.cli.acting import hand_on, report, who
 from slowpost.cli.output import emit, show_fields, show_table
+from slowpost.cli.saying import say
 from slowpost.cli.shared import ID, Refused, as_json, problem_of, reason, with_database
 
 
@@ -109,12 +110,12 @@ def _decide_each(letter_ids: Sequence[int], decide: Callable[[int], LetterDecide
             problem = problem_of(error)
             if problem is None or len(letter_ids) == 1:
                 raise
-            click.echo(f"dead letter {letter_id}: {problem}", err=True)
+            say(f"dead letter {letter_id}: {problem}", err=True)
             refused.append(NotDecided(letter_id, problem))
         else:
             decided.append(done)
             if not as_json:
-                click.echo(f"dead letter {letter_id}: {done.resolution}")
+                say(f"dead letter {letter_id}: {done.resolution}")
     # One trigger does for all.
     warnings = hand_on(tuple(dict.fromkeys(h for done in decided for h in done.handoffs)), remove_copies=bool(decided))
     report(warnings, as_json, "", Decided(tuple(done.letter_id for done in decided), tuple(refused)))

@@ -9,6 +9,7 @@ import click
 
 from pipeline.reports.doctor.findings import Diagnosis, Finding, Level
 from slowpost.cli.output import emit, progress
+from slowpost.cli.saying import say
 from slowpost.cli.shared import ID, Refused, as_json, with_database
 
 _COLOURS = {Level.OK: "green", Level.UNKNOWN: "blue", Level.ADVICE: "cyan", Level.WARNING: "yellow", Level.ERROR: "red"}
@@ -39,12 +40,12 @@ def doctor(account_ids: tuple[int, ...], selectors: tuple[str, ...], offline: bo
 
 def _show(found: Diagnosis) -> None:
     for heading, findings in groupby(found.findings, key=_heading):
-        click.echo(heading)
+        say(heading)
         for finding in findings:
             _show_one(finding)
-        click.echo()
+        say()
     counts = Counter(finding.level for finding in found.findings)
-    click.echo(", ".join(f"{level}: {counts[level]}" for level in reversed(Level) if counts[level]))
+    say(", ".join(f"{level}: {counts[level]}" for level in reversed(Level) if counts[level]))
 
 
 def _heading(finding: Finding) -> str:
@@ -55,8 +56,8 @@ def _heading(finding: Finding) -> str:
 
 
 def _show_one(finding: Finding) -> None:
-    level = click.style(f"{finding.level:<{_WIDTH}}", fg=_COLOURS[finding.level])
-    click.echo(f"  {level}  {finding.check.replace('_', ' ')}: {finding.found}")
+    level = f"  {finding.level:<{_WIDTH}}"
+    say(f"  {finding.check.replace('_', ' ')}: {finding.found}", label=level, colour=_COLOURS[finding.level])
     for line in (finding.why, finding.remedy and f"to do: {finding.remedy}"):
         if line:
-            click.echo(f"  {'':{_WIDTH}}  {line}")
+            say(f"  {'':{_WIDTH}}  {line}")

@@ -9,12 +9,12 @@ from dataclasses import replace
 from typing import Any
 
 import click
-from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn
 
 from pipeline.operations.csv_rows import ImportRefusedError, Listener, RefusedLine
 from pipeline.operations.imports import Imported
 from slowpost.cli.acting import hand_on, report, who
+from slowpost.cli.saying import progress_console, say
 from slowpost.cli.shared import Refused, as_json, open_text
 
 
@@ -34,7 +34,7 @@ def run_import(path: str, run: Callable[..., Imported], as_json: bool, *, strict
     def on_refused(line: int, why: str) -> None:
         if as_json:
             lines.append(RefusedLine(line, why))
-        click.echo(f"line {line}: {why}", err=True)
+        say(f"line {line}: {why}", err=True)
 
     with _progress() as show, open_text(path) as file:
         try:
@@ -52,9 +52,9 @@ def run_import(path: str, run: Callable[..., Imported], as_json: bool, *, strict
 @contextmanager
 def _progress() -> Iterator[Callable[[Any], None]]:
     if not sys.stderr.isatty():
-        yield lambda summary: None if summary.lines % 10_000 else click.echo(f"{summary.lines} lines", err=True)
+        yield lambda summary: None if summary.lines % 10_000 else say(f"{summary.lines} lines", err=True)
         return
     columns = (SpinnerColumn(), TextColumn("{task.completed} lines"), BarColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+    with Progress(*columns, console=progress_console(), transient=True) as progress:
         task = progress.add_task("import", total=None)
         yield lambda summary: progress.update(task, completed=summary.lines)

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import csv
 import datetime as dt
-import sys
 from dataclasses import fields
 
 import click
 
 from pipeline.reports.log import AttemptRow, attempts
-from slowpost.cli.output import emit, show_table, utc
+from slowpost.cli.output import emit, show_csv, show_table
 from slowpost.cli.shared import as_json, with_database
 
 #: What --since takes; the last is how `--json` and `--csv` write times.
@@ -28,9 +26,7 @@ def log(since: dt.datetime | None, as_csv: bool, as_json: bool) -> None:
         raise click.UsageError("either --csv or --json, not both")
     rows = attempts(since.replace(tzinfo=dt.UTC) if since else None)
     if as_csv:
-        writer = csv.DictWriter(sys.stdout, [field.name for field in fields(AttemptRow)])
-        writer.writeheader()
-        writer.writerows(vars(row) | {"at": utc(row.at)} for row in rows)
+        show_csv(map(vars, rows), (field.name for field in fields(AttemptRow)))
         return
     found = list(rows)
     columns = {

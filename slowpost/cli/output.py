@@ -2,34 +2,36 @@
 
 from __future__ import annotations
 
+import csv
 import dataclasses
 import datetime as dt
 import json
+import re
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
-import click
-from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
 from pipeline.reports import reasons
+from pipeline.runtime.printable import json_safe, printable
 from pipeline.runtime.settings import settings
+from slowpost.cli.saying import progress_console, say, say_table
 
 
 def emit(report: Any, as_json: bool, show: Callable[[], None]) -> None:
     """Print a report (a dataclass, or a list of them) as JSON, or let `show` print it for a person."""
     if as_json:
-        click.echo(to_json(report))
+        say(to_json(report))
     else:
         show()
 
 
 def to_json(report: Any) -> str:
     """Return a report as JSON, field for field: times in UTC (ISO 8601), numbers as numbers, lists as lists."""
-    return json.dumps(report, default=_plain, indent=2, ensure_ascii=False)
+    return json_safe(json.dumps(report, default=_plain, indent=2, ensure_ascii=False))
 
 
 def _plain(value: Any) -> Any:
@@ -52,14 +54,38 @@ def show_table(rows: Iterable[Any], columns: Mapping[str, str], empty: str) -> N
     """Print a table of dataclasses or mappings: their field or key → heading; `empty` where there are no rows."""
     rows = list(rows)
     if not rows:
-        click.echo(empty)
+        say(empty)
         return
     table = Table(box=None, pad_edge=False, header_style="bold")
     for heading in columns.values():
         table.add_column(heading, overflow="fold")
     for row in rows:
-        table.add_row(*(cell(row[name] if isinstance(row, Mapping) else getattr(row, name)) for name in columns))
-    console().print(table)
+        table.add_row(
+            *(printable(cell(row[name] if isinstance(row, Mapping) else getattr(row, name))) for name in columns)
+        )
+    say_table(table)
+
+
+def show_csv(rows: Iterable[Mapping[str, Any]], columns: Iterable[str]) -> None:
+    """Print CSV for a spreadsheet, in which no text is a formula; times in UTC (ISO 8601)."""
+    writer = csv.DictWriter(sys.stdout, list(columns))
+    writer.writeheader()
+    for row in rows:
+        writer.writerow({name: _csv_cell(value) for name, value in row.items()})
+
+
+#: What a spreadsheet takes for a formula, at the start of a cell or of what it may take for one (OWASP, CSV Injection;
+#: some split at semicolons, and pass over white space).
+_FORMULA = re.compile(r"^(?=[\t\r\n])|(?:^|[;\t\r\n])\s*(?=[=+\-@＝＋－＠])")
+_NUMBER = re.compile(r"\s*[+-]?[\d.,]+%?\s*")
+
+
+def _csv_cell(value: Any) -> Any:
+    if isinstance(value, dt.datetime):
+        return utc(value)
+    if not isinstance(value, str) or _NUMBER.fullmatch(value):
+        return value
+    return printable(_FORMULA.sub(lambda found: f"{found[0]}'", value))
 
 
 def show_fields(report: Any, names: Iterable[str]) -> None:
@@ -67,7 +93,8 @@ def show_fields(report: Any, names: Iterable[str]) -> None:
     for name in names:
         value = getattr(report, name)
         if value is not None and value not in ("", {}, ()):
-            click.echo(f"{name.replace('_', ' ')}: {cell(value)}")
+            # A line of a value is no field of its own.
+            say(f"{name.replace('_', ' ')}: {cell(value)}".replace("\n", "\n  "))
 
 
 def cell(value: Any) -> str:
@@ -88,16 +115,11 @@ def local(at: dt.datetime) -> str:
     return reasons.local(at, settings().mail_window_timezone)
 
 
-def console() -> Console:
-    """Return where tables go; as wide as they need where nobody looks at a terminal."""
-    return Console(width=None if sys.stdout.isatty() else 200, highlight=False, markup=False)
-
-
 @contextmanager
 def progress(title: str, total: float | None = None) -> Iterator[Callable[..., None]]:
     """Yield what is told how far long work has come, and of how much where `total` is not known from the start; shown
     where somebody looks at a terminal.
     """
-    with Progress(console=Console(stderr=True), transient=True, disable=not sys.stderr.isatty()) as bar:
+    with Progress(console=progress_console(), transient=True, disable=not sys.stderr.isatty()) as bar:
         task = bar.add_task(title, total=total)
         yield lambda completed, of=total: bar.update(task, completed=completed, total=of)

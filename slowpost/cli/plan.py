@@ -8,6 +8,7 @@ from pipeline.reports.reasons import Because, in_words
 from pipeline.reports.why import Why
 from pipeline.runtime.settings import settings
 from slowpost.cli.output import emit, local, progress, show_table
+from slowpost.cli.saying import say
 from slowpost.cli.shared import CONTACT, as_json, with_database
 
 
@@ -31,10 +32,10 @@ def plan(days: int, as_json: bool) -> None:
         columns |= {"priority": "PRIORITY", "state": "NOW"}
         show_table(found.planned, columns, f"nothing is going to be sent before {local(found.until)}")
         if found.paused:
-            click.echo(f"not in the plan, because they are paused: {found.paused}", err=True)
+            say(f"not in the plan, because they are paused: {found.paused}", err=True)
 
         for noted in found.notes:
-            click.echo(f"account {noted.account_id} ({noted.account}): {noted.note}", err=True)
+            say(f"account {noted.account_id} ({noted.account}): {noted.note}", err=True)
 
     emit(found, as_json, show)
 
@@ -55,21 +56,21 @@ def why(contact: str, as_json: bool) -> None:
 
 
 def _show(answer: Why) -> None:
-    click.echo(f"contact {answer.contact_id}: {_headline(answer)}")
+    say(f"contact {answer.contact_id}: {_headline(answer)}")
     for because in answer.reasons:
-        click.echo(f"  {_sentence(because)}")
+        say(f"  {_sentence(because)}")
     if answer.detail:
-        click.echo(f"  {answer.detail}")
+        say(f"  {answer.detail}")
     if answer.last_attempt is not None:
         last = answer.last_attempt
-        click.echo(f"  the last attempt, {local(last.at)} from account {last.account_id}, failed: {last.text}")
+        say(f"  the last attempt, {local(last.at)} from account {last.account_id}, failed: {last.text}")
     if answer.again and answer.again != answer.reasons:
-        click.echo("again:")
+        say("again:")
         for because in answer.again:
-            click.echo(f"  {_sentence(because)}")
+            say(f"  {_sentence(because)}")
     if answer.earliest is not None:
         sender = "" if answer.account_id is None else f", from account {answer.account_id}"
-        click.echo(f"{'planned for' if answer.is_planned else 'not before'} {local(answer.earliest)}{sender}")
+        say(f"{'planned for' if answer.is_planned else 'not before'} {local(answer.earliest)}{sender}")
     if answer.history:
         columns = {"id": "DELIVERY", "template_id": "TEMPLATE", "state": "STATE", "reason": "REASON"}
         show_table(answer.history, columns | {"created_at": "SINCE", "sent_at": "SENT"}, "")

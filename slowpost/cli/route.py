@@ -13,6 +13,7 @@ from pipeline.reports.status import HealthStatus
 from pipeline.runtime.settings import settings
 from slowpost.cli.acting import finish, report, who
 from slowpost.cli.output import emit, show_table
+from slowpost.cli.saying import say
 from slowpost.cli.shared import CONTACT, ID, PRIORITY, as_json, reason, with_database
 
 
@@ -65,7 +66,7 @@ def status(as_json: bool) -> None:
     found = report(queues)
 
     def show() -> None:
-        click.echo(found.summary)
+        say(found.summary)
         columns = {"id": "ID", "name": "ACCOUNT", "state": "STATE", "used": "USED", "limit": "OF", "health": "HEALTH"}
         accounts = [
             vars(account) | {"health": _health(account.health), "bounces": _bounces(account.bounces)}

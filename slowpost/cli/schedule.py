@@ -7,6 +7,7 @@ from dataclasses import asdict
 import click
 
 from slowpost.cli.output import emit
+from slowpost.cli.saying import say
 from slowpost.cli.shared import as_json, with_database
 
 
@@ -24,7 +25,7 @@ def sweep(as_json: bool) -> None:
     copies = counts.pop("dead_letters")
     words = [f"{number} to {stage}" for stage, number in counts.items() if number]
     words += [f"dead letters {what}: {number}" for what, number in copies.items() if number]
-    emit(swept, as_json, lambda: click.echo(", ".join(words) or "nothing to do"))
+    emit(swept, as_json, lambda: say(", ".join(words) or "nothing to do"))
 
 
 @click.command("check-health")
@@ -36,4 +37,4 @@ def check_health(as_json: bool) -> None:
 
     off = job.check()
     words = [f"account {account.id}: switched off" for account in off]
-    emit(off, as_json, lambda: click.echo("\n".join(words) or "all accounts are well"))
+    emit(off, as_json, lambda: say("\n".join(words) or "all accounts are well"))

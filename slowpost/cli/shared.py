@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import functools
 import io
 import sys
@@ -20,6 +21,12 @@ ID = click.IntRange(1, 2**31 - 1)
 PRIORITY = click.IntRange(0, 9)
 #: Rows a person asks for.
 COUNT = click.IntRange(1, ID.max)
+
+
+#: Characters of a text that is given in a file: more than any part of a mail may have.
+MAX_TEXT = 1_000_000
+#: Octets of a file that are looked at together.
+_CHUNK = 65_536
 
 
 class _Contact(click.ParamType[str, Any]):
@@ -118,19 +125,27 @@ def _open_bytes(path: str) -> Iterator[BinaryIO]:
 
 
 def _demand_utf8(path: str, raw: BinaryIO) -> None:
-    start = raw.tell()
-    for number, line in enumerate(raw, 1):
+    start, number = raw.tell(), 1
+    decoder = codecs.getincrementaldecoder("utf-8")()
+    while True:
+        chunk = raw.read(_CHUNK)
         try:
-            line.decode()
-        except UnicodeDecodeError:
+            decoder.decode(chunk, final=not chunk)
+        except UnicodeDecodeError as error:
+            number += error.object[: error.start].count(b"\n")
             raise Refused(f"{path}: it is not UTF-8 (line {number})") from None
+        if not chunk:
+            break
+        number += chunk.count(b"\n")
     raw.seek(start)
 
 
 def read_text(path: str) -> str:
     """Return what a file holds; see `open_text`."""
     with open_text(path) as file:
-        text = file.read()
+        text = file.read(MAX_TEXT + 1)
+    if len(text) > MAX_TEXT:
+        raise Refused(f"{path}: it has more than {MAX_TEXT} characters")
     if "\x00" in text:
         raise Refused(f"{path}: it has a NUL character")
     return text

@@ -12,6 +12,7 @@ from pipeline.reports import templates as reports
 from pipeline.reports.templates import TemplateDetails
 from slowpost.cli.acting import finish, who
 from slowpost.cli.output import emit, progress, show_fields, show_table
+from slowpost.cli.saying import say, say_file
 from slowpost.cli.shared import CONTACT, ID, Refused, as_json, read_text, reason, with_database
 
 
@@ -188,17 +189,17 @@ def show(template_id: int, part: str | None, as_json: bool) -> None:
     source = found.html if part == "html" else found.text
     if source is None:
         raise Refused(f"template {template_id} has no HTML body")
-    click.echo(source, nl=False)
+    say_file(source)
 
 
 def _details(template: TemplateDetails) -> None:
     show_fields(template, ("id", "name"))
-    click.echo(f"state: {'active' if template.active else 'not active'}{', paused' if template.paused else ''}")
-    click.echo(f"sent: {template.times_used}")
+    say(f"state: {'active' if template.active else 'not active'}{', paused' if template.paused else ''}")
+    say(f"sent: {template.times_used}")
     show_fields(template, ("created_at", "updated_at", "subject", "preheader"))
     for name, source in (("TEXT", template.text), ("HTML", template.html)):
         if source is not None:
-            click.echo(f"\n{name}\n{source}")
+            say(f"\n{name}\n{source}")
 
 
 @templates.command()
@@ -213,7 +214,7 @@ def preview(template_id: int, contact: str, as_json: bool) -> None:
     def show() -> None:
         for name, value in vars(found).items():
             if value is not None:
-                click.echo(f"{name.upper()}\n{value}\n")
+                say(f"{name.upper()}\n{value}\n")
 
     emit(found, as_json, show)
 
@@ -230,7 +231,7 @@ def check(template_id: int, limit: int, as_json: bool) -> None:
     checked = trials.check(template_id, limit)
 
     def show() -> None:
-        click.echo(f"tried with {checked.tried} eligible contacts, {len(checked.failures)} fail")
+        say(f"tried with {checked.tried} eligible contacts, {len(checked.failures)} fail")
         if checked.failures:
             show_table(checked.failures, {"contact_id": "CONTACT", "problem": "PROBLEM"}, "")
 

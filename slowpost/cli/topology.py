@@ -11,6 +11,7 @@ import click
 
 from pipeline.runtime.settings import settings
 from slowpost.cli.output import emit
+from slowpost.cli.saying import say
 from slowpost.cli.shared import Refused, as_json
 
 
@@ -59,7 +60,7 @@ def topology(ctx: click.Context, output: Path | None, for_version: tuple[int, ..
 
     text = json.dumps(entry.definitions(for_version, vhost), indent=2) + "\n"
     if output is None:
-        click.echo(text, nl=False)
+        say(text, nl=False)
     else:
         output.write_text(text)
 
@@ -82,16 +83,16 @@ def migrate(dry_run: bool, as_json: bool) -> None:
     def done(step: entry.Step) -> None:
         steps.append(Difference(step.what, step.moved))
         if not as_json:
-            click.echo(f"{step.what}: made anew, {step.moved} messages moved over")
+            say(f"{step.what}: made anew, {step.moved} messages moved over")
 
     if dry_run:
         steps = [Difference(what, None) for what in entry.differences()]
         if not as_json:
-            click.echo("\n".join(step.difference for step in steps) or "nothing is different")
+            say("\n".join(step.difference for step in steps) or "nothing is different")
     else:
-        for step in entry.migrate(lambda source, moved: click.echo(f"{source}: {moved} messages", err=True)):
+        for step in entry.migrate(lambda source, moved: say(f"{source}: {moved} messages", err=True)):
             done(step)
         if not steps and not as_json:
-            click.echo("nothing is different")
+            say("nothing is different")
     if as_json:
         emit(steps, as_json, lambda: None)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -35,8 +36,10 @@ def slowpost(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
         data = stdin.encode() if isinstance(stdin, str) else stdin
         monkeypatch.setattr(sys, "argv", ["slowpost", *words])
         monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(data), encoding="utf-8"))
+        umask = os.umask(0o022)
         with pytest.raises(SystemExit) as end:
             main()
+        os.umask(umask)
         if database.db.obj is not None and not database.db.is_closed():
             database.db.close()
         captured = capsys.readouterr()

@@ -34,7 +34,7 @@ def test_a_login_goes_unencrypted_to_another_machine_if_that_is_said_twice(ready
     refused = ready(*words, stdin="s3cret\n")
     assert (refused.code, refused.err) == (
         1,
-        "slowpost: security: plain sends the login to h.test unencrypted; "
+        "slowpost: security: plain sends the login to another machine unencrypted; "
         "if it has to be, say --allow-plain-password (plain_password) as well\n",
     )
     assert ready(*words, "--allow-plain-password", stdin="s3cret\n").code == 0
@@ -59,7 +59,7 @@ def test_a_mailbox_that_comes_back_says_that_it_has_been_there(ready: Slowpost) 
     back = "account 1: again (it had been removed: what it has sent today counts)\n"
     assert ready(*ADD_ACCOUNT, "--name", "again").out == back
     taken = ready(*ADD_ACCOUNT, "--name", "twice", "--username", "")
-    assert taken.err == "slowpost: the mailbox of me@h.test at h.test is there already: account 1 ('again')\n"
+    assert taken.err == "slowpost: its mailbox is there already: account 1 ('again')\n"
 
 
 @pytest.mark.parametrize("options", [[], ["--json"]])

@@ -111,6 +111,18 @@ def test_only_the_accounts_named_are_asked_and_offline_nobody(
     assert {f["check"] for f in json.loads(offline.out)["findings"]}.isdisjoint({"login", "mx", "spf", "dkim", "dmarc"})
 
 
+def test_files_that_others_may_read_are_named_with_what_to_do(ready: Slowpost, tmp_path: Path) -> None:
+    Path(".env").write_text("")
+    for name, mode in (("slowpost.db", 0o640), (".env", 0o604)):
+        (tmp_path / name).chmod(mode)
+    Path("slowpost.key").touch(0o600)
+    found = json.loads(ready("doctor", "--offline", "--json").out)["findings"]
+    (files,) = [f for f in found if f["check"] == "files"]
+    # What SQLite makes beside the database has the database's rights.
+    named = " ".join(f"{tmp_path}/slowpost.db{end}" for end in ("", "-wal", "-shm"))
+    assert (files["level"], files["remedy"]) == ("warning", f"chmod go= {named} .env")
+
+
 def test_without_an_account_it_says_how_to_add_one(any_installation: Slowpost) -> None:
     result = any_installation("doctor")
     assert result.code == 0
@@ -132,6 +144,9 @@ def any_installation(
     if database.is_postgres():
         # The tests' own database is quick and not durable.
         configure(database_url=f"{any_database}?options=-c%20synchronous_commit%3Don")
+    elif file := database.sqlite_file():
+        for made in file.parent.glob(f"{file.name}*"):
+            made.chmod(0o600)
     configure(
         mail_dns_servers=dns.address,
         mail_window_days="mon-fri",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -37,7 +38,8 @@ def test_ctrl_c_stops_an_import_in_one_line_and_keeps_what_was_committed(folder:
 
 
 def test_the_demo_shows_how_each_kind_of_contact_ends(folder: Path) -> None:
-    done = run(folder, "demo")
+    where = folder / "a?b #1%20'"
+    done = run(folder, "demo", "--folder", where.name, umask=0)
     assert (done.returncode, done.stderr) == (0, b"")
     ends = {tuple(line.split()[:3]) for line in done.stdout.decode().splitlines() if "@" in line}
     assert {
@@ -50,7 +52,26 @@ def test_the_demo_shows_how_each_kind_of_contact_ends(folder: Path) -> None:
         ("never@suppressed.example", "skipped", "suppressed_domain"),
         ("unchecked@new.example", "skipped", "not_validated"),
     } <= ends
-    assert len(list((folder / "demo" / "mails").glob("*.eml"))) == 22
+    assert len(list((where / "mails").glob("*.eml"))) == 22
+    # All of it is there, whatever the name, for its owner alone, whatever the umask; and so says what it prints.
+    assert {path.name for path in folder.iterdir()} - {where.name} == {"slowpost.db"}
+    assert [path.name for path in (where, *where.rglob("*")) if path.stat().st_mode & 0o077] == []
+    next_command = done.stdout.decode().partition("  DATABASE_URL=")[2].partition(" slowpost ")[0]
+    assert shlex.split(next_command) == [f"sqlite:///{where.name}/slowpost.db"]
+
+
+def test_what_slowpost_makes_is_for_its_owner_alone(tmp_path: Path) -> None:
+    with start(tmp_path, "init", umask=0) as process:
+        assert process.wait(30) == 0
+    add = ["accounts", "add", "--host", "h.test", "--from", "me@h.test", "--username", "me", "--password-stdin"]
+    assert run(tmp_path, *add, stdin=b"s3cret\n", umask=0).returncode == 0
+    with start(tmp_path, "run", umask=0) as process:
+        until(lambda: len(list(tmp_path.iterdir())) == 5, lambda: list(tmp_path.iterdir()))
+        modes = {path.name: oct(path.stat().st_mode & 0o777) for path in tmp_path.iterdir()}
+        process.terminate()
+        assert process.wait(30) == 0
+    made = ("slowpost.db", "slowpost.db-shm", "slowpost.db-wal", "slowpost.db.lock", "slowpost.key")
+    assert modes == dict.fromkeys(made, "0o600")
 
 
 def test_a_reader_that_has_enough_is_no_trouble(folder: Path) -> None:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import datetime as dt
+import io
 import logging
 import threading
+import tracemalloc
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -124,6 +126,51 @@ def test_a_quote_that_is_never_closed_is_reported_with_all_the_lines_it_took(sql
     assert refused == [(3, "not CSV, up to line 5: unexpected end of data")]
 
 
+def test_a_line_without_end_is_read_past_in_little_memory_and_the_next_is_taken(sqlite: str) -> None:
+    refused: list[tuple[int, str]] = []
+    listener = csv_rows.Listener(lambda line, reason: refused.append((line, reason)))
+    # 200 MB in one line, a record of many lines, and long rows in one batch.
+    lines = ["email,note", "x" * 100_000, *(f'a{i}@x.test,"{"y" * 100_000}"' for i in range(100)), "b@x.test,z"]
+    file = Long(lines, times={1: 2000})
+    tracemalloc.start()
+    done = imports.contacts(file, listener)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert (done.added, refused) == (101, [(2, "not CSV: it has more than 262144 characters")])
+    assert peak < 40_000_000
+
+
+def test_a_row_of_many_lines_ends_somewhere(sqlite: str) -> None:
+    many = ['a@x.test,"', *[f'{"y" * 100_000}","'] * 6, 'y"', "b@x.test,z"]
+    _, refused = run(imports.contacts, "email,note", *many)
+    assert refused[0] == (2, "not CSV, up to line 5: it has more than 262144 characters")
+    assert [contact.email for contact in Contact.select()] == ["b@x.test"]
+
+
+class Long(io.TextIOBase):
+    """A file of these lines, of which some are repeated without a line end; it reads as files do."""
+
+    def __init__(self, lines: list[str], times: dict[int, int]) -> None:
+        self._pieces = self._of(lines, times)
+
+    @staticmethod
+    def _of(lines: list[str], times: dict[int, int]) -> Iterator[str]:
+        for i, line in enumerate(lines):
+            for _ in range(times.get(i, 0)):
+                yield line
+            yield "\n" if i in times else f"{line}\n"
+
+    def readline(self, size: int = -1) -> str:  # type: ignore[override]
+        """Return the rest of a line, or `size` characters of it."""
+        found = ""
+        while len(found) < size and not found.endswith("\n"):
+            piece = next(self._pieces, None)
+            if piece is None:
+                break
+            found += piece
+        return found
+
+
 @pytest.mark.parametrize(
     ("header", "why"),
     [
@@ -186,18 +233,18 @@ def test_an_account_that_is_imported_again_mends_a_password_whose_key_is_lost(sq
 @pytest.mark.parametrize(
     ("line", "why"),
     [
-        ("a,h.test,0,,,,me@h.test,", "port: '0' is not a port from 1 to 65535"),
-        ("a,h.test,65536,,,,me@h.test,", "port: '65536' is not"),
-        ("a,h.test,,ssl,,,me@h.test,", "security: 'ssl' is none of starttls, tls, plain"),
-        ("a,h test,,,,,me@h.test,", "host: 'h test' is no host name"),
-        ("a,h.test,,,,,me,", "from_address: 'me' is no e-mail address"),
-        ("a,h.test,,,,,me@h.test,-1", "daily_limit: '-1' is not a whole number of mails a day"),
+        ("a,h.test,0,,,,me@h.test,", "port: it is not a port from 1 to 65535"),
+        ("a,h.test,65536,,,,me@h.test,", "port: it is not"),
+        ("a,h.test,,ssl,,,me@h.test,", "security: it is none of starttls, tls, plain"),
+        ("a,h test,,,,,me@h.test,", "host: it is no host name"),
+        ("a,h.test,,,,,me,", "from_address: it is no e-mail address"),
+        ("a,h.test,,,,,me@h.test,-1", "daily_limit: it is not a whole number of mails a day"),
         ("a,h.test,,,me,,me@h.test,", "password: it is empty, and there is a username"),
         ("a,h.test,,,,,me@h.test,,2,", "warmup_step: it is empty, and there is a warmup_start"),
         ("a,h.test,,,,,me@h.test,,,3", "warmup_start: it is empty, and there is a warmup_step"),
-        ("a,h.test,,,,,me@h.test,,-1,3", "warmup_start: '-1' is not a whole number of mails on the first day, 0 to 1"),
-        ("a,h.test,,,,,me@h.test,,2,0", "warmup_step: '0' is not a whole number of mails more each day, 1 to 1"),
-        ("a,h.test,,,,,me@h.test,,2,1000001", "warmup_step: '1000001' is not"),
+        ("a,h.test,,,,,me@h.test,,-1,3", "warmup_start: it is not a whole number of mails on the first day, 0 to 1"),
+        ("a,h.test,,,,,me@h.test,,2,0", "warmup_step: it is not a whole number of mails more each day, 1 to 1"),
+        ("a,h.test,,,,,me@h.test,,2,1000001", "warmup_step: it is not"),
         (f"{'a' * 201},h.test,,,,,me@h.test,", "name: a name has 1 to 200 characters, this one has 201"),
     ],
 )

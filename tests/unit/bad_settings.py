@@ -12,7 +12,13 @@ BAD = {
         "postgresql://[/",
         "",
     ],
-    "broker_url": ["http://x", "amqp://", "memory", "amqp://host;http://x", ""],
+    "broker_url": [
+        "http://x",
+        "amqp://",
+        "memory",
+        "amqp://host;http://x",
+        "",
+    ],
     "secret_key": ["short", "k" * 44 + ",short"],
     "mail_window_start": ["24", "8:60", "8.5", "eight", ""],
     "mail_window_end": ["-1", "17:5"],
@@ -49,3 +55,5 @@ BAD = {
     "mail_dns_servers": ["dns.test", "127.0.0.1:0", "127.0.0.1:70000", "9.9.9.9,", "[::1", "[9.9.9.9]:x", "::1:x"],
     "mail_alert_webhook": ["ftp://host/", "host"],
 }
+#: Of these, whatever is UTF-8 is allowed.
+FREE_TEXT = {"mail_postal_address", "mail_alert_command"}

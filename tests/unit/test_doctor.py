@@ -80,6 +80,7 @@ def test_of_what_is_as_it_should_be_nothing_but_good_is_said() -> None:
         ({"durability": INSTALLATION.durability | {"fsync": "off"}}, Check.DATABASE, Level.ERROR),
         ({"durability": INSTALLATION.durability | {"synchronous_commit": "off"}}, Check.DATABASE, Level.ERROR),
         ({"durability": INSTALLATION.durability | {"full_page_writes": "off"}}, Check.DATABASE, Level.ERROR),
+        ({"readable": ("slowpost.db",)}, Check.FILES, Level.WARNING),
         ({"durability": ON_SQLITE | {"synchronous": "1"}}, Check.DATABASE, Level.ERROR),
         ({"durability": ON_SQLITE | {"journal_mode": "memory"}}, Check.DATABASE, Level.ERROR),
         ({"reverse": Reverse((), (), asked=True)}, Check.EHLO_NAME, Level.WARNING),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import os
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -11,7 +12,7 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from pipeline.runtime.settings import Settings, SettingsError, settings
-from tests.unit.bad_settings import BAD
+from tests.unit.bad_settings import BAD, FREE_TEXT
 
 
 @pytest.mark.parametrize(("name", "value"), [(name, value) for name in BAD for value in BAD[name]])
@@ -37,6 +38,12 @@ def test_a_bad_value_stops_with_one_line_that_names_variable_value_and_what_is_a
         ("database_url", "mysql://host/name?password=secret", "mysql://host/name?***"),
         ("database_url", "sqlite:///:memory:", "sqlite:///:***"),
         ("broker_url", "amqp://user:secret@a;http://user:secret@b", "amqp://***@b"),
+        ("broker_url", "amqp://user@host/", "amqp://***@host/"),
+        ("broker_url", "amqp://host/?bogus=x", "amqp://host/?***"),
+        ("broker_url", "amqp://host/?heartbeat=x", "amqp://host/?***"),
+        ("broker_url", "amqp://host/?heartbeat=1&heartbeat=2", "amqp://host/?***"),
+        ("broker_url", "amqps://host/?ssl_options={'ca_certs':5}", "amqps://host/?***"),
+        ("broker_url", "amqps://host/?ssl_options={}", "amqps://host/?***"),
     ],
 )
 def test_what_could_be_a_password_is_not_shown(name: str, value: str, shown: str, configure: Configure) -> None:
@@ -95,6 +102,9 @@ def test_a_file_that_is_no_text_stops_with_one_line(configure: Configure) -> Non
         ("secret_key", "", None),
         ("database_url", "postgresql:///name", "postgresql:///name"),
         ("broker_url", "amqp://a:5672/v;amqps://b/v", "amqp://a:5672/v;amqps://b/v"),
+        ("broker_url", "amqp://a/?heartbeat=30&retry_delay=0.5", "amqp://a/?heartbeat=30&retry_delay=0.5"),
+        ("broker_url", "amqps://a/?ssl_options={'ca_certs':'/ca'}", "amqps://a/?ssl_options={'ca_certs':'/ca'}"),
+        ("database_url", "sqlite:///a?b#c%20d", "sqlite:///a?b#c%20d"),
         ("mail_ehlo_name", "mail.example.com", "mail.example.com"),
         ("mail_ehlo_name", "[192.0.2.1]", "[192.0.2.1]"),
         ("mail_ehlo_name", "[IPv6:2001:db8::1]", "[IPv6:2001:db8::1]"),
@@ -111,6 +121,14 @@ def test_a_good_value_is_taken(name: str, value: str, expected: object, configur
     assert getattr(settings(), name) == expected
 
 
+@pytest.mark.parametrize("name", sorted(FREE_TEXT))
+def test_a_text_that_is_not_utf8_stops_with_one_line(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(os.environb, name.upper().encode(), b"\xff")
+    settings.cache_clear()
+    with pytest.raises(SettingsError, match=rf"^{name.upper()}='\\udcff': allowed: text in UTF-8$"):
+        settings()
+
+
 def test_the_last_backoff_repeats(configure: Configure) -> None:
     configure(mail_retry_backoff="30,60")
     assert [settings().backoff_after(attempt) for attempt in (1, 2, 3)] == [30, 60, 60]
@@ -118,7 +136,6 @@ def test_the_last_backoff_repeats(configure: Configure) -> None:
 
 Configure = Callable[..., None]
 EXAMPLE = (Path(__file__).parents[2] / ".env.example").read_text()
-FREE_TEXT = {"mail_postal_address", "mail_alert_command"}
 
 
 def allowed_in_the_example(name: str) -> str:

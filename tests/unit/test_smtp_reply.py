@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import smtplib
 import ssl
+import time
 
 import pytest
 from hypothesis import given
@@ -98,6 +99,29 @@ def test_a_full_mailbox_is_the_accounts_where_the_words_say_your_mailbox() -> No
 
 def test_only_the_start_of_a_reply_is_judged() -> None:
     assert judge(Phase.RCPT, Reply(550, f"{'x' * 2000} user unknown")) is Verdict.SITE_BY_POLICY
+
+
+HOSTILE = [
+    "\n",
+    "https://",
+    "unrout",
+    "ip ",
+    "a" * 64 + " ",
+    "your account ",
+    "no such a b ",
+    "user a ",
+    "5.1.1 \n",
+    "a@",
+]
+
+
+@pytest.mark.parametrize("words", HOSTILE, ids=repr)
+def test_a_hostile_reply_costs_little_whatever_it_repeats(words: str) -> None:
+    reply = Reply(550, (words * 800_000)[:800_000])
+    judge(Phase.RCPT, reply)
+    started = time.process_time()
+    judge(Phase.RCPT, reply)
+    assert time.process_time() - started < 0.05  # a few milliseconds; unbounded, some took minutes
 
 
 def test_addresses_and_links_are_no_words() -> None:

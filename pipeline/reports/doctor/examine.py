@@ -7,9 +7,12 @@ asked is a finding; each login and each question to DNS ends in bounded time, an
 from __future__ import annotations
 
 import datetime as dt
+import stat
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 from models import Auth, Security, SmtpAccount, database, lookup
 from models.address import normalise_domain
@@ -182,9 +185,20 @@ def _installation(reverse: Reverse | None, key_problem: str | None) -> installat
         key=_where_the_key_is(),
         key_problem=key_problem,
         durability=database.durability(),
+        readable=tuple(_readable_by_others()),
         ehlo_name=s.mail_ehlo_name,
         reverse=reverse,
     )
+
+
+def _readable_by_others() -> Iterator[str]:
+    """Yield the files of this installation that not only their owner may read or write."""
+    stored = database.sqlite_file()
+    files = [] if stored is None else [stored.with_name(stored.name + end) for end in ("", "-wal", "-shm", ".lock")]
+    for file in (*files, passwords.key_file(), Path(".env")):
+        with suppress(FileNotFoundError):
+            if file.stat().st_mode & (stat.S_IRWXG | stat.S_IRWXO):
+                yield str(file)
 
 
 def _clock_ahead() -> float:

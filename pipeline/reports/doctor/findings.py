@@ -27,6 +27,7 @@ class Check(StrEnum):
     UNSUBSCRIBE = "unsubscribe"
     KEY = "key"
     DATABASE = "database"
+    FILES = "files"
     EHLO_NAME = "ehlo_name"
     ACCOUNTS = "accounts"
     # an account

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import shlex
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
@@ -28,6 +29,7 @@ class Installation:
         key: where the key that encrypts passwords is; None: there is none.
         key_problem: what is wrong with it.
         durability: `models.database.durability`.
+        readable: files with names, addresses or passwords that other users of this machine may read.
         ehlo_name: MAIL_EHLO_NAME.
         reverse: what DNS says of that name; None: it was not asked.
     """
@@ -41,6 +43,7 @@ class Installation:
     key: str | None
     key_problem: str | None
     durability: Mapping[str, str]
+    readable: tuple[str, ...] = ()
     ehlo_name: str | None = None
     reverse: Reverse | None = None
 
@@ -53,6 +56,7 @@ def judge(facts: Installation) -> Iterator[Finding]:
     yield _unsubscribe(facts.unsubscribe)
     yield _key(facts)
     yield from _database(facts.durability)
+    yield _files(facts.readable)
     if facts.ehlo_name is not None and facts.reverse is not None:
         yield _ehlo_name(facts.ehlo_name, facts.reverse)
 
@@ -155,6 +159,18 @@ def _loses_commits(name: str, value: str) -> bool:
     if name == "synchronous":
         return value not in ("2", "3")
     return value in ("off", "memory")
+
+
+def _files(readable: tuple[str, ...]) -> Finding:
+    if not readable:
+        return fine(Check.FILES, "database, key and settings are for their owner alone")
+    return Finding(
+        Check.FILES,
+        Level.WARNING,
+        f"other users of this machine may read or write {', '.join(readable)}",
+        "in the database are names, addresses and mails; with the key, or with `.env`, its passwords can be read, too",
+        f"chmod go= {shlex.join(readable)}",
+    )
 
 
 def _ehlo_name(name: str, reverse: Reverse) -> Finding:
