@@ -26,6 +26,9 @@ from pipeline.reports.doctor import domain as domains
 from pipeline.reports.doctor import installation, providers
 from pipeline.reports.doctor.findings import Check, Diagnosis, Finding, Level
 from pipeline.reports.reasons import local
+from pipeline.rules import forgotten
+from pipeline.runtime import secret_key
+from pipeline.runtime.secret_key import SecretKeyError
 from pipeline.runtime.settings import settings
 from pipeline.smtp.connection import Endpoint
 from pipeline.smtp.trial import Trial, try_out
@@ -92,7 +95,7 @@ def _password_problem(account: SmtpAccount) -> str | None:
     try:
         if account.password is not None:
             passwords.decrypt(account.password)
-    except passwords.PasswordUnreadableError as error:
+    except SecretKeyError as error:
         return str(error)
     return None
 
@@ -181,6 +184,8 @@ def _installation(reverse: Reverse | None, key_problem: str | None) -> installat
         unsubscribe=tuple(offer for offer in (offers.mailto, offers.url) if offer),
         key=_where_the_key_is(),
         key_problem=key_problem,
+        forgotten_problem=forgotten.problem(),
+        without_key=forgotten.without_key(),
         durability=database.durability(),
         ehlo_name=s.mail_ehlo_name,
         reverse=reverse,
@@ -203,7 +208,7 @@ def _in_words(window: SendingWindow) -> str:
 def _where_the_key_is() -> str | None:
     if settings().secret_key is not None:
         return "SECRET_KEY"
-    return str(passwords.key_file()) if passwords.key_file().exists() else None
+    return str(secret_key.key_file()) if secret_key.key_file().exists() else None
 
 
 def _of_accounts(meant: Sequence[SmtpAccount], problems: dict[int, str | None], asked: _Asked) -> Iterator[Finding]:

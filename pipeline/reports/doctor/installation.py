@@ -28,6 +28,8 @@ class Installation:
         key: where the key that encrypts passwords is; None: there is none.
         key_problem: what is wrong with it.
         durability: `models.database.durability`.
+        forgotten_problem: what is wrong with the key of forgotten people's hashes.
+        without_key: forgotten people whose hashes have no key yet.
         ehlo_name: MAIL_EHLO_NAME.
         reverse: what DNS says of that name; None: it was not asked.
     """
@@ -41,6 +43,8 @@ class Installation:
     key: str | None
     key_problem: str | None
     durability: Mapping[str, str]
+    forgotten_problem: str | None = None
+    without_key: int = 0
     ehlo_name: str | None = None
     reverse: Reverse | None = None
 
@@ -52,6 +56,7 @@ def judge(facts: Installation) -> Iterator[Finding]:
     yield _postal_address(facts.postal_address)
     yield _unsubscribe(facts.unsubscribe)
     yield _key(facts)
+    yield _forgotten(facts)
     yield from _database(facts.durability)
     if facts.ehlo_name is not None and facts.reverse is not None:
         yield _ehlo_name(facts.ehlo_name, facts.reverse)
@@ -129,6 +134,26 @@ def _key(facts: Installation) -> Finding:
             "put the key back: SECRET_KEY, or the key file, from your backup",
         )
     return fine(Check.KEY, "no password is stored, and no key needed" if facts.key is None else f"it is in {facts.key}")
+
+
+def _forgotten(facts: Installation) -> Finding:
+    if facts.forgotten_problem is not None:
+        return Finding(
+            Check.FORGOTTEN,
+            Level.ERROR,
+            facts.forgotten_problem,
+            "nobody is selected, imported or written to until forgotten people can be told from others",
+            "put the key back: SECRET_KEY, or the key file, from your backup; workers wait for it",
+        )
+    if facts.without_key:
+        return Finding(
+            Check.FORGOTTEN,
+            Level.ERROR,
+            f"the hashes of {facts.without_key} forgotten people have no key",
+            "whoever reads the database, or a backup, can find their addresses by trying",
+            "run `slowpost init` where SECRET_KEY or the key file is",
+        )
+    return fine(Check.FORGOTTEN, "forgotten people are known by a hash that has a key, or there are none")
 
 
 def _database(durability: Mapping[str, str]) -> Iterator[Finding]:
