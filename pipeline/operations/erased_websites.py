@@ -36,13 +36,13 @@ def take_back(domains: Iterable[str]) -> None:
     """Give erased websites their domain again, since an import says it anew. Locks the websites of these domains: none
     of them is erased before the commit.
     """
+    wanted = sorted(set(domains))
+    database.lock_rows(Website, Website.domain.in_(wanted))
+    # Asked when they are locked: one that was being erased has its hash by now.
     known = forgotten.hashes()
-    by_value = {value: domain for domain in domains for value in (domain, *known.of_domain(domain))}
-    if not by_value:
-        return
-    websites = Website.select(Website.domain).where(Website.domain.in_(sorted(by_value))).order_by(Website.id)
-    there = [domain for (domain,) in database.for_update(websites).tuples()]
-    erased = {value: by_value[value] for value in there if by_value[value] != value and by_value[value] not in there}
-    if erased:
-        domain = Case(Website.domain, tuple(erased.items()))
-        Website.update(domain=domain).where(Website.domain.in_(sorted(erased))).execute()
+    domain_of = {value: domain for domain in wanted for value in known.of_domain(domain)}
+    erased = Website.select(Website.domain).where(Website.domain.in_(sorted(domain_of))).order_by(Website.id)
+    again = {value: domain_of[value] for (value,) in database.for_update(erased).tuples()}
+    if again:
+        domain = Case(Website.domain, tuple(again.items()))
+        Website.update(domain=domain).where(Website.domain.in_(sorted(again))).execute()

@@ -123,7 +123,7 @@ def forget(contact: int | str, who: str, reason: str = "") -> Forgotten:
         suppress(SuppressionKind.ADDRESS, [forgotten.kept(key, named.address)], "forgotten", now)
     # Now at the latest there is a key for what versions before have left.
     keyed_hashes.bring_up_to_date()
-    database.empty_log()
+    database.after_commit(database.empty_log)
     return Forgotten(named.id, tuple(c.id for c in same), new_key.path, handoffs=(TRIGGER,))
 
 

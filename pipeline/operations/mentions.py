@@ -10,6 +10,7 @@ import json
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from models.address import normalise
@@ -78,9 +79,13 @@ class Person:
         return content
 
     def _blanked(self, text: str) -> str:
-        text = _ADDRESS.sub(lambda found: ERASED if normalise(found[0]) in self.addresses else found[0], text)
-        patterns = [_pattern(word) for word in self.words if word]
-        return re.sub("|".join(patterns), ERASED, text, flags=re.IGNORECASE) if patterns else text
+        if "@" in text:
+            text = _ADDRESS.sub(lambda found: ERASED if normalise(found[0]) in self.addresses else found[0], text)
+        return self._words.sub(ERASED, text)
+
+    @cached_property
+    def _words(self) -> re.Pattern[str]:
+        return re.compile("|".join(map(_pattern, sorted(self.words))), re.IGNORECASE)
 
 
 def named_by(name: str) -> Iterable[str]:

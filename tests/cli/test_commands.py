@@ -112,7 +112,8 @@ def test_forgetting_leaves_no_trace_of_the_person_and_refuses_them_for_good(read
         Attempt.create(
             delivery=sent, account=an_account(), outcome="accepted", text="<jo.traceable@person.test> ok", token="t"
         )
-    assert ready("contacts", "forget", str(contact.id), "--reason", "asked").code == 0
+    done = ready("contacts", "forget", str(contact.id), "--reason", "asked")
+    assert (done.code, done.out, "traceable" in done.err.lower()) == (0, f"contact {contact.id}: forgotten\n", False)
     with database.connection():
         dump = "".join(
             repr(database.db.execute_sql(f'SELECT * FROM "{t}"').fetchall())  # noqa: S608

@@ -22,7 +22,8 @@ from pipeline.runtime.keys import KeyLockedError
 from pipeline.runtime.secret_key import SecretKeyError
 from schedules import publish_batch
 from tests.builders import a_contact, a_delivery, a_template, a_website, an_account
-from tests.conftest import Clock
+from tests.conftest import Clock, until_waiting_for_a_lock
+from tests.stages.test_select_contacts import in_a_thread
 
 JO = "jo.doe@gmail.com"
 NORMAL = "jodoe@gmail.com"
@@ -114,6 +115,20 @@ def test_hashes_of_a_version_before_count_and_get_their_key_as_soon_as_there_is_
     suppress("address", [unkeyed], "forgotten", database.now())
     assert keyed_hashes.bring_up_to_date() == 1
     assert len(hashes_there()) == 1
+
+
+def test_two_who_forget_the_first_people_at_once_make_one_key() -> None:
+    if not database.is_postgres():
+        return  # it has one writer at a time
+    first, second = a_contact(email=JO), a_contact(email="ann@x.test")
+    with database.transaction():
+        forget(first.id, "me")
+        other = in_a_thread(lambda: forget(second.id, "me"))
+        other.start()
+        until_waiting_for_a_lock()
+    other.join()
+    assert StoredKey.select().count() == 1
+    assert set(suppressed_among([NORMAL, "ann@x.test"])) == {NORMAL, "ann@x.test"}
 
 
 def test_the_migration_leaves_the_hash_in_one_place_and_needs_no_key() -> None:

@@ -15,7 +15,6 @@ from models import (
     State,
     Suppression,
     SuppressionKind,
-    Website,
     database,
 )
 from models.control import record_action
@@ -24,9 +23,7 @@ from models.lookup import NotThereError
 from models.suppression import suppress
 from pipeline.delivery import outcome
 from pipeline.delivery.claim import Claim
-from pipeline.operations import forget, imports
-from pipeline.operations.csv_rows import Listener
-from pipeline.rules.duplicates import reasons_against
+from pipeline.operations import forget
 from pipeline.rules.suppressed import suppressed_among
 from pipeline.smtp.reply import Phase, Reply, Result, Verdict
 from tests.builders import a_contact, a_delivery, a_website, an_account
@@ -98,32 +95,6 @@ def test_a_dead_letter_loses_the_words_about_the_person_and_nothing_that_it_asks
     assert [(bytes(letter.body).decode(), letter.reason) for letter in still_open] == untouched + erased
     closed = DeadLetter.get_by_id(closed.id)
     assert (bytes(closed.body), closed.reason, closed.resolution) == (b"", "(erased)", "replayed")
-
-
-def test_a_website_of_others_too_stays_until_the_last_of_them_is_forgotten() -> None:
-    website = a_website(domain="doe.example", title="The Does", meets_requirements=False)
-    people = [a_contact(website=website), a_contact(website=website)]
-    forget.forget(people[0].id, "me")
-    assert (Website.get().domain, Website.get().title) == ("doe.example", "The Does")
-    forget.forget(people[1].id, "me")
-    assert (Website.get().domain[:5], Website.get().title) == ("hmac:", "")
-    # Its row is known again, with what was decided about it, when an import brings the domain.
-    lines = ["email,website", "new@doe.example,doe.example", "other@doe.example,doe.example"]
-    assert imports.contacts(lines, Listener(lambda *_: None)).added == 2
-    assert [(w.id, w.domain, w.meets_requirements) for w in Website.select()] == [(website.id, "doe.example", False)]
-
-
-def test_the_days_between_two_mails_to_a_website_outlast_its_name() -> None:
-    person = a_contact(website=a_website(domain="doe.example"))
-    a_delivery(State.SENT, contact=person, sent_at=database.now())
-    forget.forget(person.id, "me")
-    # Refused with the person's own address, the domain does not come back.
-    assert imports.contacts(["email,website", f"{person.email},doe.example"], Listener(lambda *_: None)).refused == 1
-    assert Website.get().domain != "doe.example"
-    imports.websites(["domain,title", "doe.example,New"], Listener(lambda *_: None))
-    imports.contacts(["email,website", "new@doe.example,doe.example"], Listener(lambda *_: None))
-    new = a_delivery(State.SELECTED, contact=Contact.get(Contact.email == "new@doe.example"))
-    assert reasons_against([new]) == {new.id: [Reason.WEBSITE_CONTACTED_RECENTLY]}
 
 
 def test_what_a_server_says_of_a_doubt_after_its_person_was_forgotten_is_not_kept() -> None:
