@@ -7,7 +7,7 @@ without a key are asked for, too (`pipeline.rules.forgotten`).
 
 from __future__ import annotations
 
-from peewee import SQL, fn
+from peewee import SQL, Value, fn
 
 from models import Contact, Delivery, Purpose, Suppression, Website, database
 from pipeline.operations import erased_websites
@@ -33,10 +33,15 @@ def bring_up_to_date() -> int:
 
 
 def _erase_websites(key: bytes) -> None:
+    """Erase websites that nobody belongs to, if a forgotten person was written to there, or if they are nothing but
+    their domain: whose they were is not known, and an import that brings the domain brings them back.
+    """
     to_forgotten = Delivery.select(SQL("1")).join(Contact)
     to_forgotten = to_forgotten.where((Delivery.website == Website.id) & Contact.forgotten_at.is_null(False))
-    database.lock_rows(Website, fn.EXISTS(to_forgotten))
-    erased_websites.erase(fn.EXISTS(to_forgotten), key)
+    is_bare = (Website.title == "") & (Website.extra.cast("TEXT") == Value("{}", converter=str))
+    left = fn.EXISTS(to_forgotten) | is_bare
+    database.lock_rows(Website, left)
+    erased_websites.erase(left, key)
 
 
 def _give(key: bytes) -> int:

@@ -22,6 +22,9 @@ ERASED = "(erased)"
 _AROUND = r"\s<>()\[\],;:\\\"'"
 _ADDRESS = re.compile(rf"(?<![^{_AROUND}])[^{_AROUND}]{{1,64}}@[\w.-]{{1,254}}\w")
 
+#: Domains that are the same as another one.
+_ALIASES = ("googlemail.com",)
+
 
 @dataclass(frozen=True)
 class Person:
@@ -80,8 +83,17 @@ class Person:
 
     def _blanked(self, text: str) -> str:
         if "@" in text:
-            text = _ADDRESS.sub(lambda found: ERASED if normalise(found[0]) in self.addresses else found[0], text)
+            text = _ADDRESS.sub(lambda found: ERASED if self._is_address(found[0]) else found[0], text)
         return self._words.sub(ERASED, text)
+
+    def _is_address(self, text: str) -> bool:
+        return text.rpartition("@")[2].lower() in self._domains and normalise(text) in self.addresses
+
+    @cached_property
+    def _domains(self) -> frozenset[str]:
+        """The domains of all spellings: whatever stands at another one need not be looked at closely."""
+        written = {text.rpartition("@")[2].lower() for text in self.addresses | self.words}
+        return frozenset(written).union(a for a in _ALIASES if normalise(f"a@{a}").rpartition("@")[2] in written)
 
     @cached_property
     def _words(self) -> re.Pattern[str]:
