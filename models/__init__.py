@@ -9,6 +9,7 @@ from models.delivery import Delivery
 from models.domain_check import DomainCheck, DomainResult
 from models.event import Event, insert_deliveries, transition
 from models.states import Cause, Reason, State
+from models.stored_key import Purpose, StoredKey
 from models.suppression import Suppression, SuppressionKind
 from models.template import EmailTemplate
 
@@ -26,6 +27,7 @@ TABLES = (
     DeadLetter,
     Suppression,
     DomainCheck,
+    StoredKey,
 )
 
 __all__ = [
@@ -45,11 +47,13 @@ __all__ = [
     "EmailTemplate",
     "Event",
     "Outcome",
+    "Purpose",
     "Reason",
     "Resolution",
     "Security",
     "SmtpAccount",
     "State",
+    "StoredKey",
     "Suppression",
     "SuppressionKind",
     "Website",

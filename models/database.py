@@ -54,10 +54,12 @@ ACCOUNTS_LOCK = THROTTLE_LOCK + 2
 #: The same, for the batch publisher; for the only process of an embedded broker.
 PUBLISHER_LOCK, PROCESS_LOCK = THROTTLE_LOCK + 3, THROTTLE_LOCK + 4
 
-#: The order in which a transaction takes its locks: the locks of publisher, accounts and throttle, and the rows of
-#: these tables that it changes, or locks with `for_update`. (Dead letters at the front are those of messages, locked to
-#: be decided about. Behind a delivery stands what belongs to it, in whatever order, since the delivery is locked.)
+#: The order in which a transaction takes its locks: the program's own keys, the locks of publisher, accounts and
+#: throttle, and the rows of these tables that it changes, or locks with `for_update`. (Dead letters at the front are
+#: those of messages, locked to be decided about. Behind a delivery stands what belongs to it, in whatever order, since
+#: the delivery is locked.)
 LOCK_ORDER = (
+    ("stored_key",),
     ("publisher",),
     ("accounts",),
     ("dead_letter",),
@@ -119,7 +121,8 @@ def connect(url: str) -> peewee.Database:
             _named(url.removeprefix(SQLITE)),
             # FULL: with NORMAL a committed claim can be lost at a power failure
             # (sqlite.org/pragma.html#pragma_synchronous).
-            pragmas={"journal_mode": "wal", "synchronous": "full", "foreign_keys": 1},
+            # secure_delete: what is erased is overwritten with zeros (sqlite.org/pragma.html#pragma_secure_delete).
+            pragmas={"journal_mode": "wal", "synchronous": "full", "foreign_keys": 1, "secure_delete": 1},
             lock_type="IMMEDIATE",
             timeout=SQLITE_BUSY_TIMEOUT,
         )
@@ -238,6 +241,14 @@ def json_rows(*columns: Any) -> Any:
 def from_json(value: Any) -> list[list[Any]]:
     """Return the rows that `json_rows` has collected, in no order."""
     return (json.loads(value) if isinstance(value, str) else value) or []
+
+
+def empty_log() -> None:
+    """Empty SQLite's write-ahead log, which still has what was erased, as far as no other connection reads from it
+    (sqlite.org/pragma.html#pragma_wal_checkpoint). PostgreSQL's is its administrator's.
+    """
+    if not is_postgres():
+        db.execute_sql("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
 
 
 def lock_accounts() -> None:

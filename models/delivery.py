@@ -25,6 +25,9 @@ from models.states import (
 )
 from models.template import EmailTemplate
 
+#: The recipient of a delivery whose person has been forgotten.
+FORGOTTEN = "forgotten"
+
 
 class Delivery(Base):
     """The intent to send one template to one contact.

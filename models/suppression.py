@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import datetime as dt
-import hashlib
 from collections.abc import Iterable
 from enum import StrEnum
-from typing import Any
 
 import peewee
 
@@ -22,8 +20,8 @@ class SuppressionKind(StrEnum):
 
 
 class Suppression(Base):
-    """One suppressed address or domain, normalised. A forgotten person is kept as a hash only (`value` starts with
-    `sha256:`).
+    """One suppressed address or domain, normalised. A forgotten person is kept as a hash only
+    (`pipeline.rules.forgotten`).
     """
 
     kind = peewee.TextField()
@@ -37,11 +35,6 @@ class Suppression(Base):
         indexes = ((("kind", "value"), True),)
 
 
-def hashed(address: str) -> str:
-    """Return the form in which a forgotten normalised address is kept."""
-    return "sha256:" + hashlib.sha256(address.encode()).hexdigest()
-
-
 def suppress(kind: SuppressionKind, values: Iterable[str], reason: str, at: dt.datetime) -> int:
     """Suppress normalised `values`; those that are suppressed already stay as they are. Return how many are new."""
     rows = [{"kind": kind, "value": v, "reason": reason, "created_at": at} for v in values]
@@ -49,41 +42,3 @@ def suppress(kind: SuppressionKind, values: Iterable[str], reason: str, at: dt.d
         return 0
     query = Suppression.insert_many(rows).on_conflict(action="nothing").returning(Suppression.id)
     return len(list(query.execute()))
-
-
-def covering(addresses: Iterable[str]) -> Any:
-    """Return the condition that a suppression covers one of the normalised `addresses`: by itself, by the hash of a
-    forgotten person, or by its domain or one above it.
-    """
-    wanted = set(addresses)
-    domains = {domain for address in wanted for domain in _domain_and_parents(address)}
-    keys = wanted | {hashed(address) for address in wanted}
-    return ((Suppression.kind == SuppressionKind.ADDRESS) & Suppression.value.in_(keys)) | (
-        (Suppression.kind == SuppressionKind.DOMAIN) & Suppression.value.in_(domains)
-    )
-
-
-def suppressed_among(addresses: Iterable[str]) -> dict[str, SuppressionKind]:
-    """Return which of the normalised `addresses` are suppressed, and whether by themselves or by their domain (or
-    one above it).
-    """
-    wanted = set(addresses)
-    if not wanted:
-        return {}
-    domains_of = {a: set(_domain_and_parents(a)) for a in wanted}
-    found = Suppression.select(Suppression.kind, Suppression.value).where(covering(wanted))
-    by_kind: dict[str, set[str]] = {kind: set() for kind in SuppressionKind}
-    for row in found:
-        by_kind[row.kind].add(row.value)
-    result = {}
-    for address in wanted:
-        if by_kind[SuppressionKind.ADDRESS] & {address, hashed(address)}:
-            result[address] = SuppressionKind.ADDRESS
-        elif by_kind[SuppressionKind.DOMAIN] & domains_of[address]:
-            result[address] = SuppressionKind.DOMAIN
-    return result
-
-
-def _domain_and_parents(address: str) -> list[str]:
-    labels = address.rpartition("@")[2].split(".")
-    return [".".join(labels[i:]) for i in range(len(labels) - 1)] or labels

@@ -16,7 +16,6 @@ from models import Cause, Contact, Delivery, Event, Reason, SmtpAccount, State, 
 from models.delivery import of_ids
 from pipeline.accounts import bounces, health
 from pipeline.accounts.identity import endpoint_of, sender_of, unsubscribe
-from pipeline.accounts.passwords import PasswordUnreadableError
 from pipeline.content.message import Envelope, MessageRefusedError, Rendered, build
 from pipeline.delivery import claim as claims
 from pipeline.delivery import outcome
@@ -25,6 +24,7 @@ from pipeline.delivery.refusals import Refusal, Use, is_missed, refusal
 from pipeline.flow import TRIGGER, Handoff, Stage
 from pipeline.runtime.failpoints import failpoint
 from pipeline.runtime.logs import log
+from pipeline.runtime.secret_key import SecretKeyError
 from pipeline.runtime.waiting import connected, until_stored
 from pipeline.smtp.connection import Endpoint
 from pipeline.smtp.pool import Connections
@@ -81,7 +81,7 @@ def deliver(delivery_ids: Sequence[int], slot_token: str) -> list[Handoff]:
         return _give_back(rest, slot_token, refused)
     try:
         endpoint = endpoint_of(account)
-    except PasswordUnreadableError as error:
+    except SecretKeyError as error:
         # A verdict on the account, whose slots go back: nobody waits here for a key.
         health.switch_off(account, str(error))
         return [TRIGGER]

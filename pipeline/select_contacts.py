@@ -16,6 +16,7 @@ from typing import Any
 from models import Cause, Contact, Delivery, EmailTemplate, Reason, State, Website, database, insert_deliveries
 from models.dead_letter import file_messages
 from pipeline.flow import MAX_IDS, Handoff, Stage, chunks, hand_on
+from pipeline.rules import forgotten
 from pipeline.rules.contact import reasons_against_each
 from pipeline.runtime.failpoints import failpoint
 from pipeline.runtime.faults import short
@@ -34,7 +35,12 @@ def select(
 
     Returns:
         Handoffs to *check duplicates*.
+
+    Raises:
+        KeyLockedError: forgotten people can't be known; nobody is selected.
     """
+    # Who can't be known as forgotten must not be selected.
+    forgotten.hashes()
     handoffs = []
     for chunk in chunks(list(dict.fromkeys(contact_ids)), MAX_IDS):
         with database.transaction():

@@ -19,6 +19,7 @@ from models import Contact, EmailTemplate, database, lookup
 from pipeline.capacity.room import room_for
 from pipeline.flow import Handoff
 from pipeline.operations.done import Done
+from pipeline.rules import forgotten
 from pipeline.rules.eligible import eligible, template_to_pick
 from pipeline.runtime import faults
 from pipeline.runtime.settings import settings
@@ -64,6 +65,7 @@ def publish(
 
     Raises:
         NotThereError: there is no such template.
+        KeyLockedError: forgotten people can't be told from others.
     """
     asked = partial(pick, limit=limit, min_priority=min_priority, template_id=template_id)
     if dry_run:
@@ -76,6 +78,8 @@ def publish(
 
 def pick(*, limit: int | None = None, min_priority: int | None = None, template_id: int | None = None) -> Batch:
     """Return the contacts that a batch would have now; see `publish`."""
+    # Whether it would find anybody or not: a key that is missing is said at once.
+    forgotten.hashes()
     template = template_to_pick() if template_id is None else lookup.template(template_id)
     now, window = database.now(), SendingWindow.from_settings(settings())
     opening = now if window.contains(now) else window.next_opening(now)

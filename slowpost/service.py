@@ -28,7 +28,11 @@ from pipeline import sweep
 from pipeline.accounts import passwords
 from pipeline.deliver_message import connections
 from pipeline.flow import TRIGGER, Handoff, Stage, hand_on
+from pipeline.operations import keyed_hashes
+from pipeline.rules import forgotten
+from pipeline.runtime.keys import KeyLockedError
 from pipeline.runtime.logs import log
+from pipeline.runtime.secret_key import SecretKeyError
 from pipeline.runtime.settings import settings
 from pipeline.runtime.waiting import connected
 from schedules.scheduler import make_scheduler
@@ -68,10 +72,24 @@ def wait_for_servers() -> None:
 
     Raises:
         NotMigratedError: the tables are not of this version.
+        KeyLockedError: people have been forgotten, and can't be told from others here.
         PutBackError: the process is told to stop meanwhile.
     """
     until_available(connected(schema.check_migrated))
+    _demand_key_of_forgotten_people()
     until_available(entry.declare_topology)
+
+
+def _demand_key_of_forgotten_people() -> None:
+    """Raise KeyLockedError where that key can't be read; give it to the hashes that have none yet."""
+    # Not waited for: SECRET_KEY is read once.
+    problem = until_available(connected(forgotten.problem))
+    if problem is not None:
+        raise KeyLockedError(problem)
+    try:
+        until_available(connected(keyed_hashes.bring_up_to_date))
+    except SecretKeyError as error:
+        log.warning("hashes of forgotten people have no key", problem=str(error))
 
 
 def warn_of_unreadable_passwords() -> None:

@@ -16,7 +16,7 @@ from pipeline.smtp.connection import Endpoint
 
 
 def endpoint_of(account: SmtpAccount) -> Endpoint:
-    """Return where and how `account` logs in. Raises PasswordUnreadableError where its password can't be decrypted."""
+    """Return where and how `account` logs in. Raises SecretKeyError where its password can't be decrypted."""
     with_token = account.auth == Auth.XOAUTH2
     stored = None if with_token else account.password
     return Endpoint(

@@ -10,7 +10,7 @@ Trouble: a token that is not the row's any more changes nothing, but a 250 is al
 from __future__ import annotations
 
 import datetime as dt
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from models import (
@@ -26,6 +26,7 @@ from models import (
     transition,
 )
 from models.dead_letter import file_deliveries
+from models.delivery import FORGOTTEN
 from models.suppression import suppress
 from pipeline.accounts.charge import charge
 from pipeline.capacity import usage
@@ -33,7 +34,7 @@ from pipeline.delivery.claim import Claim, locked
 from pipeline.delivery.following import Following, what_follows
 from pipeline.flow import Handoff, Stage
 from pipeline.runtime.failpoints import failpoint
-from pipeline.smtp.reply import MAX_TEXT, Result, Verdict
+from pipeline.smtp.reply import MAX_TEXT, Reply, Result, Verdict
 
 #: Why a claim was given back: its dot was surely not sent.
 DOT_NOT_SENT = "dot_not_sent"
@@ -78,7 +79,11 @@ def settle(claim: Claim, result: Result) -> list[Handoff]:
     with database.transaction():
         account = locked(claim.account_id)
         now = database.now()
-        delivery = Delivery.get_by_id(claim.delivery_id)
+        # Locked: a person in doubt is not forgotten between here and the commit.
+        delivery = database.for_update(Delivery.select().where(Delivery.id == claim.delivery_id)).get()
+        if delivery.recipient == FORGOTTEN:
+            # It was in doubt when the person was forgotten: what the server says now may name them again.
+            result = replace(result, reply=Reply(result.reply.code))
         following = what_follows(delivery, result, now)
         about = _About(claim.account_id, claim.attempt_id, result.reply.code)
         moved = any(_apply(delivery, origin, claim.token, following, about, now) for origin in _origins(following))
@@ -145,7 +150,7 @@ def _apply(
     changes = {"detail": following.detail, "recorded_at": None} | following.changes
     mine = (Delivery.id == delivery.id) & (Delivery.token == token)
     moved = _transition(origin, mine, following, about, changes)
-    if moved and following.state is State.BOUNCED:
+    if moved and following.state is State.BOUNCED and delivery.recipient != FORGOTTEN:
         suppress(SuppressionKind.ADDRESS, [delivery.address], "bounced", now)
     if moved and following.gives_up and following.reason:
         file_deliveries({delivery.id: (following.reason, following.detail or "")}, now)

@@ -7,8 +7,6 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 from models import Auth, Security
@@ -17,6 +15,7 @@ from pipeline.accounts.charge import WORKS_AGAIN
 from pipeline.operations import fields
 from pipeline.operations.csv_rows import Parse, Row
 from pipeline.operations.fields import FieldError, unquoted
+from pipeline.runtime.secret_key import SecretKeyError
 from pipeline.smtp.login import is_loopback
 
 #: What an account can be given, and how each is read. Any of it may be a password that stands in the wrong place: no
@@ -173,24 +172,9 @@ def encrypted(password: str, was: str | None) -> str:
     try:
         if was and passwords.decrypt(was) == password:
             return was
-    except passwords.PasswordUnreadableError:
+    except SecretKeyError:
         pass  # its key is lost; to give the password again is how a person mends that
     return passwords.encrypt(password)
-
-
-class NewKey:
-    """Whether a block has made a key file: `path` is where it is then."""
-
-    path: Path | None = None
-
-
-@contextmanager
-def noticing_a_new_key() -> Iterator[NewKey]:
-    """Yield what says after the block whether the first password has made a key file."""
-    new, was_there = NewKey(), passwords.key_file().exists()
-    yield new
-    if not was_there and passwords.key_file().exists():
-        new.path = passwords.key_file()
 
 
 def warmup_on(becomes: Mapping[str, Any], was: Mapping[str, Any], today: dt.date) -> dt.date | None:

@@ -24,6 +24,7 @@ from pipeline.flow import TRIGGER
 from pipeline.operations import account_values, fields
 from pipeline.operations.done import Done, OperationRefusedError
 from pipeline.operations.mailboxes import Mailboxes
+from pipeline.runtime import secret_key
 from pipeline.smtp.connection import log_in_and_out
 
 #: What the throttle, the login or the mail itself goes by: a slot that was planned with another value is given back.
@@ -79,7 +80,7 @@ def add(who: str, values: Mapping[str, Any], reason: str = "") -> AccountDone:
     _demand_whole(row)
     if row["warmup_start"] is not None:
         given["warmup_on"] = usage.date_of(now)
-    with account_values.noticing_a_new_key() as new_key:
+    with secret_key.noticing_a_new_one() as new_key:
         if row["password"]:
             given["password"] = account_values.encrypted(row["password"], None)
     try:
@@ -145,7 +146,7 @@ def change(account_id: int, who: str, changes: Mapping[str, Any], reason: str = 
         OperationRefusedError: another account has its new name or mailbox, or its values fit together no longer.
     """
     try:
-        with account_values.noticing_a_new_key() as new_key, database.transaction():
+        with secret_key.noticing_a_new_one() as new_key, database.transaction():
             lookup.account(account_id)
             database.lock_accounts()
             was = locked(account_id).__data__
@@ -174,7 +175,7 @@ def test(account_id: int) -> LoggedIn:
     Raises:
         NotThereError: there is no such account.
         OperationRefusedError: the login failed; the message says where and how.
-        PasswordUnreadableError: its password can't be decrypted.
+        SecretKeyError: its password can't be decrypted.
     """
     account = lookup.account(account_id)
     result = log_in_and_out(endpoint_of(account))

@@ -23,12 +23,13 @@ from models.states import NOT_CLAIMED
 from models.suppression import suppress
 from pipeline.capacity import slots, usage
 from pipeline.flow import TRIGGER
-from pipeline.operations import account_values, csv_rows, fields
+from pipeline.operations import account_values, csv_rows, erased_websites, fields
 from pipeline.operations.csv_rows import Listener, Parse, RefusedLine, Row, Summary
 from pipeline.operations.done import Done
-from pipeline.operations.forget import forgotten_among
 from pipeline.operations.mailboxes import Mailboxes
 from pipeline.operations.suppression import value_of
+from pipeline.rules.forgotten import forgotten_among
+from pipeline.runtime import secret_key
 
 #: Rows committed at a time; fewer where they are long, so that a batch takes little memory whatever stands in it.
 BATCH = 500
@@ -103,7 +104,7 @@ def accounts(lines: Iterable[str], listener: Listener, who: str = "") -> Importe
     """
     required = ("host", "from_address")
     rows = csv_rows.read(lines, account_values.COLUMNS, required=required, listener=listener, is_secret=True)
-    with account_values.noticing_a_new_key() as new_key:
+    with secret_key.noticing_a_new_one() as new_key:
         done = _in_batches(rows, account_values.name_of, _accounts, listener, _Record(who, "accounts"))
     return replace(done, new_key=new_key.path, handoffs=(TRIGGER,) if done.added or done.updated else ())
 
@@ -200,6 +201,10 @@ def _merged(base: Row, row: Row) -> Row:
 def _contacts(rows: dict[Any, Row], lines: dict[Any, int], summary: Summary, listener: Listener) -> None:
     now = database.now()
     normalised = {key: address.normalise(row["email"]) for key, row in rows.items()}
+    known = forgotten_among(normalised.values())
+    erased_websites.take_back(
+        {r["website"] for key, r in rows.items() if "website" in r and normalised[key] not in known}
+    )
     # Not by lower(email): databases do not agree with Python, nor with each other, on what lower case is.
     there = _there(Contact, Contact.address.in_(sorted(set(normalised.values()))))
     # Asked when the rows are locked: nobody is forgotten between here and the commit.
@@ -236,6 +241,7 @@ def _website_ids(domains: set[str], now: dt.datetime) -> dict[str, int]:
 
 
 def _websites(rows: dict[Any, Row], _lines: dict[Any, int], summary: Summary, _listener: Listener) -> None:
+    erased_websites.take_back(rows)
     there = _there(Website, Website.domain.in_(list(rows)))
     old = {row["domain"]: row for row in there}
     defaults = {"title": "", "meets_requirements": True, "extra": {}}

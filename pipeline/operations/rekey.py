@@ -1,6 +1,7 @@
-"""All stored passwords encrypted anew with the newest key, so that older keys can be thrown away.
+"""All that SECRET_KEY encrypts, encrypted anew with its newest key, so that older keys can be thrown away.
 
-Writes: passwords and the action, in one transaction. A password that no key decrypts stays as it is, and is named.
+Writes: passwords, the program's own keys and the action, in one transaction. A password that no key decrypts stays as
+it is, and is named; a key of the program's own that no key decrypts stops it, since nobody can give that again.
 """
 
 from __future__ import annotations
@@ -11,6 +12,8 @@ from models import SmtpAccount, database
 from models.control import record_action
 from pipeline.accounts import passwords
 from pipeline.operations.done import Done
+from pipeline.runtime import keys, secret_key
+from pipeline.runtime.secret_key import SecretKeyError
 
 
 @dataclass(frozen=True)
@@ -28,41 +31,45 @@ class Unreadable:
 
 @dataclass(frozen=True)
 class Rekeyed(Done):
-    """Passwords that are encrypted with the newest key.
+    """What is encrypted with the newest key.
 
     Attributes:
-        rekeyed: how many.
+        rekeyed: how many passwords.
+        keys: how many keys of the program's own.
         unreadable: the accounts whose password no key decrypts; they are as they were.
     """
 
     rekeyed: int
+    keys: int
     unreadable: tuple[Unreadable, ...]
 
 
 def rekey(who: str, reason: str = "") -> Rekeyed:
-    """Encrypt all stored passwords with the newest key (of SECRET_KEY, else of the key file).
+    """Encrypt all passwords and keys that are stored with the newest key (of SECRET_KEY, else of the key file).
 
     Args:
         who: who does it; kept with the action.
         reason: why; kept with the action.
 
     Raises:
-        PasswordUnreadableError: there are passwords, and no key.
+        SecretKeyError: there are passwords, and no key.
+        KeyLockedError: a key of the program's own can't be decrypted; nothing has been changed.
     """
     unreadable, rekeyed = [], 0
     with database.transaction():
         now = database.now()
+        wrapped = keys.wrap_anew()
         stored = SmtpAccount.select().where(SmtpAccount.password.is_null(False)).order_by(SmtpAccount.id)
         accounts = list(database.for_update(stored))
         if accounts:
-            passwords.demand_keys()
+            secret_key.demand()
         for account in accounts:
             try:
                 rotated = passwords.rotated(account.password)
-            except passwords.PasswordUnreadableError:
+            except SecretKeyError:
                 unreadable.append(Unreadable(account.id, account.name))
                 continue
             SmtpAccount.update(password=rotated, updated_at=now).where(SmtpAccount.id == account.id).execute()
             rekeyed += 1
         record_action(who, "rekey", "accounts", now, reason)
-    return Rekeyed(rekeyed, tuple(unreadable))
+    return Rekeyed(rekeyed, wrapped, tuple(unreadable))

@@ -12,7 +12,7 @@ from models.control import record_action
 from models.suppression import suppress
 from pipeline.operations import fields
 from pipeline.operations.done import Done, OperationRefusedError
-from pipeline.operations.forget import forgotten_among
+from pipeline.rules.forgotten import forgotten_among
 
 
 @dataclass(frozen=True)

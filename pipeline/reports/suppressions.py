@@ -6,7 +6,7 @@ import datetime as dt
 from dataclasses import dataclass
 
 from models import Suppression, SuppressionKind
-from models.suppression import covering
+from pipeline.rules.suppressed import covering
 
 
 @dataclass(frozen=True)
@@ -16,7 +16,7 @@ class SuppressionRow:
     Attributes:
         id: the suppression.
         kind: what it covers; a domain covers all its subdomains, too.
-        value: the address or the domain, normalised; of a forgotten person only a hash, `sha256:…`.
+        value: the address or the domain, normalised; of a forgotten person only a hash, `hmac:…`.
         reason: why.
         created_at: since when (UTC).
     """

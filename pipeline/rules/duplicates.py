@@ -17,7 +17,7 @@ from peewee import SQL, Field, fn
 from models import Contact, Delivery, Reason, State, SuppressionKind, database
 from models.delivery import in_states
 from models.states import ON_ITS_WAY, UNFINISHED
-from models.suppression import suppressed_among
+from pipeline.rules.suppressed import suppressed_among
 from pipeline.runtime.settings import Settings, settings
 
 #: The word for each kind of suppression.

@@ -15,9 +15,9 @@ from peewee import SQL, fn
 from models import Contact, Delivery, EmailTemplate, database
 from models.delivery import in_states
 from models.states import TEMPLATE_DONE
-from models.suppression import suppressed_among
 from pipeline.rules import contact as contact_rules
 from pipeline.rules import duplicates
+from pipeline.rules.suppressed import suppressed_among
 from pipeline.runtime.settings import settings
 from pipeline.throttle.window import SendingWindow
 

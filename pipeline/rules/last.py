@@ -9,9 +9,9 @@ import datetime as dt
 from collections.abc import Sequence
 
 from models import Contact, Delivery, Reason, Website
-from models.suppression import suppressed_among
 from pipeline.rules import contact as contact_rules
 from pipeline.rules.duplicates import REASON_OF
+from pipeline.rules.suppressed import suppressed_among
 
 
 def reasons_to_skip(deliveries: Sequence[Delivery], now: dt.datetime) -> dict[int, list[Reason]]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Container
-from pathlib import Path
 from typing import Any
 
 import click
@@ -14,10 +13,9 @@ from pipeline.operations import accounts as operations
 from pipeline.operations.rekey import rekey as rekey_all
 from pipeline.reports import accounts as reports
 from pipeline.reports.accounts import AccountRow
-from slowpost.cli.acting import finish, who
+from slowpost.cli.acting import finish, say_where_the_key_is, who
 from slowpost.cli.importing import import_options, run_import
 from slowpost.cli.output import emit, show_table
-from slowpost.cli.saying import say
 from slowpost.cli.shared import ID, Refused, as_json, reason, with_database
 
 
@@ -80,14 +78,9 @@ def add(password_stdin: bool, reason: str, as_json: bool, **given: str | None) -
     if values.get("username") and values.get("auth") != "xoauth2":
         values["password"] = _password(password_stdin)
     done = operations.add(who(), values, reason)
-    _say_where_the_key_is(done.new_key)
+    say_where_the_key_is(done.new_key)
     back = " (it had been removed: what it has sent today counts)" if done.taken_back else ""
     finish(done, as_json, f"account {done.id}: {done.name}{back}")
-
-
-def _say_where_the_key_is(path: Path | None) -> None:
-    if path is not None:
-        say(f"made a key that encrypts passwords: keep {path} safe, and back it up", err=True)
 
 
 def _password(from_stdin: bool) -> str:
@@ -160,7 +153,7 @@ def set_(
     if ask or password_stdin:
         changes["password"] = _password(password_stdin)
     done = operations.change(account_id, who(), changes, reason)
-    _say_where_the_key_is(done.new_key)
+    say_where_the_key_is(done.new_key)
     row = reports.account(account_id)
     finish(done, as_json, f"account {account_id}: changed, today's limit is {row.limit_today}", row)
 
@@ -206,7 +199,7 @@ def import_(file: str, as_json: bool, strict: bool) -> None:
     whose name is there already is updated; a warm-up whose values stay the same goes on, one with new values begins
     today.
     """
-    _say_where_the_key_is(run_import(file, imports.accounts, as_json, strict=strict).new_key)
+    say_where_the_key_is(run_import(file, imports.accounts, as_json, strict=strict).new_key)
 
 
 @accounts.command()
@@ -266,9 +259,11 @@ def remove(account_id: int, reason: str, as_json: bool) -> None:
 @as_json
 @with_database
 def rekey(reason: str, as_json: bool) -> None:
-    """Encrypt all passwords anew with the newest key, the first of SECRET_KEY; then the older ones can be removed."""
+    """Encrypt all passwords, and the key by which forgotten people are known, anew with the newest key, the first of
+    SECRET_KEY; then the older ones can be removed.
+    """
     done = rekey_all(who(), reason)
-    finish(done, as_json, f"{done.rekeyed} passwords are encrypted with the newest key")
+    finish(done, as_json, f"{done.rekeyed} passwords and {done.keys} keys are encrypted with the newest key")
     if done.unreadable:
         names = ", ".join(f"{account.id} ({account.name})" for account in done.unreadable)
         raise Refused(f"no key decrypts the password of account {names}: give it again with `accounts set`")

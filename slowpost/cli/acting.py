@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import getpass
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from pipeline.operations.done import Done
@@ -27,6 +28,12 @@ def who() -> str:
         return printable(getpass.getuser())
     except (KeyError, OSError):
         return "unknown"
+
+
+def say_where_the_key_is(path: Path | None) -> None:
+    """Tell a person that an action has made a key file."""
+    if path is not None:
+        say(f"made a key that encrypts what is secret: keep {path} safe, and back it up", err=True)
 
 
 def finish(done: Done, as_json: bool, sentence: str, data: Any = None) -> None:

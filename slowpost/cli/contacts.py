@@ -13,7 +13,7 @@ from pipeline.operations.check_contacts import ContactsChecked
 from pipeline.reports import contacts as reports
 from pipeline.reports.contacts import ContactDetails, ContactRow
 from pipeline.reports.reasons import WORDS
-from slowpost.cli.acting import hand_on, report, who
+from slowpost.cli.acting import hand_on, report, say_where_the_key_is, who
 from slowpost.cli.importing import import_options, run_import
 from slowpost.cli.output import emit, progress, show_fields, show_table
 from slowpost.cli.saying import say
@@ -160,5 +160,6 @@ def forget(contact: str, reason: str, as_json: bool) -> None:
     are the same person.
     """
     done = forgetting.forget(contact, who(), reason)
+    say_where_the_key_is(done.new_key)
     warnings = hand_on(done.handoffs, remove_copies=True)
     report(warnings, as_json, f"contact {done.contact_id}: forgotten", done)

@@ -7,7 +7,10 @@ from pathlib import Path
 
 import click
 
+from pipeline.operations import keyed_hashes
 from pipeline.runtime import logs, opening
+from pipeline.runtime.keys import KeyLockedError
+from pipeline.runtime.secret_key import SecretKeyError
 from pipeline.runtime.settings import settings
 from slowpost.cli.acting import report
 from slowpost.cli.shared import Refused, as_json, bind_database
@@ -20,10 +23,12 @@ class Initialised:
     Attributes:
         migrations: the names of the migrations that were run now.
         queues_declared: whether queues were declared on RabbitMQ; false with `memory://`.
+        hashes_keyed: hashes of forgotten people that have got their key now.
     """
 
     migrations: list[str]
     queues_declared: bool
+    hashes_keyed: int
 
 
 @click.command()
@@ -40,7 +45,18 @@ def init(as_json: bool) -> None:
     migrations = opening.migrate(settings().database_url)
     words = f"tables: {', '.join(migrations) or 'nothing to do'}\n"
     words += f"queues: {'declared' if queues else 'in the process itself (memory://)'}"
-    report([], as_json, words, Initialised(migrations, queues))
+    keyed, warnings = _give_key_to_hashes()
+    words += f"\nforgotten people: {keyed} hashes have got their key" if keyed else ""
+    report(warnings, as_json, words, Initialised(migrations, queues, keyed))
+
+
+def _give_key_to_hashes() -> tuple[int, list[str]]:
+    """Return how many hashes of forgotten people have got their key, and what stands in the way."""
+    try:
+        with opening.opened(settings().database_url):
+            return keyed_hashes.bring_up_to_date(), []
+    except (SecretKeyError, KeyLockedError) as error:
+        return 0, [f"hashes of forgotten people have no key yet: {error}; then run `slowpost init` again"]
 
 
 @click.command()

@@ -77,10 +77,10 @@ def test_rekey_does_what_it_can_and_names_the_rest(
         "slowpost: no key decrypts the password of account 1 (lost): give it again with `accounts set`\n",
     )
     if options:
-        printed = {"rekeyed": 1, "unreadable": [{"id": 1, "name": "lost"}], "warnings": []}
+        printed = {"rekeyed": 1, "keys": 0, "unreadable": [{"id": 1, "name": "lost"}], "warnings": []}
         assert json.loads(done.out) == printed
     else:
-        assert done.out == "1 passwords are encrypted with the newest key\n"
+        assert done.out == "1 passwords and 0 keys are encrypted with the newest key\n"
     configure(secret_key=new)
     with database.connection():
         assert passwords.decrypt(SmtpAccount.get_by_id(2).password) == "s3cret"

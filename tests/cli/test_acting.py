@@ -13,6 +13,7 @@ from typing import Any
 import click
 import dramatiq
 import pytest
+from cryptography.fernet import Fernet
 
 from actors import entry
 from actors.rabbitmq.broker import QuorumBroker
@@ -333,7 +334,7 @@ def furnished(ready: Slowpost, configure: Callable[..., None]) -> Slowpost:
 @pytest.fixture
 def away(furnished: Slowpost, configure: Callable[..., None]) -> Iterator[Slowpost]:
     """The same, where nothing listens at BROKER_URL (a process has one broker: it is exchanged for the test)."""
-    configure(broker_url=AWAY)
+    configure(broker_url=AWAY, secret_key=Fernet.generate_key().decode())
     usual = dramatiq.get_broker()
     dramatiq.set_broker(QuorumBroker(AWAY, middleware=[]))
     yield furnished

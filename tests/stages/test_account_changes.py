@@ -19,6 +19,7 @@ from pipeline.operations import account_values, accounts, imports
 from pipeline.operations.csv_rows import Listener
 from pipeline.operations.done import OperationRefusedError
 from pipeline.operations.rekey import Unreadable, rekey
+from pipeline.runtime.secret_key import SecretKeyError
 from tests.builders import a_delivery, an_account
 from tests.conftest import until_waiting_for_a_lock
 
@@ -236,7 +237,7 @@ def test_all_passwords_are_encrypted_anew_but_those_that_no_key_decrypts(configu
 def test_without_a_key_nothing_is_encrypted_anew(sqlite: str) -> None:
     assert rekey("me").rekeyed == 0
     an_account(username="me", password="x")
-    with pytest.raises(passwords.PasswordUnreadableError, match=r"^there is no SECRET_KEY"):
+    with pytest.raises(SecretKeyError, match=r"^there is no SECRET_KEY"):
         rekey("me")
 
 

@@ -16,6 +16,7 @@ from models import Contact, Delivery, SmtpAccount, State, Suppression, Website, 
 from pipeline.accounts import passwords
 from pipeline.content.template import Footer, compile_template, render
 from pipeline.operations import csv_rows, forget, imports
+from pipeline.runtime import secret_key
 from tests.builders import a_contact, a_delivery, a_template, an_account
 
 
@@ -225,7 +226,7 @@ def test_accounts_are_updated_by_name_and_their_passwords_encrypted_once() -> No
 
 def test_an_account_that_is_imported_again_mends_a_password_whose_key_is_lost(sqlite: str) -> None:
     run(imports.accounts, ACCOUNTS, "one,h.test,,,me,s3cret,me@h.test,")
-    passwords.key_file().unlink()
+    secret_key.key_file().unlink()
     assert run(imports.accounts, ACCOUNTS, "one,h.test,,,me,s3cret,me@h.test,") == ((0, 1, 0, 0), [])
     assert passwords.decrypt(SmtpAccount.get().password) == "s3cret"
 
@@ -294,7 +295,7 @@ def test_who_was_forgotten_does_not_come_back_by_any_import() -> None:
     counts, refused = run(imports.contacts, "email", "jdoe+again@gmail.com", "ann@x.test")
     assert (counts, refused) == ((1, 0, 0, 1), [(2, "email: this person has asked to be forgotten")])
     assert run(imports.suppressions, "value", "J.Doe@googlemail.com") == ((0, 0, 1, 0), [])
-    assert all(s.value.startswith("sha256:") for s in Suppression.select())
+    assert all(s.value.startswith("hmac:") for s in Suppression.select())
 
 
 def test_an_import_loses_nothing_that_others_write_to_the_same_contact(postgres: str, clock: Any) -> None:

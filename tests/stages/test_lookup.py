@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from models import State, database
+from models import Purpose, State, database
 from models.lookup import NotThereError, contact_of
-from models.suppression import hashed, suppress
+from models.suppression import suppress
 from pipeline.reports import contacts
+from pipeline.rules.forgotten import kept
+from pipeline.runtime import keys
 from tests.builders import a_contact, a_delivery, a_website
 
 
@@ -54,8 +56,9 @@ def test_a_part_of_address_name_or_domain_finds_contacts_on_either_database(any_
 def test_all_that_keeps_a_contact_from_being_mailed_is_shown_with_it(any_database: str) -> None:
     contact = a_contact(email="j.doe@mail.x.test")
     delivery = a_delivery(State.SKIPPED, contact=contact, reason="in_flight,suppressed_domain")
-    suppress("address", ["other@mail.x.test", hashed(contact.address)], "", database.now())
+    hashed = kept(keys.make(Purpose.FORGOTTEN), contact.address)
+    suppress("address", ["other@mail.x.test", hashed], "", database.now())
     suppress("domain", ["x.test", "test.x"], "", database.now())
     found = contacts.contact("J.Doe@mail.x.test")
-    assert [row.value for row in found.suppressions] == [hashed(contact.address), "x.test"]
+    assert [row.value for row in found.suppressions] == [hashed, "x.test"]
     assert [(d.id, d.reasons) for d in found.deliveries] == [(delivery.id, ("in_flight", "suppressed_domain"))]

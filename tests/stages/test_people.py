@@ -4,25 +4,44 @@ from __future__ import annotations
 
 import pytest
 
-from models import Action, Attempt, Contact, DeadLetter, Delivery, Reason, State, SuppressionKind, database
+from models import (
+    Action,
+    Attempt,
+    Contact,
+    DeadLetter,
+    Delivery,
+    DomainCheck,
+    Reason,
+    State,
+    Suppression,
+    SuppressionKind,
+    database,
+)
 from models.control import record_action
 from models.dead_letter import file_deliveries, file_message
 from models.lookup import NotThereError
-from models.suppression import suppress, suppressed_among
+from models.suppression import suppress
+from pipeline.delivery import outcome
+from pipeline.delivery.claim import Claim
 from pipeline.operations import forget
-from tests.builders import a_contact, a_delivery, an_account
+from pipeline.rules.suppressed import suppressed_among
+from pipeline.smtp.reply import Phase, Reply, Result, Verdict
+from tests.builders import a_contact, a_delivery, a_website, an_account
 
 pytestmark = pytest.mark.usefixtures("any_database")
 
 
 def test_forgetting_leaves_no_trace_of_the_address_in_any_column_of_any_table() -> None:
     now = database.now()
-    contact = a_contact(email=ADDRESS, name="Jo Traceable", extra={"phone": "traceable 1"}, timezone="Europe/Berlin")
+    website = a_website(domain="jo-traceable.example", title="Traceable's", extra={"owner": "traceable"})
+    about = {"name": "Jo Traceable", "extra": {"phone": "traceable 1"}, "timezone": "Europe/Berlin", "website": website}
+    contact = a_contact(email=ADDRESS, **about)
+    DomainCheck.create(domain="gmail.com", result="takes_mail", checked_at=now)
     other = a_contact(email="jotraceable+news@gmail.com", name="Jo Traceable")
     failed = a_delivery(
         State.FAILED, contact=contact, detail=f"<{ADDRESS}>", html="<p>Traceable", preheader="Dear Traceable"
     )
-    a_delivery(State.READY, contact=other, text="Dear Traceable")
+    a_delivery(State.READY, contact=other, text="Dear Traceable", source=f"crm {ADDRESS}")
     refused = an_account(enabled=False, disabled_reason=f"rcpt: 550 {ADDRESS.upper()} not allowed")
     an_account(**dict.fromkeys(("paused_after", "quota_after", "rests_after"), f"dot: 451 <{ADDRESS}> rate limit"))
     Attempt.create(delivery=failed, account=refused, outcome="failed", text=f"<{ADDRESS}> unknown", finished_at=now)
@@ -35,6 +54,7 @@ def test_forgetting_leaves_no_trace_of_the_address_in_any_column_of_any_table() 
     suppress(SuppressionKind.ADDRESS, [contact.address], "bounced", now)
     suppress(SuppressionKind.DOMAIN, ["other.test"], f"asked by {ADDRESS}", now)
     record_action("me", "cancel", f"contact {contact.id}", now, f"{ADDRESS} called")
+    record_action("me", "cancel", f"contact {contact.id}", now, "jo  traceable of jo-traceable.example called")
     assert everything().count("traceable") > 15
 
     forget.forget(contact.id, "me", f"asked by {ADDRESS}")
@@ -43,18 +63,49 @@ def test_forgetting_leaves_no_trace_of_the_address_in_any_column_of_any_table() 
     assert [(c.email, c.name, c.extra, c.forgotten_at is not None) for c in Contact.select().order_by(Contact.id)] == [
         (f"forgotten-{c.id}@forgotten.invalid", "", {}, True) for c in (contact, other)
     ]
-    assert [letter.body and bytes(letter.body) for letter in DeadLetter.select().order_by(DeadLetter.id)] == [
-        None,
-        b"",
-        b"",
-        b"nonsense",
-    ]
-    assert [letter.resolved_at is None for letter in DeadLetter.select().order_by(DeadLetter.id)] == [
-        True,
-        False,
-        False,
-        True,
-    ]
+    assert DomainCheck.select().count() == 0
+    assert set(suppressed_among(["jotraceable@gmail.com"])) == {"jotraceable@gmail.com"}
+
+
+def test_a_dead_letter_loses_the_words_about_the_person_and_nothing_that_it_asks_for_others() -> None:
+    contact = a_contact(email=ADDRESS, name="Jo Trac\u00e9able")
+    mine = contact.id
+    becomes = {
+        # It asks for the person: whatever it says may be about them.
+        f'{{"contact_ids": [{mine}, 77], "note": "Jo T."}}': f'{{"contact_ids": [{mine}, 77], "note": "(erased)"}}',
+        # It asks for others, and names the person: by another spelling, by the name, in JSON's escapes or not.
+        '{"contact_id": 78, "by": ["jo.traceable+x@googlemail.com"]}': '{"contact_id": 78, "by": ["(erased)"]}',
+        '{"contact_id": 79, "by": "JO  TRAC\\u00e9ABLE, a friend"}': '{"contact_id": 79, "by": "(erased)"}',
+        '{"contact_id": 80, "Jo Trac\u00e9able": 1}': '{"contact_id": 80, "(erased)": 1}',
+        "no JSON: 81 <jo.traceable@gmail.com>": "no JSON: 81 <(erased)>",
+        # It names nobody: a longer name is another's.
+        '{"contact_id": 82, "by": "Jo Trac\u00e9ables"}': None,
+        f'{{"contact_ids": [{mine}]}}': None,
+    }
+    for number, body in enumerate(becomes):
+        file_message("intake", body.encode(), f"refused {number}", database.now(), message_id=f"m{number}")
+    closed = DeadLetter.select().order_by(DeadLetter.id).first()
+    DeadLetter.update(resolved_at=database.now(), resolution="replayed").where(DeadLetter.id == closed.id).execute()
+
+    forget.forget(contact.id, "me")
+
+    still_open = DeadLetter.select().where(DeadLetter.resolved_at.is_null()).order_by(DeadLetter.id)
+    untouched = [(body, f"refused {number}") for number, (body, after) in enumerate(becomes.items()) if after is None]
+    erased = [(after, "(erased)") for after in list(becomes.values())[1:] if after]
+    assert [(bytes(letter.body).decode(), letter.reason) for letter in still_open] == untouched + erased
+    closed = DeadLetter.get_by_id(closed.id)
+    assert (bytes(closed.body), closed.reason, closed.resolution) == (b"", "(erased)", "replayed")
+
+
+def test_what_a_server_says_of_a_doubt_after_its_person_was_forgotten_is_not_kept() -> None:
+    delivery = a_delivery(State.IN_DOUBT, contact=a_contact(email=ADDRESS), account=an_account(), token="t")
+    attempt = Attempt.create(delivery=delivery, account=delivery.account, outcome="in_doubt", token="t", text="")
+    forget.forget(delivery.contact_id, "me")
+    said = Result(Verdict.RECIPIENT_FOR_GOOD, Phase.DOT, Reply(550, f"5.1.1 <{ADDRESS}> unknown"))
+    outcome.settle(Claim(delivery.id, delivery.account_id, "t", 0.0, attempt.id), said)
+    assert (Delivery.get().state, Attempt.get().reply_code) == (State.BOUNCED, 550)
+    assert "traceable" not in everything()
+    assert [s.reason for s in Suppression.select()] == ["forgotten"]
 
 
 def test_what_waits_is_cancelled_and_history_stays_without_words() -> None:

@@ -72,6 +72,8 @@ def test_of_what_is_as_it_should_be_nothing_but_good_is_said() -> None:
     [
         ({"clock_ahead": -6}, Check.CLOCK, Level.WARNING),
         ({"clock_ahead": 301}, Check.CLOCK, Level.ERROR),
+        ({"forgotten_problem": "no key fits"}, Check.FORGOTTEN, Level.ERROR),
+        ({"without_key": 2}, Check.FORGOTTEN, Level.ERROR),
         ({"zone_is_set": False}, Check.TIME_ZONE, Level.ADVICE),
         ({"weekend_at": "Sat 2026-06-06 08:00:00 EDT"}, Check.WEEKENDS, Level.WARNING),
         ({"postal_address": None}, Check.POSTAL_ADDRESS, Level.WARNING),

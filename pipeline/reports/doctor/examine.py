@@ -29,6 +29,9 @@ from pipeline.reports.doctor import domain as domains
 from pipeline.reports.doctor import installation, providers
 from pipeline.reports.doctor.findings import Check, Diagnosis, Finding, Level
 from pipeline.reports.reasons import local
+from pipeline.rules import forgotten
+from pipeline.runtime import secret_key
+from pipeline.runtime.secret_key import SecretKeyError
 from pipeline.runtime.settings import settings
 from pipeline.smtp.connection import Endpoint
 from pipeline.smtp.trial import Trial, try_out
@@ -95,7 +98,7 @@ def _password_problem(account: SmtpAccount) -> str | None:
     try:
         if account.password is not None:
             passwords.decrypt(account.password)
-    except passwords.PasswordUnreadableError as error:
+    except SecretKeyError as error:
         return str(error)
     return None
 
@@ -184,6 +187,8 @@ def _installation(reverse: Reverse | None, key_problem: str | None) -> installat
         unsubscribe=tuple(offer for offer in (offers.mailto, offers.url) if offer),
         key=_where_the_key_is(),
         key_problem=key_problem,
+        forgotten_problem=forgotten.problem(),
+        without_key=forgotten.without_key(),
         durability=database.durability(),
         readable=tuple(_readable_by_others()),
         ehlo_name=s.mail_ehlo_name,
@@ -195,7 +200,7 @@ def _readable_by_others() -> Iterator[str]:
     """Yield the files of this installation that not only their owner may read or write."""
     stored = database.sqlite_file()
     files = [] if stored is None else [stored.with_name(stored.name + end) for end in ("", "-wal", "-shm", ".lock")]
-    for file in (*files, passwords.key_file(), Path(".env")):
+    for file in (*files, secret_key.key_file(), Path(".env")):
         with suppress(FileNotFoundError):
             if file.stat().st_mode & (stat.S_IRWXG | stat.S_IRWXO):
                 yield str(file)
@@ -217,7 +222,7 @@ def _in_words(window: SendingWindow) -> str:
 def _where_the_key_is() -> str | None:
     if settings().secret_key is not None:
         return "SECRET_KEY"
-    return str(passwords.key_file()) if passwords.key_file().exists() else None
+    return str(secret_key.key_file()) if secret_key.key_file().exists() else None
 
 
 def _of_accounts(meant: Sequence[SmtpAccount], problems: dict[int, str | None], asked: _Asked) -> Iterator[Finding]:

@@ -26,6 +26,7 @@ class Check(StrEnum):
     POSTAL_ADDRESS = "postal_address"
     UNSUBSCRIBE = "unsubscribe"
     KEY = "key"
+    FORGOTTEN = "forgotten"
     DATABASE = "database"
     FILES = "files"
     EHLO_NAME = "ehlo_name"

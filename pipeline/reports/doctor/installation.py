@@ -30,6 +30,8 @@ class Installation:
         key_problem: what is wrong with it.
         durability: `models.database.durability`.
         readable: files with names, addresses or passwords that other users of this machine may read.
+        forgotten_problem: what is wrong with the key of forgotten people's hashes.
+        without_key: forgotten people whose hashes have no key yet.
         ehlo_name: MAIL_EHLO_NAME.
         reverse: what DNS says of that name; None: it was not asked.
     """
@@ -44,6 +46,8 @@ class Installation:
     key_problem: str | None
     durability: Mapping[str, str]
     readable: tuple[str, ...] = ()
+    forgotten_problem: str | None = None
+    without_key: int = 0
     ehlo_name: str | None = None
     reverse: Reverse | None = None
 
@@ -55,6 +59,7 @@ def judge(facts: Installation) -> Iterator[Finding]:
     yield _postal_address(facts.postal_address)
     yield _unsubscribe(facts.unsubscribe)
     yield _key(facts)
+    yield _forgotten(facts)
     yield from _database(facts.durability)
     yield _files(facts.readable)
     if facts.ehlo_name is not None and facts.reverse is not None:
@@ -133,6 +138,26 @@ def _key(facts: Installation) -> Finding:
             "put the key back: SECRET_KEY, or the key file, from your backup",
         )
     return fine(Check.KEY, "no password is stored, and no key needed" if facts.key is None else f"it is in {facts.key}")
+
+
+def _forgotten(facts: Installation) -> Finding:
+    if facts.forgotten_problem is not None:
+        return Finding(
+            Check.FORGOTTEN,
+            Level.ERROR,
+            facts.forgotten_problem,
+            "nobody is selected, imported or written to until forgotten people can be told from others",
+            "put the key back: SECRET_KEY, or the key file, from your backup; workers wait for it",
+        )
+    if facts.without_key:
+        return Finding(
+            Check.FORGOTTEN,
+            Level.ERROR,
+            f"the hashes of {facts.without_key} forgotten people have no key",
+            "whoever reads the database, or a backup, can find their addresses by trying",
+            "run `slowpost init` where SECRET_KEY or the key file is",
+        )
+    return fine(Check.FORGOTTEN, "forgotten people are known by a hash that has a key, or there are none")
 
 
 def _database(durability: Mapping[str, str]) -> Iterator[Finding]:

@@ -1,0 +1,57 @@
+"""What must never be mailed: addresses, domains with all below them, and forgotten people. Reads only.
+
+Trouble: where the key of forgotten people's hashes can't be read, every question raises KeyLockedError: nobody is
+written to.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from models import Suppression, SuppressionKind
+from pipeline.rules.forgotten import hashes
+
+
+def covering(addresses: Iterable[str]) -> Any:
+    """Return the condition that a suppression covers one of the normalised `addresses`: by itself, by the hash of a
+    forgotten person, or by its domain or one above it.
+    """
+    known = hashes()
+    wanted = set(addresses)
+    return _covers(
+        wanted.union(*map(known.of, wanted)), {d for address in wanted for d in _domain_and_parents(address)}
+    )
+
+
+def suppressed_among(addresses: Iterable[str]) -> dict[str, SuppressionKind]:
+    """Return which of the normalised `addresses` are suppressed, and whether by themselves or by their domain (or
+    one above it).
+    """
+    known = hashes()
+    keys_of = {address: {address, *known.of(address)} for address in addresses}
+    if not keys_of:
+        return {}
+    domains_of = {address: set(_domain_and_parents(address)) for address in keys_of}
+    which = _covers(set().union(*keys_of.values()), set().union(*domains_of.values()))
+    by_kind: dict[str, set[str]] = {kind: set() for kind in SuppressionKind}
+    for kind, value in Suppression.select(Suppression.kind, Suppression.value).where(which).tuples():
+        by_kind[kind].add(value)
+    result = {}
+    for address in keys_of:
+        if by_kind[SuppressionKind.ADDRESS] & keys_of[address]:
+            result[address] = SuppressionKind.ADDRESS
+        elif by_kind[SuppressionKind.DOMAIN] & domains_of[address]:
+            result[address] = SuppressionKind.DOMAIN
+    return result
+
+
+def _covers(addresses: set[str], domains: set[str]) -> Any:
+    return ((Suppression.kind == SuppressionKind.ADDRESS) & Suppression.value.in_(addresses)) | (
+        (Suppression.kind == SuppressionKind.DOMAIN) & Suppression.value.in_(domains)
+    )
+
+
+def _domain_and_parents(address: str) -> list[str]:
+    labels = address.rpartition("@")[2].split(".")
+    return [".".join(labels[i:]) for i in range(len(labels) - 1)] or labels
