@@ -3,7 +3,7 @@
 
 Reads: questions, one JSON object a line on stdin. `sources` is a template to compile; `data` is what the last one is to
 be rendered with. Writes: an answer for each on stdout, with one key: `lines` (compiled), `parts` (rendered), `mistake`,
-or `out_of_memory`, after which it ends.
+or `out_of_memory`, after which it ends; and with the `number` of the question.
 Trouble: an answer that takes more than SECONDS of CPU time ends the process by SIGPROF, in whatever it is, after the
 traceback has been written to stderr. Rendering can have MEGABYTES beyond what the process has at its start. It ends
 with its stdin, and so with whoever started it.
@@ -46,9 +46,9 @@ def main(max_seconds: float, max_memory: int) -> None:
             asked = json.loads(question)
             if "sources" in asked:
                 compiled = compile_parts(asked["sources"])
-            answer = json.dumps(_answer(asked, compiled)).encode()
+            answer = json.dumps({"number": asked["number"]} | _answer(asked, compiled)).encode()
         except MistakeError as error:
-            answer = json.dumps({"mistake": str(error)}).encode()
+            answer = json.dumps({"number": asked["number"], "mistake": str(error)}).encode()
         except MemoryError as error:
             _use_reserve()
             answer = json.dumps({"out_of_memory": place_of(error, compiled)}).encode()

@@ -68,6 +68,10 @@ def ask(sources: Mapping[str, str], data: Mapping[str, Any] | None = None) -> di
             if is_fresh:
                 raise TroubleOutsideError(f"no answer from the process that renders in {SILENT_AFTER:g} s") from None
             continue
+        except BaseException:
+            # An answer that nobody has read must not be taken for the next one's.
+            _forget()
+            raise
         if "out_of_memory" not in answer:
             return answer
         _forget()
@@ -88,6 +92,7 @@ class _Serving:
             raise TroubleOutsideError(f"the process that renders can't be started: {what}") from None
         #: Templates and mails.
         self.answered = 0
+        self._number = 0
         self._compiled: Mapping[str, str] | None = None
         self._lines: dict[str, list[tuple[int, int]]] = {}
 
@@ -110,8 +115,12 @@ class _Serving:
         return f"{part}, line {lines[-1] if lines else 1}"
 
     def _ask(self, question: dict[str, Any]) -> dict[str, Any]:
-        answer: dict[str, Any] = json.loads(self.child.ask(json.dumps(question).encode() + b"\n", SILENT_AFTER))
-        self.answered += "out_of_memory" not in answer
+        self._number += 1
+        line = json.dumps(question | {"number": self._number}).encode() + b"\n"
+        answer: dict[str, Any] = json.loads(self.child.ask(line, SILENT_AFTER))
+        if "out_of_memory" not in answer:
+            self.answered += 1
+            assert answer["number"] == self._number, "it answers another question"
         return answer
 
 

@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 
 from pipeline.content import renderer
+from pipeline.runtime.child import Child
 from pipeline.runtime.waiting import TroubleOutsideError
 
 HELLO = {"subject": "s", "text": "Hello {{ contact.name }}"}
@@ -44,9 +45,21 @@ def test_it_serves_one_list_after_another_and_is_replaced_when_it_is_gone() -> N
         os.kill(first, number)
     assert pid_of_renderer() == first
     os.kill(first, signal.SIGKILL)
-    assert renderer.ask(HELLO, ANN) == {"parts": {"text": "Hello Ann", "subject": "s"}}
+    assert renderer.ask(HELLO, ANN)["parts"] == {"text": "Hello Ann", "subject": "s"}
     assert pid_of_renderer() != first
     assert not is_there(first)
+
+
+def test_an_answer_that_nobody_has_read_is_not_taken_for_the_next_contact(monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(*_: object) -> bytes:
+        raise KeyboardInterrupt
+
+    renderer.ask(HELLO)
+    with monkeypatch.context() as patched:
+        patched.setattr(Child, "_line", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            renderer.ask(HELLO, {"contact": {"name": "Bob"}})
+    assert renderer.ask(HELLO, ANN)["parts"]["text"] == "Hello Ann"
 
 
 def test_each_thread_has_one_of_its_own_which_ends_with_it() -> None:
