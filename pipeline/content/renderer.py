@@ -86,7 +86,7 @@ class _Serving:
     def __init__(self) -> None:
         command = ["pipeline.content.child", str(MAX_SECONDS), str(MAX_MEMORY_MB)]
         try:
-            self.child = Child(command, _READY)
+            self.child = Child(command, _READY, SILENT_AFTER)
         except (OSError, ChildEndedError, ChildSilentError) as error:
             what = getattr(error, "last_words", "").strip().rpartition("\n")[2] or error
             raise TroubleOutsideError(f"the process that renders can't be started: {what}") from None
@@ -117,7 +117,7 @@ class _Serving:
     def _ask(self, question: dict[str, Any]) -> dict[str, Any]:
         self._number += 1
         line = json.dumps(question | {"number": self._number}).encode() + b"\n"
-        answer: dict[str, Any] = json.loads(self.child.ask(line, SILENT_AFTER))
+        answer: dict[str, Any] = json.loads(self.child.ask(line))
         if "out_of_memory" not in answer:
             self.answered += 1
             assert answer["number"] == self._number, "it answers another question"

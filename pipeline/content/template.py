@@ -69,7 +69,7 @@ def render(template: EmailTemplate, contact: Contact, website: Website | None, f
 
 
 def _ask(template: EmailTemplate, variables: Mapping[str, Any] | None = None) -> dict[str, Any]:
-    sources = {name: getattr(template, name) for name in _PARTS if getattr(template, name) is not None}
+    sources = {name: source for name in _PARTS if (source := getattr(template, name)) is not None}
     try:
         answer = renderer.ask(sources, variables)
     except renderer.LimitError as error:

@@ -8,14 +8,13 @@ from __future__ import annotations
 
 import contextlib
 import socket
+import struct
 import subprocess
 import sys
 import time
 import weakref
 from collections.abc import Sequence
 
-#: Seconds in which it has to say that it is ready.
-STARTS_WITHIN = 60.0
 #: Bytes of one answer, and of its last words.
 MAX_ANSWER, MAX_LAST_WORDS = 32 * 1024 * 1024, 64 * 1024
 
@@ -35,7 +34,7 @@ class ChildEndedError(Exception):
 
 
 class ChildSilentError(Exception):
-    """It did not answer in time, and has been ended."""
+    """It did not answer in time, or without end, and has been ended."""
 
 
 class Child:
@@ -47,13 +46,18 @@ class Child:
     Args:
         module: its name, and its arguments.
         ready: the line that it says first.
+        seconds: how long to wait for that, and for each answer.
 
     Raises:
         OSError, ChildEndedError, ChildSilentError: it can't be started.
     """
 
-    def __init__(self, module: Sequence[str], ready: bytes) -> None:
+    def __init__(self, module: Sequence[str], ready: bytes, seconds: float) -> None:
         self._socket, its = socket.socketpair()
+        self._seconds = seconds
+        # The kernel's own timeouts: Python's would poll before each call.
+        for timeout in (socket.SO_RCVTIMEO, socket.SO_SNDTIMEO):
+            self._socket.setsockopt(socket.SOL_SOCKET, timeout, struct.pack("@ll", *divmod(int(seconds * 1e6), 10**6)))
         command = [sys.executable, "-P", "-W", "ignore", "-m", *module]
         with its:
             try:
@@ -65,48 +69,45 @@ class Child:
                 raise
         self.pid = self._process.pid
         self._finalize = weakref.finalize(self, _end, self._socket, self._process)
-        if self._line(STARTS_WITHIN) != ready:
+        if self._line() != ready:
             raise self._ended()
 
-    def ask(self, question: bytes, seconds: float) -> bytes:
-        """Return its answer to a question; both are lines, with their ends.
-
-        Args:
-            question: the line.
-            seconds: how long to wait for the answer.
-
-        Raises:
-            ChildEndedError, ChildSilentError: there is none, and it has ended.
-        """
+    def ask(self, question: bytes) -> bytes:
+        """Return its answer to a question; both are lines. Raises ChildEndedError, ChildSilentError: there is none."""
         try:
-            self._socket.settimeout(seconds)
             self._socket.sendall(question)
-        except TimeoutError:
+        except BlockingIOError:
             raise self._silent() from None
         except ConnectionError:
             raise self._ended() from None
-        return self._line(seconds)
+        return self._line()
 
     def end(self) -> None:
         """End it now."""
         self._finalize()
 
-    def _line(self, seconds: float) -> bytes:
-        until = time.monotonic() + seconds
-        line = bytearray()
-        while not line.endswith(b"\n"):
-            # Looked at also when the time is up: this process may have stood still itself.
-            self._socket.settimeout(max(until - time.monotonic(), 0.001))
-            try:
-                read = self._socket.recv(1 << 14)
-            except TimeoutError:
-                raise self._silent() from None
-            except ConnectionError:
-                read = b""
-            if not read or len(line) > MAX_ANSWER:
-                raise self._ended()
-            line += read
-        return bytes(line)
+    def _line(self) -> bytes:
+        line = self._part()
+        if not line.endswith(b"\n"):
+            until = time.monotonic() + self._seconds
+            parts = bytearray(line)
+            while not parts.endswith(b"\n"):
+                if len(parts) > MAX_ANSWER or time.monotonic() > until:
+                    raise self._silent()
+                parts += self._part()
+            line = bytes(parts)
+        return line
+
+    def _part(self) -> bytes:
+        try:
+            part = self._socket.recv(1 << 14)
+        except BlockingIOError:
+            raise self._silent() from None
+        except ConnectionError:
+            part = b""
+        if not part:
+            raise self._ended()
+        return part
 
     def _ended(self) -> ChildEndedError:
         """Return how it has ended; it is about to, if it has not yet."""

@@ -74,8 +74,8 @@ def test_each_thread_has_one_of_its_own_which_ends_with_it() -> None:
 def test_one_that_gets_no_cpu_time_is_replaced_and_no_template_is_blamed(
     monkeypatch: pytest.MonkeyPatch, own_process: None
 ) -> None:
-    stopped = pid_of_renderer()
     monkeypatch.setattr(renderer, "SILENT_AFTER", 3.0)
+    stopped = pid_of_renderer()
     os.kill(stopped, signal.SIGSTOP)
     assert renderer.ask(HELLO, ANN)["parts"]["text"] == "Hello Ann"
     assert not is_there(stopped)
