@@ -42,6 +42,7 @@ class Reason(StrEnum):
     WEBSITE_CONTACTED_RECENTLY = "website_contacted_recently"
     # failed
     TEMPLATE_ERROR = "template_error"
+    TEMPLATE_LIMIT = "template_limit"
     MESSAGE_REFUSED = "message_refused"
     CONTENT_REFUSED = "content_refused"
     REFUSED_BY_POLICY = "refused_by_policy"

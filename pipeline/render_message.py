@@ -3,8 +3,9 @@
 Reads: `cleared` deliveries with contact, website and template. Writes: the rendered parts (they are what is sent) and
 `ready`, or `failed` with the template's line and a dead letter. Hands on: a trigger to *reserve slot*;
 what has failed, to *record outcome*.
-Trouble: an error in a template fails that delivery alone. No transaction is open and nothing is locked while it
-renders, however long that takes.
+Trouble: an error in a template fails that delivery alone, and so does a limit that stops it; the third in a row that is
+stopped pauses the template. What a paused template has stays `cleared`, until it is resumed. No transaction is open and
+nothing is locked while it renders, however long that takes.
 """
 
 from __future__ import annotations
@@ -16,14 +17,18 @@ from typing import Any
 from models import Cause, Contact, Delivery, EmailTemplate, Reason, State, Website, database, transition
 from models.dead_letter import file_deliveries
 from models.delivery import by_id, of_ids
+from pipeline.accounts import template_limits
+from pipeline.capacity.statement import paused_templates
 from pipeline.content import template as templates
-from pipeline.content.template import Compiled, Footer, Parts, TemplateError, compile_template
+from pipeline.content.template import Footer, Parts, TemplateError, TemplateLimitError
 from pipeline.flow import TRIGGER, Handoff, Stage, hand_on
 from pipeline.runtime.failpoints import failpoint
 from pipeline.runtime.settings import settings
 
 #: What a template has, and a delivery that is rendered.
 _PARTS = tuple(field.name for field in fields(Parts))
+#: Characters that are rendered before they are stored, or a little more: a list of large mails is not held as a whole.
+_AT_ONCE = 4_000_000
 
 
 def render(delivery_ids: Sequence[int]) -> list[Handoff]:
@@ -34,7 +39,8 @@ def render(delivery_ids: Sequence[int]) -> list[Handoff]:
     rendered with words that have been edited meanwhile is rendered again.
     """
     failed: list[int] = []
-    while cleared := with_what_it_needs(of_ids(delivery_ids) & (Delivery.state == State.CLEARED)):
+    here = of_ids(delivery_ids) & (Delivery.state == State.CLEARED) & Delivery.template.not_in(paused_templates())
+    while cleared := with_what_it_needs(here):
         rendered, errors = render_all(cleared)
         with database.transaction():
             current = unedited(cleared)
@@ -43,30 +49,32 @@ def render(delivery_ids: Sequence[int]) -> list[Handoff]:
                 transition(State.CLEARED, State.READY, of_ids(done), cause=Cause.RENDER, **columns(done))
             failed += _fail({i: error for i, error in errors.items() if i in current})
             failpoint("render:wrote")
+        template_limits.check({d.template_id for d in cleared if isinstance(errors.get(d.id), TemplateLimitError)})
     ready = Delivery.select(Delivery.id).where(of_ids(delivery_ids) & (Delivery.state == State.READY)).exists()
     return hand_on(Stage.RECORD, sorted(failed)) + ([TRIGGER] if ready else [])
 
 
-def render_all(deliveries: Sequence[Delivery]) -> tuple[dict[int, Parts], dict[int, str]]:
-    """Render deliveries; return what they became, and what is wrong with the others, by id."""
-    compiled: dict[int, Compiled | str] = {}
+def render_all(deliveries: Sequence[Delivery]) -> tuple[dict[int, Parts], dict[int, TemplateError]]:
+    """Render deliveries; return what they became, and what is wrong with the others, by id.
+
+    It ends early, and at least one is done then, when one was stopped by a limit, or when there is much to be stored.
+    """
     rendered: dict[int, Parts] = {}
-    errors: dict[int, str] = {}
+    errors: dict[int, TemplateError] = {}
+    size = 0
     footer = Footer.from_settings(settings())
-    for d in deliveries:
-        if d.template_id not in compiled:
-            try:
-                compiled[d.template_id] = compile_template(d.template)
-            except TemplateError as error:
-                compiled[d.template_id] = str(error)
-        template = compiled[d.template_id]
-        if isinstance(template, str):
-            errors[d.id] = template
-            continue
+    # One template after another: each is compiled once.
+    for d in sorted(deliveries, key=lambda d: (d.template_id, d.id)):
         try:
-            rendered[d.id] = templates.render(template, d.contact, d.website, footer)
+            rendered[d.id] = templates.render(d.template, d.contact, d.website, footer)
         except TemplateError as error:
-            errors[d.id] = str(error)
+            errors[d.id] = error
+            if isinstance(error, TemplateLimitError):
+                break
+        else:
+            size += sum(len(part or "") for part in words(rendered[d.id]))
+            if size > _AT_ONCE:
+                break
     return rendered, errors
 
 
@@ -104,16 +112,17 @@ def with_what_it_needs(which: Any) -> list[Delivery]:
     return list(query)
 
 
-def _fail(errors: dict[int, str]) -> list[int]:
+def _fail(errors: dict[int, TemplateError]) -> list[int]:
     if not errors:
         return []
+    details = {i: str(error) for i, error in errors.items()}
+    reasons = {i: _reason(error) for i, error in errors.items()}
     failed = transition(
-        State.CLEARED,
-        State.FAILED,
-        of_ids(errors),
-        cause=Cause.RENDER,
-        reason=Reason.TEMPLATE_ERROR,
-        detail=by_id(errors),
+        State.CLEARED, State.FAILED, of_ids(errors), cause=Cause.RENDER, reason=reasons, detail=by_id(details)
     )
-    file_deliveries({i: (Reason.TEMPLATE_ERROR, errors[i]) for i in failed}, database.now())
+    file_deliveries({i: (reasons[i], details[i]) for i in failed}, database.now())
     return failed
+
+
+def _reason(error: TemplateError) -> Reason:
+    return Reason.TEMPLATE_LIMIT if isinstance(error, TemplateLimitError) else Reason.TEMPLATE_ERROR

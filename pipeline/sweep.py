@@ -15,6 +15,7 @@ from models import Attempt, Cause, Delivery, Outcome, Reason, State, database, t
 from models.delivery import in_states
 from models.states import RECORDED
 from pipeline.capacity import snapshot
+from pipeline.capacity.statement import paused_templates
 from pipeline.flow import TRIGGER, Handoff, Stage, hand_on
 from pipeline.runtime.settings import settings
 
@@ -37,7 +38,7 @@ def sweep() -> list[Handoff]:
     still = Delivery.updated_at < now - STANDS_STILL
     handoffs = hand_on(Stage.RECORD, doubtful)
     handoffs += hand_on(Stage.DEDUPE, _nudge(in_states(State.SELECTED) & still, now))
-    handoffs += hand_on(Stage.RENDER, _nudge(in_states(State.CLEARED) & still, now))
+    handoffs += hand_on(Stage.RENDER, _nudge(_to_render() & still, now))
     handoffs += _slots(_nudge(in_states(State.RESERVED) & (Delivery.send_at < late), now))
     unrecorded = in_states(*RECORDED) & Delivery.recorded_at.is_null() & still
     handoffs += hand_on(Stage.RECORD, _nudge(unrecorded, now))
@@ -57,7 +58,7 @@ def refill() -> list[Handoff]:
     unrecorded = in_states(*RECORDED) & Delivery.recorded_at.is_null()
     return [
         *hand_on(Stage.DEDUPE, _ids(in_states(State.SELECTED))),
-        *hand_on(Stage.RENDER, _ids(in_states(State.CLEARED))),
+        *hand_on(Stage.RENDER, _ids(_to_render())),
         *_slots(_ids(in_states(State.RESERVED))),
         *hand_on(Stage.RECORD, _ids(unrecorded)),
         TRIGGER,
@@ -90,6 +91,11 @@ def mark_in_doubt(claimed_before: dt.datetime) -> list[int]:
             Attempt.token.in_(tokens) & (Attempt.outcome == Outcome.OPEN)
         ).execute()
     return doubtful
+
+
+def _to_render() -> Any:
+    """Return the condition of what *render* takes: what a paused template has waits until it is resumed."""
+    return in_states(State.CLEARED) & Delivery.template.not_in(paused_templates())
 
 
 def _nudge(which: Any, now: dt.datetime) -> list[int]:

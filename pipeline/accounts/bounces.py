@@ -9,12 +9,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from models import Delivery, EmailTemplate, Event, Reason, SmtpAccount, database
-from models.control import PROGRAM, record_action
+from models import Delivery, EmailTemplate, Event, Reason, SmtpAccount
 from models.delivery import in_states
 from models.states import ENDED_BY_ATTEMPT
-from pipeline.accounts.alerts import Alert, alert
-from pipeline.capacity import pausing
+from pipeline.accounts.alerts import Alert
+from pipeline.accounts.stopping import stop
 from pipeline.capacity.pausing import Target
 from pipeline.runtime.settings import settings
 
@@ -82,17 +81,8 @@ def check(account_ids: Iterable[int], template_ids: Iterable[int]) -> bool:
 
 
 def _pause(target: Target, bounces: Bounces) -> bool:
-    if not bounces.too_many:
-        return False
     reason = f"{bounces.bounced} of the last {bounces.ended} bounced"
-    with database.transaction():
-        changed = pausing.pause(target, reason)
-        if changed:
-            record_action(PROGRAM, "pause", str(target), database.now(), reason)
-    if changed:
-        told = {"account_id": target.account_id, "template_id": target.template_id}
-        alert(Alert.PAUSED_BY_BOUNCES, reason, database.now(), **told)
-    return changed
+    return bounces.too_many and stop(target, Alert.PAUSED_BY_BOUNCES, reason)
 
 
 def _counted(reasons: Sequence[str]) -> Bounces:

@@ -15,10 +15,7 @@ from email.utils import format_datetime
 
 from models.address import normalise_domain
 from models.errors import SlowpostError
-
-#: Between these stands a field of the sender that is filled in when the account is known (private use area of Unicode).
-MARK_START, MARK_END = "\ue000", "\ue001"
-SENDER_FIELDS = ("name", "email", "signature")
+from pipeline.content.markers import SENDER_FIELDS, sender_marker
 
 #: Octets of a line without CRLF (RFC 5322 2.1.1).
 MAX_LINE = 998
@@ -96,11 +93,6 @@ class Envelope:
     def needs_smtputf8(self) -> bool:
         """Tell whether a local part is not ASCII, so that the server must offer SMTPUTF8 (RFC 6531)."""
         return not (self.sender + self.recipient).isascii()
-
-
-def sender_marker(field: str) -> str:
-    """Return what stands in a rendered text for a field of the sender."""
-    return f"{MARK_START}sender.{field}{MARK_END}"
 
 
 def build(rendered: Rendered, sender: Sender, at: dt.datetime, unsubscribe: Unsubscribe) -> Envelope:

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from models import database, lookup
+from models import Delivery, State, database, lookup
 from models.control import record_action
+from models.delivery import in_states
 from pipeline.capacity import pausing
 from pipeline.capacity.pausing import Target as Target
-from pipeline.flow import TRIGGER
+from pipeline.flow import TRIGGER, Handoff, Stage, hand_on
 from pipeline.operations.done import Done
 
 
@@ -39,13 +40,24 @@ def pause(target: Target, who: str, reason: str = "") -> PauseDone:
 
 
 def resume(target: Target, who: str, reason: str = "") -> PauseDone:
-    """Resume `target`; hands on a trigger if it was paused. Raises NotThereError."""
+    """Resume `target`; if it was paused, hands on what a template has that is not rendered, and a trigger. Raises
+    NotThereError.
+    """
     _demand(target)
     with database.transaction():
         if not pausing.resume(target):
             return PauseDone(target, changed=False)
         record_action(who, "resume", str(target), database.now(), reason)
-    return PauseDone(target, changed=True, handoffs=(TRIGGER,))
+        handoffs = (*_unrendered(target), TRIGGER)
+    return PauseDone(target, changed=True, handoffs=handoffs)
+
+
+def _unrendered(target: Target) -> list[Handoff]:
+    if target.template_id is None:
+        return []
+    waiting = (Delivery.template == target.template_id) & in_states(State.CLEARED)
+    query = Delivery.select(Delivery.id).where(waiting).order_by(Delivery.id)
+    return hand_on(Stage.RENDER, [i for (i,) in query.tuples()])
 
 
 def _demand(target: Target) -> None:

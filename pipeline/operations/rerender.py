@@ -14,8 +14,9 @@ from typing import Any
 from models import Cause, Delivery, State, database, lookup
 from models.control import record_action
 from models.delivery import in_states, of_ids
+from pipeline.accounts.template_limits import IN_ROW
 from pipeline.capacity import slots
-from pipeline.content.template import Parts
+from pipeline.content.template import Parts, TemplateError, TemplateLimitError
 from pipeline.flow import TRIGGER, chunks
 from pipeline.operations.done import Done
 from pipeline.render_message import columns, render_all, unedited, with_what_it_needs, words
@@ -63,6 +64,7 @@ def rerender(
 
     Raises:
         NotThereError: there is no such template.
+        TemplateLimitError: three in a row were stopped by a limit; the rest keeps the words it has.
     """
     with database.transaction():
         lookup.template(template_id)
@@ -71,12 +73,17 @@ def rerender(
     ids = [i for (i,) in waiting.tuples()]
     rerendered: list[int] = []
     errors: dict[int, str] = {}
-    looked_at = 0
+    looked_at = stopped = 0
     for part in chunks(ids, AT_ONCE):
-        done, problems = _rerender(of_ids(part) & _waits(template_id))
-        rerendered += done
-        errors |= problems
         looked_at += len(part)
+        while part:
+            done, problems, part = _rerender(part, template_id)
+            rerendered += done
+            errors |= {i: str(error) for i, error in problems.items()}
+            for limit in (error for error in problems.values() if isinstance(error, TemplateLimitError)):
+                stopped = 1 if done else stopped + 1
+                if stopped == IN_ROW:
+                    raise TemplateLimitError(f"{limit}; {IN_ROW} in a row were stopped, the rest keeps its words")
         progress(looked_at, len(ids))
     return Rerendered(tuple(rerendered), tuple(Problem(*error) for error in errors.items()), handoffs=(TRIGGER,))
 
@@ -85,16 +92,17 @@ def _waits(template_id: int) -> Any:
     return (Delivery.template == template_id) & in_states(State.READY, State.RESERVED)
 
 
-def _rerender(which: Any) -> tuple[list[int], dict[int, str]]:
+def _rerender(ids: Sequence[int], template_id: int) -> tuple[list[int], dict[int, TemplateError], list[int]]:
     """Render deliveries of one template anew, again if it is edited meanwhile; return those that have its words now,
-    and what is wrong with the others.
+    what is wrong with others, and those that are still to be done.
     """
-    while deliveries := with_what_it_needs(which):
+    while deliveries := with_what_it_needs(of_ids(ids) & _waits(template_id)):
         rendered, errors = render_all(deliveries)
         with database.transaction():
             if unedited(deliveries):
-                return _store(deliveries, rendered), errors
-    return [], {}
+                left = [d.id for d in deliveries if d.id not in rendered and d.id not in errors]
+                return _store(deliveries, rendered), errors, left
+    return [], {}, []
 
 
 def _store(deliveries: Sequence[Delivery], rendered: dict[int, Parts]) -> list[int]:

@@ -15,7 +15,7 @@ from models import Delivery, EmailTemplate, database, lookup
 from models.control import record_action
 from models.delivery import in_states
 from models.states import State
-from pipeline.content.template import compile_template
+from pipeline.content.template import check_syntax
 from pipeline.operations import fields
 from pipeline.operations.done import Done, OperationRefusedError
 
@@ -77,7 +77,6 @@ def add(
             return _change(there, who, words, active=active, reason=reason)
         _demand_both(words)
         values = dict.fromkeys(PARTS) | dict(words) | {"active": active is not False}
-        compile_template(EmailTemplate(**values))
         insert = EmailTemplate.insert(name=name, created_at=now, updated_at=now, **values)
         added = next(iter(insert.on_conflict(action="nothing").returning(EmailTemplate.id).execute()), None)
         if added is None:
@@ -160,7 +159,6 @@ def _change(
     """Change a locked template; in the caller's transaction."""
     values = dict(changes) | ({} if active is None else {"active": active})
     becomes = template.__data__ | values
-    compile_template(EmailTemplate(**becomes))
     now = database.now()
     changed = becomes != template.__data__
     if changed:
@@ -183,6 +181,7 @@ def _checked(words: Mapping[str, str | None]) -> dict[str, str | None]:
         checked["subject"] = fields.one_line(str(checked["subject"]))
     if "text" in checked and not (checked["text"] or "").strip():
         raise fields.FieldError("text: it is empty")
+    check_syntax(EmailTemplate(**checked))
     return checked
 
 

@@ -11,8 +11,9 @@ from dataclasses import dataclass
 from models import Contact, EmailTemplate, Website, database, lookup
 from models.control import record_action
 from pipeline.accounts.identity import endpoint_of, sender_of, unsubscribe
+from pipeline.accounts.template_limits import IN_ROW
 from pipeline.content import message
-from pipeline.content.template import Footer, Parts, TemplateError, compile_template, render
+from pipeline.content.template import Footer, Parts, TemplateError, TemplateLimitError, check_syntax, render
 from pipeline.operations import fields
 from pipeline.operations.done import Done, OperationRefusedError
 from pipeline.rules.eligible import eligible
@@ -56,7 +57,7 @@ class Checked:
     """A template that was tried with eligible contacts.
 
     Attributes:
-        tried: with how many.
+        tried: with how many; the third in a row that is stopped by a limit is the last.
         failures: for whom it fails.
     """
 
@@ -99,15 +100,22 @@ def check(template_id: int, limit: int) -> Checked:
     """Render a template for at most `limit` eligible contacts. Raises NotThereError, TemplateError (its syntax)."""
     template = lookup.template(template_id)
     ids = eligible(template, limit, 0)
-    compiled = compile_template(template)
+    check_syntax(template)
     footer = Footer.from_settings(settings())
     failures = []
-    for contact in Contact.select(Contact, Website).left_outer_join(Website).where(Contact.id.in_(ids)):
+    tried = stopped = 0
+    query = Contact.select(Contact, Website).left_outer_join(Website).where(Contact.id.in_(ids))
+    for contact in query.order_by(Contact.id):
+        tried += 1
         try:
-            render(compiled, contact, contact.website if contact.website_id else None, footer)
+            render(template, contact, contact.website if contact.website_id else None, footer)
+            stopped = 0
         except TemplateError as error:
             failures.append(Failure(contact.id, str(error)))
-    return Checked(len(ids), tuple(failures))
+            stopped = stopped + 1 if isinstance(error, TemplateLimitError) else 0
+        if stopped == IN_ROW:
+            break
+    return Checked(tried, tuple(failures))
 
 
 def send_test(
@@ -149,4 +157,4 @@ def send_test(
 
 def _rendered(template: EmailTemplate, contact: int | str) -> Parts:
     found = lookup.contact_of(str(contact))
-    return render(compile_template(template), found, found.website, Footer.from_settings(settings()))
+    return render(template, found, found.website, Footer.from_settings(settings()))

@@ -72,6 +72,7 @@ WORDS: dict[str, str] = {
     Reason.CONTACTED_RECENTLY: "its address has been written to" + AGAIN,
     Reason.WEBSITE_CONTACTED_RECENTLY: "its website has been written to" + AGAIN,
     Reason.TEMPLATE_ERROR: "its template can't be rendered for it",
+    Reason.TEMPLATE_LIMIT: "rendering its template took too much time or memory, and was stopped",
     Reason.MESSAGE_REFUSED: "its mail can't be made",
     Reason.CONTENT_REFUSED: "a server refused the content",
     Reason.REFUSED_BY_POLICY: "the recipient's server refused the mail by its policy; the address is not suppressed",

@@ -152,7 +152,9 @@ def _against_picking(contact: Contact, now: dt.datetime) -> Iterator[Because]:
 
 
 def _being_checked(delivery: Delivery, now: dt.datetime) -> _Answer:
-    return _planned(_Answer((Because(NotYet.BEING_CHECKED),)), delivery, now)
+    paused = delivery.template.paused_at is not None
+    because = Because(NotYet.TEMPLATE_PAUSED if paused else NotYet.BEING_CHECKED)
+    return _planned(_Answer((because,)), delivery, now)
 
 
 def _has_a_slot(delivery: Delivery, _now: dt.datetime) -> _Answer:

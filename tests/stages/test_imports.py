@@ -14,7 +14,7 @@ import pytest
 
 from models import Contact, Delivery, SmtpAccount, State, Suppression, Website, database
 from pipeline.accounts import passwords
-from pipeline.content.template import Footer, compile_template, render
+from pipeline.content.template import Footer, render
 from pipeline.operations import csv_rows, forget, imports
 from pipeline.runtime import secret_key
 from tests.builders import a_contact, a_delivery, a_template, an_account
@@ -198,7 +198,7 @@ def test_a_column_can_not_shadow_what_a_contact_is(sqlite: str) -> None:
     run(imports.contacts, "email,id,name,topic", "ann@x.test,999,Ann,bees")
     template = a_template(text="{{ contact.id }} {{ contact.topic }}")
     contact = Contact.get()
-    assert render(compile_template(template), contact, None, Footer()).text == f"{contact.id} bees"
+    assert render(template, contact, None, Footer()).text == f"{contact.id} bees"
 
 
 @pytest.mark.usefixtures("any_database")
