@@ -10,6 +10,7 @@ from typing import Any
 
 import peewee
 
+from models.address import forms
 from models.base import Base
 from models.database import UTCDateTimeField
 
@@ -42,6 +43,13 @@ def hashed(address: str) -> str:
     return "sha256:" + hashlib.sha256(address.encode()).hexdigest()
 
 
+def hashes(address: str) -> set[str]:
+    """Return all that a normalised address can be kept as when its person has been forgotten: a hash can't be brought
+    to a later form.
+    """
+    return {hashed(form) for form in forms(address)}
+
+
 def suppress(kind: SuppressionKind, values: Iterable[str], reason: str, at: dt.datetime) -> int:
     """Suppress normalised `values`; those that are suppressed already stay as they are. Return how many are new."""
     rows = [{"kind": kind, "value": v, "reason": reason, "created_at": at} for v in values]
@@ -57,7 +65,7 @@ def covering(addresses: Iterable[str]) -> Any:
     """
     wanted = set(addresses)
     domains = {domain for address in wanted for domain in _domain_and_parents(address)}
-    keys = wanted | {hashed(address) for address in wanted}
+    keys = {key for address in wanted for key in _keys(address)}
     return ((Suppression.kind == SuppressionKind.ADDRESS) & Suppression.value.in_(keys)) | (
         (Suppression.kind == SuppressionKind.DOMAIN) & Suppression.value.in_(domains)
     )
@@ -77,11 +85,15 @@ def suppressed_among(addresses: Iterable[str]) -> dict[str, SuppressionKind]:
         by_kind[row.kind].add(row.value)
     result = {}
     for address in wanted:
-        if by_kind[SuppressionKind.ADDRESS] & {address, hashed(address)}:
+        if by_kind[SuppressionKind.ADDRESS] & _keys(address):
             result[address] = SuppressionKind.ADDRESS
         elif by_kind[SuppressionKind.DOMAIN] & domains_of[address]:
             result[address] = SuppressionKind.DOMAIN
     return result
+
+
+def _keys(address: str) -> frozenset[str]:
+    return forms(address) | hashes(address)
 
 
 def _domain_and_parents(address: str) -> list[str]:

@@ -165,7 +165,10 @@ def _with_idna(address: str) -> str:
 
 
 def _mailbox(what: str, name: str, address: str) -> Mailboxes:
-    return Mailboxes((Mailbox.of(_checked(what, name), _checked("the address", address)),))
+    mailbox = Mailbox.of(_checked(what, name), _checked("the address", address))
+    # Without its quotes: an escaped =\?…?= is an encoded word where they are gone.
+    _checked("the address", mailbox.local)
+    return Mailboxes((mailbox,))
 
 
 def _checked(what: str, value: str) -> str:

@@ -32,9 +32,10 @@ from models import (
     database,
     lookup,
 )
+from models.address import forms, normalise
 from models.control import record_action
 from models.errors import SlowpostError
-from models.suppression import hashed, suppress
+from models.suppression import hashed, hashes, suppress
 from pipeline.flow import TRIGGER
 from pipeline.operations.cancel import cancel_where
 from pipeline.operations.done import Done
@@ -84,7 +85,8 @@ def forget(contact: int | str, who: str, reason: str = "") -> Forgotten:
         named = lookup.contact_of(str(contact))
         _lock_what_people_write()
         # Locked before the deliveries are read: stage 1, which locks contacts too, adds none in between.
-        of_address = Contact.select().where(Contact.address == named.address).order_by(Contact.id)
+        person = normalise(named.address)
+        of_address = Contact.select().where(Contact.address.in_(forms(person))).order_by(Contact.id)
         now, same = database.now(), list(database.for_update(of_address))
         of_person = Delivery.contact.in_([c.id for c in same])
         database.lock_throttle()
@@ -93,16 +95,16 @@ def forget(contact: int | str, who: str, reason: str = "") -> Forgotten:
             raise BeingSentError(f"a mail to contact {named.id} is being sent: try again in a minute")
         cancel_where(of_person, Cause.FORGET, Reason.FORGOTTEN)
         record_action(who, "forget", f"contact {named.id}", now, reason)
-        written = {named.address, *(c.email for c in same), *(d.recipient for d in deliveries)}
-        _erase(same, of_person, hashed(named.address))
+        written = {*forms(person), *(c.email for c in same), *(d.recipient for d in deliveries)}
+        _erase(same, of_person, person)
         _erase_mentions(written)
-        suppress(SuppressionKind.ADDRESS, [hashed(named.address)], "forgotten", now)
+        suppress(SuppressionKind.ADDRESS, [hashed(person)], "forgotten", now)
     return Forgotten(named.id, tuple(c.id for c in same), handoffs=(TRIGGER,))
 
 
 def forgotten_among(addresses: Iterable[str]) -> set[str]:
     """Return which of the normalised `addresses` belong to people who have been forgotten."""
-    by_hash = {hashed(a): a for a in addresses}
+    by_hash = {value: a for a in addresses for value in hashes(a)}
     which = (Suppression.kind == SuppressionKind.ADDRESS) & Suppression.value.in_(sorted(by_hash))
     return {by_hash[value] for (value,) in Suppression.select(Suppression.value).where(which).tuples()}
 
@@ -114,15 +116,15 @@ def _lock_what_people_write() -> None:
     database.lock_rows(SmtpAccount, reduce(or_, written))
 
 
-def _erase(contacts: list[Contact], of_person: Any, mark: str) -> None:
-    """Blank the rows that are about the person; `mark` stands where the address was."""
-    now = database.now()
+def _erase(contacts: list[Contact], of_person: Any, person: str) -> None:
+    """Blank the rows that are about the person, whose hash stands where the address was."""
+    now, mark = database.now(), hashed(person)
     mine = Delivery.select(Delivery.id).where(of_person)
     Attempt.update(text="").where(Attempt.delivery.in_(mine)).execute()
     DeadLetter.update(detail="").where(DeadLetter.delivery.in_(mine)).execute()
     no_words = dict.fromkeys(("detail", "subject", "text", "html", "preheader"))
     Delivery.update(recipient="forgotten", address=mark, updated_at=now, **no_words).where(of_person).execute()
-    which_address = (Suppression.kind == SuppressionKind.ADDRESS) & (Suppression.value == contacts[0].address)
+    which_address = (Suppression.kind == SuppressionKind.ADDRESS) & Suppression.value.in_(forms(person))
     Suppression.delete().where(which_address).execute()
     Contact.update(
         email=Value("forgotten-").concat(Contact.id.cast("TEXT")).concat("@forgotten.invalid"),

@@ -19,10 +19,13 @@ class Initialised:
 
     Attributes:
         migrations: the names of the migrations that were run now.
+        notes: a sentence about each row that a migration changed otherwise than all others, such as two contacts that
+            became one; on stderr, too.
         queues_declared: whether queues were declared on RabbitMQ; false with `memory://`.
     """
 
     migrations: list[str]
+    notes: list[str]
     queues_declared: bool
 
 
@@ -37,10 +40,16 @@ def init(as_json: bool) -> None:
         from actors import entry
 
         entry.declare_topology()
-    migrations = opening.migrate(settings().database_url)
+    notes: list[str] = []
+
+    def tell(line: str) -> None:
+        notes.append(line)
+        click.echo(line, err=True)
+
+    migrations = opening.migrate(settings().database_url, tell)
     words = f"tables: {', '.join(migrations) or 'nothing to do'}\n"
     words += f"queues: {'declared' if queues else 'in the process itself (memory://)'}"
-    report([], as_json, words, Initialised(migrations, queues))
+    report([], as_json, words, Initialised(migrations, notes, queues))
 
 
 @click.command()

@@ -36,7 +36,13 @@ def test_fuzz_every_mail_says_what_was_meant_or_is_refused(
             envelope = build(rendered, Sender(sender, mail["own name"], sender), AT, STOP)
         except MessageRefusedError:
             came_to["refused"] += 1
-            words = (recipient, sender, *(mail[name] for name in ("name", "own name", "subject", "preheader")))
+            words = (
+                recipient,
+                sender,
+                its_mailbox[0],
+                own_mailbox[0],
+                *(mail[name] for name in ("name", "own name", "subject", "preheader")),
+            )
             assert "\t" in recipient + sender or any(REFUSED.search(word) or len(word) > FITS for word in words)
             return
         came_to["built"] += 1

@@ -102,6 +102,11 @@ def test_nothing_rendered_can_forge_a_header(field: str, poison: str) -> None:
         build(replace(WORDS, **{field: poison}), ME, AT, STOP)
 
 
+def test_nor_can_an_address_that_is_none_without_its_escapes() -> None:
+    with pytest.raises(MessageRefusedError, match="encoded word"):
+        build(replace(WORDS, recipient=r'"\=\?utf-8\?q\?x\?="@example.test'), ME, AT, STOP)
+
+
 @pytest.mark.parametrize("poison", POISON)
 def test_nor_can_the_sender(poison: str) -> None:
     with pytest.raises(MessageRefusedError):
