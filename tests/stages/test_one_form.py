@@ -50,9 +50,9 @@ def test_who_is_forgotten_in_one_spelling_is_in_all(clock: Clock) -> None:
 
 
 def test_two_contacts_that_become_one_are_merged_and_each_is_told_of() -> None:
-    older = stored('"carol"@example.com', '"carol"@example.com', extra={"topic": "bees"}, validated=False)
-    website = a_website()
-    younger = a_contact(email="Carol@example.com", name="Carol", website=website, extra={"topic": "x", "city": "Bonn"})
+    older = stored('"carol"@example.com', '"carol"@example.com', extra={"topic": "bees"})
+    lacked = {"name": "Carol", "website": a_website(), "timezone": "Europe/Berlin"}
+    younger = a_contact(email="Carol@example.com", validated=False, extra={"topic": "x", "city": "Bonn"}, **lacked)
     source = {"source": "one message"}
     first, second = a_delivery(contact=older, **source), a_delivery(State.RESERVED, contact=younger, **source)
 
@@ -61,9 +61,11 @@ def test_two_contacts_that_become_one_are_merged_and_each_is_told_of() -> None:
     assert [d.address for d in Delivery.select()] == ["carol@example.com"] * 2
     contact = Contact.get()
     assert (contact.id, contact.email, contact.address) == (older.id, '"carol"@example.com', "carol@example.com")
-    assert (contact.name, contact.website, contact.validated) == ("Carol", website, False)
+    assert {name: getattr(contact, name) for name in lacked} == lacked
+    assert not contact.validated
     assert contact.extra == {"topic": "bees", "city": "Bonn"}
     assert [d.contact_id for d in Delivery.select()] == [older.id] * 2
+    assert Delivery.get_by_id(first.id).timezone == "Europe/Berlin"
     assert [state_of(d) for d in (first, second)] == [("ready", None), ("skipped", "in_flight")]
     assert [(e.origin, e.state, e.reason, e.cause) for e in history_of([second.id])][-1:] == [
         ("reserved", "skipped", "in_flight", "migration")
