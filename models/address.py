@@ -1,9 +1,14 @@
 """Addresses: whether one is valid, and which of them are the same person's.
 
-Pure. Mailed is always the address as written; the normalised form only tells people apart.
+Pure. Mailed is always the address as written; the normalised form only tells people apart. It is one for all
+spellings of a mailbox: `"carol"@example.com` is carol@example.com (RFC 5321 4.1.2), and letters that can be written in
+two ways are written in one (RFC 6532 3.1).
 """
 
 from __future__ import annotations
+
+import re
+import unicodedata
 
 import idna
 from email_validator import EmailNotValidError, validate_email
@@ -12,6 +17,10 @@ from models.errors import SlowpostError
 
 #: Google ignores dots and what follows a plus in these (support.google.com/mail/answer/7436150).
 _GOOGLE = ("gmail.com", "googlemail.com")
+#: A local part that needs no quotes: what is not ASCII needs none either (RFC 5322 3.2.3, RFC 6532 3.2).
+_ATOM = r"""(?:[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]|[^\x00-\x7f\s])+"""
+_DOT_ATOM = re.compile(rf"{_ATOM}(?:\.{_ATOM})*")
+_QUOTED = re.compile(r'"((?:[^"\\]|\\.)*)"', re.DOTALL)
 
 
 class AddressError(SlowpostError, ValueError):
@@ -42,16 +51,55 @@ def is_valid(written: str) -> bool:
     return True
 
 
-def normalise(written: str) -> str:
-    """Return the normalised form of an address: lower case, domain in IDNA, for Gmail without dots and `+tag`. Two
-    addresses with the same form are one person's.
+def split(written: str) -> tuple[str, str]:
+    """Return an address's local part without its quotes, and its domain in IDNA."""
+    local, _, domain = written.strip().rpartition("@")
+    quoted = _QUOTED.fullmatch(local)
+    if quoted:
+        local = re.sub(r"\\(.)", r"\1", quoted[1], flags=re.DOTALL)
+    return local, normalise_domain(domain)
+
+
+def join(local: str, domain: str) -> str:
+    """Return the address of a local part without quotes, which gets them only where it needs them (RFC 5321 4.1.2)."""
+    return f"{local if _DOT_ATOM.fullmatch(local) else _in_quotes(local)}@{domain}"
+
+
+def mailbox(written: str) -> str:
+    """Return the one form of all spellings of a mailbox: lower case, domain in IDNA, quotes only where they are
+    needed.
     """
-    local, _, domain = written.strip().lower().rpartition("@")
-    domain = normalise_domain(domain)
-    if domain in _GOOGLE:
-        local = local.partition("+")[0].replace(".", "")
-        domain = _GOOGLE[0]
-    return f"{local}@{domain}"
+    local, domain = split(written)
+    return join(unicodedata.normalize("NFC", local.lower()), domain)
+
+
+def normalise(written: str) -> str:
+    """Return the normalised form of an address: its mailbox, for Gmail without dots and `+tag`. Two addresses with the
+    same form are one person's.
+    """
+    found = mailbox(written)
+    local, domain = split(found)
+    if domain not in _GOOGLE:
+        return found
+    return join(local.partition("+")[0].replace(".", ""), _GOOGLE[0])
+
+
+def forms(address: str) -> frozenset[str]:
+    """Return all forms in which a normalised address can be stored: itself, and those of the versions before, which
+    left quotes as they were written. What is kept as a hash can't be brought to the normalised form, and the version
+    before may be at work still.
+    """
+    local, domain = split(address)
+    quoted = _in_quotes(local)
+    found = {address, f"{quoted}@{domain}"}
+    if domain == _GOOGLE[0]:
+        # The quote at the end went with the tag.
+        found.add(f"{quoted[:-1]}@{domain}")
+    return frozenset(found | {unicodedata.normalize("NFD", form) for form in found})
+
+
+def _in_quotes(local: str) -> str:
+    return '"' + re.sub(r'(["\\])', r"\\\1", local) + '"'
 
 
 def normalise_domain(written: str) -> str:

@@ -5,7 +5,7 @@ there is none, `NotThereError` says so.
 from __future__ import annotations
 
 from models import Contact, EmailTemplate, SmtpAccount
-from models.address import normalise
+from models.address import forms, normalise
 from models.errors import SlowpostError
 
 
@@ -43,7 +43,7 @@ def contact_of(text: str) -> Contact:
     text = text.strip()
     if text.isascii() and text.isdecimal():
         return contact(int(text))
-    same: list[Contact] = list(Contact.select().where(Contact.address == normalise(text)).order_by(Contact.id))
+    same: list[Contact] = list(Contact.select().where(Contact.address.in_(forms(normalise(text)))).order_by(Contact.id))
     meant = [c for c in same if c.email.lower() == text.lower()] or same
     if not meant:
         raise NotThereError(f"there is no contact with the address {text}")

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from pathlib import Path
 
 import peewee
-from peewee_migrate import Router
+from peewee_migrate import Migrator, Router
 
 from models.database import db, lock_schema
 from models.errors import SlowpostError
+
+#: Takes a line for a person.
+Tell = Callable[[str], None]
 
 MIGRATIONS = Path(__file__).parent / "migrations"
 
@@ -18,10 +22,15 @@ class NotMigratedError(SlowpostError):
     """The tables are not of this version; the message says what to run."""
 
 
-def migrate() -> list[str]:
-    """Migrate the tables to this version; return the names of the migrations that were run."""
+def migrate(tell: Tell = lambda _line: None) -> list[str]:
+    """Migrate the tables to this version; return the names of the migrations that were run.
+
+    Args:
+        tell: is told in one line of each row that a migration changes otherwise than all others. What it is told is
+            done when its migration is committed: after a crash it is told again.
+    """
     with lock_schema():
-        return list(_router().run())
+        return list(_router(tell).run())
 
 
 def check_migrated() -> None:
@@ -30,8 +39,10 @@ def check_migrated() -> None:
         raise NotMigratedError("the database is not at this version: run `slowpost init`")
 
 
-def _router() -> Router:
+def _router(tell: Tell = lambda _line: None) -> Router:
     logger = logging.getLogger("peewee_migrate")
-    logger.setLevel(logging.ERROR)
+    # What fails is raised, and told once.
+    logger.setLevel(logging.CRITICAL)
     database: peewee.Database = db.obj
-    return Router(database, migrate_dir=MIGRATIONS, logger=logger)
+    telling = type("TellingMigrator", (Migrator,), {"tell": staticmethod(tell)})
+    return Router(database, migrate_dir=MIGRATIONS, logger=logger, migrator_class=telling)

@@ -81,16 +81,17 @@ class Cause(StrEnum):
     RERENDER = "rerender"
     # an account was switched off, changed or removed, by a person or by its health
     ACCOUNT = "account"
-    # written by the migration that introduced events, from what the row says
+    # a migration: what the row said before there were events; what it ended because two addresses are one
     MIGRATION = "migration"
     # an older version of the program, or SQL by hand
     OUTSIDE = "outside"
 
 
-#: Every legal transition. `ready` or `reserved` → `sent`: a 250 came after a person had decided to send again.
+#: Every legal transition. `cleared` → `skipped`: a migration has found it to be somebody's second one. `ready` or
+#: `reserved` → `sent`: a 250 came after a person had decided to send again.
 TRANSITIONS: dict[State, frozenset[State]] = {
     State.SELECTED: frozenset({State.CLEARED, State.SKIPPED, State.FAILED, State.CANCELLED}),
-    State.CLEARED: frozenset({State.READY, State.FAILED, State.CANCELLED}),
+    State.CLEARED: frozenset({State.READY, State.SKIPPED, State.FAILED, State.CANCELLED}),
     State.READY: frozenset({State.RESERVED, State.SKIPPED, State.FAILED, State.CANCELLED, State.SENT}),
     State.RESERVED: frozenset(
         {State.SENDING, State.READY, State.SKIPPED, State.BOUNCED, State.FAILED, State.CANCELLED, State.SENT}

@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from models import Cause, Contact, Delivery, EmailTemplate, Reason, State, Website, database, insert_deliveries
+from models.address import normalise
 from models.dead_letter import file_messages
 from pipeline.flow import MAX_IDS, Handoff, Stage, chunks, hand_on
 from pipeline.rules import forgotten
@@ -80,7 +81,8 @@ def _select(ids: list[int], source: str, template_id: int | None, priority: int 
     file_messages(Stage.INTAKE, bodies, now, message_id=source)
 
     against = reasons_against_each(contacts, now)
-    rows = [_row(c, template, source, priority, now, against[c.id]) for c in sorted(contacts, key=lambda c: c.address)]
+    rows = [_row(c, template, source, priority, now, against[c.id]) for c in contacts]
+    rows.sort(key=lambda row: row["address"])
     insert_deliveries(rows, cause=Cause.INTAKE)
     # What is missing now met a unique index: its contact or address has an unfinished delivery.
     there = {d.contact_id: d for d in _of_source(ids, source)}
@@ -108,7 +110,8 @@ def _row(
         "website": contact.website_id,
         "template": template.id,
         "recipient": contact.email,
-        "address": contact.address,
+        # The version before, which may be at work still, stores it with its quotes.
+        "address": normalise(contact.address),
         "timezone": contact.timezone or "",
         "priority": contact.priority if priority is None else priority,
         "source": source,

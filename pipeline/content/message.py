@@ -6,42 +6,27 @@ import datetime as dt
 import hashlib
 import html
 import re
-from collections.abc import Iterable
+from collections.abc import Mapping
 from dataclasses import dataclass
-from email.headerregistry import Address, BaseHeader, HeaderRegistry, UnstructuredHeader
 from email.message import EmailMessage
-from email.policy import SMTP, EmailPolicy, Policy
+from email.policy import SMTP
 from email.utils import format_datetime
 
-from models.address import normalise_domain
+from models import address as addresses
 from models.errors import SlowpostError
+from pipeline.content import headers
+from pipeline.content.headers import Elements, HeaderError, Mailbox, Mailboxes, Text
 from pipeline.content.markers import SENDER_FIELDS, sender_marker
 
 #: Octets of a line without CRLF (RFC 5322 2.1.1).
 MAX_LINE = 998
-_HEADERS = {
-    "to", "from", "reply-to", "date", "message-id", "subject", "x-preheader", "list-unsubscribe",
-    "mime-version", "content-type", "content-transfer-encoding",
-}  # fmt: skip
-
-
-class _Urls(UnstructuredHeader, BaseHeader):
-    """A list of URLs, one on each line: as an encoded word, which `email` makes of a long one, it is none any more."""
-
-    def fold(self, *, policy: Policy) -> str:
-        return f"{self.name}: {self}{policy.linesep}".replace(", ", f",{policy.linesep} ")
-
-
-def _policy() -> EmailPolicy[EmailMessage]:
-    """Every server takes seven bits; 8BITMIME need not be asked for."""
-    registry = HeaderRegistry()
-    registry.map_to_type("list-unsubscribe", _Urls)
-    return SMTP.clone(cte_type="7bit", header_factory=registry)
-
-
-_SEVEN_BIT = _policy()
-#: Control characters and every line break of Unicode (only a tab is harmless); encoded words.
-_NOT_IN_HEADER = re.compile(r"[\x00-\x08\x0a-\x1f\x7f-\x9f\u2028\u2029]|=\?[^?]*\?[bq]\?", re.IGNORECASE)
+#: Octets of all headers: servers cut off, or refuse, what is longer (Sendmail's default; Postfix takes 102,400).
+MAX_HEAD = 32_768
+#: What `email` writes beside the body; every server takes seven bits, 8BITMIME need not be asked for.
+_SEVEN_BIT = SMTP.clone(cte_type="7bit")
+_OF_BODY = {"mime-version", "content-type", "content-transfer-encoding"}
+#: Control characters and every line break of Unicode (only a tab is harmless), half a character; encoded words.
+_NOT_IN_HEADER = re.compile(r"[\x00-\x08\x0a-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]|=\?[^?]*\?[bq]\?", re.IGNORECASE)
 
 
 class MessageRefusedError(SlowpostError):
@@ -92,7 +77,7 @@ class Envelope:
     @property
     def needs_smtputf8(self) -> bool:
         """Tell whether a local part is not ASCII, so that the server must offer SMTPUTF8 (RFC 6531)."""
-        return not (self.sender + self.recipient).isascii()
+        return not self.data.isascii()
 
 
 def build(rendered: Rendered, sender: Sender, at: dt.datetime, unsubscribe: Unsubscribe) -> Envelope:
@@ -108,29 +93,49 @@ def build(rendered: Rendered, sender: Sender, at: dt.datetime, unsubscribe: Unsu
         MessageRefusedError: a header would carry a line break, a control character or an encoded word, or a line is
         too long.
     """
-    sender_address, recipient_address = _with_idna(sender.address), _with_idna(rendered.recipient)
-    # A local part beyond ASCII can't be encoded in a header: it stands there as it is (RFC 6532).
-    message = EmailMessage(policy=_SEVEN_BIT.clone(utf8=not (sender_address + recipient_address).isascii()))
-    subject = fill_sender(rendered.subject, sender, as_html=False)
-    message["From"] = _mailbox("the sender's name", sender.name, sender_address)
-    message["To"] = _mailbox("the contact's name", rendered.recipient_name, recipient_address)
+    meant = _meant(rendered, sender, at, unsubscribe)
+    body = EmailMessage(policy=_SEVEN_BIT)
+    try:
+        body.set_content(fill_sender(rendered.text, sender, as_html=False))
+        if rendered.html is not None:
+            with_preheader = _with_preheader(
+                fill_sender(rendered.html, sender, as_html=True), _preheader(rendered, sender)
+            )
+            body.add_alternative(with_preheader, subtype="html")
+            body.set_boundary("=_" + hashlib.sha256(rendered.message_id.encode()).hexdigest()[:32])
+        data = b"".join(headers.write(name, value) for name, value in meant.items()) + body.as_bytes()
+        _check_bytes(data, meant)
+    except UnicodeEncodeError:
+        raise MessageRefusedError("the message has half a character (a lone surrogate)") from None
+    except HeaderError as error:
+        raise MessageRefusedError(f"the headers would not say what was meant: {error}") from None
+    return Envelope(_with_idna(sender.address), _with_idna(rendered.recipient), data)
+
+
+def _meant(
+    rendered: Rendered, sender: Sender, at: dt.datetime, unsubscribe: Unsubscribe
+) -> Mapping[str, headers.Value]:
+    """Return what each header is to say."""
+    meant: dict[str, headers.Value] = {
+        "From": _mailbox("the sender's name", sender.name, sender.address),
+        "To": _mailbox("the contact's name", rendered.recipient_name, rendered.recipient),
+    }
     if sender.reply_to:
-        message["Reply-To"] = _mailbox("Reply-To", "", _with_idna(sender.reply_to))
-    message["Subject"] = _checked("the subject", subject)
-    message["Date"] = format_datetime(at)
-    message["Message-ID"] = _checked("Message-ID", rendered.message_id)
-    _add_unsubscribe(message, unsubscribe)
-    preheader = fill_sender(rendered.preheader, sender, as_html=False) if rendered.preheader else None
+        meant["Reply-To"] = _mailbox("Reply-To", "", sender.reply_to)
+    meant["Subject"] = Text(_checked("the subject", fill_sender(rendered.subject, sender, as_html=False)))
+    meant["Date"] = Text(format_datetime(at))
+    meant["Message-ID"] = Elements((_checked("Message-ID", rendered.message_id),))
+    offers = [unsubscribe.url, unsubscribe.mailto and f"mailto:{unsubscribe.mailto}"]
+    if any(offers):
+        meant["List-Unsubscribe"] = Elements(tuple(f"<{_checked('List-Unsubscribe', o)}>" for o in offers if o))
+    preheader = _preheader(rendered, sender)
     if preheader:
-        message["X-Preheader"] = _checked("the preheader", preheader)
-    message.set_content(fill_sender(rendered.text, sender, as_html=False))
-    if rendered.html is not None:
-        body = fill_sender(rendered.html, sender, as_html=True)
-        message.add_alternative(_with_preheader(body, preheader), subtype="html")
-        message.set_boundary("=_" + hashlib.sha256(rendered.message_id.encode()).hexdigest()[:32])
-    data = message.as_bytes()
-    _check_bytes(data)
-    return Envelope(sender_address, recipient_address, data)
+        meant["X-Preheader"] = Text(_checked("the preheader", preheader))
+    return meant
+
+
+def _preheader(rendered: Rendered, sender: Sender) -> str | None:
+    return fill_sender(rendered.preheader, sender, as_html=False) if rendered.preheader else None
 
 
 def fill_sender(text: str, sender: Sender, *, as_html: bool) -> str:
@@ -148,37 +153,23 @@ def fill_sender(text: str, sender: Sender, *, as_html: bool) -> str:
 
 def _with_idna(address: str) -> str:
     local, _, domain = address.strip().rpartition("@")
-    return f"{local}@{normalise_domain(domain)}"
+    return f"{local}@{addresses.normalise_domain(domain)}"
 
 
-def _mailbox(what: str, name: str, address: str) -> Address | str:
-    _checked(what, name)
-    _checked("the address", address)
-    try:
-        local, _, domain = address.rpartition("@")
-        if local.startswith('"'):
-            # Address quotes what needs it.
-            local = re.sub(r"\\(.)", r"\1", local[1:-1])
-        return Address(name, local, domain)
-    except (ValueError, IndexError) as error:
-        raise MessageRefusedError(f"{what} and address can't stand in a header: {error}") from None
+def _mailbox(what: str, name: str, address: str) -> Mailboxes:
+    mailbox = Mailbox.of(_checked(what, name), _checked("the address", address))
+    # Without its quotes: an escaped =\?…?= is an encoded word where they are gone.
+    _checked("the address", mailbox.local)
+    return Mailboxes((mailbox,))
 
 
 def _checked(what: str, value: str) -> str:
     """CVE-2024-6923: an encoded word can carry the line break that a raw value may not."""
+    if len(value) > MAX_HEAD:
+        raise MessageRefusedError(f"{what} has more than {MAX_HEAD} characters")
     if _NOT_IN_HEADER.search(value):
         raise MessageRefusedError(f"{what} has a line break, a control character or an encoded word (=?…?=)")
     return value
-
-
-def _add_unsubscribe(message: EmailMessage, unsubscribe: Unsubscribe) -> None:
-    offers = []
-    if unsubscribe.url:
-        offers.append(f"<{unsubscribe.url}>")
-    if unsubscribe.mailto:
-        offers.append(f"<mailto:{unsubscribe.mailto}>")
-    if offers:
-        message["List-Unsubscribe"] = _checked("List-Unsubscribe", ", ".join(offers))
 
 
 def _with_preheader(body: str, preheader: str | None) -> str:
@@ -192,18 +183,21 @@ def _with_preheader(body: str, preheader: str | None) -> str:
     return body[: start.end()] + hidden + body[start.end() :] if start else hidden + body
 
 
-def _check_bytes(data: bytes) -> None:
+def _check_bytes(data: bytes, meant: Mapping[str, headers.Value]) -> None:
+    """Read the message again, and refuse it unless it says what was meant, and nothing else."""
     if re.search(rb"(?<!\r)\n|\r(?!\n)|\x00", data):
         raise MessageRefusedError("the message has a bare line break or NUL")
     if any(len(line) > MAX_LINE for line in data.split(b"\r\n")):
         raise MessageRefusedError(f"the message has a line of more than {MAX_LINE} octets")
     head = data.partition(b"\r\n\r\n")[0]
-    unknown = set(_header_names(head)) - _HEADERS
-    if unknown:
-        raise MessageRefusedError(f"the message has a header that Slowpost does not set: {min(unknown)}")
-
-
-def _header_names(head: bytes) -> Iterable[str]:
-    for line in head.split(b"\r\n"):
-        if not line.startswith((b" ", b"\t")):
-            yield line.partition(b":")[0].decode("ascii", "replace").lower()
+    if len(head) > MAX_HEAD:
+        raise MessageRefusedError(f"the headers have more than {MAX_HEAD} octets")
+    said = headers.fields(head)
+    kinds = {name.lower(): (name, value) for name, value in meant.items()}
+    if sorted(name for name, _ in said) != sorted(kinds.keys() | _OF_BODY & {name for name, _ in said}):
+        raise MessageRefusedError("the message has other headers than Slowpost sets")
+    for raw_name, raw in said:
+        if raw_name in kinds:
+            name, value = kinds[raw_name]
+            if headers.read(raw, type(value)) != value:
+                raise MessageRefusedError(f"{name} would not say what was meant")

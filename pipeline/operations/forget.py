@@ -37,6 +37,7 @@ from models import (
     database,
     lookup,
 )
+from models.address import forms, normalise
 from models.control import record_action
 from models.delivery import FORGOTTEN, by_id
 from models.errors import SlowpostError
@@ -103,10 +104,11 @@ def forget(contact: int | str, who: str, reason: str = "") -> Forgotten:
         named = lookup.contact_of(str(contact))
         key = keys.make(Purpose.FORGOTTEN)
         _lock_what_people_write()
-        of_address = Contact.select().where(Contact.address == named.address).order_by(Contact.id)
+        # Locked before the deliveries are read: stage 1, which locks contacts too, adds none in between.
+        person = normalise(named.address)
+        of_address = Contact.select().where(Contact.address.in_(forms(person))).order_by(Contact.id)
         websites = {c.website_id for c in of_address if c.website_id is not None}
         database.lock_rows(Website, Website.id.in_(websites))
-        # Locked before the deliveries are read: stage 1, which locks contacts too, adds none in between.
         now, same = database.now(), list(database.for_update(of_address))
         if {c.website_id for c in same} - {None, *websites}:
             raise BeingImportedError(f"contact {named.id} is being imported: try again in a minute")
@@ -117,10 +119,10 @@ def forget(contact: int | str, who: str, reason: str = "") -> Forgotten:
             raise BeingSentError(f"a mail to contact {named.id} is being sent: try again in a minute")
         cancel_where(of_person, Cause.FORGET, Reason.FORGOTTEN)
         record_action(who, "forget", f"contact {named.id}", now, reason)
-        _erase(same, of_person)
+        _erase(same, of_person, person)
         domains = erased_websites.erase(Website.id.in_(websites), key)
-        _erase_mentions(_person(same, deliveries, domains), deliveries)
-        suppress(SuppressionKind.ADDRESS, [forgotten.kept(key, named.address)], "forgotten", now)
+        _erase_mentions(_person(same, deliveries, domains, person), deliveries)
+        suppress(SuppressionKind.ADDRESS, [forgotten.kept(key, person)], "forgotten", now)
     # Now at the latest there is a key for what versions before have left.
     keyed_hashes.bring_up_to_date()
     database.after_commit(database.empty_log)
@@ -134,15 +136,14 @@ def _lock_what_people_write() -> None:
     database.lock_rows(SmtpAccount, reduce(or_, written))
 
 
-def _person(contacts: list[Contact], deliveries: list[Delivery], domains: Iterable[str]) -> Person:
+def _person(contacts: list[Contact], deliveries: list[Delivery], domains: Iterable[str], address: str) -> Person:
     """Return by what a person is to be found; names of before an import stand in nothing but rendered mails."""
-    address = contacts[0].address
     names = {name for c in contacts for name in named_by(c.name)}
-    words = {address, *(c.email for c in contacts), *(d.recipient for d in deliveries), *names, *domains}
-    return Person(frozenset(c.id for c in contacts), frozenset([address]), frozenset(words))
+    written = {*forms(address), *(c.email for c in contacts), *(d.recipient for d in deliveries)}
+    return Person(frozenset(c.id for c in contacts), frozenset(forms(address)), frozenset({*written, *names, *domains}))
 
 
-def _erase(contacts: list[Contact], of_person: Any) -> None:
+def _erase(contacts: list[Contact], of_person: Any, person: str) -> None:
     """Blank the rows that are about the person alone."""
     now = database.now()
     mine = Delivery.select(Delivery.id).where(of_person)
@@ -151,7 +152,7 @@ def _erase(contacts: list[Contact], of_person: Any) -> None:
     no_words = dict.fromkeys(("detail", "subject", "text", "html", "preheader"))
     nobody = {"recipient": FORGOTTEN, "address": _placeholder(Delivery.contact), "timezone": ""}
     Delivery.update(**nobody, **no_words, updated_at=now).where(of_person).execute()
-    which_address = (Suppression.kind == SuppressionKind.ADDRESS) & (Suppression.value == contacts[0].address)
+    which_address = (Suppression.kind == SuppressionKind.ADDRESS) & Suppression.value.in_(forms(person))
     Suppression.delete().where(which_address).execute()
     Contact.update(
         email=_placeholder(Contact.id),

@@ -89,7 +89,7 @@ def contacts(lines: Iterable[str], listener: Listener, who: str = "") -> Importe
     with the first batch that changes anything ("": nobody). Raises ImportRefusedError.
     """
     rows = csv_rows.read(lines, CONTACT_COLUMNS, required=("email",), listener=listener, keep_others=True)
-    return _in_batches(rows, lambda row: row["email"].lower(), _contacts, listener, _Record(who, "contacts"))
+    return _in_batches(rows, lambda row: address.mailbox(row["email"]), _contacts, listener, _Record(who, "contacts"))
 
 
 def websites(lines: Iterable[str], listener: Listener, who: str = "") -> Imported:
@@ -206,7 +206,9 @@ def _contacts(rows: dict[Any, Row], lines: dict[Any, int], summary: Summary, lis
         {r["website"] for key, r in rows.items() if "website" in r and normalised[key] not in known}
     )
     # Not by lower(email): databases do not agree with Python, nor with each other, on what lower case is.
-    there = _there(Contact, Contact.address.in_(sorted(set(normalised.values()))))
+    there = _there(
+        Contact, Contact.address.in_(sorted({form for a in normalised.values() for form in address.forms(a)}))
+    )
     # Asked when the rows are locked: nobody is forgotten between here and the commit.
     forgotten = forgotten_among(normalised.values())
     for key in [key for key in rows if normalised[key] in forgotten]:
@@ -214,13 +216,14 @@ def _contacts(rows: dict[Any, Row], lines: dict[Any, int], summary: Summary, lis
         summary.refused += 1
         del rows[key]
     website_ids = _website_ids({row["website"] for row in rows.values() if "website" in row}, now)
-    old = {row["email"].lower(): row for row in there}
+    old = {address.mailbox(row["email"]): row for row in reversed(there)}
+    as_written = {row["email"].lower(): row for row in there}
     defaults: Row = {"name": "", "website": None, "priority": 0, "timezone": None, "validated": True, "extra": {}}
     merged = []
     for key, row in rows.items():
         given = row | {"website": website_ids[row["website"]]} if "website" in row else row
         of_address = {"address": normalised[key], "address_valid": True}
-        merged.append(_merged(old.get(key, defaults), given) | of_address)
+        merged.append(_merged(as_written.get(row["email"].lower()) or old.get(key, defaults), given) | of_address)
     changed = _upsert(Contact, merged, {row["id"]: row for row in there}, summary, now)
     if changed:
         # What waits for them waits in their own zone.

@@ -57,7 +57,7 @@ def remove(text: str, who: str, reason: str = "") -> SuppressionDone:
         OperationRefusedError: it is not on the list, or the person has asked to be forgotten.
     """
     kind, value = value_of(text)
-    which = (Suppression.kind == kind) & (Suppression.value == value)
+    which = (Suppression.kind == kind) & Suppression.value.in_(address.forms(value))
     with database.transaction():
         if not Suppression.delete().where(which).execute():
             if kind is SuppressionKind.ADDRESS and forgotten_among([value]):

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from models import Contact, Website, lookup
-from models.address import normalise
+from models.address import forms, normalise
 from pipeline.reports import deliveries, suppressions
 from pipeline.reports.deliveries import DeliveryRow
 from pipeline.reports.suppressions import SuppressionRow
@@ -98,7 +98,7 @@ def find(text: str, limit: int) -> list[ContactRow]:
     text = text.strip()
     which = Contact.email.contains(text) | Contact.name.contains(text) | Website.domain.contains(text)
     if "@" in text:
-        which |= Contact.address == normalise(text)
+        which |= Contact.address.in_(forms(normalise(text)))
     return _rows(which, limit)
 
 

@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from models import Purpose, Suppression, SuppressionKind
+from models.address import forms
 from pipeline.runtime import keys
 
 #: What the hashes begin with: with the key, and as versions before stored them.
@@ -31,7 +32,7 @@ class Hashes:
 
     def of(self, address: str) -> tuple[str, ...]:
         """Return all hashes by which a forgotten person with this normalised address may be kept."""
-        digests = [hashlib.sha256(form.encode()).digest() for form in _forms(address)]
+        digests = [hashlib.sha256(form.encode()).digest() for form in sorted(forms(address))]
         with_key = () if self.key is None else tuple(_keyed(self.key, digest) for digest in digests)
         return (*with_key, *(UNKEYED + digest.hex() for digest in digests))
 
@@ -84,8 +85,3 @@ def problem() -> str | None:
 
 def _keyed(key: bytes, digest: bytes) -> str:
     return KEYED + hmac.digest(key, digest, "sha256").hex()
-
-
-def _forms(address: str) -> Iterator[str]:
-    """Yield the forms in which an address may have been hashed: the normal form, and those it had before."""
-    yield address

@@ -10,7 +10,8 @@ from collections.abc import Iterable
 from typing import Any
 
 from models import Suppression, SuppressionKind
-from pipeline.rules.forgotten import hashes
+from models.address import forms
+from pipeline.rules.forgotten import Hashes, hashes
 
 
 def covering(addresses: Iterable[str]) -> Any:
@@ -19,9 +20,8 @@ def covering(addresses: Iterable[str]) -> Any:
     """
     known = hashes()
     wanted = set(addresses)
-    return _covers(
-        wanted.union(*map(known.of, wanted)), {d for address in wanted for d in _domain_and_parents(address)}
-    )
+    keys = {key for address in wanted for key in _keys(known, address)}
+    return _covers(keys, {d for address in wanted for d in _domain_and_parents(address)})
 
 
 def suppressed_among(addresses: Iterable[str]) -> dict[str, SuppressionKind]:
@@ -29,7 +29,7 @@ def suppressed_among(addresses: Iterable[str]) -> dict[str, SuppressionKind]:
     one above it).
     """
     known = hashes()
-    keys_of = {address: {address, *known.of(address)} for address in addresses}
+    keys_of = {address: _keys(known, address) for address in addresses}
     if not keys_of:
         return {}
     domains_of = {address: set(_domain_and_parents(address)) for address in keys_of}
@@ -44,6 +44,10 @@ def suppressed_among(addresses: Iterable[str]) -> dict[str, SuppressionKind]:
         elif by_kind[SuppressionKind.DOMAIN] & domains_of[address]:
             result[address] = SuppressionKind.DOMAIN
     return result
+
+
+def _keys(known: Hashes, address: str) -> set[str]:
+    return {*forms(address), *known.of(address)}
 
 
 def _covers(addresses: set[str], domains: set[str]) -> Any:

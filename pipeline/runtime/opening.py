@@ -45,15 +45,19 @@ def opened(url: str) -> Iterator[None]:
         yield
 
 
-def migrate(url: str) -> list[str]:
+def migrate(url: str, tell: schema.Tell) -> list[str]:
     """Make the database at `url`, or bring it to this version; return the names of the migrations that were run.
+
+    Args:
+        url: the database.
+        tell: is told of single rows that a migration changes, line by line, before that is committed.
 
     Raises:
         DatabaseUrlError: the URL can't be used.
     """
     database.connect(url)
     with database.connection():
-        return schema.migrate()
+        return schema.migrate(tell)
 
 
 def trouble_of(error: BaseException) -> str | None:

@@ -13,6 +13,7 @@ from pipeline.runtime.keys import KeyLockedError
 from pipeline.runtime.secret_key import SecretKeyError
 from pipeline.runtime.settings import settings
 from slowpost.cli.acting import report
+from slowpost.cli.saying import say
 from slowpost.cli.shared import Refused, as_json, bind_database
 
 
@@ -22,11 +23,14 @@ class Initialised:
 
     Attributes:
         migrations: the names of the migrations that were run now.
+        notes: a sentence about each row that a migration changed otherwise than all others, such as two contacts that
+            became one; on stderr, too.
         queues_declared: whether queues were declared on RabbitMQ; false with `memory://`.
         hashes_keyed: hashes of forgotten people that have got their key now.
     """
 
     migrations: list[str]
+    notes: list[str]
     queues_declared: bool
     hashes_keyed: int
 
@@ -42,12 +46,18 @@ def init(as_json: bool) -> None:
         from actors import entry
 
         entry.declare_topology()
-    migrations = opening.migrate(settings().database_url)
+    notes: list[str] = []
+
+    def tell(line: str) -> None:
+        notes.append(line)
+        say(line, err=True)
+
+    migrations = opening.migrate(settings().database_url, tell)
     words = f"tables: {', '.join(migrations) or 'nothing to do'}\n"
     words += f"queues: {'declared' if queues else 'in the process itself (memory://)'}"
     keyed, warnings = _give_key_to_hashes()
     words += f"\nforgotten people: {keyed} hashes have got their key" if keyed else ""
-    report(warnings, as_json, words, Initialised(migrations, queues, keyed))
+    report(warnings, as_json, words, Initialised(migrations, notes, queues, keyed))
 
 
 def _give_key_to_hashes() -> tuple[int, list[str]]:

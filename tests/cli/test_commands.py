@@ -12,6 +12,7 @@ from typing import Any
 
 from models import Action, Attempt, Contact, Delivery, Event, SmtpAccount, State, Suppression, database
 from models.control import control
+from models.database import db
 from models.dead_letter import file_deliveries, file_message
 from slowpost.catcher import Catcher
 from tests.builders import a_contact, a_delivery, a_template, an_account
@@ -21,10 +22,20 @@ from tests.cli.conftest import Result, Slowpost
 def test_init_again_changes_nothing(ready: Slowpost) -> None:
     assert parsed(ready("init", "--json")) == {
         "migrations": [],
+        "notes": [],
         "queues_declared": False,
         "hashes_keyed": 0,
         "warnings": [],
     }
+
+
+def test_init_says_of_each_contact_that_it_is_another_now(ready: Slowpost) -> None:
+    older, younger = a_contact(email="carol@x.test"), a_contact(email='"carol"@x.test', address='"carol"@x.test')
+    db.execute_sql("DELETE FROM migratehistory WHERE name = '005_addresses'")
+    done = ready("init", "--json")
+    (note,) = parsed(done)["notes"]
+    assert note.startswith(f"contact {younger.id} ('\"carol\"@x.test') is contact {older.id} ('carol@x.test') now")
+    assert done.err == f"{note}\n"
 
 
 def test_an_import_reports_refused_lines_and_can_be_run_again(ready: Slowpost) -> None:

@@ -59,7 +59,7 @@ def test_every_login_sends_one_mail_and_a_second_parser_reads_what_was_rendered(
 #: Names that are hard on headers: umlauts, what looks like another mailbox, quotes, what has to be folded.
 NAMES = [
     "Jörg Müller",
-    "Bank <service@bank.example>, Robert",
+    "Your bank <service@bank.example>, Robert Example of the Department for Everything and More",
     'Ann "Annie" O\'Neil, Jr.',
     "名前",
     "Wolfeschlegelsteinhausenbergerdorff der Ältere, Kammersänger und Oberstudienrat im Ruhestand",

@@ -63,6 +63,27 @@ def test_two_spellings_of_a_gmail_address_stay_two_contacts() -> None:
 
 
 @pytest.mark.usefixtures("any_database")
+def test_spellings_of_one_mailbox_are_one_contact() -> None:
+    lines = ("email,name", "carol@bücher.test,Carol", '"""carol""@xn--bcher-kva.test",Caro')
+    assert run(imports.contacts, *lines) == ((1, 0, 1, 0), [])
+    assert run(imports.contacts, "email,priority", r'"""c\arol""@BÜCHER.test",7') == ((0, 1, 0, 0), [])
+    contact = Contact.get()
+    assert (contact.email, contact.address) == (r'"c\arol"@BÜCHER.test', "carol@xn--bcher-kva.test")
+    assert (contact.name, contact.priority) == ("Caro", 7)
+
+
+@pytest.mark.usefixtures("any_database")
+def test_a_contact_that_the_version_before_has_stored_meanwhile_is_found_as_its_line_is_written() -> None:
+    first = a_contact(email="carol@x.test")
+    meanwhile = a_contact(email='"carol"@x.test', address='"carol"@x.test')
+    assert run(imports.contacts, "email,name", '"""carol""@x.test",Caro') == ((0, 1, 0, 0), [])
+    assert [(c.id, c.address, c.name) for c in Contact.select().order_by(Contact.id)] == [
+        (first.id, "carol@x.test", ""),
+        (meanwhile.id, "carol@x.test", "Caro"),
+    ]
+
+
+@pytest.mark.usefixtures("any_database")
 def test_rows_are_committed_as_they_come() -> None:
     def stopped() -> Iterator[str]:
         yield "email\n"

@@ -10,7 +10,9 @@ from typing import Any, cast
 
 import pytest
 
+from pipeline.content import headers
 from pipeline.content.message import Envelope, MessageRefusedError, Rendered, Sender, Unsubscribe, build, sender_marker
+from tests.strict_mail import Mailbox, head_of
 
 WORDS = Rendered(
     recipient="ann@example.test",
@@ -100,6 +102,11 @@ def test_nothing_rendered_can_forge_a_header(field: str, poison: str) -> None:
         build(replace(WORDS, **{field: poison}), ME, AT, STOP)
 
 
+def test_nor_can_an_address_that_is_none_without_its_escapes() -> None:
+    with pytest.raises(MessageRefusedError, match="encoded word"):
+        build(replace(WORDS, recipient=r'"\=\?utf-8\?q\?x\?="@example.test'), ME, AT, STOP)
+
+
 @pytest.mark.parametrize("poison", POISON)
 def test_nor_can_the_sender(poison: str) -> None:
     with pytest.raises(MessageRefusedError):
@@ -136,6 +143,67 @@ def test_a_quoted_local_part_is_quoted_once() -> None:
     envelope = build(replace(WORDS, recipient='"a b"@example.test'), ME, AT, STOP)
     assert envelope.recipient == '"a b"@example.test'
     assert b'To: Ann Example <"a b"@example.test>\r\n' in envelope.data
+
+
+BANK = "Your bank <service@bank.example>, Robert Example of the Department for Everything and More"
+HEAD = "Dr. Ann Example, Head of the Department of Everything, University of Somewhere Far Away"
+
+
+@pytest.mark.parametrize(
+    "name", [BANK, HEAD, HEAD + " ü", 'a "quoted" \\ name ' + "that is long, " * 9, "=? , ?=", " a  b "]
+)
+def test_a_name_that_has_to_be_folded_stays_one_mailbox(name: str) -> None:
+    """CPython gh-80222: `email` loses the quotes of a name when it folds it."""
+    head = head_of(build(replace(WORDS, recipient_name=name), replace(ME, name=name), AT, STOP).data)
+    assert head.mailbox("to") == Mailbox(name, "ann", "example.test")
+    assert head.mailbox("from") == Mailbox(name, "me", "example.test")
+
+
+@pytest.mark.parametrize(
+    "subject",
+    [
+        "Grüße aus München: für Sie und Ihre Kolleginnen die nächste Überraschung in der Übersicht für Februar",
+        "à l'été où l'on dîne   sur l'île, à côté du château: une proposition pour votre équipe à Besançon",
+        "two  spaces, and a long line that has to be folded, with  two more  here and here  and at the end of it",
+        "u" * 200 + " ü",
+        " a space before, and a tab\tamidst ",
+        "🐌" * 60,
+        "",
+    ],
+)
+def test_a_long_subject_keeps_its_spaces(subject: str) -> None:
+    """`email` loses spaces between encoded and plain words when it folds a subject."""
+    words = replace(WORDS, subject=subject, preheader=subject)
+    head = head_of(build(words, ME, AT, STOP).data)
+    assert head.text("subject") == subject
+    assert (head.text("x-preheader") if subject else "") == subject
+
+
+@pytest.mark.parametrize("field", ["recipient_name", "subject", "text", "html"])
+def test_half_a_character_is_refused(field: str) -> None:
+    with pytest.raises(MessageRefusedError, match=r"half a character|control character"):
+        build(replace(WORDS, **{field: "a\ud800"}), ME, AT, STOP)
+
+
+def test_headers_that_servers_cut_off_are_refused() -> None:
+    with pytest.raises(MessageRefusedError, match="32768"):
+        build(replace(WORDS, subject="ü" * 20_000), ME, AT, STOP)
+
+
+def test_what_would_not_say_what_was_meant_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The bytes are read again: whatever is wrong in writing them, no other recipient gets into a mail."""
+    written = headers.write
+
+    def wrong(name: str, value: headers.Value) -> bytes:
+        return (
+            b"To: Your bank <service@bank.example>, Ann <ann@example.test>\r\n"
+            if name == "To"
+            else written(name, value)
+        )
+
+    monkeypatch.setattr(headers, "write", wrong)
+    with pytest.raises(MessageRefusedError, match="To would not say what was meant"):
+        build(WORDS, ME, AT, STOP)
 
 
 AT = dt.datetime(2026, 6, 2, 14, 0, tzinfo=dt.UTC)
