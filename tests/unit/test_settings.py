@@ -8,8 +8,10 @@ from collections.abc import Callable
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
+import pika
 import pytest
 
+from models import database
 from pipeline.runtime.settings import Settings, SettingsError, settings
 from tests.unit.bad_settings import BAD
 
@@ -69,6 +71,22 @@ def test_the_example_holds_the_defaults(configure: Configure) -> None:
     assert settings() == Settings(_env_file=None)
 
 
+@pytest.mark.parametrize(
+    "password", ["p@ss", "a/b", "a%41", "$HOME${HOME}$$", """it\\'s "quoted";""", "#? :[]&=+ \\n", "пароль ä€"]
+)
+def test_a_password_of_any_characters_gets_from_the_file_into_the_url(password: str, configure: Configure) -> None:
+    Path(".env").write_text(
+        f"DATABASE_URL=postgresql://slowpost@127.0.0.1:5432/slowpost\nDATABASE_PASSWORD='{password}'\n"
+        f"BROKER_URL='amqp://slowpost@127.0.0.1:5672/%2Fslowpost;amqp://own:way@b'\nBROKER_PASSWORD='{password}'\n"
+    )
+    meant = password.replace("\\'", "'")
+    first, second = settings().broker_url.split(";")
+    assert pika.URLParameters(first).credentials.password == meant
+    assert (pika.URLParameters(first).virtual_host, second) == ("/slowpost", "amqp://own:way@b")
+    assert database.connect(settings().database_url).connect_params["password"] == meant
+    assert meant not in repr(settings().database_password)
+
+
 def test_the_environment_goes_before_the_file(configure: Configure) -> None:
     Path(".env").write_text("MAIL_DAILY_LIMIT=20\nMAIL_MAX_ATTEMPTS=5\n")
     configure(mail_daily_limit=30)
@@ -118,7 +136,7 @@ def test_the_last_backoff_repeats(configure: Configure) -> None:
 
 Configure = Callable[..., None]
 EXAMPLE = (Path(__file__).parents[2] / ".env.example").read_text()
-FREE_TEXT = {"mail_postal_address", "mail_alert_command"}
+FREE_TEXT = {"mail_postal_address", "mail_alert_command", "database_password", "broker_password"}
 
 
 def allowed_in_the_example(name: str) -> str:
