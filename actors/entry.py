@@ -16,7 +16,7 @@ import actors
 from actors import running
 from actors.intake import UnacceptableError, decode, encode
 from actors.memory import MemoryBroker
-from actors.rabbitmq import migration, topology
+from actors.rabbitmq import migration, permissions, topology
 from actors.rabbitmq.broker import QuorumBroker
 from actors.rabbitmq.dead_letters import InStep
 from actors.rabbitmq.migration import Moving
@@ -107,12 +107,15 @@ def declare_topology() -> None:
     broker.close()
 
 
-def definitions(server_version: tuple[int, ...] | None = None, vhost: str | None = None) -> dict[str, Any]:
+def definitions(
+    server_version: tuple[int, ...] | None = None, vhost: str | None = None, user: str | None = None
+) -> dict[str, Any]:
     """Return all queues and exchanges as RabbitMQ's definitions.
 
     Args:
         server_version: e.g. (4, 1); None: what the server of BROKER_URL says, with memory:// SERVER_VERSION.
         vhost: None: that of BROKER_URL, with memory:// VHOST.
+        user: who is to get the permissions that Slowpost needs; the server has to know that user. None: nobody.
 
     Raises:
         ConnectionClosed: the server is to be asked, and is away.
@@ -123,7 +126,9 @@ def definitions(server_version: tuple[int, ...] | None = None, vhost: str | None
         if server_version is None:
             with broker.own_connection() as connection:
                 server_version = topology.version_of(connection)
-    return topology.definitions(server_version or SERVER_VERSION, VHOST if vhost is None else vhost)
+    vhost = VHOST if vhost is None else vhost
+    found = topology.definitions(server_version or SERVER_VERSION, vhost)
+    return found | ({"permissions": [permissions.of(user, vhost)]} if user else {})
 
 
 def differences() -> list[str]:

@@ -40,7 +40,7 @@ class UnacceptableError(SlowpostError, ValueError):
     """A message can't be processed; the text says why."""
 
 
-class UnknownActorError(Exception):
+class UnknownActorError(UnacceptableError):
     """A well-formed envelope of an inner queue names an actor that this version does not have: a newer one may."""
 
 
@@ -125,9 +125,10 @@ def _envelope(stage: Stage, content: dict[str, Any], message_id: str | None) -> 
     if not isinstance(args, list) or not isinstance(kwargs, dict) or not is_text(own_id):
         raise UnacceptableError("the envelope's args, kwargs or message_id is missing or of a wrong type")
     if content["actor_name"] != ACTOR_OF[stage]:
+        unknown = f"unknown actor {_shown(content['actor_name'])}"
         if stage is Stage.INTAKE or not isinstance(content["actor_name"], str):
-            raise UnacceptableError(f"unknown actor {_shown(content['actor_name'])}")
-        raise UnknownActorError(content["actor_name"])
+            raise UnacceptableError(unknown)
+        raise UnknownActorError(unknown)
     if len(args) != 1 or not isinstance(args[0], list):
         raise UnacceptableError("the envelope's args must be one list of ids")
     if stage is Stage.INTAKE:
@@ -167,8 +168,12 @@ def _plain(content: Any, message_id: str) -> Decoded:
     if len(values) == 1 and not _is_id(values[0]):
         raise UnacceptableError(_no_id(values[0]))
     good = [v for v in values if _is_id(v)]
-    bad = [v for v in values if not _is_id(v)]
-    refused = tuple(Refused(json.dumps({"contact_ids": [v]} | options).encode(), _no_id(v)) for v in bad)
+    # Its place tells it from another that reads the same, above all where only the start of both is quoted.
+    refused = tuple(
+        Refused(json.dumps({"contact_ids": [value]} | options).encode(), f"contact_ids[{place}]: {_no_id(value)}")
+        for place, value in enumerate(values)
+        if not _is_id(value)
+    )
     return Decoded(_message(Stage.INTAKE, good, options, message_id) if good else None, refused)
 
 

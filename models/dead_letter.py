@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import hashlib
 from collections.abc import Mapping
 from enum import StrEnum
 from typing import Any
@@ -73,6 +74,8 @@ def file_messages(
 ) -> list[DeadLetter]:
     """Keep messages, or parts of one, that can't be processed, and return those that were not kept already.
 
+    A message that comes again is kept once. Another one with the same id is kept, too, with a detail that says so.
+
     Args:
         queue: where they were; a replay puts them back there. None: nobody knows.
         bodies: what is wrong with each, for a person → the body that asks for that part alone.
@@ -80,7 +83,26 @@ def file_messages(
         message_id: the AMQP message id, by which a redelivery is told from a second message.
     """
     common = {"kind": DeadLetterKind.MESSAGE, "queue": queue, "message_id": message_id, "created_at": at}
-    return _file([common | {"body": body, "reason": reason} for reason, body in bodies.items()])
+    rows = [common | {"body": body, "reason": reason} for reason, body in bodies.items()]
+    filed = _file(rows)
+    if message_id is None or len(filed) == len(rows):
+        return filed
+    kept = {letter.reason for letter in filed} | _kept(queue, message_id, bodies)
+    others = {reason: body for reason, body in bodies.items() if reason not in kept}
+    return filed + _file(
+        [common | {"body": body, "reason": reason, "detail": _second(body)} for reason, body in others.items()]
+    )
+
+
+def _kept(queue: str | None, message_id: str, bodies: Mapping[str, bytes]) -> set[str]:
+    """Return the reasons for which an open dead letter has the same message."""
+    same = (DeadLetter.queue == queue) & (DeadLetter.message_id == message_id) & DeadLetter.reason.in_(list(bodies))
+    there = DeadLetter.select(DeadLetter.reason, DeadLetter.body).where(same & (DeadLetter.detail == "") & OPEN)
+    return {reason for reason, body in there.tuples() if bytes(body) == bodies[reason]}
+
+
+def _second(body: bytes) -> str:
+    return f"another message had the same message id (sha256 of this one: {hashlib.sha256(body).hexdigest()[:16]}…)"
 
 
 def file_deliveries(reasons: dict[int, tuple[str, str]], at: dt.datetime) -> None:

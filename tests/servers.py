@@ -27,6 +27,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Self
+from urllib.parse import quote
 
 import pika
 import psycopg2
@@ -272,7 +273,7 @@ class PrivatePostgres(PrivateServer):
 
 
 class PrivateRabbitmq(PrivateServer):
-    """A RabbitMQ node with an Erlang port mapper of its own (of its cluster's first node); guest/guest, and one vhost.
+    """A RabbitMQ node with an Erlang port mapper of its own (of its cluster's first node), one user, and one vhost.
 
     Attributes:
         name: its Erlang node name.
@@ -281,14 +282,24 @@ class PrivateRabbitmq(PrivateServer):
         management: with the management plugin, on `management_url`.
         joins: a running node whose cluster it becomes a member of at its first start.
         starts_at_once: at the beginning of `with`; else when `start` is called.
+        login: name and password of the user that it makes, as docker-compose.yml gives them.
+        conf: lines of a `rabbitmq.conf`, beside its own.
     """
 
     user = "rabbitmq"
 
     def __init__(
-        self, *, management: bool = False, joins: PrivateRabbitmq | None = None, starts_at_once: bool = True
+        self,
+        *,
+        management: bool = False,
+        joins: PrivateRabbitmq | None = None,
+        starts_at_once: bool = True,
+        login: tuple[str, str] = ("guest", "guest"),
+        conf: str = "",
     ) -> None:
         super().__init__()
+        self._login = login
+        self._conf = conf
         self.starts_at_once = starts_at_once
         self._management = management
         self._management_port = free_port()
@@ -305,7 +316,8 @@ class PrivateRabbitmq(PrivateServer):
 
     def url_of(self, vhost: str) -> str:
         """Return the URL of one of its vhosts."""
-        return f"amqp://guest:guest@127.0.0.1:{self.port}/{vhost}"
+        name, password = (quote(part, safe="") for part in self._login)
+        return f"amqp://{name}:{password}@127.0.0.1:{self.port}/{vhost}"
 
     def ctl(self, *arguments: str, stdin: str = "") -> str:
         """Run rabbitmqctl on this node; return what it printed.
@@ -334,7 +346,7 @@ class PrivateRabbitmq(PrivateServer):
         (self.home / "rabbitmq.conf").write_text(
             f"listeners.tcp.local = 127.0.0.1:{self.port}\ndefault_vhost = slowpost_test\n"
             f"management.tcp.ip = 127.0.0.1\nmanagement.tcp.port = {self._management_port}\n"
-            f"{self._peers()}"
+            f"{self._peers()}{self._conf}"
         )
         (self.home / "enabled_plugins").write_text("[rabbitmq_management].\n" if self._management else "[].\n")
         cookie = self.home / ".erlang.cookie"
@@ -368,6 +380,10 @@ class PrivateRabbitmq(PrivateServer):
             "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": "-kernel inet_dist_use_interface {127,0,0,1}",
             "ERL_EPMD_PORT": str(self._epmd_port),
             "ERL_EPMD_ADDRESS": "127.0.0.1",
+            "RABBITMQ_DEFAULT_USER": self._login[0],
+            "RABBITMQ_DEFAULT_PASS": self._login[1],
+            # Else it takes a password beyond ASCII for another one, or does not start.
+            "LC_ALL": "C",
             # Nothing of the machine's own node: not its settings, not its data.
             "RABBITMQ_CONF_ENV_FILE": "/dev/null",
             "RABBITMQ_CONFIG_FILE": f"{self.home}/rabbitmq.conf",

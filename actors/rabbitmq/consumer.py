@@ -1,7 +1,8 @@
 """Takes messages off a queue of RabbitMQ: remembers the channel each came from, and believes nothing that is in them.
 
-What can't be decoded becomes a dead letter and is acknowledged. Trouble: RabbitMQ away raises ConnectionClosed, and the
-message comes again; the database away, it waits.
+What can't be decoded becomes a dead letter and is acknowledged. What only a newer version can process comes back every
+minute for a day, and then is a dead letter, too. Trouble: RabbitMQ away raises ConnectionClosed, and the message comes
+again; the database away, it waits.
 """
 
 from __future__ import annotations
@@ -30,8 +31,11 @@ from pipeline.runtime.waiting import connected
 
 T = TypeVar("T")
 
-#: Seconds a message for an actor of a newer version is held back.
+#: Seconds a message for an actor of a newer version is held back, and how often: for a day.
 DEFER = 60.0
+MAX_DEFERS = 24 * 60
+#: Header of such a message: how often it was held back. Anybody can write it, and it is never believed to be below 0.
+DEFERS = "held-back"
 
 #: What pika raises where RabbitMQ is away, or has closed a channel; OSError: its host name can't be resolved.
 AWAY = (pika.exceptions.AMQPConnectionError, pika.exceptions.AMQPChannelError, OSError)
@@ -101,7 +105,7 @@ class QuorumConsumer(_RabbitmqConsumer):
         if method is None:
             return None
         try:
-            message = self._decode(body, properties.message_id)
+            message = self._decode(body, properties)
         except (PutBackError, *AWAY) as error:
             # Unacknowledged: it comes again.
             raise ConnectionClosed(error) from None
@@ -123,16 +127,15 @@ class QuorumConsumer(_RabbitmqConsumer):
     #: There is nothing to reject: a fault has its dead letter by the time it comes here.
     nack = ack
 
-    def _decode(self, body: bytes, message_id: str | bytes | None) -> Message[Any] | None:
+    def _decode(self, body: bytes, properties: pika.BasicProperties) -> Message[Any] | None:
+        message_id: str | bytes | None = properties.message_id
         try:
             decoded = decode(self.queue_name, body, message_id)
+        except UnknownActorError as error:
+            self._defer(str(error), body, properties)
+            return None
         except UnacceptableError as error:
             self._dead_letter({str(error): body}, message_id)
-            return None
-        except UnknownActorError as error:
-            log.warning("held back for a newer version", queue=self.queue_name, actor=str(error))
-            later = topology.delayed(self.queue_name, DEFER, self.broker.unit_ms)
-            self._patiently(partial(self.broker.publish, *later, body, message_id))
             return None
         except Exception as error:
             # A mistake of ours: the message is kept, and its queue goes on.
@@ -142,6 +145,19 @@ class QuorumConsumer(_RabbitmqConsumer):
         if decoded.refused:
             self._dead_letter({refused.reason: refused.body for refused in decoded.refused}, message_id)
         return decoded.message
+
+    def _defer(self, why: str, body: bytes, properties: pika.BasicProperties) -> None:
+        """Hold a message back for a newer version; give up one that has waited for a day."""
+        defers = (properties.headers or {}).get(DEFERS)
+        defers = defers if type(defers) is int and defers > 0 else 0
+        if defers >= MAX_DEFERS:
+            reason = f"{why}: it was held back for a newer version {MAX_DEFERS} times, and none came"
+            self._dead_letter({reason: body}, properties.message_id)
+            return
+        log.warning("held back for a newer version", queue=self.queue_name, reason=why)
+        later = topology.delayed(self.queue_name, DEFER, self.broker.unit_ms)
+        headers = {DEFERS: defers + 1}
+        self._patiently(partial(self.broker.publish, *later, body, properties.message_id, headers))
 
     def _dead_letter(self, bodies: dict[str, bytes], message_id: str | bytes | None) -> None:
         kept_id = message_id if is_text(message_id) else None

@@ -76,14 +76,16 @@ def keep_in_step(connection: BlockingConnection, *, thorough: bool = True) -> In
     channel = connection.channel()
     channel.confirm_delivery()
     there = channel.queue_declare(topology.DEAD_LETTER_QUEUE, passive=True).method.message_count
-    if there == _open().count() and not (thorough and there):
+    if _old().count() <= there <= _open().count() and not (thorough and there):
         return InStep()
     if not topology.exclusive(channel, LOCK):
         log.info("another process compares the dead letters")
         return InStep()
     copies: dict[int, list[int]] = {}
     filed: list[DeadLetter] = []
+    seen = 0
     for tag, properties, body in _messages(channel, min(there, MAX_COMPARED)):
+        seen += 1
         row = _row_of(properties)
         if row is not None:
             copies.setdefault(row, []).append(tag)
@@ -96,10 +98,10 @@ def keep_in_step(connection: BlockingConnection, *, thorough: bool = True) -> In
     for tag in superfluous:
         channel.basic_ack(tag)
     missing = []
-    if there <= MAX_COMPARED:
+    # Only where all of it was seen: of a queue that is long, or slow to give, the rest may have any copy.
+    if seen == there:
         shown = copies.keys() | {letter.id for letter in filed}
-        old = _open().where(DeadLetter.created_at < database.now() - ON_ITS_WAY).order_by(DeadLetter.id)
-        missing = [letter for letter in old if letter.id not in shown]
+        missing = [letter for letter in _old().order_by(DeadLetter.id) if letter.id not in shown]
     for letter in (*filed, *missing):
         body, message_id, headers = copy_of(letter)
         properties = topology.persistent(message_id, headers)
@@ -150,3 +152,8 @@ def _file(properties: pika.BasicProperties, body: bytes) -> list[DeadLetter]:
 
 def _open() -> Any:
     return DeadLetter.select().where(OPEN)
+
+
+def _old() -> Any:
+    """Return the open rows whose copies are not on their way any more."""
+    return _open().where(DeadLetter.created_at < database.now() - ON_ITS_WAY)

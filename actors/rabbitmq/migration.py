@@ -22,6 +22,8 @@ from models.errors import SlowpostError
 
 #: Exchange through which messages move, so that they keep their routing keys: in the ladder these are their delays.
 MOVING_EXCHANGE = "moving"
+#: Held by the one process that migrates.
+LOCK = "migration"
 #: Messages that move between two reports of how far it is.
 MOVES_BETWEEN = 10_000
 #: AMQP 0-9-1 1.2, reply codes.
@@ -67,7 +69,7 @@ def migrate(
     Raises:
         MigrationRefusedError: a queue is consumed, or messages came onto it in the very instant it was deleted.
     """
-    if not topology.exclusive(connection.channel(), "migration"):
+    if not topology.exclusive(connection.channel(), LOCK):
         raise MigrationRefusedError("another migration is at work")
     if not topology.exclusive(connection.channel(), dead_letters.LOCK):
         raise MigrationRefusedError("a sweep compares the dead letters: run it again")

@@ -248,6 +248,9 @@ Webhook = Annotated[
 ]
 
 
+Password = Annotated[SecretStr | None, BeforeValidator(_empty_is_none), BeforeValidator(_text)]
+
+
 Secret = Annotated[SecretStr | None, BeforeValidator(_empty_is_none), AfterValidator(_fernet_keys)]
 
 

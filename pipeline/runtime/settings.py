@@ -10,13 +10,18 @@ from __future__ import annotations
 import datetime as dt
 import functools
 import re
-from typing import Annotated
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any
+from urllib.parse import quote
 from zoneinfo import ZoneInfo
 
-from pydantic import Field, ValidationError
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from dotenv import dotenv_values
+from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_validator
+from pydantic_settings import BaseSettings, DotEnvSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
 
 from models.errors import SlowpostError
+from pipeline.runtime import setting_urls
 from pipeline.runtime.setting_types import (
     Backoff,
     BrokerUrl,
@@ -31,6 +36,7 @@ from pipeline.runtime.setting_types import (
     Hours,
     Lateness,
     OptionalText,
+    Password,
     PositiveCount,
     Seconds,
     Secret,
@@ -49,8 +55,19 @@ class SettingsError(SlowpostError):
     """A setting has a value that is not allowed; the message is one line for a person."""
 
 
+#: What an error never shows.
+_HIDDEN = ("secret_key", "database_password", "broker_password", "mail_alert_webhook")
 #: User and password; what follows a host and is no port; options, which can contain a password.
 _SECRET_PARTS = ((r".*@", "***@"), (r":(?!//|\d+([/;?]|$)).*", ":***"), (r"\?.*", "?***"))
+
+
+class _AsWritten(DotEnvSettingsSource):
+    """`.env` as it is written: else `${…}` in a password would be replaced, in single quotes, too."""
+
+    @staticmethod
+    def _static_read_env_file(file_path: Path, *, encoding: str | None = None, **_: Any) -> Mapping[str, str | None]:
+        found = dotenv_values(file_path, encoding=encoding, interpolate=False)
+        return {name.lower(): value for name, value in found.items()}
 
 
 class Settings(BaseSettings):
@@ -64,6 +81,9 @@ class Settings(BaseSettings):
         arbitrary_types_allowed=True,
     )
 
+    # Before their URLs, which take them in.
+    database_password: Password = None
+    broker_password: Password = None
     database_url: DatabaseUrl = "sqlite:///slowpost.db"
     broker_url: BrokerUrl = EMBEDDED
     secret_key: Secret = None
@@ -107,6 +127,30 @@ class Settings(BaseSettings):
 
     mail_dns_servers: DnsServers = ()
 
+    @field_validator("database_url", "broker_url", mode="before")
+    @classmethod
+    def _with_password(cls, value: str, info: ValidationInfo) -> str:
+        """Put the password that is set on its own into each URL that names a user and no password."""
+        password: SecretStr | None = info.data.get(f"{str(info.field_name).removesuffix('_url')}_password")
+        return (
+            ";".join(_with_password(url, password.get_secret_value()) for url in value.split(";"))
+            if password
+            else value
+        )
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Return where settings come from, the first going before the others (pydantic-settings' entry)."""
+        assert isinstance(dotenv_settings, DotEnvSettingsSource)
+        return init_settings, env_settings, _AsWritten(settings_cls, dotenv_settings.env_file), file_secret_settings
+
     @property
     def is_embedded(self) -> bool:
         """Tell whether the broker is inside the process."""
@@ -137,6 +181,14 @@ def settings() -> Settings:
         raise SettingsError(f".env can't be read: {error}") from None
 
 
+def _with_password(url: str, password: str) -> str:
+    parts = setting_urls.split(url)
+    if parts is None or not parts.username or parts.password is not None:
+        return url
+    user, _, host = parts.netloc.rpartition("@")
+    return parts._replace(netloc=f"{user}:{quote(password, safe='')}@{host}").geturl()
+
+
 def _one_line(error: ValidationError) -> str:
     first = error.errors(include_url=False)[0]
     name = str(first["loc"][0])
@@ -152,7 +204,7 @@ def _allowed_number(name: str) -> str:
 
 
 def _shown(name: str, value: str) -> str:
-    if name in ("secret_key", "mail_alert_webhook"):
+    if name in _HIDDEN:
         return "(hidden)"
     return repr(_without_password(value) if name in ("database_url", "broker_url") else value)
 

@@ -45,8 +45,11 @@ class _Version(click.ParamType[tuple[int, ...], Any]):
     help="RabbitMQ's version (default: that of BROKER_URL's server; with memory:// 4.0).",
 )
 @click.option("--vhost", help="The vhost it is for (default: that of BROKER_URL; with memory:// /slowpost).")
+@click.option("--user", help="Add the permissions that this user needs; RabbitMQ has to know the user.")
 @click.pass_context
-def topology(ctx: click.Context, output: Path | None, for_version: tuple[int, ...] | None, vhost: str | None) -> None:
+def topology(
+    ctx: click.Context, output: Path | None, for_version: tuple[int, ...] | None, vhost: str | None, user: str | None
+) -> None:
     """Print all queues and exchanges as RabbitMQ's definitions (JSON), for `rabbitmqctl import_definitions` or the
     management page.
 
@@ -58,7 +61,7 @@ def topology(ctx: click.Context, output: Path | None, for_version: tuple[int, ..
 
     from actors import entry
 
-    text = json.dumps(entry.definitions(for_version, vhost), indent=2) + "\n"
+    text = json.dumps(entry.definitions(for_version, vhost, user), indent=2) + "\n"
     if output is None:
         say(text, nl=False)
     else:

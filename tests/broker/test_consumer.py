@@ -17,6 +17,7 @@ import actors.rabbitmq.consumer
 from actors import running, waiting
 from actors.intake import decode, encode
 from actors.rabbitmq.broker import QuorumBroker
+from actors.rabbitmq.consumer import MAX_DEFERS
 from models import DeadLetter
 from pipeline.flow import Handoff, Stage
 from pipeline.runtime import waiting as waits
@@ -36,7 +37,7 @@ def test_bad_bodies_become_dead_letters_and_the_good_ones_between_them_go_on(
     assert [m.args[0] for m in messages] == [[1], [2], [3]]
     assert [(d.queue, d.reason) for d in DeadLetter.select().order_by(DeadLetter.id)] == [
         ("intake", "the body is not JSON"),
-        ("intake", "null is no id (a whole number from 1 to 2147483647)"),
+        ("intake", "contact_ids[1]: null is no id (a whole number from 1 to 2147483647)"),
         ("intake", "the envelope is for queue \"deliver\", it came from 'intake'"),
     ]
     for message in messages:
@@ -55,7 +56,37 @@ def test_a_message_for_a_newer_version_is_held_back_and_comes_again(
     consumer, messages = consumed(broker, "dedupe", 1)
     consumer.ack(messages[0])
     consumer.close()
-    assert take(broker, "dedupe")[2] == body
+    _, properties, again = take(broker, "dedupe")
+    assert (again, properties.headers["held-back"]) == (body, 1)
+
+
+@pytest.mark.parametrize(("held_back", "is_given_up"), [(MAX_DEFERS - 1, False), (MAX_DEFERS, True), (-(2**63), False)])
+def test_a_message_for_an_actor_that_never_comes_is_a_dead_letter_after_a_day(
+    broker: QuorumBroker, postgres: str, held_back: int, is_given_up: bool
+) -> None:
+    body = json.dumps(json.loads(encode(Stage.DEDUPE, [1]).encode()) | {"actor_name": "check_consent"}).encode()
+    broker.channel.basic_publish("", "dedupe", body, raw_properties(headers={"held-back": held_back}))
+    put(broker, "dedupe", encode(Stage.DEDUPE, [2]).encode())
+    consumer, messages = consumed(broker, "dedupe", 1)
+    consumer.ack(messages[0])
+    consumer.close()
+    gave_up = 'unknown actor "check_consent": it was held back for a newer version 1440 times, and none came'
+    assert [(d.reason, bytes(d.body)) for d in DeadLetter.select()] == [(gave_up, body)] * is_given_up
+    waiting = {queue: number for queue, number in broker.counts().items() if number}
+    assert waiting == ({"dead-letter": 1} if is_given_up else {"delay": 1})
+
+
+def test_bad_ids_that_begin_alike_are_a_dead_letter_each_and_come_again_as_the_same(
+    broker: QuorumBroker, postgres: str
+) -> None:
+    body = json.dumps({"contact_ids": ["x" * 90 + "1", "x" * 90 + "2", 7]}).encode()
+    for _ in range(2):
+        broker.channel.basic_publish("", "intake", body, raw_properties(message_id="m1"))
+    consumer, messages = consumed(broker, "intake", 2)
+    consumer.close()
+    assert [m.args[0] for m in messages] == [[7], [7]]
+    asked = [json.loads(bytes(d.body))["contact_ids"][0][-1] for d in DeadLetter.select().order_by(DeadLetter.id)]
+    assert asked == ["1", "2"]
 
 
 class StockBroker(QuorumBroker):

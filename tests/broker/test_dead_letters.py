@@ -48,6 +48,26 @@ def test_copies_that_are_missing_are_added_and_those_of_closed_or_no_rows_remove
     assert broker.keep_in_step() == InStep()
 
 
+def test_of_a_queue_that_was_not_seen_to_its_end_no_copy_is_taken_for_missing(
+    broker: QuorumBroker, postgres: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    broker.show([a_letter(), a_letter()])
+    messages = dead_letters._messages
+    monkeypatch.setattr(dead_letters, "_messages", lambda channel, number: messages(channel, number - 1))
+    assert broker.keep_in_step() == InStep()
+    assert len(shown(broker)) == 2
+
+
+def test_while_copies_are_on_their_way_nothing_is_compared(
+    broker: QuorumBroker, postgres: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(dead_letters, "ON_ITS_WAY", -dead_letters.ON_ITS_WAY)
+    monkeypatch.setattr(topology, "exclusive", lambda *_: pytest.fail("it is compared"))
+    broker.show([a_letter()])
+    a_letter()
+    assert broker.keep_in_step(thorough=False) == InStep()
+
+
 def test_what_rabbitmq_has_dead_lettered_itself_is_filed_and_can_be_replayed(
     broker: QuorumBroker, postgres: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

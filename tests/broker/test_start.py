@@ -1,24 +1,41 @@
-"""Long-running commands are started in any order with their servers, and say what they wait for."""
+"""Long-running commands start in any order with their servers, and say what they wait for; on RabbitMQ they have a user
+who may do what they need, and nothing else.
+"""
 
 from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import pika
+import pytest
+from pika.adapters.blocking_connection import BlockingChannel
+
+from actors.intake import encode
+from actors.rabbitmq import migration, permissions, topology
+from actors.rabbitmq.broker import QuorumBroker
+from actors.rabbitmq.dead_letters import InStep
+from pipeline.flow import Stage
 from tests.broker.conftest import until
 from tests.servers import PrivatePostgres, PrivateRabbitmq
 
 
 def test_run_scheduler_and_worker_wait_for_both_servers_and_end_well_before_and_after(
-    tmp_path: Path, empty_rabbitmq: str
+    tmp_path: Path, empty_rabbitmq: str, rabbitmq: PrivateRabbitmq
 ) -> None:
-    with PrivatePostgres() as postgres, PrivateRabbitmq(starts_at_once=False) as rabbitmq:
-        environment = os.environ | {"DATABASE_URL": postgres.url, "BROKER_URL": rabbitmq.url}
+    with PrivatePostgres() as postgres:
+        environment = os.environ | {
+            "DATABASE_URL": postgres.url,
+            "BROKER_URL": f"amqp://slowpost@127.0.0.1:{rabbitmq.port}/slowpost_test",
+            "BROKER_PASSWORD": PASSWORD,
+        }
         # On a RabbitMQ that runs: theirs takes long to start, and is to be found without queues.
         init = [sys.executable, "-m", "slowpost", "init"]
         subprocess.run(init, env=environment | {"BROKER_URL": empty_rabbitmq}, check=True, capture_output=True)
@@ -51,6 +68,87 @@ def test_run_scheduler_and_worker_wait_for_both_servers_and_end_well_before_and_
             ends = [process.wait(60) for process, _ in started]
         assert ends == [0, 0, 0]
         assert "Traceback" not in "".join(log.read_text() for _, log in started)
+
+
+def test_the_user_of_compose_may_do_what_slowpost_needs_and_nothing_else(
+    rabbitmq: PrivateRabbitmq, postgres: str
+) -> None:
+    if not rabbitmq.is_running:
+        rabbitmq.start()
+    rabbitmq.ctl("import_definitions", stdin=json.dumps(OTHERS))
+    broker = QuorumBroker(rabbitmq.url, middleware=[])
+    broker.declare_topology()
+    for options in ({}, {"delay": 0.05}, {"backoff": 60}):
+        broker.send(encode(Stage.RESERVE, [1]), **options)
+    consumer: Any = broker.consume(Stage.RESERVE, prefetch=1, timeout=5000)
+    for _ in range(2):
+        consumer.ack(next(consumer))
+    consumer.close()
+    broker.publish(topology.DEAD_EXCHANGE, "", b"[1]", None)
+    assert broker.keep_in_step() == InStep(filed=1, added=1)
+    broker.channel.queue_delete(Stage.RECORD)
+    broker.channel.queue_declare(Stage.RECORD, durable=True)
+    broker.publish("", Stage.RECORD, encode(Stage.RECORD, [1]).encode(), None)
+    with broker.own_connection() as connection:
+        assert [step.moved for step in migration.migrate(connection, broker.unit_ms)] == [1]
+    broker.close()
+
+    assert refused(rabbitmq.url, lambda channel: channel.queue_declare("other"))
+    assert refused(rabbitmq.url, lambda channel: channel.queue_declare("intake2"))
+    assert refused(rabbitmq.url, lambda channel: channel.exchange_declare("other"))
+    assert refused(rabbitmq.url, lambda channel: channel.queue_bind("intake", "amq.topic", "#"))
+    assert refused(rabbitmq.url, lambda channel: channel.basic_publish("amq.fanout", "", b"1"))
+    with pytest.raises(pika.exceptions.ProbableAccessDeniedError):
+        pika.BlockingConnection(pika.URLParameters(rabbitmq.url_of("others")))
+    assert "administrator" not in rabbitmq.ctl("list_users")
+
+    # Another program that may publish to `intake` alone, as docs/operations.md says.
+    shop = f"amqp://shop:shop@127.0.0.1:{rabbitmq.port}/slowpost_test"
+    assert not refused(shop, lambda channel: channel.basic_publish("due", "intake", b"1", mandatory=True))
+    assert refused(shop, lambda channel: channel.basic_publish("due", "deliver", b"1"))
+    assert refused(shop, lambda channel: channel.basic_publish("", "intake", b"1"))
+    assert refused(shop, lambda channel: channel.basic_get("intake"))
+
+
+def test_rabbitmqs_own_configuration_and_the_pages_have_the_permissions_that_the_code_names() -> None:
+    conf = (ROOT / "rabbitmq" / "rabbitmq.conf").read_text()
+    given = re.findall(r"(?m)^default_permissions\.(\w+) = (.*)$", conf)
+    wanted = permissions.of("slowpost", "/slowpost")
+    assert given == [(kind, wanted[kind]) for kind in ("configure", "write", "read")]
+    assert permissions.PATTERN in (ROOT / "docs" / "operations.md").read_text()
+
+
+#: Every character with which a URL, a shell or YAML could have trouble.
+PASSWORD = 'p@ss/%41 $HOME${HOME}$$ it\'s "q";#?&=+[]:\\ пароль ä€'
+ROOT = Path(__file__).parents[2]
+OTHERS: dict[str, Any] = {
+    "vhosts": [{"name": "others"}],
+    "users": [{"name": "shop", "password": "shop", "tags": ""}],
+    "permissions": [{"user": "shop", "vhost": "slowpost_test", "configure": "^$", "write": "^due$", "read": "^$"}],
+    "topic_permissions": [
+        {"user": "shop", "vhost": "slowpost_test", "exchange": "due", "write": "^intake$", "read": "^$"}
+    ],
+}
+
+
+@pytest.fixture(scope="module")
+def rabbitmq() -> Iterator[PrivateRabbitmq]:
+    """A node that is set up as compose does it, not yet started."""
+    conf = (ROOT / "rabbitmq" / "rabbitmq.conf").read_text()
+    with PrivateRabbitmq(starts_at_once=False, login=("slowpost", PASSWORD), conf=conf) as node:
+        yield node
+
+
+def refused(url: str, act: Callable[[BlockingChannel], object]) -> bool:
+    """Tell whether RabbitMQ refuses what is done on a channel of its own."""
+    with pika.BlockingConnection(pika.URLParameters(url)) as connection:
+        channel = connection.channel()
+        channel.confirm_delivery()
+        try:
+            act(channel)
+        except pika.exceptions.ChannelClosedByBroker as error:
+            return bool(error.reply_code == 403)
+    return False
 
 
 COMMANDS = (["run"], ["scheduler"], ["worker", "--threads", "2"])

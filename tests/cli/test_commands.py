@@ -198,9 +198,11 @@ def test_several_dead_letters_are_decided_at_once_and_a_refusal_holds_up_none(re
 
 def test_definitions_are_for_the_server_and_the_vhost_that_are_named(ready: Slowpost, tmp_path: Path) -> None:
     for version, limit in (("4.1", {"x-delivery-limit": -1}), ("3.10.8", {})):
-        assert ready("topology", "--for-version", version, "--vhost", "mine", "--output", "d.json").code == 0
+        words = ("--for-version", version, "--vhost", "mine", "--user", "me", "--output", "d.json")
+        assert ready("topology", *words).code == 0
         definitions = json.loads((tmp_path / "d.json").read_text())
         assert definitions["vhosts"] == [{"name": "mine"}]
+        assert [(p["user"], p["vhost"]) for p in definitions["permissions"]] == [("me", "mine")]
         (dead,) = [q["arguments"] for q in definitions["queues"] if q["name"] == "dead-letter"]
         assert dead == {"x-queue-type": "quorum"} | limit
 

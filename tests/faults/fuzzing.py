@@ -10,7 +10,7 @@ from typing import Any
 import hypothesis
 from hypothesis import strategies as st
 
-from tests.faults import conftest
+from tests import effort
 
 #: Set to what a run has printed, `script/faults -k fuzz` does the same again.
 SEED = "SLOWPOST_FUZZ_SEED"
@@ -18,12 +18,16 @@ SEED = "SLOWPOST_FUZZ_SEED"
 AT_A_TIME = 1_000
 
 
+def seed() -> int:
+    """Return the seed of this run."""
+    return int(os.environ.get(SEED, secrets.randbits(32))) if effort.is_full() else 0
+
+
 def fuzz(judged: Callable[[Any], None], values: st.SearchStrategy[Any], *, cases: int) -> int:
     """Call `judged` with so many random values; return the seed, to be reported. A failure shows it, too, and the
     smallest value for which `judged` raises.
     """
-    is_full = conftest.is_full()
-    seed = int(os.environ.get(SEED, secrets.randbits(32))) if is_full else 0
+    first = seed()
     for start in range(0, cases, AT_A_TIME):
         settings = hypothesis.settings(
             max_examples=min(AT_A_TIME, cases - start),
@@ -33,8 +37,8 @@ def fuzz(judged: Callable[[Any], None], values: st.SearchStrategy[Any], *, cases
             print_blob=False,
         )
         try:
-            hypothesis.seed(seed + start)(settings(hypothesis.given(values)(judged)))()
+            hypothesis.seed(first + start)(settings(hypothesis.given(values)(judged)))()
         except BaseException as error:
-            error.add_note(f"{SEED}={seed}")
+            error.add_note(f"{SEED}={first}")
             raise
-    return seed
+    return first

@@ -56,4 +56,4 @@ BAD = {
     "mail_alert_webhook": ["ftp://host/", "host"],
 }
 #: Of these, whatever is UTF-8 is allowed.
-FREE_TEXT = {"mail_postal_address", "mail_alert_command"}
+FREE_TEXT = {"mail_postal_address", "mail_alert_command", "database_password", "broker_password"}

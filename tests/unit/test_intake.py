@@ -83,6 +83,10 @@ def test_a_bad_id_in_a_list_is_refused_alone() -> None:
         {"contact_ids": ["x"], "priority": 5},
         {"contact_ids": [-3], "priority": 5},
     ]
+    assert [r.reason.partition(" is no id")[0] for r in result.refused] == [
+        'contact_ids[1]: "x"',
+        "contact_ids[3]: -3",
+    ]
 
 
 ENVELOPE = json.loads(intake.encode(Stage.DEDUPE, [1]).encode())
@@ -127,10 +131,11 @@ def test_options_that_dramatiq_would_stumble_over_are_left_behind() -> None:
 
 
 def test_an_actor_of_a_newer_version_is_told_from_nonsense() -> None:
-    with pytest.raises(intake.UnknownActorError):
+    with pytest.raises(intake.UnknownActorError, match='unknown actor "check_consent"'):
         intake.decode("dedupe", json.dumps(ENVELOPE | {"actor_name": "check_consent"}).encode(), None)
-    with pytest.raises(intake.UnacceptableError):
+    with pytest.raises(intake.UnacceptableError) as refusal:
         intake.decode("intake", json.dumps(ENVELOPE | {"queue_name": "intake", "actor_name": "x"}).encode(), None)
+    assert type(refusal.value) is intake.UnacceptableError
 
 
 JSON = st.recursive(
@@ -150,7 +155,7 @@ def test_whatever_comes_is_a_message_or_has_a_reason(body: bytes, stage: Stage) 
     reason, decoded = "", None
     try:
         decoded = intake.decode(stage, body, None)
-    except (intake.UnacceptableError, intake.UnknownActorError) as refusal:
+    except intake.UnacceptableError as refusal:
         reason = str(refusal)
     if decoded is None:
         assert 0 < len(reason) < 400

@@ -9,8 +9,10 @@ from collections.abc import Callable
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
+import pika
 import pytest
 
+from models import database
 from pipeline.runtime.settings import Settings, SettingsError, settings
 from tests.unit.bad_settings import BAD, FREE_TEXT
 
@@ -76,6 +78,22 @@ def test_the_example_holds_the_defaults(configure: Configure) -> None:
     assert settings() == Settings(_env_file=None)
 
 
+@pytest.mark.parametrize(
+    "password", ["p@ss", "a/b", "a%41", "$HOME${HOME}$$", """it\\'s "quoted";""", "#? :[]&=+ \\n", "пароль ä€"]
+)
+def test_a_password_of_any_characters_gets_from_the_file_into_the_url(password: str, configure: Configure) -> None:
+    Path(".env").write_text(
+        f"DATABASE_URL=postgresql://slowpost@127.0.0.1:5432/slowpost\nDATABASE_PASSWORD='{password}'\n"
+        f"BROKER_URL='amqp://slowpost@127.0.0.1:5672/%2Fslowpost;amqp://own:way@b'\nBROKER_PASSWORD='{password}'\n"
+    )
+    meant = password.replace("\\'", "'")
+    first, second = settings().broker_url.split(";")
+    assert pika.URLParameters(first).credentials.password == meant
+    assert (pika.URLParameters(first).virtual_host, second) == ("/slowpost", "amqp://own:way@b")
+    assert database.connect(settings().database_url).connect_params["password"] == meant
+    assert meant not in repr(settings().database_password)
+
+
 def test_the_environment_goes_before_the_file(configure: Configure) -> None:
     Path(".env").write_text("MAIL_DAILY_LIMIT=20\nMAIL_MAX_ATTEMPTS=5\n")
     configure(mail_daily_limit=30)
@@ -125,7 +143,8 @@ def test_a_good_value_is_taken(name: str, value: str, expected: object, configur
 def test_a_text_that_is_not_utf8_stops_with_one_line(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(os.environb, name.upper().encode(), b"\xff")
     settings.cache_clear()
-    with pytest.raises(SettingsError, match=rf"^{name.upper()}='\\udcff': allowed: text in UTF-8$"):
+    shown = r"\(hidden\)" if name.endswith("password") else r"'\\udcff'"
+    with pytest.raises(SettingsError, match=rf"^{name.upper()}={shown}: allowed: text in UTF-8$"):
         settings()
 
 
