@@ -179,7 +179,7 @@ def _with_preheader(body: str, preheader: str | None) -> str:
         '<div style="display:none;font-size:1px;line-height:1px;max-height:0;max-width:0;opacity:0;overflow:hidden">'
         f"{html.escape(preheader)}</div>"
     )
-    start = re.search(r"<body[^>]*>", body, re.IGNORECASE)
+    start = re.search(r"<body[^<>]*>", body, re.IGNORECASE)
     return body[: start.end()] + hidden + body[start.end() :] if start else hidden + body
 
 

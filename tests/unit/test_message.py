@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import time
 from dataclasses import replace
 from email import message_from_bytes, policy
 from email.message import EmailMessage
@@ -52,6 +53,13 @@ def test_html_is_an_alternative_with_the_preheader_hidden_in_it() -> None:
     assert body.index("Short &amp; sweet") < body.index("<p>Hello</p>")
     assert "display:none" in body
     assert "List-Unsubscribe" not in message
+
+
+def test_html_that_opens_its_body_for_ever_is_built_in_the_time_of_its_length() -> None:
+    # 25 s where each beginning is followed to the end of the text.
+    before = time.process_time()
+    build(replace(WORDS, html="<body " * 80_000, preheader="in short"), ME, AT, STOP)
+    assert time.process_time() - before < 5
 
 
 def test_the_sender_is_filled_in_and_escaped_where_it_is_html() -> None:
