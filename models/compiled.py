@@ -6,6 +6,7 @@ database needs to answer it.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 from typing import Any
@@ -15,23 +16,44 @@ import peewee
 from models.database import db, is_postgres
 
 
+def _unchanged(value: Any) -> Any:
+    return value
+
+
 class Parameter(peewee.ColumnBase):  # type: ignore[misc]  # peewee's types are skipped (setup.cfg)
     """A value of a compiled query that is given each time it runs; it stands where the value itself would.
 
     Args:
         name: of the argument of `Compiled.rows`.
-        as_it_is: the driver is given the value unchanged; else it is converted as the value of the field that it is
-            compared with.
+        convert: makes of the value what the driver is given; None: as the field does that the value is compared with.
     """
 
-    def __init__(self, name: str, *, as_it_is: bool = False) -> None:
+    def __init__(self, name: str, *, convert: Callable[[Any], Any] | None = None) -> None:
         self._name = name
-        self._as_it_is = as_it_is
+        self._convert = convert
 
     def __sql__(self, context: Any) -> Any:
         """Put a placeholder into the SQL."""
-        convert = None if self._as_it_is else context.state.converter
-        return context.value(_Place(self._name, convert), converter=False)
+        return context.value(_Place(self._name, self._convert or context.state.converter), converter=False)
+
+
+def as_it_is(name: str) -> Parameter:
+    """Return the parameter whose value the driver is given unchanged."""
+    return Parameter(name, convert=_unchanged)
+
+
+def among(column: Any, name: str) -> Any:
+    """Return the condition that a column's value is one of a list, which is the value of one parameter however long it
+    is.
+    """
+    if is_postgres():
+        return column == peewee.fn.ANY(Parameter(name, convert=list))
+    each = peewee.fn.json_each(Parameter(name, convert=_as_json))
+    return column.in_(peewee.Select([each], [peewee.SQL("value")]))
+
+
+def _as_json(values: Any) -> str:
+    return json.dumps(list(values))
 
 
 @dataclass(frozen=True)
@@ -47,7 +69,7 @@ class _Place:
 
 
 class Compiled:
-    """The SQL of a SELECT with `Parameter`s, and what reads its rows."""
+    """The SQL of a query with `Parameter`s, and what reads the rows of a SELECT."""
 
     def __init__(self, query: Any) -> None:
         self._sql, self._values = db.get_sql_context().sql(query).query()
@@ -56,10 +78,17 @@ class Compiled:
 
     def rows(self, **arguments: Any) -> list[Any]:
         """Run it with a value for each of its parameters; return the rows, as the query itself would."""
-        values = [v.value(arguments) if isinstance(v, _Place) else v for v in self._values]
-        cursor = db.execute_sql(self._sql, values)
+        cursor = self.execute(**arguments)
         read = self._read = self._read or self._reader(cursor)
         return [read(row) for row in cursor.fetchall()]
+
+    def first(self, **arguments: Any) -> Any:
+        """Run it; return the first of the rows, None if there is none."""
+        return next(iter(self.rows(**arguments)), None)
+
+    def execute(self, **arguments: Any) -> Any:
+        """Run it, an INSERT, too; return the driver's cursor."""
+        return db.execute_sql(self._sql, [v.value(arguments) if isinstance(v, _Place) else v for v in self._values])
 
     def _reader(self, cursor: Any) -> Callable[[Any], Any]:
         """Return what peewee reads a row of the query with: it needs to see the columns once, and then no cursor."""

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import datetime as dt
-from typing import cast
+from typing import Any, cast
 
 import peewee
 
 from models.base import Base
+from models.compiled import compiled
 from models.database import UTCDateTimeField
 
 ONLY = 1
@@ -29,7 +30,13 @@ class Control(Base):
 
 def control() -> Control:
     """Return the row."""
-    return cast(Control, Control.get_by_id(ONLY))
+    (found,) = _the_row().rows()
+    return cast(Control, found)
+
+
+@compiled
+def _the_row() -> Any:
+    return Control.select().where(Control.id == ONLY)
 
 
 def wake_by(at: dt.datetime) -> bool:

@@ -11,8 +11,10 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Sequence
+from typing import Any
 
 from models import Cause, Contact, Delivery, Event, Reason, SmtpAccount, State, database, transition
+from models.compiled import Parameter, among, compiled
 from models.delivery import of_ids
 from pipeline.accounts import bounces, health
 from pipeline.accounts.identity import endpoint_of, sender_of, unsubscribe
@@ -96,9 +98,14 @@ def deliver(delivery_ids: Sequence[int], slot_token: str) -> list[Handoff]:
 
 
 def _holders(delivery_ids: Sequence[int], slot_token: str) -> list[Delivery]:
-    holds = of_ids(delivery_ids) & (Delivery.state == State.RESERVED) & (Delivery.token == slot_token)
+    return _held().rows(ids=delivery_ids, token=slot_token)
+
+
+@compiled
+def _held() -> Any:
+    holds = among(Delivery.id, "ids") & (Delivery.state == State.RESERVED) & (Delivery.token == Parameter("token"))
     query = Delivery.select(Delivery, SmtpAccount, Contact).join(SmtpAccount).switch(Delivery).join(Contact)
-    return list(query.where(holds).order_by(Delivery.priority.desc(), Delivery.id))
+    return query.where(holds).order_by(Delivery.priority.desc(), Delivery.id)
 
 
 def _wait(deliveries: list[Delivery], slot_token: str) -> Handoff:

@@ -16,6 +16,7 @@ from peewee import fn
 
 from models import Attempt, Contact, Delivery, EmailTemplate, State, Website, database
 from models.attempt import COUNTS_AGAINST_HEALTH
+from models.compiled import among, compiled
 from models.delivery import in_states, of_ids
 from models.states import RECORDED
 from pipeline.accounts import bounces, health
@@ -67,10 +68,19 @@ def _last_sent(which: Any) -> Any:
 
 
 def _accounts_of(deliveries: Sequence[Delivery]) -> set[int]:
-    tried = Attempt.delivery.in_([d.id for d in deliveries])
-    return {row[0] for row in Attempt.select(Attempt.account).where(tried).distinct().tuples()}
+    return {account_id for (account_id,) in _tried().rows(ids=[d.id for d in deliveries])}
+
+
+@compiled
+def _tried() -> Any:
+    return Attempt.select(Attempt.account).where(among(Attempt.delivery, "ids")).distinct().tuples()
 
 
 def _accounts_that_failed(delivery_ids: Sequence[int]) -> set[int]:
-    failed = Attempt.delivery.in_(list(delivery_ids)) & Attempt.charged_to.in_(COUNTS_AGAINST_HEALTH)
-    return {row[0] for row in Attempt.select(Attempt.account).where(failed).distinct().tuples()}
+    return {account_id for (account_id,) in _failed().rows(ids=delivery_ids)}
+
+
+@compiled
+def _failed() -> Any:
+    failed = among(Attempt.delivery, "ids") & Attempt.charged_to.in_(COUNTS_AGAINST_HEALTH)
+    return Attempt.select(Attempt.account).where(failed).distinct().tuples()

@@ -14,6 +14,7 @@ from peewee import SQL, fn
 
 from models import Attempt, Cause, ChargedTo, Outcome, SmtpAccount, database
 from models.attempt import COUNTS_AGAINST_HEALTH
+from models.compiled import Parameter, compiled
 from models.control import PROGRAM, record_action
 from pipeline.accounts.alerts import Alert, alert
 from pipeline.capacity import slots
@@ -49,18 +50,20 @@ def health_of(account: SmtpAccount) -> Health:
     and none of one that other accounts have failed, too, when its recipient was named: the account is not what they
     have in common.
     """
-    counts = (Attempt.outcome == Outcome.ACCEPTED) | Attempt.charged_to.in_(COUNTS_AGAINST_HEALTH)
-    counts &= ~fn.EXISTS(_failed_by_others())
     wanted = settings().mail_health_window
-    last = (
-        Attempt.select(Attempt.outcome, Attempt.delivery)
-        .where((Attempt.account == account.id) & counts & (Attempt.finished_at >= account.enabled_at))
-        .order_by(Attempt.id.desc())
-        .limit(wanted * MAX_ACCOUNT_FAILURES)
-    )
-    once = {(row.delivery_id, row.outcome): row.outcome for row in last}
+    last = _last_attempts(wanted * MAX_ACCOUNT_FAILURES).rows(account=account.id, since=account.enabled_at)
+    once = {(delivery_id, outcome): outcome for outcome, delivery_id in last}
     outcomes = list(once.values())[:wanted]
     return Health(outcomes.count(Outcome.ACCEPTED), len(outcomes))
+
+
+@compiled
+def _last_attempts(number: int) -> Any:
+    counts = (Attempt.outcome == Outcome.ACCEPTED) | Attempt.charged_to.in_(COUNTS_AGAINST_HEALTH)
+    counts &= ~fn.EXISTS(_failed_by_others())
+    of_account = (Attempt.account == Parameter("account")) & (Attempt.finished_at >= Parameter("since"))
+    query = Attempt.select(Attempt.outcome, Attempt.delivery).where(of_account & counts)
+    return query.order_by(Attempt.id.desc()).limit(number).tuples()
 
 
 def _failed_by_others() -> Any:

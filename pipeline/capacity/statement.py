@@ -8,7 +8,7 @@ from typing import Any
 from peewee import JOIN, SQL, fn
 
 from models import Attempt, Control, Delivery, EmailTemplate, SmtpAccount, State
-from models.compiled import Parameter, compiled
+from models.compiled import Parameter, as_it_is, compiled
 from pipeline.capacity import head, lanes, usage
 from pipeline.capacity.slots import HOLDS
 from pipeline.runtime.settings import settings
@@ -77,7 +77,7 @@ def _enough(is_counted: bool) -> Any:
     """Return the query of the number up to which a lane is counted."""
     if not is_counted:
         return Control.select(SQL("1"))
-    own_limit = fn.COALESCE(SmtpAccount.daily_limit, Parameter("default_limit", as_it_is=True))
+    own_limit = fn.COALESCE(SmtpAccount.daily_limit, as_it_is("default_limit"))
     return usable_accounts().select(fn.COALESCE(fn.SUM(own_limit), 0))
 
 

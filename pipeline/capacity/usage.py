@@ -11,6 +11,7 @@ from peewee import SQL, fn
 
 from models import Attempt, ChargedTo, Delivery
 from models.attempt import USES_UP
+from models.compiled import Parameter, among, compiled
 from pipeline.flow import chunks
 from pipeline.runtime.settings import settings
 from pipeline.throttle.breaker import backoff_of_delivery
@@ -67,7 +68,13 @@ def date_of(at: dt.datetime) -> dt.date:
 
 def used_on(account_id: int, day: dt.date) -> int:
     """Count an account's attempts on a local date that use up its limit."""
-    return cast(int, used_on_day(day).where(Attempt.account == account_id).count())
+    return int(_used_on().first(account=account_id, day=day)[0])
+
+
+@compiled
+def _used_on() -> Any:
+    of_account = used_on_day(Parameter("day")).where(Attempt.account == Parameter("account"))
+    return of_account.select(fn.COUNT(SQL("*"))).tuples()
 
 
 def used_since(account_id: int, since: dt.datetime) -> int:
@@ -78,7 +85,12 @@ def used_since(account_id: int, since: dt.datetime) -> int:
 
 def last_transaction_of(account_id: int) -> dt.datetime | None:
     """Return when an account's last mail transaction was claimed or refused (UTC), whatever came of it."""
-    return to_time(last_transaction(account_id).scalar())
+    return to_time(_last_transaction().first(account=account_id)[0])
+
+
+@compiled
+def _last_transaction() -> Any:
+    return last_transaction(Parameter("account")).tuples()
 
 
 def used_on_day(day: Any) -> Any:
@@ -98,15 +110,17 @@ def failed_by(delivery_ids: Sequence[int]) -> dict[int, dict[int, dt.datetime]]:
     """
     found: dict[int, dict[int, dt.datetime]] = {}
     for some in chunks(delivery_ids, BATCH):
-        for (delivery_id, account_id), rows in groupby(_failures_of(some), key=lambda row: row[:2]):
+        failures = _failures().rows(ids=some)
+        for (delivery_id, account_id), rows in groupby(failures, key=lambda row: row[:2]):
             times = [finished_at for _, _, finished_at in rows]
             found.setdefault(delivery_id, {})[account_id] = times[-1] + backoff_of_delivery(len(times))
     return found
 
 
-def _failures_of(delivery_ids: list[int]) -> Any:
-    """Return the query of delivery, account and time of the failures charged to accounts, in this order."""
-    of_account = Attempt.delivery.in_(delivery_ids) & (Attempt.charged_to == ChargedTo.ACCOUNT)
+@compiled
+def _failures() -> Any:
+    """Return the query of delivery, account and time of failures charged to accounts, in this order."""
+    of_account = among(Attempt.delivery, "ids") & (Attempt.charged_to == ChargedTo.ACCOUNT)
     return (
         Attempt.select(Attempt.delivery, Attempt.account, Attempt.finished_at)
         .join(Delivery)

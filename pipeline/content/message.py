@@ -76,8 +76,8 @@ class Envelope:
 
     @property
     def needs_smtputf8(self) -> bool:
-        """Tell whether a local part is not ASCII, so that the server must offer SMTPUTF8 (RFC 6531)."""
-        return not self.data.isascii()
+        """Tell whether a local part is not ASCII, Reply-To's too, so that the server must offer SMTPUTF8 (RFC 6531)."""
+        return not (self.sender + self.recipient).isascii() or not self.data.isascii()
 
 
 def build(rendered: Rendered, sender: Sender, at: dt.datetime, unsubscribe: Unsubscribe) -> Envelope:

@@ -11,10 +11,12 @@ import datetime as dt
 import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any, cast
 
 import peewee
 
 from models import Attempt, Cause, Delivery, Outcome, SmtpAccount, State, database, transition
+from models.compiled import Parameter, compiled
 from models.delivery import of_ids
 from pipeline.capacity import usage
 from pipeline.delivery.refusals import Refusal, Use, earliest_after, refusal
@@ -79,16 +81,24 @@ def claim(delivery_id: int, slot_token: str, account_id: int) -> Claim | Refusal
 
 def locked(account_id: int) -> SmtpAccount:
     """Return an account, its row locked until the transaction ends."""
-    query = database.for_update(SmtpAccount.select().where(SmtpAccount.id == account_id))
-    found: SmtpAccount = query.get()
-    return found
+    (found,) = _locked_account().rows(id=account_id)
+    return cast(SmtpAccount, found)
+
+
+@compiled
+def _locked_account() -> Any:
+    return database.for_update(SmtpAccount.select().where(SmtpAccount.id == Parameter("id")))
 
 
 def _holder_of(delivery_id: int, slot_token: str) -> Delivery | None:
-    holds = (Delivery.id == delivery_id) & (Delivery.state == State.RESERVED) & (Delivery.token == slot_token)
+    return cast(Delivery | None, _locked_holder().first(id=delivery_id, token=slot_token))
+
+
+@compiled
+def _locked_holder() -> Any:
     # Locked: a pause, a cancel or a pre-emption takes slots back without the account's lock.
-    found: Delivery | None = database.for_update(Delivery.select().where(holds)).first()
-    return found
+    mine = (Delivery.id == Parameter("id")) & (Delivery.token == Parameter("token"))
+    return database.for_update(Delivery.select().where(mine & (Delivery.state == State.RESERVED)))
 
 
 def _take(delivery: Delivery, slot_token: str, claim: Claim, now: dt.datetime) -> Claim:

@@ -9,8 +9,10 @@ import datetime as dt
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Any
 
 from models import Delivery, EmailTemplate, SmtpAccount, State
+from models.compiled import Parameter, among, compiled
 from models.control import control
 from models.delivery import in_states
 from models.states import HOLDS_SLOT
@@ -77,15 +79,25 @@ def _kept_out(use: Use) -> bool:
 def _paused(use: Use) -> bool:
     if use.account.paused_at is not None or control().paused_at is not None:
         return True
-    templates = EmailTemplate.id.in_({d.template_id for d in use.deliveries})
-    return bool(EmailTemplate.select().where(templates & EmailTemplate.paused_at.is_null(False)).exists())
+    return _paused_template().first(ids={d.template_id for d in use.deliveries}) is not None
+
+
+@compiled
+def _paused_template() -> Any:
+    paused = among(EmailTemplate.id, "ids") & EmailTemplate.paused_at.is_null(False)
+    return EmailTemplate.select(EmailTemplate.id).where(paused).limit(1)
 
 
 def _unusable(use: Use) -> bool:
     if not use.account.enabled or use.account.removed_at is not None or is_resting(use.account.cooling_until, use.now):
         return True
-    claimed = (Delivery.account == use.account.id) & in_states(*HOLDS_SLOT) & (Delivery.state == State.SENDING)
-    return bool(Delivery.select().where(claimed).exists())
+    return _open_claim().first(account=use.account.id) is not None
+
+
+@compiled
+def _open_claim() -> Any:
+    claimed = (Delivery.account == Parameter("account")) & in_states(*HOLDS_SLOT) & (Delivery.state == State.SENDING)
+    return Delivery.select(Delivery.id).where(claimed).limit(1)
 
 
 def _closed(use: Use) -> bool:

@@ -20,7 +20,7 @@ from pipeline.dns.mail import takes_mail
 from pipeline.dns.resolver import Dns
 from pipeline.flow import chunks
 from pipeline.rules import addresses
-from pipeline.rules.domains import DOMAIN, still_counts, without_mail
+from pipeline.rules.domains import DOMAIN, counts_since, without_mail
 from pipeline.runtime.settings import settings
 
 #: Domains that are asked for at the same time.
@@ -94,7 +94,7 @@ def check(*, again: bool = False, on_progress: Callable[[int, int], None] = lamb
         on_progress: told how many domains have been asked for, and how many there are to ask for.
     """
     now = database.now()
-    DomainCheck.delete().where(~still_counts(now)).execute()
+    DomainCheck.delete().where(DomainCheck.checked_at <= counts_since(now)).execute()
     domains = _domains()
     kept = set() if again else {row.domain for row in DomainCheck.select(DomainCheck.domain)}
     wanted = [domain for domain in domains if domain not in kept]

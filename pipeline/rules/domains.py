@@ -12,6 +12,7 @@ from typing import Any
 from peewee import SQL, fn
 
 from models import Contact, DomainCheck, DomainResult
+from models.compiled import Parameter, among, compiled
 
 #: Days for which an answer counts.
 KEPT_DAYS = 30
@@ -22,9 +23,9 @@ DOMAIN = fn.REPLACE(
 )
 
 
-def still_counts(now: dt.datetime) -> Any:
-    """Return the condition that an answer counts at `now`."""
-    return DomainCheck.checked_at > now - dt.timedelta(days=KEPT_DAYS)
+def counts_since(now: dt.datetime) -> dt.datetime:
+    """Return when an answer was given at the earliest that counts at `now`."""
+    return now - dt.timedelta(days=KEPT_DAYS)
 
 
 def without_mail(domains: Iterable[str], now: dt.datetime) -> dict[str, DomainResult]:
@@ -32,14 +33,21 @@ def without_mail(domains: Iterable[str], now: dt.datetime) -> dict[str, DomainRe
     wanted = set(domains)
     if not wanted:
         return {}
-    found = DomainCheck.select().where(DomainCheck.domain.in_(wanted) & _takes_none(now))
-    return {row.domain: DomainResult(row.result) for row in found}
+    found = _without_mail().rows(domains=wanted, since=counts_since(now))
+    return {domain: DomainResult(result) for domain, result in found}
+
+
+@compiled
+def _without_mail() -> Any:
+    answers = DomainCheck.select(DomainCheck.domain, DomainCheck.result)
+    return answers.where(among(DomainCheck.domain, "domains") & _takes_none(Parameter("since"))).tuples()
 
 
 def lets_in(now: dt.datetime) -> Any:
     """Return the condition of a query of contacts whose domains are not known to take no mail."""
-    return ~fn.EXISTS(DomainCheck.select(SQL("1")).where((DomainCheck.domain == DOMAIN) & _takes_none(now)))
+    takes_none = (DomainCheck.domain == DOMAIN) & _takes_none(counts_since(now))
+    return ~fn.EXISTS(DomainCheck.select(SQL("1")).where(takes_none))
 
 
-def _takes_none(now: dt.datetime) -> Any:
-    return (DomainCheck.result != DomainResult.TAKES_MAIL) & still_counts(now)
+def _takes_none(since: Any) -> Any:
+    return (DomainCheck.result != DomainResult.TAKES_MAIL) & (DomainCheck.checked_at > since)

@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Sequence
+from typing import Any
 
 from models import Contact, Delivery, Reason, Website
+from models.compiled import among, compiled
 from pipeline.rules import contact as contact_rules
 from pipeline.rules.duplicates import REASON_OF
 from pipeline.rules.suppressed import suppressed_among
@@ -19,9 +21,13 @@ def reasons_to_skip(deliveries: Sequence[Delivery], now: dt.datetime) -> dict[in
     rules (imported anew as not validated, for example). Those without a reason are left out.
     """
     suppressed = suppressed_among(d.address for d in deliveries)
-    query = Contact.select(Contact, Website).left_outer_join(Website)
-    contacts = list(query.where(Contact.id.in_({d.contact_id for d in deliveries})))
+    contacts = _contacts().rows(ids={d.contact_id for d in deliveries})
     kept_out = contact_rules.reasons_against_each(contacts, now)
     on_list = {address: [REASON_OF[kind]] for address, kind in suppressed.items()}
     against = {d.id: on_list.get(d.address, []) + kept_out.get(d.contact_id, []) for d in deliveries}
     return {i: reasons for i, reasons in against.items() if reasons}
+
+
+@compiled
+def _contacts() -> Any:
+    return Contact.select(Contact, Website).left_outer_join(Website).where(among(Contact.id, "ids"))

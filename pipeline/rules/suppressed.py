@@ -11,6 +11,7 @@ from typing import Any
 
 from models import Suppression, SuppressionKind
 from models.address import forms
+from models.compiled import among, compiled
 from pipeline.rules.forgotten import Hashes, hashes
 
 
@@ -21,7 +22,8 @@ def covering(addresses: Iterable[str]) -> Any:
     known = hashes()
     wanted = set(addresses)
     keys = {key for address in wanted for key in _keys(known, address)}
-    return _covers(keys, {d for address in wanted for d in _domain_and_parents(address)})
+    domains = {domain for address in wanted for domain in _domain_and_parents(address)}
+    return _covers(Suppression.value.in_(keys), Suppression.value.in_(domains))
 
 
 def suppressed_among(addresses: Iterable[str]) -> dict[str, SuppressionKind]:
@@ -33,9 +35,9 @@ def suppressed_among(addresses: Iterable[str]) -> dict[str, SuppressionKind]:
     if not keys_of:
         return {}
     domains_of = {address: set(_domain_and_parents(address)) for address in keys_of}
-    which = _covers(set().union(*keys_of.values()), set().union(*domains_of.values()))
+    addresses, domains = set().union(*keys_of.values()), set().union(*domains_of.values())
     by_kind: dict[str, set[str]] = {kind: set() for kind in SuppressionKind}
-    for kind, value in Suppression.select(Suppression.kind, Suppression.value).where(which).tuples():
+    for kind, value in _suppressed().rows(addresses=addresses, domains=domains):
         by_kind[kind].add(value)
     result = {}
     for address in keys_of:
@@ -50,9 +52,15 @@ def _keys(known: Hashes, address: str) -> set[str]:
     return {*forms(address), *known.of(address)}
 
 
-def _covers(addresses: set[str], domains: set[str]) -> Any:
-    return ((Suppression.kind == SuppressionKind.ADDRESS) & Suppression.value.in_(addresses)) | (
-        (Suppression.kind == SuppressionKind.DOMAIN) & Suppression.value.in_(domains)
+@compiled
+def _suppressed() -> Any:
+    covers = _covers(among(Suppression.value, "addresses"), among(Suppression.value, "domains"))
+    return Suppression.select(Suppression.kind, Suppression.value).where(covers).tuples()
+
+
+def _covers(by_address: Any, by_domain: Any) -> Any:
+    return ((Suppression.kind == SuppressionKind.ADDRESS) & by_address) | (
+        (Suppression.kind == SuppressionKind.DOMAIN) & by_domain
     )
 
 

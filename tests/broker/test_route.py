@@ -58,7 +58,7 @@ def test_a_dead_letter_is_shown_on_its_queue_until_a_person_decides(
     assert queued(environment) == {"dead-letter": 3}
     letters = json.loads(slowpost(environment, "dead", "list", "--json"))
     assert {(d["kind"], d["queue"], d["reason"]) for d in letters} == {
-        ("message", "intake", "-1 is no id (a whole number from 1 to 2147483647)"),
+        ("message", "intake", "contact_ids[2]: -1 is no id (a whole number from 1 to 2147483647)"),
         ("message", "intake", "contact 999999 does not exist"),
         ("delivery", None, "template_error"),
     }

@@ -11,8 +11,8 @@ from typing import Any
 from hypothesis import strategies as st
 
 from models import address as addresses
+from pipeline.content.markers import MARK_START
 from pipeline.content.message import (
-    MARK_START,
     Envelope,
     MessageRefusedError,
     Rendered,

@@ -10,7 +10,7 @@ import pytest
 
 from models import Action, Attempt, Cause, Delivery, EmailTemplate, SmtpAccount, State, Suppression, transition
 from pipeline import deliver_message, reserve_slot
-from pipeline.accounts import bounces
+from pipeline.accounts import bounces, stopping
 from pipeline.accounts.bounces import Bounces
 from pipeline.operations import pause
 from pipeline.reports.status import status
@@ -26,7 +26,7 @@ def test_a_list_of_dead_addresses_is_paused_after_four_refusals_each_an_interval
 ) -> None:
     told: list[tuple[str, str, int | None, int | None]] = []
     monkeypatch.setattr(
-        bounces,
+        stopping,
         "alert",
         lambda what, why, _at, *, account_id, template_id: told.append((what, why, account_id, template_id)),
     )

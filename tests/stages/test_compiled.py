@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from models import Delivery, State
-from models.compiled import Parameter, compiled
+from models.compiled import Parameter, among, compiled
 from models.database import db
 from tests.builders import a_delivery, an_account
 from tests.conftest import Clock
@@ -38,6 +38,12 @@ def test_it_is_compiled_once_for_each_shape_and_kind_of_database(
     assert _slots_before(False).rows(low=1) == []
 
 
+def test_a_list_is_one_value_however_long_it_is(any_database: str) -> None:
+    ids = [a_delivery(State.READY).id for _ in range(3)]
+    for wanted in ([], ids[1:], {*ids, 99}, range(10_000)):
+        assert [row.id for row in _of_ids().rows(ids=wanted)] == [i for i in ids if i in wanted]
+
+
 def test_a_value_that_is_not_given_is_an_error(any_database: str, clock: Clock) -> None:
     with pytest.raises(KeyError, match="before"):
         _slots_before(True).rows(low=0)
@@ -49,6 +55,11 @@ HOUR = dt.timedelta(hours=1)
 @compiled
 def _slots_before(has_end: bool) -> Any:
     return _slots(Parameter("before") if has_end else None, Parameter("low"))
+
+
+@compiled
+def _of_ids() -> Any:
+    return Delivery.select(Delivery.id).where(among(Delivery.id, "ids")).order_by(Delivery.id)
 
 
 def _slots(before: Any, low: Any) -> Any:

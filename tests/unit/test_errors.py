@@ -28,7 +28,17 @@ def test_an_expected_error_is_one_line_and_a_mistake_is_none() -> None:
 
 
 #: Mistakes of the program, and what one of its parts says to another; no person sees them.
-NOT_FOR_A_PERSON = {"FailpointError", "IllegalTransitionError", "PutBackError", "StepError"}
+NOT_FOR_A_PERSON = {
+    "ChildEndedError",
+    "ChildSilentError",
+    "FailpointError",
+    "HeaderError",
+    "IllegalTransitionError",
+    "LimitError",
+    "MistakeError",
+    "PutBackError",
+    "StepError",
+}
 
 
 def errors_of_ours() -> Iterator[type[Exception]]:

@@ -89,7 +89,7 @@ def test_a_delivery_that_can_not_be_processed_fails_with_its_dead_letter(any_dat
 def test_the_states_go_where_the_design_says() -> None:
     assert {state: set(to) for state, to in TRANSITIONS.items()} == {
         "selected": {"cleared", "skipped", "failed", "cancelled"},
-        "cleared": {"ready", "failed", "cancelled"},
+        "cleared": {"ready", "skipped", "failed", "cancelled"},
         "ready": {"reserved", "skipped", "failed", "cancelled", "sent"},
         "reserved": {"sending", "ready", "skipped", "bounced", "failed", "cancelled", "sent"},
         "sending": {"sent", "ready", "bounced", "failed", "in_doubt"},
