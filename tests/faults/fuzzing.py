@@ -19,8 +19,10 @@ AT_A_TIME = 1_000
 
 
 def seed() -> int:
-    """Return the seed of this run."""
-    return int(os.environ.get(SEED, secrets.randbits(32))) if effort.is_full() else 0
+    """Return the seed of this run, and print it: pytest shows that with a failure."""
+    found = int(os.environ.get(SEED, secrets.randbits(32))) if effort.is_full() else 0
+    print(f"{SEED}={found}")  # noqa: T201
+    return found
 
 
 def fuzz(judged: Callable[[Any], None], values: st.SearchStrategy[Any], *, cases: int) -> int:

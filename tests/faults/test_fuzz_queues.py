@@ -167,7 +167,8 @@ class Expected:
         if decoded.message is None:
             return
         ids, options = set(decoded.message.args[0]), decoded.message.kwargs
-        key = options["source"] if source is None else key
+        # Without an AMQP id, that of an envelope is the source, and so is shared by envelopes that say the same.
+        key = key if source else options["source"]
         asked = (options.get("template_id"), options.get("priority"))
         if asked[0] not in (None, self.template):
             self._letters.add((key, tuple(decoded.message.args[0]), asked))
