@@ -13,12 +13,15 @@ import psycopg2
 
 from models import database, schema
 
+#: By this name PostgreSQL knows the connection that empties the tables, and stays.
+NAME = "pristine"
+
 
 class Postgres:
     """A database for one test after the other, emptied over a connection that stays: a new one reads the catalogue."""
 
     def __init__(self, url: str) -> None:
-        self._connection = psycopg2.connect(url)
+        self._connection = psycopg2.connect(url, application_name=NAME)
         self._connection.autocommit = True
         self._remembers = False
 

@@ -38,6 +38,8 @@ from pipeline.operations import accounts, pause
 from pipeline.runtime import logs
 from pipeline.runtime import settings as settings_module
 from pipeline.smtp.reply import Phase, Reply, Result, Verdict
+from tests import pristine
+from tests.broker.conftest import until
 from tests.builders import a_contact, a_delivery, a_template, an_account
 
 PROCESSES = 8
@@ -409,10 +411,11 @@ def race(postgres: str, pool: tuple[ProcessPoolExecutor, Barrier, Path], monkeyp
 
 def _deadlocks() -> int:
     """Return how many deadlocks this database has seen, once all others have left it and so have reported theirs."""
-    others = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
-    deadline = time.monotonic() + 5
-    while db.execute_sql(others).fetchone()[0] and time.monotonic() < deadline:
-        time.sleep(0.01)
+    others = """
+        SELECT count(*) FROM pg_stat_activity
+        WHERE datname = current_database() AND pid <> pg_backend_pid() AND application_name <> %s
+    """
+    until(lambda: db.execute_sql(others, (pristine.NAME,)).fetchone()[0] == 0, lambda: "others are still connected")
     seen = db.execute_sql("SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()")
     return int(seen.fetchone()[0])
 
