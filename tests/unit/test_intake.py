@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from actors import intake, stages
 from pipeline.flow import Stage
+from tests.effort import counts
 
 
 @pytest.mark.parametrize(
@@ -147,7 +148,7 @@ KEYS = st.sampled_from(["contact_id", "contact_ids", "template_id", "priority", 
 NEAR_MISSES = st.dictionaries(KEYS, JSON | st.sampled_from([*ENVELOPE.values(), "intake", [[1]]]), max_size=9)
 
 
-@settings(max_examples=2_000, deadline=None, derandomize=True)
+@settings(max_examples=counts(300, 20_000), deadline=None, derandomize=True)
 @given(
     st.binary(max_size=200) | (JSON | NEAR_MISSES).map(lambda value: json.dumps(value).encode()), st.sampled_from(Stage)
 )
