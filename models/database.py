@@ -11,7 +11,6 @@ the same locks in different orders, they would wait for each other, and PostgreS
 from __future__ import annotations
 
 import datetime as dt
-import json
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -230,17 +229,6 @@ def lock_rows(model: Any, which: Any) -> None:
     """
     if is_postgres():
         for_update(model.select(model.id).where(which).order_by(model.id)).tuples().execute()
-
-
-def json_rows(*columns: Any) -> Any:
-    """Return the expression that collects a query's rows into one value; `from_json` reads it."""
-    kind, rows = ("json_build_array", "json_agg") if is_postgres() else ("json_array", "json_group_array")
-    return getattr(peewee.fn, rows)(getattr(peewee.fn, kind)(*columns))
-
-
-def from_json(value: Any) -> list[list[Any]]:
-    """Return the rows that `json_rows` has collected, in no order."""
-    return (json.loads(value) if isinstance(value, str) else value) or []
 
 
 def empty_log() -> None:

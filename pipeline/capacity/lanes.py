@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 
 from peewee import SQL, Select, Value, fn
 
-from models import Control, Delivery, EmailTemplate, State, database
+from models import Control, Delivery, EmailTemplate, State, json_rows
 from pipeline.flow import chunks
 
 T = TypeVar("T")
@@ -73,13 +73,13 @@ def gather(now: Any, enough: Any, before: Any) -> Any:
     in_time = in_order(of_lane(SQL("1")).where(Delivery.not_before.is_null() | (Delivery.not_before < before)))
     count = Control.select(fn.COUNT(SQL("*"))).from_(in_time.limit(enough).alias("found"))
     top = in_order(of_lane(Delivery.priority).where(_is_due(now))).limit(1)
-    rows = database.json_rows(lane.c.template_id, lane.c.zone, count, top)
+    rows = json_rows.collected(lane.c.template_id, lane.c.zone, count, top)
     return lane.select_from(rows).where(lane.c.zone.is_null(False))
 
 
 def read(value: Any) -> list[Lane]:
     """Return the lanes that `gather` has found."""
-    return [Lane(*row) for row in database.from_json(value)]
+    return [Lane(*row) for row in json_rows.rows_of(value)]
 
 
 def head(

@@ -111,8 +111,7 @@ def accounts(lines: Iterable[str], listener: Listener, who: str = "") -> Importe
 
 def suppressions(lines: Iterable[str], listener: Listener, who: str = "") -> Imported:
     """Import addresses and domains that must never be mailed, from the column `value`; `reason` is optional."""
-    columns = {"value": value_of, "reason": fields.one_line}
-    rows = csv_rows.read(lines, columns, required=("value",), listener=listener)
+    rows = csv_rows.read(lines, {"value": value_of, "reason": fields.one_line}, required=("value",), listener=listener)
     return _in_batches(rows, lambda row: row["value"], _suppressions, listener, _Record(who, "suppressions"))
 
 
