@@ -17,24 +17,24 @@ from xdist.scheduler import LoadScopeScheduling
 from tests import servers
 
 #: Processes for each core, and at most.
-PER_CORE, MOST = 2, 8
+PER_CORE, MOST = 3, 8
 #: What takes long, the longest first, so that nothing long is left for the end; each of these tests goes by itself …
 LONG = (
-    "tests/stages/test_races.py",
     "tests/faults/test_rabbitmq.py",
     "tests/faults/test_rabbitmq_losses.py",
-    "tests/faults/test_postgres.py",
+    "tests/faults/test_soak.py",
     "tests/stages/test_state_machine.py",
     "tests/faults/test_smtp.py",
-    "tests/faults/",
+    "tests/faults/test_postgres.py",
     "tests/stages/test_bad_accounts.py",
+    "tests/stages/test_races.py",
+    "tests/faults/",
     "tests/broker/test_trouble.py",
     "tests/broker/test_start.py",
     "tests/broker/test_bad_messages.py",
     "tests/broker/test_route.py",
-    "tests/unit/test_intake.py",
-    "tests/cli/test_process.py",
     "tests/stages/test_pace.py",
+    "tests/cli/test_process.py",
     "tests/unit/test_throttle_properties.py",
 )
 #: … but for those that share what is dear to start: a server of their own, or eight processes. They go together, as do

@@ -99,6 +99,11 @@ class ScriptedServer:
         for connection in self._open:
             connection.close()
 
+    def leave(self, words: bytes = b"") -> None:
+        """Say `words` unasked and nothing after them; what comes is still read, so that nothing is reset."""
+        self._open[-1].sendall(words)
+        self._open[-1].shutdown(socket.SHUT_WR)
+
     _stopping = False
 
     def _accept(self) -> None:

@@ -7,12 +7,30 @@ import math
 import re
 import smtplib
 import socket
+import ssl
 import time
 from typing import Any
 
 #: Octets of one line of a reply (RFC 5321 4.5.3.1.5 says 512; many servers send more), and lines of one reply.
 MAX_REPLY_LINE = 8192
 MAX_REPLY_LINES = 100
+
+
+def has_spoken_unasked(sock: socket.socket) -> bool:
+    """Tell whether a server has closed the connection, or has said what is no reply to anything. What it said is gone:
+    the connection is of no more use.
+    """
+    patience = sock.gettimeout()
+    sock.settimeout(0)
+    try:
+        sock.recv(1)
+    except (BlockingIOError, ssl.SSLWantReadError):
+        return False
+    except OSError:
+        return True
+    finally:
+        sock.settimeout(patience)
+    return True
 
 
 class _Incoming(io.RawIOBase):

@@ -15,6 +15,7 @@ from collections.abc import Callable
 from pipeline.content.message import Envelope
 from pipeline.runtime.failpoints import failpoint
 from pipeline.smtp import steps
+from pipeline.smtp.bounded import has_spoken_unasked
 from pipeline.smtp.connection import Connection, Endpoint
 from pipeline.smtp.reply import Phase, Result, Verdict, judge, judge_failure
 from pipeline.smtp.steps import StepError, demand, guarded, refused, reply_of
@@ -59,6 +60,9 @@ class Transaction:
         try:
             if smtp.sock is not None:
                 smtp.sock.settimeout(self._endpoint.data_timeout)
+                # Else the dot could be written where the server has left already, and would be in doubt.
+                if has_spoken_unasked(smtp.sock):
+                    raise smtplib.SMTPServerDisconnected("the server closed the connection before the dot")
             smtp.send(b".\r\n")
             phase = Phase.DOT
             failpoint("smtp:dot")

@@ -213,6 +213,16 @@ def test_a_dot_that_could_not_be_sent_leaves_nothing_in_doubt(connections: Conne
     assert server.mails == []
 
 
+@pytest.mark.parametrize("words", [b"", b"421 4.4.2 timeout\r\n"])
+def test_nor_does_a_server_that_has_left_before_the_dot(connections: Connections, words: bytes) -> None:
+    with ScriptedServer() as server, connections.transaction(endpoint(server.port)) as t:
+        assert t.offer(MAIL) is None
+        server.leave(words)
+        result = t.finish()
+    assert (result.verdict, result.phase) == (Verdict.ACCOUNT_FOR_NOW, Phase.BODY)
+    assert server.mails == []
+
+
 @pytest.mark.parametrize("word", [GREETING, "EHLO", "MAIL", "RCPT", "DATA", DOT])
 @pytest.mark.parametrize("extensions", ["250 test", "250-test\r\n250 PIPELINING"])
 def test_a_reply_that_drips_byte_by_byte_is_waited_for_no_longer_than_one_that_does_not_come(
