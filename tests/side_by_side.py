@@ -17,7 +17,7 @@ from xdist.scheduler import LoadScopeScheduling
 from tests import servers
 
 #: Processes for each core, and at most.
-PER_CORE, MOST = 3, 8
+PER_CORE, MOST = 2, 8
 #: What takes long, the longest first, so that nothing long is left for the end; each of these tests goes by itself …
 LONG = (
     "tests/faults/test_rabbitmq.py",
