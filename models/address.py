@@ -16,7 +16,7 @@ from email_validator import EmailNotValidError, validate_email
 from models.errors import SlowpostError
 
 #: Google ignores dots and what follows a plus in these (support.google.com/mail/answer/7436150).
-_GOOGLE = ("gmail.com", "googlemail.com")
+GOOGLE = ("gmail.com", "googlemail.com")
 #: A local part that needs no quotes: what is not ASCII needs none either (RFC 5322 3.2.3, RFC 6532 3.2).
 _ATOM = r"""(?:[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]|[^\x00-\x7f\s])+"""
 _DOT_ATOM = re.compile(rf"{_ATOM}(?:\.{_ATOM})*")
@@ -79,9 +79,9 @@ def normalise(written: str) -> str:
     """
     found = mailbox(written)
     local, domain = split(found)
-    if domain not in _GOOGLE:
+    if domain not in GOOGLE:
         return found
-    return join(local.partition("+")[0].replace(".", ""), _GOOGLE[0])
+    return join(local.partition("+")[0].replace(".", ""), GOOGLE[0])
 
 
 def forms(address: str) -> frozenset[str]:
@@ -92,7 +92,7 @@ def forms(address: str) -> frozenset[str]:
     local, domain = split(address)
     quoted = _in_quotes(local)
     found = {address, f"{quoted}@{domain}"}
-    if domain == _GOOGLE[0]:
+    if domain == GOOGLE[0]:
         # The quote at the end went with the tag.
         found.add(f"{quoted[:-1]}@{domain}")
     return frozenset(found | {unicodedata.normalize("NFD", form) for form in found})

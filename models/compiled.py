@@ -69,7 +69,7 @@ class _Place:
 
 
 class Compiled:
-    """The SQL of a query with `Parameter`s, and what reads the rows of a SELECT."""
+    """The SQL of a SELECT with `Parameter`s, and what reads its rows."""
 
     def __init__(self, query: Any) -> None:
         self._sql, self._values = db.get_sql_context().sql(query).query()
@@ -78,17 +78,14 @@ class Compiled:
 
     def rows(self, **arguments: Any) -> list[Any]:
         """Run it with a value for each of its parameters; return the rows, as the query itself would."""
-        cursor = self.execute(**arguments)
+        values = [v.value(arguments) if isinstance(v, _Place) else v for v in self._values]
+        cursor = db.execute_sql(self._sql, values)
         read = self._read = self._read or self._reader(cursor)
         return [read(row) for row in cursor.fetchall()]
 
     def first(self, **arguments: Any) -> Any:
         """Run it; return the first of the rows, None if there is none."""
         return next(iter(self.rows(**arguments)), None)
-
-    def execute(self, **arguments: Any) -> Any:
-        """Run it, an INSERT, too; return the driver's cursor."""
-        return db.execute_sql(self._sql, [v.value(arguments) if isinstance(v, _Place) else v for v in self._values])
 
     def _reader(self, cursor: Any) -> Callable[[Any], Any]:
         """Return what peewee reads a row of the query with: it needs to see the columns once, and then no cursor."""

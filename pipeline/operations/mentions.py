@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from models.address import normalise
+from models.address import GOOGLE, normalise
 
 #: What stands where words about a person were.
 ERASED = "(erased)"
@@ -21,9 +21,6 @@ ERASED = "(erased)"
 #: be (RFC 5321 4.5.3.1): a text of strangers must not take long.
 _AROUND = r"\s<>()\[\],;:\\\"'"
 _ADDRESS = re.compile(rf"(?<![^{_AROUND}])[^{_AROUND}]{{1,64}}@[\w.-]{{1,254}}\w")
-
-#: Domains that are the same as another one.
-_ALIASES = ("googlemail.com",)
 
 
 @dataclass(frozen=True)
@@ -93,7 +90,7 @@ class Person:
     def _domains(self) -> frozenset[str]:
         """The domains of all spellings: whatever stands at another one need not be looked at closely."""
         written = {text.rpartition("@")[2].lower() for text in self.addresses | self.words}
-        return frozenset(written).union(a for a in _ALIASES if normalise(f"a@{a}").rpartition("@")[2] in written)
+        return frozenset(written if written.isdisjoint(GOOGLE) else written.union(GOOGLE))
 
     @cached_property
     def _words(self) -> re.Pattern[str]:
