@@ -46,6 +46,8 @@ class Dealer:
 
     def deal(self) -> None:
         """Deal until no account is free, nothing waits, or all that is left is for zones that open later."""
+        # For this turn; it may have the next.
+        passed_over: list[Waiting] = []
         while self._queue and self._free:
             delivery = self._queue.pop()
             account = self._next_account(delivery)
@@ -60,10 +62,14 @@ class Dealer:
                 self._deal_late()
                 break
             elif (send_at := self._time(at, account, delivery)) is None:
-                self._leave(delivery, account)
+                passed_over.append(delivery)
+                self._is_free(account)
             else:
                 self._give(account, send_at, delivery)
                 self._queue.put_back(self._late.taken_back(self._today.time_of(self._taken)))
+                self._queue.put_back(passed_over)
+                passed_over.clear()
+        self.rest += passed_over
         self.rest += self._queue
         self.rest += self._late.rest()
 

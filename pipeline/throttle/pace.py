@@ -86,7 +86,9 @@ class Today:
                     self._pressing.add(zone)
         paces = [self._pace, *(pace for pace in self._paces.values() if pace.n)]
         self._least_gap = min(pace.gap for pace in paces)
-        self._first_at = min((at for pace in paces if (at := pace.open.at(pace.first))), default=self.end)
+        # Moved in open time: before it, the window may have been closed for long.
+        soonest = (pace.open.at(pace.first - pace.gap * rules.jitter) for pace in paces)
+        self._first_at = min((at for at in soonest if at), default=self.end)
 
     def at(self, position: int, account: Account, delivery: Waiting) -> dt.datetime | None:
         """Return the time of a position for an account, or None if that is not today. Sends follow each other faster
@@ -105,7 +107,7 @@ class Today:
 
     def bound(self, position: int) -> dt.datetime:
         """Return a time before which no slot of this position can be: cheaper to know than its time."""
-        return self._first_at + (position - self.rules.jitter) * self._least_gap
+        return self._first_at + position * self._least_gap
 
     def before_it_closes(self, account: Account, delivery: Waiting) -> dt.datetime | None:
         """Return the soonest time for an account at which the contact's own zone is open, or None if that is not

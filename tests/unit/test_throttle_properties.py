@@ -146,8 +146,12 @@ def test_who_gets_a_slot_is_the_most_urgent_of_those_that_may_go(case: Case) -> 
                 passed_over = [w for w in left_out if w.priority > holder.priority]
             else:
                 continue
-            times = [could_send(case, account, w, seen.accounts, seen.now) for w in passed_over]
-            assert not any(at and at <= slot.send_at for at in times)
+            for delivery in passed_over:
+                at = could_send(case, account, delivery, seen.accounts, seen.now)
+                # Its own jitter may have brought its turn so much sooner, when the account still left it alone.
+                if at and account.id in delivery.failed_by:
+                    at += 2 * case.rules.jitter * paces(case, seen)[0].gap
+                assert not (at and at <= slot.send_at)
 
 
 @holds_for(1500)
@@ -205,6 +209,9 @@ def test_a_slot_that_stands_is_brought_forward_to_its_position_when_that_is_wort
             slot = after[before.account_id]
             delivery = slot.deliveries[0]
             account = next(a for a in seen.accounts if a.id == slot.account_id)
+            if not is_open(case.window, seen.now, delivery.zone) and closes_sooner(case, seen):
+                # The time of its position is that of a zone that closes sooner, perhaps before its own opens.
+                continue
             share, earliest = delivery.share * case.rules.jitter, soonest(case, account, seen.now)
             target = exact.at(position, share, earliest)
             may_go_then = could_send(case, account, delivery, seen.accounts, seen.now)
@@ -529,6 +536,13 @@ def may_go_today(case: Case, seen: Seen) -> int:
     """Count what waits and may go before today's end."""
     end = end_of_day(case.window, seen.now)
     return sum(bool(open_between(case.window, w.zone, max(t, seen.now), end)) for w, t in seen.pending if t < end)
+
+
+def closes_sooner(case: Case, seen: Seen) -> bool:
+    """Tell whether something may go today whose zone closes before the window does."""
+    end = end_of_day(case.window, seen.now)
+    pending = [w.zone for w, t in seen.pending if open_between(case.window, w.zone, max(t, seen.now), end)]
+    return any(open_between(case.window, zone, end - QUARTER, end) is None for zone in pending)
 
 
 def paces(case: Case, seen: Seen) -> tuple[Pace, Pace]:
