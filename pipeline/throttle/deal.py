@@ -8,7 +8,7 @@ import heapq
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import chain, islice
 
-from pipeline.throttle.late import Late
+from pipeline.throttle.late import Late, Senders
 from pipeline.throttle.pace import Today
 from pipeline.throttle.types import Account, Slot, Waiting
 
@@ -23,15 +23,25 @@ class Dealer:
     """
 
     def __init__(
-        self, accounts: Mapping[int, Account], waiting: Sequence[Waiting], taken: int, late: Late, today: Today
+        self,
+        accounts: Mapping[int, Account],
+        waiting: Sequence[Waiting],
+        unseen: Mapping[str, int],
+        taken: int,
+        today: Today,
     ) -> None:
-        """Begin with the position after those that are `taken`; `waiting` begins with the most urgent."""
-        self._accounts, self._taken, self._late, self._today = accounts, taken, late, today
-        self._left = today.left
+        """Begin with the position after those that are `taken`; `waiting` begins with the most urgent, `unseen` more of
+        each zone stand behind it.
+        """
+        self._accounts, self._taken, self._today = accounts, taken, today
+        self._left = dict(today.left)
+        self._late = Late(today, unseen, self._left)
         self._free = [_turn(a, 0) for a in today.usable if a.slot is None and not a.sending]
         heapq.heapify(self._free)
         self._queue = _Queue(waiting, today)
         self._dealt: dict[int, tuple[dt.datetime, list[Waiting]]] = {}
+        # Free, but all that they have left is needed for zones that open later.
+        self._kept: list[Account] = []
         self.rest: list[Waiting] = []
 
     @property
@@ -42,10 +52,11 @@ class Dealer:
     @property
     def idle(self) -> list[Account]:
         """The free accounts that have got no slot."""
-        return [self._accounts[i] for _, _, i in self._free if i not in self._dealt]
+        free = (self._accounts[i] for _, _, i in self._free)
+        return [account for account in (*free, *self._kept) if account.id not in self._dealt]
 
     def deal(self) -> None:
-        """Deal until no account is free, nothing waits, or all that is left is for zones that open later."""
+        """Deal until no account is free for what waits."""
         # For this turn; it may have the next.
         passed_over: list[Waiting] = []
         while self._queue and self._free:
@@ -57,10 +68,9 @@ class Dealer:
             elif self._today.opens_after(delivery, at):
                 self._late.add(delivery)
                 self._is_free(account)
-            elif self._late.need_all(self._left):
-                self._leave(delivery, account)
-                self._deal_late()
-                break
+            elif (senders := self._late.keep(account)) is not None:
+                self._deal_late(account, senders)
+                self._queue.put_back([delivery])
             elif (send_at := self._time(at, account, delivery)) is None:
                 passed_over.append(delivery)
                 self._is_free(account)
@@ -78,23 +88,27 @@ class Dealer:
         if account is not None:
             self._is_free(account)
 
-    def _deal_late(self) -> None:
-        """Give the free accounts slots for zones that open later, one each."""
-        turns, self._free = sorted(self._free), []
-        for turn in turns:
-            account = self._accounts[turn[2]]
-            found = None if account.id in self._dealt else self._late.take(account, self._left)
-            if found is None:
-                self._free.append(turn)
-            else:
-                self._dealt[account.id] = found[0], [found[1]]
-                self._left -= 1
+    def _deal_late(self, account: Account, senders: Senders) -> None:
+        """Give an account a slot for a zone that opens later, or nothing more."""
+        found = None if account.id in self._dealt else self._late.take(account, senders)
+        if found is None:
+            self._kept.append(account)
+            return
+        at, delivery = found
+        first = min((w for w in self.rest if self._fits(w, account, at)), key=self._today.urgency, default=delivery)
+        if self._today.urgency(first) < self._today.urgency(delivery):
+            # The account leaves it alone now, but no more by then.
+            self.rest.remove(first)
+            self.rest.append(delivery)
+            delivery = first
+        self._dealt[account.id] = at, [delivery]
+        self._left[account.id] -= 1
 
     def _give(self, account: Account, send_at: dt.datetime, delivery: Waiting) -> None:
         _, held = self._dealt.setdefault(account.id, (send_at, []))
         held.append(delivery)
         self._taken += 1
-        self._left -= 1
+        self._left[account.id] -= 1
         if len(held) < self._today.rules.list_size_of(account):
             self._is_free(account)
 
@@ -106,10 +120,13 @@ class Dealer:
         if today.suits(delivery, at):
             return at
         alike = (w for w in self._queue if w.priority >= delivery.priority)
-        if any(today.suits(w, at) and today.may_send(account.id, w, at) for w in alike):
+        if any(self._fits(w, account, at) for w in alike):
             return None
         sooner = today.before_it_closes(account, delivery)
         return sooner if today.may_send(account.id, delivery, sooner) else None
+
+    def _fits(self, delivery: Waiting, account: Account, at: dt.datetime) -> bool:
+        return self._today.suits(delivery, at) and self._today.may_send(account.id, delivery, at)
 
     def _next_account(self, delivery: Waiting) -> Account | None:
         """Take the account whose turn it is, of those that can send this delivery today."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from pipeline.throttle.types import Account, Backlog, Rules, Waiting
 from pipeline.throttle.window import OpenTime, SendingWindow
@@ -49,7 +49,7 @@ class Today:
 
     Attributes:
         usable: the accounts that are below their limit and don't rest.
-        left: how many sends they have beside their slots.
+        left: how many sends each of them has beside its slot, by id.
         slots: time and number of deliveries of each slot that is held.
     """
 
@@ -71,7 +71,7 @@ class Today:
         waiting = {zone: n for zone, n in backlog.counts.items() if self._closes(zone) > now}
         taken = sum(number for _, number in slots)
         capacity = sum(a.left for a in usable)
-        self.left = capacity - sum(min(len(a.slot.deliveries), a.left) for a in usable if a.slot)
+        self.left = {a.id: max(0, a.left - (len(a.slot.deliveries) if a.slot else 0)) for a in usable}
         n = min(taken + sum(waiting.values()), capacity)
         self._pace = self._pace_of("", n)
         busiest = rules.interval / len(usable) if usable else dt.timedelta(0)
@@ -154,12 +154,12 @@ class Today:
             return True
         return at is not None and leaves_alone_until <= at and self.stands_behind(delivery)
 
-    def room_in(self, time: dt.timedelta) -> int:
-        """Return how many sends without a slot yet the usable accounts can make in so much time, by limit and
+    def room_in(self, time: dt.timedelta, senders: Collection[int]) -> int:
+        """Return how many sends without a slot yet these usable accounts can make in so much time, by limit and
         interval.
         """
         most = int(time / self.rules.interval) if self.rules.interval else None
-        left = map(_without_slot, self.usable)
+        left = (self.left[account_id] for account_id in senders)
         return sum(number if most is None else min(number, most) for number in left)
 
     def earliest(self, account: Account) -> dt.datetime:
@@ -178,8 +178,3 @@ class Today:
     def _closes(self, zone: str) -> dt.datetime:
         spans = self.open(zone).spans
         return spans[-1][1] if spans else self.now
-
-
-def _without_slot(account: Account) -> int:
-    """Return how many more an account may send today beside what has its slot."""
-    return max(0, account.left - (len(account.slot.deliveries) if account.slot else 0))

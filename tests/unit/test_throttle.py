@@ -217,6 +217,20 @@ def test_an_account_that_failed_a_delivery_never_has_it_again_while_another_is_u
     assert not decide(other_is_busy, Backlog((waiting,), {"": 1}), local(9), WINDOW, EXACT).reserved
 
 
+def test_an_account_that_alone_may_send_what_opens_later_is_kept_for_it_and_no_other() -> None:
+    later = Waiting(1, failed_by={2: local(8)}, zone="America/Los_Angeles")
+    backlog = Backlog((later, Waiting(2), Waiting(3)), {"": 2, "America/Los_Angeles": 1})
+    decision = decide([Account(1, 1), Account(2, 1)], backlog, local(9), WINDOW, AT_ONCE)
+    assert decision.reserved == (Slot(1, local(11), (later,)), Slot(2, local(9), (Waiting(2),)))
+
+
+def test_a_slot_at_a_later_opening_goes_to_the_most_urgent_that_its_account_may_send_by_then() -> None:
+    urgent = Waiting(3, priority=1, failed_by={1: local(10)})
+    backlog = Backlog((Waiting(1, zone="America/Los_Angeles"), Waiting(2), urgent), {"": 2, "America/Los_Angeles": 1})
+    decision = decide([Account(1, 1)], backlog, local(9), WINDOW, AT_ONCE)
+    assert decision.reserved == (Slot(1, local(11), (urgent,)),)
+
+
 def test_where_no_other_account_is_usable_it_waits_for_its_backoff_and_wakes_at_its_end() -> None:
     only_one = [Account(1, 10), Account(2, 10, used=10)]
     backlog = Backlog((Waiting(1, failed_by={1: local(9, 15)}), Waiting(2, failed_by={1: local(9, 30)})), {"": 2})
