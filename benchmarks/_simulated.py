@@ -14,8 +14,8 @@ from zoneinfo import ZoneInfo
 from pipeline.throttle.breaker import backoff_of_delivery, rest_after
 from pipeline.throttle.forecast import Forecast
 from pipeline.throttle.limits import jitter_share, limit_on
-from pipeline.throttle.types import Account, Rules, Waiting
-from pipeline.throttle.window import SendingWindow
+from pipeline.throttle.types import Account, Group, Rules, Waiting
+from pipeline.throttle.window import Clock, SendingWindow
 
 ACCOUNTS = 40
 FIRST, DAYS = dt.date(2026, 1, 1), 365
@@ -134,7 +134,12 @@ def arrivals(number: int, zone: str, rng: random.Random) -> list[Arrival]:
             Arrival(
                 start + dt.timedelta(seconds=seconds),
                 tuple(
-                    Waiting(i, 5 if rng.random() < 0.05 else 0, share=jitter_share(i, 1), zone=rng.choice(zones))
+                    Waiting(
+                        i,
+                        5 if rng.random() < 0.05 else 0,
+                        share=jitter_share(i, 1),
+                        group=Group(Clock(rng.choice(zones))),
+                    )
                     for i in range(first, first + size)
                 ),
             )

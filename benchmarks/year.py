@@ -66,7 +66,7 @@ class Reckoning:
         last: dict[int, dt.datetime] = {}
         for mail in sent:
             here = mail.send_at.astimezone(self.zone)
-            there = mail.send_at.astimezone(ZoneInfo(mail.delivery.zone)) if mail.delivery.zone else here
+            there = mail.send_at.astimezone(ZoneInfo(mail.delivery.clock.zone)) if mail.delivery.clock.zone else here
             self.outside += not all(OPENS <= clock.hour < CLOSES for clock in (here, there))
             used[mail.account_id, here.date()] += 1
             self.sends[here.date()] += 1
@@ -82,12 +82,12 @@ class Reckoning:
         ready: dict[int, tuple[dt.datetime, str]] = {}
         for arrival in lists:
             came[arrival.at.astimezone(self.zone).date()].add(arrival.at)
-            ready |= {delivery.id: (arrival.at, delivery.zone) for delivery in arrival.deliveries}
+            ready |= {delivery.id: (arrival.at, delivery.clock.zone) for delivery in arrival.deliveries}
         for mail in sent:
             demand.update(self._dates(*ready.pop(mail.delivery.id), mail.send_at.astimezone(self.zone).date()))
             again = self.year.deferred.get(mail.delivery.id)
             if again is not None and again > mail.send_at:
-                ready[mail.delivery.id] = again, mail.delivery.zone
+                ready[mail.delivery.id] = again, mail.delivery.clock.zone
         for at, zone in ready.values():
             demand.update(self._dates(at, zone, FIRST + dt.timedelta(days=DAYS - 1)))
         of_day: dict[dt.date, list[Planned]] = defaultdict(list)
@@ -117,7 +117,7 @@ class Reckoning:
         for arrival in lists:
             for delivery in arrival.deliveries:
                 if delivery.id in first and not delivery.priority:
-                    waits[delivery.zone].append(first[delivery.id] - arrival.at)
+                    waits[delivery.clock.zone].append(first[delivery.id] - arrival.at)
         return {zone: sum(of_zone, dt.timedelta(0)) / len(of_zone) for zone, of_zone in sorted(waits.items())}
 
     def _open(self, date: dt.date, zone: str) -> tuple[dt.datetime, dt.datetime]:

@@ -46,8 +46,13 @@ def _time_of_day(value: Any) -> dt.time:
 def _hours(value: Any) -> tuple[tuple[dt.time, dt.time], ...] | None:
     if value in (None, "") or isinstance(value, tuple):
         return value or None
+    return intervals_of(str(value))
+
+
+def intervals_of(text: str) -> tuple[tuple[dt.time, dt.time], ...]:
+    """Return start and end of each interval of hours such as 08:00-12:00,13:00-17:00. Raises ValueError."""
     intervals = []
-    for part in str(value).replace(" ", "").split(","):
+    for part in text.replace(" ", "").split(","):
         start, _, end = part.partition("-")
         try:
             intervals.append((_time_of_day(start), _time_of_day(end)))

@@ -8,9 +8,10 @@ import heapq
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import chain, islice
 
-from pipeline.throttle.late import Late, Senders
+from pipeline.throttle.late import Late
 from pipeline.throttle.pace import Today
-from pipeline.throttle.types import Account, Slot, Waiting
+from pipeline.throttle.shares import Senders
+from pipeline.throttle.types import Account, Group, Slot, Waiting
 
 _LONG_AGO = dt.datetime.min.replace(tzinfo=dt.UTC)
 
@@ -26,12 +27,12 @@ class Dealer:
         self,
         accounts: Mapping[int, Account],
         waiting: Sequence[Waiting],
-        unseen: Mapping[str, int],
+        unseen: Mapping[Group, int],
         taken: int,
         today: Today,
     ) -> None:
         """Begin with the position after those that are `taken`; `waiting` begins with the most urgent, `unseen` more of
-        each zone stand behind it.
+        each group stand behind it.
         """
         self._accounts, self._taken, self._today = accounts, taken, today
         self._left = dict(today.left)
@@ -63,10 +64,11 @@ class Dealer:
             delivery = self._queue.pop()
             account = self._next_account(delivery)
             at = None if account is None else self._today.at(self._taken, account, delivery)
-            if account is None or at is None:
+            if account is None or at is None or self._today.is_full(delivery.group):
                 self._leave(delivery, account)
             elif self._today.opens_after(delivery, at):
                 self._late.add(delivery)
+                self._today.count(delivery.group)
                 self._is_free(account)
             elif (senders := self._late.keep(account)) is not None:
                 self._deal_late(account, senders)
@@ -76,12 +78,18 @@ class Dealer:
                 self._is_free(account)
             else:
                 self._give(account, send_at, delivery)
-                self._queue.put_back(self._late.taken_back(self._today.time_of(self._taken)))
+                self._queue.put_back(self._taken_back())
                 self._queue.put_back(passed_over)
                 passed_over.clear()
         self.rest += passed_over
         self.rest += self._queue
         self.rest += self._late.rest()
+
+    def _taken_back(self) -> list[Waiting]:
+        opened = self._late.taken_back(self._today.time_of(self._taken))
+        for delivery in opened:
+            self._today.count(delivery.group, -1)
+        return opened
 
     def _leave(self, delivery: Waiting, account: Account | None) -> None:
         self.rest.append(delivery)
@@ -95,11 +103,14 @@ class Dealer:
             self._kept.append(account)
             return
         at, delivery = found
-        first = min((w for w in self.rest if self._fits(w, account, at)), key=self._today.urgency, default=delivery)
+        sooner = (w for w in self.rest if self._fits(w, account, at) and not self._today.is_full(w.group))
+        first = min(sooner, key=self._today.urgency, default=delivery)
         if self._today.urgency(first) < self._today.urgency(delivery):
             # The account leaves it alone now, but no more by then.
             self.rest.remove(first)
             self.rest.append(delivery)
+            self._today.count(delivery.group, -1)
+            self._today.count(first.group)
             delivery = first
         self._dealt[account.id] = at, [delivery]
         self._left[account.id] -= 1
@@ -109,6 +120,7 @@ class Dealer:
         held.append(delivery)
         self._taken += 1
         self._left[account.id] -= 1
+        self._today.count(delivery.group)
         if len(held) < self._today.rules.list_size_of(account):
             self._is_free(account)
 
@@ -145,6 +157,8 @@ class Dealer:
 
     def _can_send(self, account: Account, delivery: Waiting) -> bool:
         today = self._today
+        if account.id not in today.senders_of(delivery.group):
+            return False
         if account.id in delivery.failed_by:
             at = today.at(self._taken, account, delivery)
             if not today.may_send(account.id, delivery, at):

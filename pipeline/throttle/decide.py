@@ -129,13 +129,19 @@ def _pre_empt(
         for urgent in _above(holder.priority, waiting):
             fits = today.suits(urgent, slot.send_at)
             send_at = slot.send_at if fits else today.before_it_closes(account, urgent)
-            may = today.may_send(account.id, urgent, send_at)
+            may = today.may_send(account.id, urgent, send_at) and _has_room(urgent, holder, today)
             if may and send_at is not None and send_at <= slot.send_at:
+                today.count(holder.group, -1)
+                today.count(urgent.group)
                 waiting.remove(urgent)
                 bisect.insort(waiting, holder, key=today.urgency)
                 changed[slot.account_id] = replace(slot, deliveries=(urgent,), send_at=send_at)
                 break
     return changed, waiting
+
+
+def _has_room(urgent: Waiting, holder: Waiting, today: Today) -> bool:
+    return urgent.group.campaign == holder.group.campaign or not today.is_full(urgent.group)
 
 
 def _above(priority: int, waiting: Iterable[Waiting]) -> Iterator[Waiting]:
@@ -159,7 +165,7 @@ def _advance(slots: Sequence[Slot], accounts: Mapping[int, Account], today: Toda
 
 
 def _taken(slots: Iterable[Slot], today: Today) -> int:
-    """Return how many positions the slots have taken, the soonest first. One that waits for its zone to open, longer
+    """Return how many positions the slots have taken, the soonest first. One that waits for its clock to open, longer
     than to the time of its position, leaves that to another.
     """
     position = 0

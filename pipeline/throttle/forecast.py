@@ -13,7 +13,16 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from pipeline.throttle.decide import HeadSize, decide, size_of_head
-from pipeline.throttle.types import Account, Backlog, Decision, Rules, Waiting
+from pipeline.throttle.types import (
+    Account,
+    Backlog,
+    Campaign,
+    Decision,
+    Group,
+    Rules,
+    Waiting,
+    have_senders_in_common,
+)
 from pipeline.throttle.window import SendingWindow
 
 
@@ -32,7 +41,8 @@ class Forecast:
     Attributes:
         now: as far as it has come (UTC).
         accounts: by id.
-        waiting: how many deliveries wait, in all zones.
+        campaigns: those that run, by id.
+        waiting: how many deliveries wait, in all groups.
     """
 
     def __init__(
@@ -45,21 +55,23 @@ class Forecast:
         *,
         last_transaction_today: dt.datetime | None = None,
         advanced_at: dt.datetime | None = None,
+        campaigns: Iterable[Campaign] = (),
     ) -> None:
         """Start with what stands at `now`; `limit_on` tells an account's limit on a local date."""
         self.accounts = {a.id: a for a in accounts}
+        self.campaigns = {c.id: c for c in campaigns}
         self.now = now
         self._window, self._rules, self._limit_on = window, rules, limit_on
         self._date, self._next_midnight = window.local_date(now), window.next_midnight(now)
         self._last_transaction, self._advanced_at = last_transaction_today, advanced_at
         self._wake_at: dt.datetime | None = None
-        # Each zone's deliveries, the most urgent at the end; and those whose own time has not come.
-        self._lanes: dict[str, list[Waiting]] = {}
+        # Each group's deliveries, the most urgent at the end; and those whose own time has not come.
+        self._lanes: dict[Group, list[Waiting]] = {}
         self._later: list[tuple[dt.datetime, int, Waiting]] = []
 
     @property
     def waiting(self) -> int:
-        """How many deliveries wait, in all zones."""
+        """How many deliveries wait, in all groups."""
         return len(self._later) + sum(map(len, self._lanes.values()))
 
     def add(self, deliveries: Iterable[Waiting], not_before: dt.datetime | None = None) -> None:
@@ -68,7 +80,7 @@ class Forecast:
             if not_before is not None and not_before > self.now:
                 heapq.heappush(self._later, (not_before, delivery.id, delivery))
             else:
-                bisect.insort(self._lanes.setdefault(delivery.zone, []), delivery, key=_from_the_end)
+                bisect.insort(self._lanes.setdefault(delivery.group, []), delivery, key=_from_the_end)
 
     def run(self, until: dt.datetime) -> Iterator[Planned]:
         """Yield what is sent before `until`, and go on to that time."""
@@ -93,7 +105,9 @@ class Forecast:
         assert slot is not None
         account = replace(account, slot=None)
         for delivery in slot.deliveries:
+            used = account.used
             account, again = self.attempt(account, delivery)
+            self._count(delivery.group.campaign, account.used - used)
             if account.last_transaction_at == self.now:
                 self._last_transaction = self.now
             if again is None:
@@ -101,6 +115,10 @@ class Forecast:
             else:
                 self.add([again])
         self.accounts[account.id] = account
+
+    def _count(self, campaign_id: int | None, used: int) -> None:
+        if campaign_id is not None and (campaign := self.campaigns.get(campaign_id)) is not None:
+            self.campaigns[campaign_id] = replace(campaign, used=campaign.used + used)
 
     def _next_event(self) -> dt.datetime | None:
         events = [a.slot.send_at for a in self.accounts.values() if a.slot]
@@ -116,6 +134,7 @@ class Forecast:
             for account in self.accounts.values():
                 limit = self._limit_on(account.id, self._date)
                 self.accounts[account.id] = replace(account, limit=limit, used=0)
+            self.campaigns = {i: replace(campaign, used=0) for i, campaign in self.campaigns.items()}
         while self._later and self._later[0][0] <= at:
             self.add([heapq.heappop(self._later)[2]])
 
@@ -141,7 +160,7 @@ class Forecast:
             self.add(held.deliveries)
         for slot in (*decision.reserved, *decision.pre_empted):
             for delivery in slot.deliveries:
-                lane = self._lanes[delivery.zone]
+                lane = self._lanes[delivery.group]
                 del lane[bisect.bisect_left(lane, _from_the_end(delivery), key=_from_the_end)]
         for slot in (*decision.advanced, *decision.pre_empted):
             before = self.accounts[slot.account_id].slot
@@ -152,27 +171,27 @@ class Forecast:
 
     def _backlog(self, accounts: list[Account]) -> Backlog:
         enough = max(1, sum(a.left for a in accounts))
-        counts = {zone: min(len(lane), enough) for zone, lane in self._lanes.items() if lane}
+        counts = {group: min(len(lane), enough) for group, lane in self._lanes.items() if lane}
         for not_before, _, delivery in self._later if self._window.contains(self.now) else ():
             if not_before < self._window.day_end(self.now):
-                counts[delivery.zone] = counts.get(delivery.zone, 0) + 1
+                counts[delivery.group] = counts.get(delivery.group, 0) + 1
         head, unseen = self._head(accounts)
-        return Backlog(tuple(head), counts, unseen, self._later[0][0] if self._later else None)
+        next_not_before = self._later[0][0] if self._later else None
+        return Backlog(tuple(head), counts, unseen, next_not_before, self.campaigns)
 
-    def _head(self, accounts: list[Account]) -> tuple[list[Waiting], dict[str, int]]:
-        """Return the head, and how many more wait in zones that open later today."""
-        lanes = {zone: lane for zone, lane in self._lanes.items() if lane and self._window.opens_today(self.now, zone)}
+    def _head(self, accounts: list[Account]) -> tuple[list[Waiting], dict[Group, int]]:
+        """Return the head, and how many more wait whose clocks open later today."""
+        lanes = {g: lane for g, lane in self._lanes.items() if lane and self._window.opens_today(self.now, *g.clock)}
         top = max((lane[-1].priority for lane in lanes.values()), default=0)
         size = size_of_head(accounts, top, self.now, self._rules)
-        heads = {zone: _head_of(lane, size) for zone, lane in lanes.items()}
-        open_now = {zone for zone in lanes if self._window.is_open(self.now, zone)}
-        late = lanes.keys() - open_now
-        first = size.first_to_go(heads[zone] for zone in open_now) if late else None
+        heads = {group: _head_of(lane, size) for group, lane in lanes.items()}
+        open_now = {group for group in lanes if self._window.is_open(self.now, *group.clock)}
         unseen = {}
-        if first is not None:
-            for zone in late:
-                not_more_urgent = bisect.bisect_left(lanes[zone], _from_the_end(first), key=_from_the_end)
-                unseen[zone] = max(0, len(lanes[zone]) - not_more_urgent - len(heads[zone]))
+        for group in lanes.keys() - open_now:
+            rivals = (heads[g] for g in open_now if have_senders_in_common(group, g, self.campaigns))
+            if (first := size.first_to_go(rivals)) is not None:
+                not_more_urgent = bisect.bisect_left(lanes[group], _from_the_end(first), key=_from_the_end)
+                unseen[group] = max(0, len(lanes[group]) - not_more_urgent - len(heads[group]))
         return [delivery for head in heads.values() for delivery in head], unseen
 
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import datetime as dt
+from collections import Counter
 from collections.abc import Collection, Sequence
 
-from pipeline.throttle.types import Account, Backlog, Rules, Waiting
-from pipeline.throttle.window import OpenTime, SendingWindow
+from pipeline.throttle.shares import Senders, shares
+from pipeline.throttle.types import Account, Backlog, Group, Rules, Slot, Waiting
+from pipeline.throttle.window import Clock, OpenTime, SendingWindow
 
 #: What deliveries are ordered by.
 Urgency = tuple[int, bool, bool, int]
@@ -44,12 +46,13 @@ class Pace:
 
 
 class Today:
-    """What is left of today: open time, how many mails go in it, and how many of those before contacts' own zones
-    close.
+    """What is left of today: open time, how many mails go in it, and how many of those before their own clocks close.
 
     Attributes:
         usable: the accounts that are below their limit and don't rest.
         left: how many sends each of them has beside its slot, by id.
+        of_campaign: how many more slots each campaign with a limit of its own may get, by id; counted down as they are
+            dealt.
         slots: time and number of deliveries of each slot that is held.
     """
 
@@ -64,26 +67,32 @@ class Today:
     ) -> None:
         self.now, self.window, self.rules, self.last = now, window, rules, last
         self.end = window.day_end(now)
-        self._open: dict[str, OpenTime] = {}
+        self._backlog = backlog
+        self._open: dict[Clock, OpenTime] = {}
+        self._senders: dict[Group, Senders] = {}
         usable = self.usable = [a for a in accounts if a.left and not a.is_cooling(now)]
-        self._usable_ids = {a.id for a in usable}
-        slots = self.slots = [(a.slot.send_at, len(a.slot.deliveries)) for a in accounts if a.slot]
-        waiting = {zone: n for zone, n in backlog.counts.items() if self._closes(zone) > now}
-        taken = sum(number for _, number in slots)
-        capacity = sum(a.left for a in usable)
+        self._all = frozenset(a.id for a in usable)
+        held = [a.slot for a in accounts if a.slot]
+        slots = self.slots = [(slot.send_at, len(slot.deliveries)) for slot in held]
         self.left = {a.id: max(0, a.left - (len(a.slot.deliveries) if a.slot else 0)) for a in usable}
-        n = min(taken + sum(waiting.values()), capacity)
-        self._pace = self._pace_of("", n)
+        self.of_campaign = _of_campaign(backlog, held)
+        waiting = self._waiting()
+        granted = shares(self.left, {senders: sum(counts.values()) for senders, counts in waiting.items()})
+        n = min(sum(number for _, number in slots) + sum(granted.values()), sum(a.left for a in usable))
+        self._pace = self._pace_of(Clock(), n)
         busiest = rules.interval / len(usable) if usable else dt.timedelta(0)
-        self._paces: dict[str, Pace] = {}
-        self._pressing: set[str] = set()
-        for zone in waiting:
-            if (closes := self._closes(zone)) < self.end:
-                later = sum(number for other, number in waiting.items() if self._closes(other) > closes)
-                later += sum(number for send_at, number in slots if send_at >= closes)
-                pace = self._paces[zone] = self._pace_of(zone, max(0, n - later))
+        self._paces: dict[Clock, Pace] = {}
+        self._pressing: set[Clock] = set()
+        for clock in dict.fromkeys(clock for counts in waiting.values() for clock in counts):
+            if (closes := self._closes(clock)) < self.end:
+                later = sum(number for send_at, number in slots if send_at >= closes)
+                for senders, counts in waiting.items():
+                    theirs = sum(number for other, number in counts.items() if self._closes(other) > closes)
+                    have = sum(len(slot.deliveries) for slot in held if slot.account_id in senders)
+                    later += min(theirs, granted[senders] + have)
+                pace = self._paces[clock] = self._pace_of(clock, max(0, n - later))
                 if pace.n and pace.left / (pace.n + 1) <= max(self._pace.gap, busiest):
-                    self._pressing.add(zone)
+                    self._pressing.add(clock)
         paces = [self._pace, *(pace for pace in self._paces.values() if pace.n)]
         self._least_gap = min(pace.gap for pace in paces)
         # Moved in open time: before it, the window may have been closed for long.
@@ -113,42 +122,59 @@ class Today:
         """Return the soonest time for an account at which the contact's own zone is open, or None if that is not
         today.
         """
-        return self.open(delivery.zone).soonest(self.earliest(account))
+        return self.open(delivery.clock).soonest(self.earliest(account))
 
-    def late_pace(self, zone: str, n: int) -> Pace:
-        """Return how n mails follow each other that go in a zone's hours and not before it opens."""
-        return Pace(self.open(zone), n, self.now, None, spread=self.rules.spread)
+    def late_pace(self, clock: Clock, n: int) -> Pace:
+        """Return how n mails follow each other that go while a clock is open and not before."""
+        return Pace(self.open(clock), n, self.now, None, spread=self.rules.spread)
 
     def urgency(self, delivery: Waiting) -> Urgency:
         """Return what today's order goes by: priority, then age. Within a priority, what every usable account has
         failed comes last, and what is for a zone that needs every slot until it closes comes first.
         """
         stands_behind = bool(delivery.failed_by) and self.stands_behind(delivery)
-        return -delivery.priority, stands_behind, delivery.zone not in self._pressing, delivery.id
+        return -delivery.priority, stands_behind, delivery.clock not in self._pressing, delivery.id
 
-    def open(self, zone: str) -> OpenTime:
-        """Return today's open time; with a zone, only that in which its local time is in the window, too."""
-        if zone not in self._open:
-            self._open[zone] = self.window.open_today(self.now, zone)
-        return self._open[zone]
+    def open(self, clock: Clock) -> OpenTime:
+        """Return today's open time; with a clock, only that in which it is open, too."""
+        if clock not in self._open:
+            self._open[clock] = self.window.open_today(self.now, *clock)
+        return self._open[clock]
 
     def suits(self, delivery: Waiting, at: dt.datetime) -> bool:
         """Tell whether the contact's own zone, if there is one, is open at `at`."""
-        return not delivery.zone or self.open(delivery.zone).contains(at)
+        return delivery.clock == Clock() or self.open(delivery.clock).contains(at)
 
     def opens_after(self, delivery: Waiting, at: dt.datetime) -> bool:
         """Tell whether the contact's own zone has not been open today by `at`, and opens later."""
-        opening = self.open(delivery.zone).soonest(self.now) if delivery.zone else None
+        opening = self.open(delivery.clock).soonest(self.now) if delivery.clock != Clock() else None
         return opening is not None and opening > at
 
+    def senders_of(self, group: Group) -> Senders:
+        """Return the usable accounts that may send a group's deliveries."""
+        if group not in self._senders:
+            self._senders[group] = self._backlog.senders(self._all, group)
+        return self._senders[group]
+
+    def is_full(self, group: Group) -> bool:
+        """Tell whether a group's campaign has got all the slots it may have today."""
+        return group.campaign is not None and self.of_campaign.get(group.campaign, 1) <= 0
+
+    def count(self, group: Group, number: int = 1) -> None:
+        """Count slots that a group's campaign gets or, with a number below 0, gives back."""
+        if group.campaign in self.of_campaign:
+            self.of_campaign[group.campaign] -= number
+
     def stands_behind(self, delivery: Waiting) -> bool:
-        """Tell whether every usable account has failed this delivery."""
-        return bool(delivery.failed_by) and all(i in delivery.failed_by for i in self._usable_ids)
+        """Tell whether every usable account that may send this delivery has failed it."""
+        return bool(delivery.failed_by) and self.senders_of(delivery.group) <= delivery.failed_by.keys()
 
     def may_send(self, account_id: int, delivery: Waiting, at: dt.datetime | None) -> bool:
-        """Tell whether an account may send a delivery at `at`: one that has failed it may only where no other account
-        is usable, and after its backoff.
+        """Tell whether an account may send a delivery at `at`: one of another group's never, and one that has failed it
+        only where no other account is usable, and after its backoff.
         """
+        if delivery.group.campaign is not None and not self._backlog.senders(frozenset({account_id}), delivery.group):
+            return False
         leaves_alone_until = delivery.failed_by.get(account_id)
         if leaves_alone_until is None:
             return True
@@ -168,13 +194,38 @@ class Today:
             return self.now
         return max(self.now, account.last_transaction_at + self.rules.interval)
 
-    def opening(self, zone: str) -> dt.datetime | None:
-        """Return when a zone opens that is closed now."""
-        return self.open(zone).soonest(self.now) or self.window.soonest(self.end, zone)
+    def opening(self, clock: Clock) -> dt.datetime | None:
+        """Return when a clock opens that is closed now."""
+        return self.open(clock).soonest(self.now) or self.window.soonest(self.end, *clock)
 
-    def _pace_of(self, zone: str, n: int) -> Pace:
-        return Pace(self.open(zone), n, self.now, self.last, spread=self.rules.spread)
+    def _waiting(self) -> dict[Senders, dict[Clock, int]]:
+        """Return how many may go today, by the accounts that may send them and by clock: of a campaign no more than its
+        own limit allows, those first that close first.
+        """
+        of_campaign = dict(self.of_campaign)
+        found: dict[Senders, dict[Clock, int]] = {}
+        for group in sorted(self._backlog.counts, key=lambda group: (self._closes(group.clock), repr(group))):
+            number = self._backlog.counts[group]
+            if self._closes(group.clock) <= self.now:
+                continue
+            if group.campaign in of_campaign:
+                number = min(number, of_campaign[group.campaign])
+                of_campaign[group.campaign] -= number
+            if number:
+                counts = found.setdefault(self.senders_of(group), {})
+                counts[group.clock] = counts.get(group.clock, 0) + number
+        return found
 
-    def _closes(self, zone: str) -> dt.datetime:
-        spans = self.open(zone).spans
+    def _pace_of(self, clock: Clock, n: int) -> Pace:
+        return Pace(self.open(clock), n, self.now, self.last, spread=self.rules.spread)
+
+    def _closes(self, clock: Clock) -> dt.datetime:
+        spans = self.open(clock).spans
         return spans[-1][1] if spans else self.now
+
+
+def _of_campaign(backlog: Backlog, held: Sequence[Slot]) -> dict[int, int]:
+    """Return how many more slots each campaign with a limit of its own may get today."""
+    of = Counter(delivery.group.campaign for slot in held for delivery in slot.deliveries)
+    limits = {c.id: c.limit - c.used for c in backlog.campaigns.values() if c.limit is not None}
+    return {campaign_id: max(0, left - of[campaign_id]) for campaign_id, left in limits.items()}

@@ -5,26 +5,59 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from pipeline.runtime.settings import Settings
 from pipeline.throttle.limits import is_resting
+from pipeline.throttle.window import Clock
 
 #: Deliveries in one slot with MAIL_SPREAD off and MAIL_MIN_INTERVAL 0, when an account's sends need no gap.
 MAX_LIST = 100
 
 
+class Group(NamedTuple):
+    """What deliveries have in common that may go at the same times, from the same accounts.
+
+    Attributes:
+        clock: what has to be open beside the window.
+        campaign: its id; None: any account may send them.
+        sender: the id of the one account that may send them; None: any of the campaign's.
+    """
+
+    clock: Clock = Clock()
+    campaign: int | None = None
+    sender: int | None = None
+
+
 @dataclass(frozen=True)
 class Waiting:
     """A delivery that may go now. `failed_by`: accounts that have failed it, each with the time (UTC) before which it
-    leaves this delivery alone. `share`: −1 to 1, the jitter's direction and size. `zone`: its contact's own time zone
-    (IANA name), whose local time has to be in the window too.
+    leaves this delivery alone. `share`: −1 to 1, the jitter's direction and size. `group`: when and from which accounts
+    it may go.
     """
 
     id: int
     priority: int = 0
     failed_by: Mapping[int, dt.datetime] = field(default_factory=dict, hash=False)
     share: float = 0.0
-    zone: str = ""
+    group: Group = Group()
+
+    @property
+    def clock(self) -> Clock:
+        """What has to be open beside the window."""
+        return self.group.clock
+
+
+@dataclass(frozen=True)
+class Campaign:
+    """A running campaign: the accounts that may send for it, how many mails of it may go a day (None: no limit of its
+    own), and how many have gone today.
+    """
+
+    id: int
+    senders: frozenset[int]
+    limit: int | None = None
+    used: int = 0
 
 
 @dataclass(frozen=True)
@@ -62,23 +95,44 @@ class Account:
         return is_resting(self.cooling_until, now)
 
 
+def have_senders_in_common(a: Group, b: Group, campaigns: Mapping[int, Campaign]) -> bool:
+    """Tell whether some account may send the deliveries of both groups."""
+    senders: frozenset[int] | None = None
+    for group in (a, b):
+        for theirs in (
+            None if group.campaign is None else campaigns[group.campaign].senders,
+            None if group.sender is None else frozenset({group.sender}),
+        ):
+            if theirs is not None:
+                senders = theirs if senders is None else senders & theirs
+    return senders is None or bool(senders)
+
+
 @dataclass(frozen=True)
 class Backlog:
-    """What waits. `head`: the most urgent of each zone and template that may go now, or whose zone opens later today.
-    `counts`: for each zone, how many may go before today's end by their `not_before`, counted up to the capacity.
-    `unseen`: for each zone that opens later today, how many more there are beyond the head that are more urgent than
-    all that may go now.
+    """What waits. `head`: the most urgent of each lane that may go now, or whose clock opens later today. `counts`: for
+    each group, how many may go before today's end by their `not_before`, counted up to the capacity. `unseen`: for each
+    group whose clock opens later today, how many more there are beyond the head that are more urgent than all that the
+    same accounts may send now. `campaigns`: those that run, by id; the head has deliveries of no others.
     """
 
     head: tuple[Waiting, ...] = ()
-    counts: Mapping[str, int] = field(default_factory=dict)
-    unseen: Mapping[str, int] = field(default_factory=dict)
+    counts: Mapping[Group, int] = field(default_factory=dict)
+    unseen: Mapping[Group, int] = field(default_factory=dict)
     next_not_before: dt.datetime | None = None
+    campaigns: Mapping[int, Campaign] = field(default_factory=dict)
 
     @property
     def count(self) -> int:
-        """How many wait in all zones."""
+        """How many wait in all groups."""
         return sum(self.counts.values())
+
+    def senders(self, accounts: frozenset[int], group: Group) -> frozenset[int]:
+        """Return which of `accounts` (ids) may send a group's deliveries."""
+        if group.campaign is not None:
+            campaign = self.campaigns.get(group.campaign)
+            accounts = accounts & campaign.senders if campaign is not None else frozenset()
+        return accounts if group.sender is None else accounts & {group.sender}
 
 
 @dataclass(frozen=True)

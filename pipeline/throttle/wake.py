@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from pipeline.throttle.pace import Today
 from pipeline.throttle.types import Account, Backlog, Waiting
-from pipeline.throttle.window import SendingWindow
+from pipeline.throttle.window import Clock, SendingWindow
 
 
 def moments(
@@ -19,8 +19,9 @@ def moments(
     now, window = today.now, today.window
     if backlog.next_not_before is not None:
         yield _when_open(backlog.next_not_before, window)
-    for zone, count in backlog.counts.items():
-        if count and zone and not today.open(zone).contains(now) and (opening := today.opening(zone)):
+    for group, count in backlog.counts.items():
+        clock = group.clock
+        if count and clock != Clock() and not today.open(clock).contains(now) and (opening := today.opening(clock)):
             yield opening
     if left_over:
         yield from (a.cooling_until for a in accounts if a.cooling_until is not None and a.is_cooling(now))
@@ -44,9 +45,9 @@ def when_closed(backlog: Backlog, now: dt.datetime, window: SendingWindow) -> dt
 
 
 def _soonest(backlog: Backlog, at: dt.datetime, window: SendingWindow) -> Iterator[dt.datetime]:
-    """Yield when, at or after `at`, each zone is open of which something waits."""
-    for zone in {zone for zone, count in backlog.counts.items() if count} | {w.zone for w in backlog.head}:
-        if (opening := window.soonest(at, zone)) is not None:
+    """Yield when, at or after `at`, each clock is open by which something waits."""
+    for clock in {group.clock for group, count in backlog.counts.items() if count} | {w.clock for w in backlog.head}:
+        if (opening := window.soonest(at, *clock)) is not None:
             yield opening
 
 

@@ -11,8 +11,10 @@ import errno
 import functools
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
+from pipeline.runtime.setting_types import intervals_of
 from pipeline.runtime.settings import Settings
 
 #: An instant from which something is open, and one from which it is closed (UTC).
@@ -44,6 +46,15 @@ def is_known(zone: str) -> bool:
             return False
         raise
     return True
+
+
+class Clock(NamedTuple):
+    """What has to be open beside the window: the window's hours in a contact's own `zone` (IANA name), and a campaign's
+    own `hours`, written as MAIL_WINDOW_HOURS is, in both zones. "" for none.
+    """
+
+    zone: str = ""
+    hours: str = ""
 
 
 @dataclass(frozen=True)
@@ -125,12 +136,12 @@ class SendingWindow:
         """Tell whether sending is allowed at `at`."""
         return any(opens <= at < closes for opens, closes in self._around(at))
 
-    def is_open(self, at: dt.datetime, zone: str = "") -> bool:
-        """Tell whether sending is allowed at `at`, with a zone: in its local time, too."""
+    def is_open(self, at: dt.datetime, zone: str = "", hours: str = "") -> bool:
+        """Tell whether sending is allowed at `at`, with a zone or hours (see `Clock`): by these, too."""
         if not self.contains(at):
             return False
-        there = self.in_zone(zone) if zone else self
-        return there is not None and there.contains(at)
+        others = _also(self, Clock(zone, hours))
+        return others is not None and all(other.contains(at) for other in others)
 
     def closes_at(self, at: dt.datetime) -> dt.datetime:
         """Return when the interval that contains `at` ends (UTC). Raises ValueError outside the window."""
@@ -169,21 +180,23 @@ class SendingWindow:
         days = (_day_of(self, day) for day in (today - _DAY, today))
         return min(max(day.closes for day in days if day.contains(at)), self.next_midnight(at))
 
-    def open_today(self, at: dt.datetime, zone: str = "") -> OpenTime:
-        """Return the open time of the local date of `at`, up to `day_end`; with a zone, only that in which its local
-        time is in the window, too. Raises ValueError outside the window.
+    def open_today(self, at: dt.datetime, zone: str = "", hours: str = "") -> OpenTime:
+        """Return the open time of the local date of `at`, up to `day_end`; with a zone or hours (see `Clock`), only that
+        in which these are open, too. Raises ValueError outside the window.
         """
-        return _open_time(self, _midnight(self.zone, self.local_date(at)), self.day_end(at), zone)
+        return _open_time(self, _midnight(self.zone, self.local_date(at)), self.day_end(at), Clock(zone, hours))
 
-    def opens_today(self, at: dt.datetime, zone: str = "") -> bool:
-        """Tell whether it is open at `at` and, with a zone, then or later today in its local time, too."""
-        return self.contains(at) and (not zone or self.open_today(at, zone).soonest(at) is not None)
+    def opens_today(self, at: dt.datetime, zone: str = "", hours: str = "") -> bool:
+        """Tell whether it is open at `at` and, with a zone or hours (see `Clock`), then or later today by these, too."""
+        if not self.contains(at):
+            return False
+        return not (zone or hours) or self.open_today(at, zone, hours).soonest(at) is not None
 
-    def soonest(self, at: dt.datetime, zone: str = "") -> dt.datetime | None:
-        """Return the first instant at or after `at` at which the window is open, with a zone: in its local time, too;
-        None if that is not within a year.
+    def soonest(self, at: dt.datetime, zone: str = "", hours: str = "") -> dt.datetime | None:
+        """Return the first instant at or after `at` at which the window is open, with a zone or hours (see `Clock`): by
+        these, too; None if that is not within a year.
         """
-        return _soonest(self, at if self.contains(at) else self.next_opening(at), zone)
+        return _soonest(self, at if self.contains(at) else self.next_opening(at), Clock(zone, hours))
 
     def open_time(self, start: dt.datetime, end: dt.datetime) -> OpenTime:
         """Return the open time from `start` to `end`."""
@@ -235,21 +248,33 @@ def _in_zone(window: SendingWindow, zone: str) -> SendingWindow | None:
     return replace(window, zone=ZoneInfo(zone)) if is_known(zone) else None
 
 
-@functools.lru_cache(maxsize=4096)
-def _open_time(window: SendingWindow, start: dt.datetime, end: dt.datetime, zone: str) -> OpenTime:
-    here = window.open_time(start, end)
-    if not zone:
-        return here
-    there = window.in_zone(zone)
-    return here & there.open_time(start, end) if there is not None else OpenTime(())
+@functools.lru_cache(maxsize=1024)
+def _also(window: SendingWindow, clock: Clock) -> tuple[SendingWindow, ...] | None:
+    """Return the windows that have to be open beside this one; None for a zone that is not known here."""
+    own = replace(window, intervals=intervals_of(clock.hours)) if clock.hours else window
+    there = own.in_zone(clock.zone) if clock.zone else own
+    if there is None:
+        return None
+    return tuple(other for other in dict.fromkeys((own, there)) if other != window)
 
 
 @functools.lru_cache(maxsize=4096)
-def _soonest(window: SendingWindow, at: dt.datetime, zone: str) -> dt.datetime | None:
+def _open_time(window: SendingWindow, start: dt.datetime, end: dt.datetime, clock: Clock) -> OpenTime:
+    others = _also(window, clock)
+    if others is None:
+        return OpenTime(())
+    found = window.open_time(start, end)
+    for other in others:
+        found &= other.open_time(start, end)
+    return found
+
+
+@functools.lru_cache(maxsize=4096)
+def _soonest(window: SendingWindow, at: dt.datetime, clock: Clock) -> dt.datetime | None:
     start = at
     while start < at + _YEAR:
         until = start + _WEEK
-        if (found := _open_time(window, start, until, zone)).spans:
+        if (found := _open_time(window, start, until, clock)).spans:
             return found.spans[0][0]
         start = until
     return None

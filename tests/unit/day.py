@@ -7,8 +7,8 @@ from dataclasses import replace
 from zoneinfo import ZoneInfo
 
 from pipeline.throttle.decide import decide
-from pipeline.throttle.types import Account, Backlog, Decision, Rules, Waiting
-from pipeline.throttle.window import SendingWindow
+from pipeline.throttle.types import Account, Backlog, Decision, Group, Rules, Waiting
+from pipeline.throttle.window import Clock, SendingWindow
 
 ZONE = ZoneInfo("America/New_York")
 WINDOW = SendingWindow(((dt.time(8), dt.time(17)),), ZONE, frozenset(range(7)))
@@ -18,6 +18,11 @@ AT_ONCE = Rules(dt.timedelta(0), spread=False, jitter=0)
 def local(hour: int, minute: int = 0, second: int = 0) -> dt.datetime:
     """Return a time on 2 June 2026 in New York as UTC."""
     return dt.datetime(2026, 6, 2, hour, minute, second, tzinfo=ZONE).astimezone(dt.UTC)
+
+
+def in_zone(zone: str) -> Group:
+    """Return the group of contacts with this time zone of their own; "" for none."""
+    return Group(Clock(zone))
 
 
 class Day:
@@ -34,7 +39,7 @@ class Day:
         """Ask, and store what was decided."""
         accounts = list(self.accounts.values())
         capacity = sum(a.left for a in accounts)
-        backlog = Backlog(tuple(self.waiting), {"": min(len(self.waiting), max(capacity, 1))})
+        backlog = Backlog(tuple(self.waiting), {in_zone(""): min(len(self.waiting), max(capacity, 1))})
         decision = decide(accounts, backlog, now, self.window, self.rules, last_transaction_today=self.last)
         assert decision == decide(accounts, backlog, now, self.window, self.rules, last_transaction_today=self.last)
         assert all(slot.send_at >= now for slot in (*decision.reserved, *decision.advanced))

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from pipeline.throttle.types import Account, Rules, Waiting
 from pipeline.throttle.window import SendingWindow
 from tests.effort import counts
+from tests.unit.day import in_zone
 
 DAY = dt.timedelta(days=1)
 QUARTER = dt.timedelta(minutes=15)
@@ -233,7 +234,11 @@ def cases(draw: st.DrawFn, *, zones: bool = True, faults: bool = True, interval:
     )
     arriving = draw(st.lists(waiting, min_size=some(draw, (1, 6, 12, 20)), max_size=30))
     arrivals = [
-        Arrival(at, Waiting(i, priority, share=share, zone=zone), at + dt.timedelta(minutes=later) if later else None)
+        Arrival(
+            at,
+            Waiting(i, priority, share=share, group=in_zone(zone)),
+            at + dt.timedelta(minutes=later) if later else None,
+        )
         for i, (at, priority, zone, share, later) in enumerate(arriving, 1)
     ]
     rest, backoff = (

@@ -16,7 +16,7 @@ from pipeline.throttle.forecast import Forecast
 from pipeline.throttle.limits import jitter_share, limit_on
 from pipeline.throttle.types import Account, Backlog, Decision, Rules, Slot, Waiting
 from pipeline.throttle.window import SendingWindow
-from tests.unit.day import AT_ONCE, WINDOW, ZONE, Day, local
+from tests.unit.day import AT_ONCE, WINDOW, ZONE, Day, in_zone, local
 
 
 @pytest.mark.parametrize(
@@ -36,14 +36,19 @@ def test_the_worked_examples_of_an_even_spread(
 
 
 def test_a_thousand_accounts_send_every_3_24_seconds_and_each_every_54_minutes() -> None:
-    first = decide(accounts(1000), Backlog(tuple(contacts(1001)), {"": 10_000}), local(8), WINDOW, EXACT)
+    first = decide(accounts(1000), Backlog(tuple(contacts(1001)), {in_zone(""): 10_000}), local(8), WINDOW, EXACT)
     times = sorted(slot.send_at for slot in first.reserved)
     assert len(times) == 1000
     assert {b - a for a, b in pairwise(times)} == {dt.timedelta(seconds=3.24)}
     standing = [replace(a, slot=s) for a, s in zip(accounts(1000), first.reserved, strict=True)]
     standing[0] = replace(standing[0], slot=None, used=1, last_transaction_at=local(8))
     (second,) = decide(
-        standing, Backlog(tuple(contacts(2)), {"": 9_000}), local(8), WINDOW, EXACT, last_transaction_today=local(8)
+        standing,
+        Backlog(tuple(contacts(2)), {in_zone(""): 9_000}),
+        local(8),
+        WINDOW,
+        EXACT,
+        last_transaction_today=local(8),
     ).reserved
     assert (second.account_id, second.send_at) == (1, local(8, 54))
 
@@ -52,28 +57,35 @@ def test_a_thousand_accounts_send_every_3_24_seconds_and_each_every_54_minutes()
 def test_an_open_day_is_spread_over_the_hours_it_has(month: int, day: int, hours: int) -> None:
     always = SendingWindow((), ZONE, frozenset(range(7)))
     midnight = dt.datetime(2026, month, day, tzinfo=ZONE).astimezone(dt.UTC)
-    decision = decide(accounts(2), Backlog(tuple(contacts(2)), {"": 2}), midnight, always, EXACT)
+    decision = decide(accounts(2), Backlog(tuple(contacts(2)), {in_zone(""): 2}), midnight, always, EXACT)
     assert [slot.send_at - midnight for slot in decision.reserved] == [dt.timedelta(0), dt.timedelta(hours=hours) / 2]
 
 
 def test_after_a_lull_the_rest_is_spread_from_now_on() -> None:
     decision = decide(
-        accounts(2), Backlog(tuple(contacts(2)), {"": 2}), local(12), WINDOW, EXACT, last_transaction_today=local(8)
+        accounts(2),
+        Backlog(tuple(contacts(2)), {in_zone(""): 2}),
+        local(12),
+        WINDOW,
+        EXACT,
+        last_transaction_today=local(8),
     )
     assert [slot.send_at for slot in decision.reserved] == [local(12), local(14, 30)]
 
 
 def test_an_account_that_is_cooling_or_over_its_limit_is_no_capacity_to_spread_over() -> None:
     out = [Account(1, 10, cooling_until=local(16)), Account(2, 1, used=5)]
-    decision = decide([*out, *accounts(4, 1)[2:]], Backlog(tuple(contacts(9)), {"": 9}), local(8), WINDOW, EXACT)
+    decision = decide(
+        [*out, *accounts(4, 1)[2:]], Backlog(tuple(contacts(9)), {in_zone(""): 9}), local(8), WINDOW, EXACT
+    )
     assert [(s.account_id, s.send_at) for s in decision.reserved] == [(3, local(8)), (4, local(12, 30))]
     assert decision.wake_at == local(16)
 
 
 def test_nothing_is_reserved_outside_the_window_and_the_opening_is_the_next_moment() -> None:
-    decision = decide(accounts(1), Backlog(tuple(contacts(1)), {"": 1}), local(17), WINDOW, EXACT)
+    decision = decide(accounts(1), Backlog(tuple(contacts(1)), {in_zone(""): 1}), local(17), WINDOW, EXACT)
     assert decision == Decision(wake_at=local(8) + dt.timedelta(days=1))
-    assert decide(accounts(1), Backlog(counts={"": 1}), local(17), WINDOW, EXACT) == decision
+    assert decide(accounts(1), Backlog(counts={in_zone(""): 1}), local(17), WINDOW, EXACT) == decision
 
 
 def test_nothing_that_waits_needs_no_wake_up() -> None:
@@ -89,13 +101,13 @@ def test_nothing_that_waits_needs_no_wake_up() -> None:
     ],
 )
 def test_what_can_not_go_now_wakes_at_the_moment_that_changes_it(account: Account, moment: dt.datetime) -> None:
-    decision = decide([account], Backlog(tuple(contacts(1)), {"": 1}), local(9), WINDOW, EXACT)
+    decision = decide([account], Backlog(tuple(contacts(1)), {in_zone(""): 1}), local(9), WINDOW, EXACT)
     assert decision == Decision(wake_at=moment)
 
 
 def test_a_full_account_of_an_overnight_window_goes_on_at_midnight() -> None:
     night = SendingWindow(((dt.time(20), dt.time(6)),), ZONE, frozenset(range(7)))
-    decision = decide([Account(1, 10, used=10)], Backlog(tuple(contacts(1)), {"": 1}), local(21), night, EXACT)
+    decision = decide([Account(1, 10, used=10)], Backlog(tuple(contacts(1)), {in_zone(""): 1}), local(21), night, EXACT)
     assert decision == Decision(wake_at=local(0) + dt.timedelta(days=1))
 
 
@@ -103,7 +115,7 @@ def test_a_full_account_of_an_overnight_window_goes_on_at_midnight() -> None:
 def test_an_account_that_is_busy_triggers_itself_and_only_a_cool_down_is_waited_for(slot: Slot | None) -> None:
     busy = Account(1, 10, slot=slot, sending=slot is None)
     warm, cold = Account(2, 0, cooling_until=local(8, 50)), Account(2, 10, cooling_until=local(9, 20))
-    backlog = Backlog(tuple(contacts(1)), {"": 1})
+    backlog = Backlog(tuple(contacts(1)), {in_zone(""): 1})
     assert decide([busy, warm], backlog, local(9), WINDOW, EXACT, advanced_at=local(9)) == Decision()
     assert decide([busy, cold], backlog, local(9), WINDOW, EXACT).wake_at == local(9, 20)
     assert decide([busy, cold], Backlog(), local(9), WINDOW, EXACT).wake_at is None
@@ -111,14 +123,14 @@ def test_an_account_that_is_busy_triggers_itself_and_only_a_cool_down_is_waited_
 
 def test_an_account_that_has_just_been_given_a_slot_is_busy_and_what_is_not_in_the_head_counts_too() -> None:
     free, cold = Account(1, 10), Account(2, 10, cooling_until=local(9, 20))
-    backlog = Backlog(tuple(contacts(1)), {"": 5})
+    backlog = Backlog(tuple(contacts(1)), {in_zone(""): 5})
     assert decide([free], backlog, local(9), WINDOW, EXACT).wake_at is None
     assert decide([free, cold], backlog, local(9), WINDOW, EXACT).wake_at == local(9, 20)
 
 
 def test_a_cool_down_is_over_at_its_end() -> None:
     account = Account(1, 10, cooling_until=local(9))
-    assert decide([account], Backlog(tuple(contacts(1)), {"": 1}), local(9), WINDOW, EXACT).reserved
+    assert decide([account], Backlog(tuple(contacts(1)), {in_zone(""): 1}), local(9), WINDOW, EXACT).reserved
 
 
 def test_a_retry_in_ten_minutes_is_a_moment_that_matters() -> None:
@@ -134,7 +146,7 @@ def test_a_retry_that_is_due_in_the_night_is_a_moment_when_the_window_opens(now:
 
 def test_a_second_advance_within_10_seconds_is_put_off_and_not_dropped() -> None:
     account = Account(1, 10, used=1, last_transaction_at=local(8), slot=Slot(1, local(12, 30), (Waiting(1),)))
-    grown = Backlog(tuple(contacts(101)[1:]), {"": 100})  # more than the nine that the account has left
+    grown = Backlog(tuple(contacts(101)[1:]), {in_zone(""): 100})  # more than the nine that the account has left
 
     def at(second: int) -> Decision:
         now = local(8, 5, second)
@@ -147,27 +159,31 @@ def test_a_second_advance_within_10_seconds_is_put_off_and_not_dropped() -> None
 def test_an_account_with_an_open_claim_or_a_slot_gets_no_other() -> None:
     slot = Slot(2, local(12), (Waiting(77),))
     busy = [Account(1, 10, sending=True), Account(2, 10, slot=slot)]
-    decision = decide(busy, Backlog(tuple(contacts(3)), {"": 3}), local(9), WINDOW, EXACT, advanced_at=local(9))
+    decision = decide(
+        busy, Backlog(tuple(contacts(3)), {in_zone(""): 3}), local(9), WINDOW, EXACT, advanced_at=local(9)
+    )
     assert not decision.changes_slots
 
 
 def test_an_account_never_sends_sooner_than_its_interval() -> None:
     account = Account(1, 10, used=1, last_transaction_at=local(9), last_attempt_at=local(9))
     (slot,) = decide(
-        [account], Backlog(tuple(contacts(1)), {"": 1}), local(9, 0, 1), WINDOW, Rules(spread=False)
+        [account], Backlog(tuple(contacts(1)), {in_zone(""): 1}), local(9, 0, 1), WINDOW, Rules(spread=False)
     ).reserved
     assert slot.send_at == local(9, 1)
 
 
 def test_a_slot_that_the_interval_puts_after_the_end_is_not_todays() -> None:
     account = Account(1, 10, used=1, last_transaction_at=local(16, 59), last_attempt_at=local(16, 59))
-    decision = decide([account], Backlog(tuple(contacts(1)), {"": 1}), local(16, 59, 40), WINDOW, Rules(spread=False))
+    decision = decide(
+        [account], Backlog(tuple(contacts(1)), {in_zone(""): 1}), local(16, 59, 40), WINDOW, Rules(spread=False)
+    )
     assert decision == Decision(wake_at=local(8) + dt.timedelta(days=1))
 
 
 def test_an_account_that_can_send_no_more_today_does_not_keep_the_most_urgent_from_another() -> None:
     spent = Account(1, 10, used=1, last_transaction_at=local(16, 59, 30), last_attempt_at=local(16, 59, 30))
-    backlog = Backlog((Waiting(1, priority=9), Waiting(2)), {"": 2})
+    backlog = Backlog((Waiting(1, priority=9), Waiting(2)), {in_zone(""): 2})
     decision = decide(
         [spent, Account(2, 10, used=5)], backlog, local(16, 59, 40), WINDOW, Rules(spread=False, jitter=0)
     )
@@ -175,18 +191,20 @@ def test_an_account_that_can_send_no_more_today_does_not_keep_the_most_urgent_fr
 
 
 def test_without_spread_and_interval_each_account_takes_a_list_within_its_limit() -> None:
-    decision = decide(accounts(2, limit=120), Backlog(tuple(contacts(300)), {"": 240}), local(9), WINDOW, AT_ONCE)
+    decision = decide(
+        accounts(2, limit=120), Backlog(tuple(contacts(300)), {in_zone(""): 240}), local(9), WINDOW, AT_ONCE
+    )
     assert [len(slot.deliveries) for slot in decision.reserved] == [100, 100]
     assert {slot.send_at for slot in decision.reserved} == {local(9)}
     lists = decide(
-        [Account(1, 3), Account(2, 3, used=1)], Backlog(tuple(contacts(9)), {"": 5}), local(9), WINDOW, AT_ONCE
+        [Account(1, 3), Account(2, 3, used=1)], Backlog(tuple(contacts(9)), {in_zone(""): 5}), local(9), WINDOW, AT_ONCE
     )
     assert [[w.id for w in slot.deliveries] for slot in lists.reserved] == [[1, 2, 4], [3, 5]]
 
 
 @pytest.mark.parametrize("rules", [replace(AT_ONCE, spread=True), replace(AT_ONCE, interval=dt.timedelta(seconds=1))])
 def test_with_spread_or_an_interval_a_slot_holds_one_delivery(rules: Rules) -> None:
-    (slot,) = decide(accounts(1), Backlog(tuple(contacts(9)), {"": 9}), local(9), WINDOW, rules).reserved
+    (slot,) = decide(accounts(1), Backlog(tuple(contacts(9)), {in_zone(""): 9}), local(9), WINDOW, rules).reserved
     assert [w.id for w in slot.deliveries] == [1]
 
 
@@ -203,42 +221,47 @@ def test_with_spread_or_an_interval_a_slot_holds_one_delivery(rules: Rules) -> N
 def test_it_is_the_turn_of_the_fewest_used_then_the_longest_idle_then_the_lowest_id(
     standing: list[Account], turns: list[int]
 ) -> None:
-    decision = decide(standing, Backlog(tuple(contacts(3)), {"": 3}), local(12), WINDOW, EXACT)
+    decision = decide(standing, Backlog(tuple(contacts(3)), {in_zone(""): 3}), local(12), WINDOW, EXACT)
     assert [(s.account_id, s.deliveries[0].id) for s in decision.reserved] == [(turns[i], i + 1) for i in range(3)]
 
 
 def test_an_account_that_failed_a_delivery_never_has_it_again_while_another_is_usable() -> None:
     waiting = Waiting(1, failed_by={1: local(8)})
-    both = decide(accounts(2), Backlog((waiting,), {"": 1}), local(9), WINDOW, EXACT)
+    both = decide(accounts(2), Backlog((waiting,), {in_zone(""): 1}), local(9), WINDOW, EXACT)
     assert [s.account_id for s in both.reserved] == [2]
-    next_one = decide(accounts(2), Backlog((waiting, Waiting(2)), {"": 2}), local(9), WINDOW, EXACT)
+    next_one = decide(accounts(2), Backlog((waiting, Waiting(2)), {in_zone(""): 2}), local(9), WINDOW, EXACT)
     assert [(s.account_id, s.deliveries[0].id) for s in next_one.reserved] == [(2, 1), (1, 2)]
     other_is_busy = [Account(1, 10), Account(2, 10, sending=True)]
-    assert not decide(other_is_busy, Backlog((waiting,), {"": 1}), local(9), WINDOW, EXACT).reserved
+    assert not decide(other_is_busy, Backlog((waiting,), {in_zone(""): 1}), local(9), WINDOW, EXACT).reserved
 
 
 def test_an_account_that_alone_may_send_what_opens_later_is_kept_for_it_and_no_other() -> None:
-    later = Waiting(1, failed_by={2: local(8)}, zone="America/Los_Angeles")
-    backlog = Backlog((later, Waiting(2), Waiting(3)), {"": 2, "America/Los_Angeles": 1})
+    later = Waiting(1, failed_by={2: local(8)}, group=in_zone("America/Los_Angeles"))
+    backlog = Backlog((later, Waiting(2), Waiting(3)), {in_zone(""): 2, in_zone("America/Los_Angeles"): 1})
     decision = decide([Account(1, 1), Account(2, 1)], backlog, local(9), WINDOW, AT_ONCE)
     assert decision.reserved == (Slot(1, local(11), (later,)), Slot(2, local(9), (Waiting(2),)))
 
 
 def test_a_slot_at_a_later_opening_goes_to_the_most_urgent_that_its_account_may_send_by_then() -> None:
     urgent = Waiting(3, priority=1, failed_by={1: local(10)})
-    backlog = Backlog((Waiting(1, zone="America/Los_Angeles"), Waiting(2), urgent), {"": 2, "America/Los_Angeles": 1})
+    backlog = Backlog(
+        (Waiting(1, group=in_zone("America/Los_Angeles")), Waiting(2), urgent),
+        {in_zone(""): 2, in_zone("America/Los_Angeles"): 1},
+    )
     decision = decide([Account(1, 1)], backlog, local(9), WINDOW, AT_ONCE)
     assert decision.reserved == (Slot(1, local(11), (urgent,)),)
 
 
 def test_where_no_other_account_is_usable_it_waits_for_its_backoff_and_wakes_at_its_end() -> None:
     only_one = [Account(1, 10), Account(2, 10, used=10)]
-    backlog = Backlog((Waiting(1, failed_by={1: local(9, 15)}), Waiting(2, failed_by={1: local(9, 30)})), {"": 2})
+    backlog = Backlog(
+        (Waiting(1, failed_by={1: local(9, 15)}), Waiting(2, failed_by={1: local(9, 30)})), {in_zone(""): 2}
+    )
     before = decide(only_one, backlog, local(9), WINDOW, EXACT)
     assert before == Decision(wake_at=local(9, 15))
     (slot,) = decide(only_one, backlog, local(9, 15), WINDOW, EXACT).reserved
     assert (slot.account_id, slot.deliveries[0].id, slot.send_at) == (1, 1, local(9, 15))
-    evening = Backlog((Waiting(1, failed_by={1: local(21)}),), {"": 1})
+    evening = Backlog((Waiting(1, failed_by={1: local(21)}),), {in_zone(""): 1})
     tomorrow = local(8) + dt.timedelta(days=1)
     assert decide(only_one, evening, local(9), WINDOW, EXACT).wake_at == tomorrow
 
@@ -258,20 +281,22 @@ def test_what_every_usable_account_has_failed_stands_behind_its_equals_and_not_b
 
     def order(number_of_accounts: int) -> list[int]:
         day = Day(accounts(number_of_accounts), list(head), EXACT)
-        slots = decide(list(day.accounts.values()), Backlog(head, {"": 4}), local(9), WINDOW, EXACT).reserved
+        slots = decide(list(day.accounts.values()), Backlog(head, {in_zone(""): 4}), local(9), WINDOW, EXACT).reserved
         return [slot.deliveries[0].id for slot in slots]
 
     assert order(1) == [3]
     assert order(2) == [2, 3]
     assert order(3) == [1, 2, 3]
-    without_equals = Backlog((head[0], head[3]), {"": 2})
+    without_equals = Backlog((head[0], head[3]), {in_zone(""): 2})
     (slot,) = decide(accounts(1), without_equals, local(9), WINDOW, EXACT).reserved
     assert slot.deliveries[0].id == 1
 
 
 def test_an_account_on_trial_sends_one_mail_and_not_a_list() -> None:
     trial = replace(Account(1, 10), on_trial=True)
-    decision = decide([trial, Account(2, 10)], Backlog(tuple(contacts(30)), {"": 20}), local(9), WINDOW, AT_ONCE)
+    decision = decide(
+        [trial, Account(2, 10)], Backlog(tuple(contacts(30)), {in_zone(""): 20}), local(9), WINDOW, AT_ONCE
+    )
     assert [(s.account_id, len(s.deliveries)) for s in decision.reserved] == [(1, 1), (2, 10)]
 
 
@@ -279,7 +304,7 @@ def test_an_urgent_delivery_takes_the_soonest_slot_and_the_displaced_one_goes_on
     soon, later = Slot(2, local(11), (Waiting(5),)), Slot(1, local(14), (Waiting(6),))
     standing = [Account(1, 10, slot=later), Account(2, 10, slot=soon), Account(3, 10)]
     decision = decide(
-        standing, Backlog((Waiting(9, priority=9),), {"": 1}), local(9), WINDOW, EXACT,
+        standing, Backlog((Waiting(9, priority=9),), {in_zone(""): 1}), local(9), WINDOW, EXACT,
         last_transaction_today=local(8), advanced_at=local(9),
     )  # fmt: skip
     assert [(s.account_id, s.deliveries[0].id, s.send_at) for s in decision.pre_empted] == [(2, 9, local(11))]
@@ -288,33 +313,35 @@ def test_an_urgent_delivery_takes_the_soonest_slot_and_the_displaced_one_goes_on
 
 def test_a_slot_can_be_handed_over_and_brought_forward_in_one() -> None:
     account = Account(1, 10, slot=Slot(1, local(16), (Waiting(5),)))
-    decision = decide([account], Backlog((Waiting(9, priority=9),), {"": 1}), local(9), WINDOW, EXACT)
+    decision = decide([account], Backlog((Waiting(9, priority=9),), {in_zone(""): 1}), local(9), WINDOW, EXACT)
     assert decision == Decision(pre_empted=(Slot(1, local(9), (Waiting(9, priority=9),)),))
 
 
 def test_a_slot_of_an_account_that_failed_the_most_urgent_goes_to_the_next_urgent() -> None:
     account = Account(1, 10, slot=Slot(1, local(9), (Waiting(5),)))
     refused, welcome = Waiting(8, priority=9, failed_by={1: local(9, 15)}), Waiting(9, priority=8)
-    one = decide([account], Backlog((refused,), {"": 1}), local(9), WINDOW, EXACT)
+    one = decide([account], Backlog((refused,), {in_zone(""): 1}), local(9), WINDOW, EXACT)
     assert not one.changes_slots
-    two = decide([account], Backlog((refused, welcome), {"": 2}), local(9), WINDOW, EXACT)
+    two = decide([account], Backlog((refused, welcome), {in_zone(""): 2}), local(9), WINDOW, EXACT)
     assert two.pre_empted == (Slot(1, local(9), (welcome,)),)
 
 
 def test_a_slot_that_comes_too_late_for_the_most_urgent_goes_to_the_next_urgent() -> None:
     account = Account(1, 10, used=1, last_transaction_at=local(10, 30), slot=Slot(1, local(11, 30), (Waiting(1),)))
-    closed_from_11_on, welcome = Waiting(8, priority=9, zone="Europe/Berlin"), Waiting(9, priority=8)
+    closed_from_11_on, welcome = Waiting(8, priority=9, group=in_zone("Europe/Berlin")), Waiting(9, priority=8)
     hourly = Rules(dt.timedelta(hours=1), spread=False, jitter=0)
-    backlog = Backlog((closed_from_11_on, welcome), {"Europe/Berlin": 1, "": 1})
+    backlog = Backlog((closed_from_11_on, welcome), {in_zone("Europe/Berlin"): 1, in_zone(""): 1})
     decision = decide([account], backlog, local(10, 40), WINDOW, hourly)
     assert decision.pre_empted == (Slot(1, local(11, 30), (welcome,)),)
 
 
 def test_an_account_that_can_not_send_before_the_zone_closes_leaves_it_to_another() -> None:
     resting, other = Account(1, 10, last_transaction_at=local(10, 30)), Account(2, 10, used=5)
-    soon_closed = Waiting(7, zone="Europe/Berlin")
+    soon_closed = Waiting(7, group=in_zone("Europe/Berlin"))
     hourly = Rules(dt.timedelta(hours=1), spread=False, jitter=0)
-    decision = decide([resting, other], Backlog((soon_closed,), {"Europe/Berlin": 1}), local(10, 40), WINDOW, hourly)
+    decision = decide(
+        [resting, other], Backlog((soon_closed,), {in_zone("Europe/Berlin"): 1}), local(10, 40), WINDOW, hourly
+    )
     assert decision.reserved == (Slot(2, local(10, 40), (soon_closed,)),)
 
 
@@ -322,10 +349,15 @@ def test_who_is_passed_over_for_one_turn_may_have_the_next() -> None:
     hours = ((dt.time(8), dt.time(12)), (dt.time(13, 30), dt.time(17)))
     window = SendingWindow(hours, ZoneInfo("Europe/Berlin"), frozenset(range(7)))
     # Closed there from 8:30 to 10 and from 13:30 on: not every turn of four suits both.
-    waiting = (Waiting(1), Waiting(2), Waiting(3, zone="Asia/Kolkata"), Waiting(4, zone="Asia/Kolkata"))
+    waiting = (
+        Waiting(1),
+        Waiting(2),
+        Waiting(3, group=in_zone("Asia/Kolkata")),
+        Waiting(4, group=in_zone("Asia/Kolkata")),
+    )
     opening = dt.datetime(2026, 3, 29, 6, tzinfo=dt.UTC)
     each_one = [Account(i, 1) for i in (1, 2, 3, 4)]
-    decision = decide(each_one, Backlog(waiting, {"": 2, "Asia/Kolkata": 2}), opening, window, EXACT)
+    decision = decide(each_one, Backlog(waiting, {in_zone(""): 2, in_zone("Asia/Kolkata"): 2}), opening, window, EXACT)
     assert {d.id for slot in decision.reserved for d in slot.deliveries} == {1, 2, 3, 4}
 
 
@@ -348,7 +380,9 @@ def test_the_forecast_of_a_day_without_capacity_goes_on_the_next() -> None:
 
 def test_a_list_that_is_due_at_once_is_not_handed_over() -> None:
     account = Account(1, 10, slot=Slot(1, local(9), tuple(contacts(3))))
-    assert not decide([account], Backlog((Waiting(9, priority=9),), {"": 1}), local(9), WINDOW, AT_ONCE).changes_slots
+    assert not decide(
+        [account], Backlog((Waiting(9, priority=9),), {in_zone(""): 1}), local(9), WINDOW, AT_ONCE
+    ).changes_slots
 
 
 def test_a_slot_moves_only_if_that_saves_a_tenth_of_its_wait_and_not_when_it_is_near() -> None:
@@ -356,7 +390,12 @@ def test_a_slot_moves_only_if_that_saves_a_tenth_of_its_wait_and_not_when_it_is_
         account = Account(1, 10, slot=Slot(1, send_at, (Waiting(1),)))
         # eight more wait: the slot's position is now 08:54
         decision = decide(
-            [account], Backlog(tuple(contacts(9)), {"": 8}), local(8, 5), WINDOW, EXACT, last_transaction_today=local(8)
+            [account],
+            Backlog(tuple(contacts(9)), {in_zone(""): 8}),
+            local(8, 5),
+            WINDOW,
+            EXACT,
+            last_transaction_today=local(8),
         )
         return bool(decision.advanced)
 
@@ -401,7 +440,7 @@ def test_jitter_is_the_pairs_own_and_keeps_neighbours_in_order() -> None:
     assert len({jitter_share(1, 2), jitter_share(2, 1), jitter_share(1, 3), jitter_share(3, 2)}) == 4
     assert all(-1 <= jitter_share(i, 1) <= 1 for i in range(1000))
     waiting = [Waiting(i, share=jitter_share(i, 1)) for i in range(200)]
-    decision = decide(accounts(200), Backlog(tuple(waiting), {"": 200}), local(8), WINDOW, Rules(jitter=0.5))
+    decision = decide(accounts(200), Backlog(tuple(waiting), {in_zone(""): 200}), local(8), WINDOW, Rules(jitter=0.5))
     times = [slot.send_at for slot in decision.reserved]
     assert times == sorted(times)
     assert times[0] == local(8)

@@ -140,7 +140,7 @@ def test_who_gets_a_slot_is_the_most_urgent_of_those_that_may_go(case: Case) -> 
         for slot in seen.slots_after.values():
             account, holder = accounts[slot.account_id], slot.deliveries[-1]
             if slot.account_id in new:
-                alike = not any(w.zone for w in (*left_out, holder))
+                alike = not any(w.clock.zone for w in (*left_out, holder))
                 passed_over = [w for w in left_out if goes_before(seen, w, holder, alike=alike)]
             elif len(slot.deliveries) == 1 and is_open(case.window, seen.now):
                 passed_over = [w for w in left_out if w.priority > holder.priority]
@@ -163,7 +163,7 @@ def test_age_decides_also_for_zones_that_open_later_today(case: Case) -> None:
         for number, slot in enumerate(seen.decision.reserved):
             still_waiting = dealt[number:] + [w for w, t in seen.pending_after if t <= seen.now]
             older = [w for w in still_waiting if urgency(w) < urgency(dealt[number])]
-            late = Counter(w.zone for w in older if opens_only_after(case, seen, w, slot.send_at))
+            late = Counter(w.clock.zone for w in older if opens_only_after(case, seen, w, slot.send_at))
             assert left - number > needed_in(case, seen, late)
 
 
@@ -180,9 +180,9 @@ def test_a_slot_is_at_the_time_that_the_spread_gives_its_position(case: Case) ->
             delivery = slot.deliveries[0]
             share, earliest = delivery.share * case.rules.jitter, soonest(case, account, seen.now)
             latest = exact.at(position, share, earliest) + ROUNDING
-            is_open_then = is_open(case.window, latest - ROUNDING, delivery.zone)
+            is_open_then = is_open(case.window, latest - ROUNDING, delivery.clock.zone)
             # From the first on that is kept for a zone that opens later, they are spread over that zone's hours.
-            is_late |= not is_open_then and opens_later(case, seen, delivery.zone, latest)
+            is_late |= not is_open_then and opens_later(case, seen, delivery.clock.zone, latest)
             position += len(slot.deliveries)
             if slot in seen.slots_before:
                 continue
@@ -191,7 +191,7 @@ def test_a_slot_is_at_the_time_that_the_spread_gives_its_position(case: Case) ->
             elif is_open_then:
                 assert slot.send_at <= latest
                 # What closes sooner for its contacts may go faster than the even spread.
-                if not any(w.zone for w, _ in seen.pending):
+                if not any(w.clock.zone for w, _ in seen.pending):
                     assert slot.send_at >= at_soonest.at(position - len(slot.deliveries), share, earliest) - ROUNDING
             else:
                 assert slot.send_at < latest
@@ -209,13 +209,13 @@ def test_a_slot_that_stands_is_brought_forward_to_its_position_when_that_is_wort
             slot = after[before.account_id]
             delivery = slot.deliveries[0]
             account = next(a for a in seen.accounts if a.id == slot.account_id)
-            if not is_open(case.window, seen.now, delivery.zone) and closes_sooner(case, seen):
+            if not is_open(case.window, seen.now, delivery.clock.zone) and closes_sooner(case, seen):
                 # The time of its position is that of a zone that closes sooner, perhaps before its own opens.
                 continue
             share, earliest = delivery.share * case.rules.jitter, soonest(case, account, seen.now)
             target = exact.at(position, share, earliest)
             may_go_then = could_send(case, account, delivery, seen.accounts, seen.now)
-            if is_open(case.window, target, delivery.zone) and may_go_then and may_go_then <= target:
+            if is_open(case.window, target, delivery.clock.zone) and may_go_then and may_go_then <= target:
                 assert slot.send_at <= target + ROUNDING or not is_worth_moving(seen, slot, target)
 
 
@@ -331,7 +331,7 @@ class Played(Forecast):
         fault = self.faults[delivery.id].pop(0) if self.faults.get(delivery.id) else None
         claimed = fault is None or fault.claimed
         self.attempted.append(
-            Attempted(self.now, account.id, delivery.id, delivery.zone, accepted=fault is None, claimed=claimed)
+            Attempted(self.now, account.id, delivery.id, delivery.clock.zone, accepted=fault is None, claimed=claimed)
         )
         account = replace(account, last_attempt_at=self.now)
         if claimed:
@@ -404,7 +404,7 @@ def soonest(case: Case, account: Account, at: dt.datetime) -> dt.datetime:
 
 def may_go(case: Case, pending: Sequence[tuple[Waiting, dt.datetime]], at: dt.datetime) -> list[Waiting]:
     """Return the head of the backlog: what may go at a time, the most urgent first."""
-    due = [w for w, not_before in pending if not_before <= at and is_open(case.window, at, w.zone)]
+    due = [w for w, not_before in pending if not_before <= at and is_open(case.window, at, w.clock.zone)]
     return sorted(due, key=urgency)[:HEAD]
 
 
@@ -417,7 +417,7 @@ def could_send(
         if not all(a.id in delivery.failed_by for a in usable(accounts, at)):
             return None
         start = max(start, delivery.failed_by[account.id])
-    return open_between(case.window, delivery.zone, start, end_of_day(case.window, at))
+    return open_between(case.window, delivery.clock.zone, start, end_of_day(case.window, at))
 
 
 def idle_for_nothing(
@@ -447,7 +447,7 @@ def goes_before(seen: Seen, delivery: Waiting, other: Waiting, *, alike: bool) -
 
 def opens_only_after(case: Case, seen: Seen, delivery: Waiting, at: dt.datetime) -> bool:
     """Tell whether a contact's zone is closed from now to `at`, and then open later today."""
-    opening = open_between(case.window, delivery.zone, seen.now, end_of_day(case.window, seen.now))
+    opening = open_between(case.window, delivery.clock.zone, seen.now, end_of_day(case.window, seen.now))
     return opening is not None and opening > at
 
 
@@ -485,7 +485,7 @@ def moments_between(case: Case, seen: Seen, start: dt.datetime, end: dt.datetime
     date = local_date(case.window, start)
     while midnight(case.window.zone.key, date) < end:
         yield midnight(case.window.zone.key, date)
-        for zone in {w.zone for w, _ in seen.pending_after}:
+        for zone in {w.clock.zone for w, _ in seen.pending_after}:
             quarters = open_quarters(case.window, date, zone)
             yield from (q for q in quarters if q - QUARTER not in quarters)
         date += DAY
@@ -535,13 +535,13 @@ def open_before(quarters: Sequence[dt.datetime], at: dt.datetime) -> dt.timedelt
 def may_go_today(case: Case, seen: Seen) -> int:
     """Count what waits and may go before today's end."""
     end = end_of_day(case.window, seen.now)
-    return sum(bool(open_between(case.window, w.zone, max(t, seen.now), end)) for w, t in seen.pending if t < end)
+    return sum(bool(open_between(case.window, w.clock.zone, max(t, seen.now), end)) for w, t in seen.pending if t < end)
 
 
 def closes_sooner(case: Case, seen: Seen) -> bool:
     """Tell whether something may go today whose zone closes before the window does."""
     end = end_of_day(case.window, seen.now)
-    pending = [w.zone for w, t in seen.pending if open_between(case.window, w.zone, max(t, seen.now), end)]
+    pending = [w.clock.zone for w, t in seen.pending if open_between(case.window, w.clock.zone, max(t, seen.now), end)]
     return any(open_between(case.window, zone, end - QUARTER, end) is None for zone in pending)
 
 
