@@ -61,7 +61,7 @@ class Delivery(Base):
     preheader = peewee.TextField(null=True)
     message_id = peewee.TextField(null=True)
     wire_message_id = peewee.TextField(null=True)
-    follows = peewee.ForeignKeyField("self", null=True, index=False)
+    follows = peewee.ForeignKeyField("self", null=True, index=False, constraints=[peewee.Check("follows_id < id")])
     quotes = peewee.BooleanField(default=False)
     reply_prefix = peewee.BooleanField(default=False)
     account = peewee.ForeignKeyField(SmtpAccount, null=True)

@@ -5,7 +5,8 @@ from peewee_migrate import Migrator
 
 STATEMENTS = (
     "ALTER TABLE delivery ADD COLUMN wire_message_id TEXT",
-    "ALTER TABLE delivery ADD COLUMN follows_id INTEGER REFERENCES delivery (id)",
+    # No conversation is a circle.
+    "ALTER TABLE delivery ADD COLUMN follows_id INTEGER REFERENCES delivery (id) CHECK (follows_id < id)",
     "ALTER TABLE delivery ADD COLUMN quotes BOOLEAN NOT NULL DEFAULT FALSE",
     "ALTER TABLE delivery ADD COLUMN reply_prefix BOOLEAN NOT NULL DEFAULT FALSE",
     "CREATE INDEX delivery_follows ON delivery (follows_id) WHERE follows_id IS NOT NULL",
