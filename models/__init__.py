@@ -1,8 +1,10 @@
 """What is stored: one module for each noun. Imports nothing of the pipeline, the broker or the mail."""
 
 from models.account import Auth, Security, SmtpAccount
+from models.account_tag import AccountTag
 from models.attempt import Attempt, ChargedTo, Outcome
 from models.contact import Contact, Website
+from models.contact_list import ContactList, ListMember
 from models.control import Action, Control
 from models.dead_letter import DeadLetter, DeadLetterKind, Resolution
 from models.delivery import Delivery
@@ -20,7 +22,10 @@ TABLES = (
     Website,
     Contact,
     EmailTemplate,
+    ContactList,
+    ListMember,
     SmtpAccount,
+    AccountTag,
     Delivery,
     Attempt,
     Event,
@@ -32,12 +37,14 @@ TABLES = (
 
 __all__ = [
     "TABLES",
+    "AccountTag",
     "Action",
     "Attempt",
     "Auth",
     "Cause",
     "ChargedTo",
     "Contact",
+    "ContactList",
     "Control",
     "DeadLetter",
     "DeadLetterKind",
@@ -46,6 +53,7 @@ __all__ = [
     "DomainResult",
     "EmailTemplate",
     "Event",
+    "ListMember",
     "Outcome",
     "Purpose",
     "Reason",

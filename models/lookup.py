@@ -1,11 +1,12 @@
-"""Finds the row that a person names: an account, a contact or a template by its id, a contact also by its address. If
-there is none, `NotThereError` says so.
+"""Finds the row that a person names: an account, a contact, a list or a template by its id, a contact also by its
+address, a list by its name. If there is none, `NotThereError` says so.
 """
 
 from __future__ import annotations
 
-from models import Contact, EmailTemplate, SmtpAccount
+from models import Contact, ContactList, EmailTemplate, SmtpAccount
 from models.address import forms, normalise
+from models.contact_list import key_of
 from models.errors import SlowpostError
 
 
@@ -51,6 +52,17 @@ def contact_of(text: str) -> Contact:
         ids = ", ".join(str(c.id) for c in meant)
         raise NotThereError(f"several contacts have the address {meant[0].address}: give one of the ids {ids}")
     return meant[0]
+
+
+def contact_list(text: str) -> ContactList:
+    """Return the list that a person means: by its id (digits), or by its name. Raises NotThereError."""
+    text = text.strip()
+    is_id = text.isascii() and text.isdecimal()
+    which = ContactList.id == int(text) if is_id else ContactList.key == key_of(text)
+    found: ContactList | None = ContactList.get_or_none(which)
+    if found is None:
+        raise NotThereError(f"there is no list {text if is_id else repr(text)}")
+    return found
 
 
 def template(template_id: int) -> EmailTemplate:
