@@ -3,12 +3,22 @@
 from models.account import Auth, Security, SmtpAccount
 from models.account_tag import AccountTag
 from models.attempt import Attempt, ChargedTo, Outcome
+from models.campaign import (
+    Campaign,
+    CampaignList,
+    CampaignSender,
+    CampaignState,
+    Step,
+    Variant,
+    WhenAccountIsOff,
+)
 from models.contact import Contact, Website
 from models.contact_list import ContactList, ListMember
 from models.control import Action, Control
 from models.dead_letter import DeadLetter, DeadLetterKind, Resolution
 from models.delivery import Delivery
 from models.domain_check import DomainCheck, DomainResult
+from models.enrolment import Enrolment, EnrolmentState
 from models.event import Event, insert_deliveries, transition
 from models.states import Cause, Reason, State
 from models.stored_key import Purpose, StoredKey
@@ -26,6 +36,12 @@ TABLES = (
     ListMember,
     SmtpAccount,
     AccountTag,
+    Campaign,
+    CampaignList,
+    CampaignSender,
+    Step,
+    Variant,
+    Enrolment,
     Delivery,
     Attempt,
     Event,
@@ -41,6 +57,10 @@ __all__ = [
     "Action",
     "Attempt",
     "Auth",
+    "Campaign",
+    "CampaignList",
+    "CampaignSender",
+    "CampaignState",
     "Cause",
     "ChargedTo",
     "Contact",
@@ -52,6 +72,8 @@ __all__ = [
     "DomainCheck",
     "DomainResult",
     "EmailTemplate",
+    "Enrolment",
+    "EnrolmentState",
     "Event",
     "ListMember",
     "Outcome",
@@ -61,10 +83,13 @@ __all__ = [
     "Security",
     "SmtpAccount",
     "State",
+    "Step",
     "StoredKey",
     "Suppression",
     "SuppressionKind",
+    "Variant",
     "Website",
+    "WhenAccountIsOff",
     "insert_deliveries",
     "transition",
 ]

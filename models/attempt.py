@@ -8,6 +8,7 @@ import peewee
 
 from models.account import SmtpAccount
 from models.base import Base, one_of
+from models.campaign import Campaign
 from models.database import UTCDateTimeField
 from models.delivery import Delivery
 
@@ -53,6 +54,7 @@ class Attempt(Base):
     """
 
     delivery = peewee.ForeignKeyField(Delivery, backref="attempt_rows")
+    campaign = peewee.ForeignKeyField(Campaign, null=True, index=False)
     account = peewee.ForeignKeyField(SmtpAccount, backref="attempt_rows", index=False)
     token = peewee.TextField(null=True, unique=True)
     local_on = peewee.DateField(null=True)
@@ -73,6 +75,9 @@ Attempt.add_index(
         "CREATE INDEX attempt_used_on ON attempt (local_on, account_id) "
         f"WHERE {USES_UP.removeprefix('(').removesuffix(')')}"
     )
+)
+Attempt.add_index(
+    peewee.SQL("CREATE INDEX attempt_of_campaign ON attempt (campaign_id, local_on) WHERE campaign_id IS NOT NULL")
 )
 Attempt.add_index(
     peewee.SQL(

@@ -70,7 +70,7 @@ LOCK_ORDER = (
     ("list_member",),
     ("throttle",),
     ("delivery",),
-    ("attempt", "dead_letter", "suppression", "action"),
+    ("attempt", "dead_letter", "suppression", "action", "enrolment"),
     ("control",),
 )
 

@@ -11,8 +11,10 @@ import peewee
 
 from models.account import SmtpAccount
 from models.base import Base, one_of
+from models.campaign import Campaign
 from models.contact import Contact, Website
 from models.database import UTCDateTimeField
+from models.enrolment import Enrolment
 from models.states import (
     ENDED_BY_ATTEMPT,
     HOLDS_SLOT,
@@ -29,6 +31,13 @@ from models.template import EmailTemplate
 FORGOTTEN = "forgotten"
 
 
+#: Text of fixed width, so that it can be taken apart.
+_LANE = (
+    "GENERATED ALWAYS AS (CAST(10000000000 + COALESCE(campaign_id, 0) AS TEXT) || ':' || "
+    "CAST(10000000000 + COALESCE(sender_id, 0) AS TEXT) || ':' || timezone) STORED"
+)
+
+
 class Delivery(Base):
     """The intent to send one template to one contact.
 
@@ -37,6 +46,10 @@ class Delivery(Base):
     `step` is the number of its last event. `source` is the id of the message it came from. `attempts` counts those
     charged to recipient or content since `attempts_since`. `nudged_at` is when the sweep last put it back on the
     route, `recorded_at` when its outcome was added to the counters people see.
+
+    `campaign` and `enrolment` are those that it belongs to, `position` is its step there; a plain one has none.
+    `sender` is the only account that may send it; None: any of the campaign's, or any at all. `lane` puts campaign,
+    sender and zone into one word.
 
     `follows` is the delivery before it in its conversation. Its mail names the mails before in its headers, has their
     subject (with `reply_prefix` behind "Re: ") unless its template has one of its own, and with `quotes` their words
@@ -61,6 +74,11 @@ class Delivery(Base):
     preheader = peewee.TextField(null=True)
     message_id = peewee.TextField(null=True)
     wire_message_id = peewee.TextField(null=True)
+    campaign = peewee.ForeignKeyField(Campaign, null=True, index=False)
+    enrolment = peewee.ForeignKeyField(Enrolment, null=True, index=False)
+    position = peewee.IntegerField(null=True)
+    sender = peewee.ForeignKeyField(SmtpAccount, null=True, index=False)
+    lane = peewee.TextField(null=True, constraints=[peewee.SQL(_LANE)])
     follows = peewee.ForeignKeyField("self", null=True, index=False, constraints=[peewee.Check("follows_id < id")])
     quotes = peewee.BooleanField(default=False)
     reply_prefix = peewee.BooleanField(default=False)
@@ -91,7 +109,7 @@ def _index(name: str, columns: str, where: Iterable[str], *, unique: bool = Fals
 _index("delivery_one_unfinished_contact", "contact_id", UNFINISHED, unique=True)
 _index("delivery_one_unfinished_address", "address", UNFINISHED, unique=True)
 # The backlog is read lane by lane (one template, one zone), so that a paused template or a closed zone is not read.
-_index("delivery_lane", "template_id, timezone, priority DESC, id", [State.READY])
+_index("delivery_lane", "template_id, lane, priority DESC, id", [State.READY])
 _index("delivery_not_before", "not_before", [State.READY])
 _index("delivery_slot", "account_id, send_at", HOLDS_SLOT)
 _index("delivery_website_unfinished", "website_id", ON_ITS_WAY)
@@ -107,6 +125,12 @@ Delivery.add_index(
         "CREATE INDEX delivery_not_recorded ON delivery (updated_at) "
         f"WHERE state IN ({one_of(RECORDED)}) AND recorded_at IS NULL"
     )
+)
+Delivery.add_index(
+    peewee.SQL("CREATE INDEX delivery_enrolment ON delivery (enrolment_id) WHERE enrolment_id IS NOT NULL")
+)
+Delivery.add_index(
+    peewee.SQL("CREATE INDEX delivery_campaign ON delivery (campaign_id, state) WHERE campaign_id IS NOT NULL")
 )
 Delivery.add_index(peewee.SQL("CREATE INDEX delivery_follows ON delivery (follows_id) WHERE follows_id IS NOT NULL"))
 

@@ -20,6 +20,7 @@ from models.attempt import Attempt
 from models.base import Base, one_of
 from models.database import UTCDateTimeField
 from models.delivery import Delivery, by_id
+from models.enrolment import follow
 from models.states import ENDED_BY_ATTEMPT, HOLDS_SLOT, TRANSITIONS, Cause, IllegalTransitionError, State
 
 #: Rows in one INSERT: SQLite takes 32,766 values.
@@ -109,15 +110,21 @@ def transition(
         values |= {"reason": None, "detail": None}
     elif reason is not None:
         values["reason"] = _column(reason)
-    query = Delivery.update(**(values | changes)).where(here).returning(Delivery.id, Delivery.step)
+    returned = (Delivery.id, Delivery.step, Delivery.enrolment)
+    rows = list(Delivery.update(**(values | changes)).where(here).returning(*returned).execute())
     common = {"at": now, "origin": origin, "state": to, "cause": cause, "attempt": attempt, "reply_code": reply_code}
-    moved: dict[int, int] = dict(sorted((row.id, row.step) for row in query.execute()))
+    moved: dict[int, int] = dict(sorted((row.id, row.step) for row in rows))
     _write(
         [
             common | {"delivery": i, "step": step, "reason": _of(reason, i), "account": _of(account, i)}
             for i, step in moved.items()
         ]
     )
+    if enrolled := {row.id: row.enrolment_id for row in rows if row.enrolment_id is not None}:
+        about = {
+            name: {i: _of(value, i) for i in enrolled} for name, value in (("account", account), ("reason", reason))
+        }
+        follow(enrolled, origin, to, now, account_of=about["account"], reason_of=about["reason"])
     return list(moved)
 
 
@@ -146,6 +153,7 @@ def _column(value: Any) -> Any:
 
 
 def _of(value: Any, delivery_id: int) -> Any:
+    """Return a value that is given for all, or for each by id."""
     return value.get(delivery_id) if isinstance(value, Mapping) else value
 
 

@@ -1,0 +1,164 @@
+"""Enrolments: one contact in one campaign, which step is next and when, or how it ended.
+
+An enrolment follows its deliveries: `event.transition` tells `follow` of each that ends, in the same transaction.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Mapping
+from enum import StrEnum
+from typing import Any
+
+import peewee
+from peewee import SQL
+
+from models.account import SmtpAccount
+from models.base import Base
+from models.campaign import Campaign, Step
+from models.contact import Contact
+from models.database import UTCDateTimeField
+from models.states import Reason, State
+
+
+class EnrolmentState(StrEnum):
+    """Where an enrolment stands: it goes on, or how it ended."""
+
+    ACTIVE = "active"
+    FINISHED = "finished"
+    REPLIED = "replied"
+    BOUNCED = "bounced"
+    UNSUBSCRIBED = "unsubscribed"
+    SUPPRESSED = "suppressed"
+    FAILED = "failed"
+    FORGOTTEN = "forgotten"
+    STOPPED = "stopped"
+
+
+class Enrolment(Base):
+    """A contact in a campaign.
+
+    `position` is the step that is next. `due_at` is when it may go: None for the first step, which goes as soon as
+    there is room, and for one whose time is still to be worked out. `delivery_id` is the one that is on its way for
+    it, `last_id` the one that was sent last; `account` has sent them. `priority` is the contact's. `reason` says why it ended.
+    """
+
+    campaign = peewee.ForeignKeyField(Campaign, backref="enrolments", index=False)
+    contact = peewee.ForeignKeyField(Contact, backref="enrolments")
+    state = peewee.TextField(default=EnrolmentState.ACTIVE)
+    reason = peewee.TextField(null=True)
+    position = peewee.IntegerField(default=1)
+    due_at = UTCDateTimeField(null=True)
+    priority = peewee.SmallIntegerField(default=0)
+    # No foreign keys: deliveries refer to their enrolments.
+    delivery_id = peewee.IntegerField(null=True)
+    last_id = peewee.IntegerField(null=True)
+    account = peewee.ForeignKeyField(SmtpAccount, null=True, index=False)
+    sent_at = UTCDateTimeField(null=True)
+    created_at = UTCDateTimeField()
+    updated_at = UTCDateTimeField()
+    ended_at = UTCDateTimeField(null=True)
+
+    class Meta:
+        """A contact is in a campaign once."""
+
+        indexes = ((("campaign", "contact"), True),)
+
+
+_WAITS = "state = 'active' AND delivery_id IS NULL"
+# Who is picked for a first mail is read best first, campaign by campaign; a follow-up by its time, account by account.
+Enrolment.add_index(
+    SQL(f"CREATE INDEX enrolment_first ON enrolment (campaign_id, priority DESC, id) WHERE {_WAITS} AND position = 1")
+)
+Enrolment.add_index(
+    SQL(f"CREATE INDEX enrolment_due ON enrolment (campaign_id, due_at, id) WHERE {_WAITS} AND position > 1")
+)
+Enrolment.add_index(SQL("CREATE INDEX enrolment_on_its_way ON enrolment (delivery_id) WHERE delivery_id IS NOT NULL"))
+
+#: How an enrolment ends when its delivery ends so.
+_ENDS_AS = {
+    State.BOUNCED: EnrolmentState.BOUNCED,
+    State.FAILED: EnrolmentState.FAILED,
+    State.CANCELLED: EnrolmentState.STOPPED,
+}
+_SUPPRESSED = (Reason.SUPPRESSED_ADDRESS, Reason.SUPPRESSED_DOMAIN)
+
+
+def follow(
+    of_delivery: Mapping[int, int],
+    origin: State,
+    to: State,
+    now: dt.datetime,
+    *,
+    account_of: Mapping[int, int | None],
+    reason_of: Mapping[int, str | None],
+) -> None:
+    """Bring enrolments to where their deliveries have come, in the transaction that brings those there.
+
+    Args:
+        of_delivery: enrolments, by the delivery that has moved.
+        origin, to: from where and to where all of these have.
+        now: UTC.
+        account_of: the account that each delivery's move was about.
+        reason_of: why each has moved.
+    """
+    if to is State.SENT:
+        for delivery_id, enrolment_id in of_delivery.items():
+            _has_been_sent(enrolment_id, delivery_id, account_of.get(delivery_id), now)
+    elif to in _ENDS_AS:
+        for delivery_id, enrolment_id in of_delivery.items():
+            reason = reason_of.get(delivery_id)
+            state = EnrolmentState.FORGOTTEN if reason == Reason.FORGOTTEN else _ENDS_AS[to]
+            _mine(enrolment_id, delivery_id, state=state, reason=reason, ended_at=now, updated_at=now)
+    elif to is State.SKIPPED:
+        for delivery_id, enrolment_id in of_delivery.items():
+            reason = reason_of.get(delivery_id) or ""
+            ended: dict[str, Any] = {}
+            if any(word in reason.split(",") for word in _SUPPRESSED):
+                ended = {"state": EnrolmentState.SUPPRESSED, "reason": reason, "ended_at": now}
+            _mine(enrolment_id, delivery_id, **ended, updated_at=now)
+    elif origin is State.FAILED:
+        _begin_again(of_delivery, now)
+
+
+def _has_been_sent(enrolment_id: int, delivery_id: int, account_id: int | None, now: dt.datetime) -> None:
+    following = Step.select(SQL("1")).where(
+        (Step.campaign == Enrolment.campaign) & (Step.position == Enrolment.position + 1)
+    )
+    is_last = ~peewee.fn.EXISTS(following)
+    _mine(
+        enrolment_id,
+        delivery_id,
+        position=Enrolment.position + 1,
+        due_at=None,
+        last_id=delivery_id,
+        account=account_id,
+        sent_at=now,
+        state=peewee.Case(None, ((is_last, EnrolmentState.FINISHED),), Enrolment.state),
+        ended_at=peewee.Case(None, ((is_last, peewee.Value(now, converter=Enrolment.ended_at.db_value)),), None),
+        updated_at=now,
+    )
+
+
+def _mine(enrolment_id: int, delivery_id: int, **changes: Any) -> None:
+    """Change an enrolment that goes on and waits for this delivery, and let it wait no more."""
+    waits = (Enrolment.id == enrolment_id) & (Enrolment.delivery_id == delivery_id)
+    Enrolment.update(delivery_id=None).where(waits & (Enrolment.state != EnrolmentState.ACTIVE)).execute()
+    Enrolment.update(delivery_id=None, **changes).where(waits & (Enrolment.state == EnrolmentState.ACTIVE)).execute()
+
+
+def _begin_again(of_delivery: Mapping[int, int], now: dt.datetime) -> None:
+    """Let enrolments that a failed delivery has ended wait for it again."""
+    for delivery_id, enrolment_id in of_delivery.items():
+        failed = (Enrolment.id == enrolment_id) & (Enrolment.state == EnrolmentState.FAILED)
+        Enrolment.update(
+            state=EnrolmentState.ACTIVE, reason=None, ended_at=None, delivery_id=delivery_id, updated_at=now
+        ).where(failed).execute()
+
+
+def ends(which: Any, state: EnrolmentState, now: dt.datetime, reason: str | None = None) -> list[int]:
+    """End the enrolments of a condition that still go on; return their ids. What is on its way for them goes on."""
+    query = Enrolment.update(state=state, reason=reason, ended_at=now, updated_at=now).where(
+        which & (Enrolment.state == EnrolmentState.ACTIVE)
+    )
+    return sorted(row.id for row in query.returning(Enrolment.id).execute())
