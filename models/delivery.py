@@ -48,7 +48,7 @@ class Delivery(Base):
     route, `recorded_at` when its outcome was added to the counters people see.
 
     `campaign` and `enrolment` are those that it belongs to, `position` is its step there; a plain one has none.
-    `sender` is the only account that may send it; None: any of the campaign's, or any at all. `lane` puts campaign,
+    `sender_id` is the only account that may send it; None: any of the campaign's, or any at all. `lane` puts campaign,
     sender and zone into one word.
 
     `follows` is the delivery before it in its conversation. Its mail names the mails before in its headers, has their
@@ -77,7 +77,8 @@ class Delivery(Base):
     campaign = peewee.ForeignKeyField(Campaign, null=True, index=False)
     enrolment = peewee.ForeignKeyField(Enrolment, null=True, index=False)
     position = peewee.IntegerField(null=True)
-    sender = peewee.ForeignKeyField(SmtpAccount, null=True, index=False)
+    # No foreign key: `account` is the one to join by.
+    sender_id = peewee.IntegerField(null=True)
     lane = peewee.TextField(null=True, constraints=[peewee.SQL(_LANE)])
     follows = peewee.ForeignKeyField("self", null=True, index=False, constraints=[peewee.Check("follows_id < id")])
     quotes = peewee.BooleanField(default=False)

@@ -17,7 +17,7 @@ from collections.abc import Iterable, Sequence
 
 from peewee import fn
 
-from models import Cause, Control, Delivery, Reason, SmtpAccount, State, address, database, transition
+from models import Campaign, Cause, Control, Delivery, Reason, SmtpAccount, State, address, database, transition
 from models.control import ONLY
 from models.delivery import by_id, in_states, of_ids
 from pipeline.capacity import snapshot
@@ -29,7 +29,7 @@ from pipeline.runtime.failpoints import failpoint
 from pipeline.runtime.settings import settings
 from pipeline.throttle.decide import decide
 from pipeline.throttle.types import Decision, Rules, Slot
-from pipeline.throttle.window import SendingWindow, is_known
+from pipeline.throttle.window import Clock, SendingWindow, is_known
 
 #: Why a slot went back: a more urgent delivery has it now.
 PRE_EMPTED = "pre_empted"
@@ -54,8 +54,8 @@ def _run() -> list[Handoff]:
     # Look before taking the lock: most triggers at a full day, in a closed window or under a long backlog change
     # nothing, and this is all they cost.
     seen = snapshot.outline(database.now())
-    if zones := snapshot.without_common_hour(seen):
-        _skip_zones(zones)
+    if clocks := snapshot.without_common_hour(seen):
+        _skip(clocks)
         seen = snapshot.outline(database.now())
     if not _changes_anything(seen, _decide(seen)):
         return []
@@ -96,20 +96,18 @@ def _wake_moves(wake_at: dt.datetime | None, seen: Snapshot) -> bool:
     return wake_at is not None and (seen.wake_at is None or wake_at < seen.wake_at)
 
 
-def _skip_zones(zones: Sequence[str]) -> None:
-    """Skip what waits of these zones and would wait for ever: it was let in under other settings, or its zone is not
+def _skip(clocks: Sequence[Clock]) -> None:
+    """Skip what waits by these clocks and would wait for ever: it was let in under other settings, or its zone is not
     known here.
     """
-    known = {zone for zone in zones if is_known(zone)}
     with database.transaction():
-        for reason, some in (
-            (Reason.NO_COMMON_WINDOW, known),
-            (Reason.UNKNOWN_TIME_ZONE, set(zones) - known),
-        ):
-            if some:
-                which = Delivery.timezone.in_(list(some))
-                database.lock_rows(Delivery, which & in_states(State.READY))
-                transition(State.READY, State.SKIPPED, which, cause=Cause.RESERVE, reason=reason)
+        for zone, hours in clocks:
+            which = Delivery.timezone == zone
+            if hours:
+                which &= Delivery.campaign.in_(Campaign.select(Campaign.id).where(Campaign.hours == hours))
+            reason = Reason.NO_COMMON_WINDOW if not zone or is_known(zone) else Reason.UNKNOWN_TIME_ZONE
+            database.lock_rows(Delivery, which & in_states(State.READY))
+            transition(State.READY, State.SKIPPED, which, cause=Cause.RESERVE, reason=reason)
 
 
 def _pre_empt(slots: Sequence[Slot], stored: dict[int, StoredSlot]) -> dict[int, int]:

@@ -16,7 +16,7 @@ from functools import partial
 from typing import Any
 
 from models import Contact, EmailTemplate, database
-from pipeline.capacity.room import room_for
+from pipeline.capacity.room import room
 from pipeline.flow import Handoff
 from pipeline.operations.done import Done
 from pipeline.operations.send import template_to_begin_with
@@ -93,11 +93,11 @@ def pick(*, limit: int | None = None, min_priority: int | None = None, template_
 
 
 def _pick(template: EmailTemplate, now: dt.datetime, limit: int | None, min_priority: int | None) -> Batch:
-    room = room_for(template, now)
-    batch = Batch(template_id=template.id, capacity=room.capacity, on_its_way=room.on_its_way)
-    wanted = room.left if limit is None else min(limit, room.left)
+    today = room(now, template)
+    batch = Batch(template_id=template.id, capacity=today.capacity, on_its_way=today.taken)
+    wanted = today.left if limit is None else min(limit, today.left)
     if wanted == 0:
-        return replace(batch, reason=f"no capacity: {room.capacity} left today, {room.on_its_way} on their way")
+        return replace(batch, reason=f"no capacity: {today.capacity} left today, {today.taken} on their way")
     priority = settings().mail_publish_min_priority if min_priority is None else min_priority
     ids = tuple(eligible(template, wanted, priority, today=now))
     return replace(batch, contact_ids=ids, reason=None if ids else "no eligible contact")

@@ -52,7 +52,7 @@ STATEMENTS = (
     "ALTER TABLE delivery ADD COLUMN campaign_id INTEGER REFERENCES campaign (id)",
     "ALTER TABLE delivery ADD COLUMN enrolment_id INTEGER REFERENCES enrolment (id)",
     "ALTER TABLE delivery ADD COLUMN position INTEGER",
-    "ALTER TABLE delivery ADD COLUMN sender_id INTEGER REFERENCES smtp_account (id)",
+    "ALTER TABLE delivery ADD COLUMN sender_id INTEGER",
     f"ALTER TABLE delivery ADD COLUMN lane TEXT {LANE} {{storage}}",
     "DROP INDEX delivery_lane",
     "CREATE INDEX delivery_lane ON delivery (template_id, lane, priority DESC, id) WHERE state IN ('ready')",

@@ -16,11 +16,14 @@ from pipeline.capacity import lanes, usage
 from pipeline.capacity.lanes import Lane
 from pipeline.throttle.decide import HeadSize
 from pipeline.throttle.limits import jitter_share
-from pipeline.throttle.types import Waiting
-from pipeline.throttle.window import SendingWindow
+from pipeline.throttle.types import Campaign, Group, Waiting, have_senders_in_common
+from pipeline.throttle.window import Clock, SendingWindow
 
 #: Of deliveries, the accounts that have failed each, with the time before which each leaves it alone.
 FailedBy = Mapping[int, Mapping[int, dt.datetime]]
+
+#: The hours of campaigns, by id.
+Hours = Mapping[int, str]
 
 #: What the throttle wants to know of a delivery.
 JUDGED_BY = (
@@ -29,6 +32,9 @@ JUDGED_BY = (
     Delivery.contact.alias("contact"),
     Delivery.template.alias("template"),
     Delivery.timezone,
+    Delivery.campaign.alias("campaign"),
+    Delivery.sender_id.alias("sender"),
+    Delivery.lane,
     Delivery.not_before,
 )
 
@@ -53,12 +59,12 @@ class Head:
         return tuple(delivery for of_lane in self.of_lane.values() for delivery in of_lane)
 
 
-def read(of_today: Sequence[Lane], size: HeadSize, now: dt.datetime, also: Sequence[int]) -> Head:
+def read(of_today: Sequence[Lane], size: HeadSize, now: dt.datetime, also: Sequence[int], hours: Hours) -> Head:
     """Return the head of these lanes: what is due at `now` (UTC), with the accounts that have failed it. These are
-    returned for the deliveries `also`, too.
+    returned for the deliveries `also`, too. `hours`: of campaigns.
     """
     found: dict[Lane, list[Any]] = {lane: [] for lane in of_today}
-    lane_of = {(lane.template_id, lane.zone): lane for lane in of_today}
+    lane_of = {(lane.template_id, lane.key): lane for lane in of_today}
     failed_by = usage.failed_by(also)
     unread, number = list(of_today), size.size
     while unread:
@@ -67,7 +73,7 @@ def read(of_today: Sequence[Lane], size: HeadSize, now: dt.datetime, also: Seque
         failed_by |= usage.failed_by([row.id for row in page])
         wanted = {lane: len(found[lane]) + number for lane in unread}
         for row in page:
-            found[lane_of[row.template, row.timezone]].append(row)
+            found[lane_of[row.template, row.lane]].append(row)
         unread = [
             lane
             for lane in unread
@@ -75,33 +81,46 @@ def read(of_today: Sequence[Lane], size: HeadSize, now: dt.datetime, also: Seque
             and not size.is_enough([failed_by.get(row.id, ()) for row in found[lane]])
         ]
         number *= 2
-    of_lane = {lane: [waiting(row.id, row, failed_by) for row in rows] for lane, rows in found.items()}
+    of_lane = {lane: [waiting(row.id, row, failed_by, hours) for row in rows] for lane, rows in found.items()}
     return Head(of_lane, failed_by, size)
 
 
-def unseen(head: Head, window: SendingWindow, now: dt.datetime, enough: int) -> dict[str, int]:
-    """Return, for each zone that opens later today, how many beyond the head are more urgent than all that may go now,
-    counted up to `enough`.
+def unseen(
+    head: Head, window: SendingWindow, now: dt.datetime, enough: int, campaigns: Mapping[int, Campaign], hours: Hours
+) -> dict[Group, int]:
+    """Return, for each group whose clock opens later today, how many beyond the head are more urgent than all that the
+    same accounts may send now, counted up to `enough`.
     """
-    open_now = {lane for lane in head.of_lane if window.is_open(now, lane.zone)}
-    first = head.size.first_to_go(head.of_lane[lane] for lane in open_now)
-    if first is None:
-        return {}
-    place = (-first.priority, first.id)
-    long = [
-        lane
-        for lane, found in head.of_lane.items()
-        if lane not in open_now and len(found) >= head.size.size and (-found[-1].priority, found[-1].id) < place
-    ]
-    beyond = {lane.zone: -sum(len(head.of_lane[other]) for other in long if other.zone == lane.zone) for lane in long}
+    group_of = {lane: group(lane, hours) for lane in head.of_lane}
+    open_now = [lane for lane in head.of_lane if window.is_open(now, *group_of[lane].clock)]
+    places: dict[Lane, lanes.Place] = {}
+    for lane, found in head.of_lane.items():
+        if lane in open_now or len(found) < head.size.size:
+            continue
+        rivals = (o for o in open_now if have_senders_in_common(group_of[lane], group_of[o], campaigns))
+        first = head.size.first_to_go(head.of_lane[other] for other in rivals)
+        if first is not None and (-found[-1].priority, found[-1].id) < (-first.priority, first.id):
+            places[lane] = first.priority, first.id
+    beyond: dict[Group, int] = {}
     # So many of each that `enough` are left when those of the head, which are counted with them, are taken off.
-    most = enough + max((len(head.of_lane[lane]) for lane in long), default=0)
-    for zone, number in lanes.more_urgent(long, (first.priority, first.id), now, most):
-        beyond[zone] += number
+    most = enough + max((len(head.of_lane[lane]) for lane in places), default=0)
+    for lane, number in lanes.more_urgent(places, now, most).items():
+        beyond[group_of[lane]] = beyond.get(group_of[lane], 0) + number - len(head.of_lane[lane])
     return beyond
 
 
-def waiting(delivery_id: int, row: Any, failed_by: FailedBy) -> Waiting:
+def group(lane: Lane, hours: Hours) -> Group:
+    """Return when and from which accounts a lane's deliveries may go."""
+    return _group(lane.zone, lane.campaign_id, lane.sender_id, hours)
+
+
+def waiting(delivery_id: int, row: Any, failed_by: FailedBy, hours: Hours) -> Waiting:
     """Return a delivery, given a row with what it is judged by."""
     share = jitter_share(row.contact, row.template)
-    return Waiting(delivery_id, row.priority, failed_by.get(delivery_id, {}), share, row.timezone)
+    its = _group(row.timezone, row.campaign, row.sender, hours)
+    return Waiting(delivery_id, row.priority, failed_by.get(delivery_id, {}), share, its)
+
+
+def _group(zone: str, campaign: int | None, sender: int | None, hours: Hours) -> Group:
+    own = hours.get(campaign, "") if campaign is not None else ""
+    return Group(Clock(zone, own), campaign, sender)

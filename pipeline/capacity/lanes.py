@@ -1,4 +1,5 @@
-"""The backlog, lane by lane: what waits of one template, in one of the contacts' time zones.
+"""The backlog, lane by lane: what waits of one template, of one campaign or none, for one account or any that may send
+it, in one of the contacts' time zones.
 
 Each lane is read through one index from the most urgent on, so that what is paused or closed is passed over unread,
 however much of it there is. Reads only.
@@ -15,7 +16,7 @@ from typing import Any, TypeVar
 
 from peewee import SQL, Select, Value, fn
 
-from models import Control, Delivery, EmailTemplate, State, json_rows
+from models import Campaign, CampaignState, Control, Delivery, EmailTemplate, State, json_rows
 from pipeline.flow import chunks
 
 T = TypeVar("T")
@@ -33,13 +34,37 @@ Place = tuple[int, int]
 @dataclass(frozen=True)
 class Lane:
     """A lane: how many of it may go in time (counted as far as it matters), and the highest priority among those that
-    may go now.
+    may go now. `key` is what its deliveries have in their column `lane`.
     """
 
     template_id: int
-    zone: str
+    key: str
     count: int
     priority: int | None
+
+    @property
+    def zone(self) -> str:
+        """The contacts' own time zone; "" for none."""
+        return self.key.split(":", 2)[2]
+
+    @property
+    def campaign_id(self) -> int | None:
+        """The campaign; None for plain deliveries."""
+        return _number(self.key.split(":", 2)[0])
+
+    @property
+    def sender_id(self) -> int | None:
+        """The only account that may send them; None for any that may."""
+        return _number(self.key.split(":", 2)[1])
+
+
+def _number(text: str) -> int | None:
+    return int(text[1:]) or None
+
+
+def campaign_of(lane: Any) -> Any:
+    """Return the expression of the campaign's id, 0 for none, of the column `lane`."""
+    return fn.SUBSTR(lane, 2, 10).cast("INTEGER")
 
 
 def gather(now: Any, enough: Any, before: Any) -> Any:
@@ -51,30 +76,43 @@ def gather(now: Any, enough: Any, before: Any) -> Any:
         before: only what may go before it is counted (UTC).
     """
 
-    def zone_after(template: Any, zone: Any) -> Any:
+    def key_after(template: Any, key: Any) -> Any:
         of_template = _READY & (Delivery.template == template)
-        return Delivery.select(fn.MIN(Delivery.timezone)).where(
-            of_template if zone is None else of_template & (Delivery.timezone > zone)
+        return Delivery.select(fn.MIN(Delivery.lane)).where(
+            of_template if key is None else of_template & (Delivery.lane > key)
         )
 
-    # From each template on, the index is entered once for each zone that waits.
+    # From each template on, the index is entered once for each lane in which something waits.
     usable = EmailTemplate.paused_at.is_null()
-    first = EmailTemplate.select(EmailTemplate.id, zone_after(EmailTemplate.id, None)).where(usable)
-    each = first.cte("lane", recursive=True, columns=("template_id", "zone"))
-    there = each.c.zone.is_null(False)
-    following = Select([each], [each.c.template_id, zone_after(each.c.template_id, each.c.zone)]).where(there)
+    first = EmailTemplate.select(EmailTemplate.id, key_after(EmailTemplate.id, None)).where(usable)
+    each = first.cte("each_lane", recursive=True, columns=("template_id", "key"))
+    there = each.c.key.is_null(False)
+    following = Select([each], [each.c.template_id, key_after(each.c.template_id, each.c.key)]).where(there)
     lane = each.union_all(following)
 
     def of_lane(column: Any) -> Any:
-        here = (Delivery.template == lane.c.template_id) & (Delivery.timezone == lane.c.zone)
+        here = (Delivery.template == lane.c.template_id) & (Delivery.lane == lane.c.key)
         return Delivery.select(column).where(_READY & here)
 
     # In order: PostgreSQL does not know how few it will need, and would read the table in place of the index.
     in_time = in_order(of_lane(SQL("1")).where(Delivery.not_before.is_null() | (Delivery.not_before < before)))
     count = Control.select(fn.COUNT(SQL("*"))).from_(in_time.limit(enough).alias("found"))
     top = in_order(of_lane(Delivery.priority).where(_is_due(now))).limit(1)
-    rows = json_rows.collected(lane.c.template_id, lane.c.zone, count, top)
-    return lane.select_from(rows).where(lane.c.zone.is_null(False))
+    rows = json_rows.collected(lane.c.template_id, lane.c.key, count, top)
+    campaign = campaign_of(lane.c.key)
+    return lane.select_from(rows).where(
+        lane.c.key.is_null(False) & ((campaign == 0) | campaign.in_(running_campaigns()))
+    )
+
+
+def running_campaigns() -> Any:
+    """Return the query of the ids of running campaigns."""
+    return Campaign.select(Campaign.id).where(Campaign.state == SQL(f"'{CampaignState.RUNNING}'"))
+
+
+def runs() -> Any:
+    """Return the condition that a delivery is a plain one, or one of a running campaign."""
+    return Delivery.campaign.is_null() | Delivery.campaign.in_(running_campaigns())
 
 
 def read(value: Any) -> list[Lane]:
@@ -102,19 +140,26 @@ def head(
     return _of_each(lanes, head_of)
 
 
-def more_urgent(lanes: Sequence[Lane], than: Place, now: dt.datetime, enough: int) -> list[tuple[str, int]]:
-    """Return zone and number of what is due at `now` in each lane and stands before a place: those of higher priority,
-    and the older ones of the same, each counted up to `enough`.
+def more_urgent(places: Mapping[Lane, Place], now: dt.datetime, enough: int) -> dict[Lane, int]:
+    """Return how many are due at `now` in each lane and stand before a place: those of higher priority, and the older
+    ones of the same, each counted up to `enough`.
     """
-    priority, delivery_id = than
-    sooner = (Delivery.priority > priority, (Delivery.priority == priority) & (Delivery.id < delivery_id))
 
-    def number_of(which: tuple[Lane, Any]) -> Any:
-        lane, before = which
+    def sooner(place: Place) -> tuple[Any, Any]:
+        priority, delivery_id = place
+        return Delivery.priority > priority, (Delivery.priority == priority) & (Delivery.id < delivery_id)
+
+    def number_of(which: tuple[int, Lane, Any]) -> Any:
+        index, lane, before = which
         rows = in_order(Delivery.select(SQL("1")).where(_of(lane) & before & _is_due(now))).limit(enough)
-        return Control.select(Value(lane.zone), fn.COUNT(SQL("*"))).from_(rows.alias("found"))
+        return Control.select(Value(index), fn.COUNT(SQL("*"))).from_(rows.alias("found"))
 
-    return [(zone, number) for zone, number in _of_each([(lane, b) for lane in lanes for b in sooner], number_of)]
+    found = dict.fromkeys(places, 0)
+    of_index = list(places)
+    asked = [(i, lane, before) for i, lane in enumerate(of_index) for before in sooner(places[lane])]
+    for index, number in _of_each(asked, number_of):
+        found[of_index[index]] += number
+    return found
 
 
 def _of_each(values: Sequence[T], query_of: Callable[[T], Any]) -> list[Any]:
@@ -125,7 +170,7 @@ def _of_each(values: Sequence[T], query_of: Callable[[T], Any]) -> list[Any]:
 
 
 def _of(lane: Lane) -> Any:
-    return _READY & (Delivery.template == lane.template_id) & (Delivery.timezone == lane.zone)
+    return _READY & (Delivery.template == lane.template_id) & (Delivery.lane == lane.key)
 
 
 def _behind(place: Place) -> Any:

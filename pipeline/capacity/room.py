@@ -1,4 +1,4 @@
-"""Room: how many contacts the batch publisher may still put onto the route today.
+"""Room: how many more mails the batch publisher may put onto the route today, and for whom.
 
 Reads: accounts, and what is on its way, the backlog through its lanes: the cost does not grow with what waits. Writes
 nothing.
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,8 +17,10 @@ from peewee import SQL, fn
 from models import Control, Delivery, EmailTemplate, State
 from models.delivery import in_states
 from models.states import ON_ROUTE
-from pipeline.capacity import lanes, snapshot, statement
+from pipeline.capacity import head, lanes, snapshot, statement
 from pipeline.runtime.settings import settings
+from pipeline.throttle.shares import Senders, shares
+from pipeline.throttle.types import Backlog, Campaign, Group
 from pipeline.throttle.window import SendingWindow
 
 #: On the route and not in the backlog: few, since the stages take no time and an account has one slot. Like the partial
@@ -30,51 +33,75 @@ class Room:
     """What accounts can still send today, and what uses that up.
 
     Attributes:
-        capacity: mails that may still go today from all usable accounts.
-        on_its_way: deliveries on the route that could go today, counted no further than `capacity`.
+        accounts: how many mails may still go today from each usable account, by id.
+        on_its_way: how many deliveries on the route could go today, by the accounts that may send them.
+        campaigns: those that run, by id; `used` counts what is on its way, too.
     """
 
-    capacity: int
-    on_its_way: int
+    accounts: Mapping[int, int]
+    on_its_way: Mapping[Senders, int]
+    campaigns: Mapping[int, Campaign]
+
+    @property
+    def capacity(self) -> int:
+        """Mails that may still go today from all usable accounts."""
+        return sum(self.accounts.values())
+
+    @property
+    def taken(self) -> int:
+        """How much of the capacity is used up by what is on its way."""
+        return sum(shares(self.accounts, self.on_its_way).values())
 
     @property
     def left(self) -> int:
-        """How many more contacts can be written to today."""
-        return self.capacity - self.on_its_way
+        """How many more contacts can be written to today, if any account may do it."""
+        return self.capacity - self.taken
 
 
-def room_for(template: EmailTemplate, now: dt.datetime) -> Room:
+def room(now: dt.datetime, template: EmailTemplate | None = None) -> Room:
     """Return the room that is left today.
 
-    What can't go today takes no room: deliveries of paused templates, of contacts whose zone opens no more today, and
-    those that may not go before a later day. Deliveries of `template` count even if it is paused: otherwise each run
-    would add as many again.
+    What can't go today takes no room: deliveries of paused templates and campaigns, of contacts whose zone opens no
+    more today, and those that may not go before a later day. Deliveries of `template` count even if it is paused:
+    otherwise each run would add as many again.
 
     Args:
-        template: what is going to be written.
         now: UTC, inside the window.
+        template: what is going to be written.
     """
-    capacity = snapshot.capacity(now)
-    window = SendingWindow.from_settings(settings())
-    counts = _on_the_route(template, now, window.day_end(now), capacity)
-    could_go = sum(count for zone, count in counts.items() if window.opens_today(now, zone))
-    return Room(capacity, min(capacity, could_go))
+    seen = snapshot.outline(now)
+    accounts = {a.id: a.left for a in seen.accounts if not a.is_cooling(now)}
+    window, campaigns = SendingWindow.from_settings(settings()), seen.backlog.campaigns
+    counts = _on_the_route(template, now, window.day_end(now), sum(accounts.values()))
+    on_its_way: Counter[Senders] = Counter()
+    of_campaign: Counter[int | None] = Counter()
+    for group, count in counts.items():
+        if window.opens_today(now, *group.clock):
+            on_its_way[Backlog(campaigns=campaigns).senders(frozenset(accounts), group)] += count
+            of_campaign[group.campaign] += count
+    busy = {i: Campaign(i, c.senders, c.limit, c.used + of_campaign[i]) for i, c in campaigns.items()}
+    return Room(accounts, on_its_way, busy)
 
 
-def _on_the_route(template: EmailTemplate, now: dt.datetime, before: dt.datetime, enough: int) -> Counter[str]:
-    """Count by zone what is not claimed and may go before `before` (UTC); of each lane no more than `enough`."""
-    counts: Counter[str] = Counter()
+def _on_the_route(template: EmailTemplate | None, now: dt.datetime, before: dt.datetime, enough: int) -> Counter[Group]:
+    """Count by group what is not claimed and may go before `before` (UTC); of each lane no more than `enough`."""
+    hours = snapshot.hours_of_campaigns(now)
+    counts: Counter[Group] = Counter()
     for lane in lanes.read(Control.select(lanes.gather(now, enough, before)).scalar()):
-        counts[lane.zone] += lane.count
-    of_template = Delivery.template == template.id
-    of_others = Delivery.template.not_in(statement.paused_templates())
-    counts += _by_zone(_BESIDE_BACKLOG & (of_template | of_others), before)
-    if template.paused_at is not None:
-        counts += _by_zone(in_states(State.READY) & of_template, before)
+        counts[head.group(lane, hours)] += lane.count
+    goes = Delivery.template.not_in(statement.paused_templates()) & lanes.runs()
+    if template is not None:
+        goes |= Delivery.template == template.id
+    counts += _by_group(_BESIDE_BACKLOG & goes, before, hours)
+    if template is not None and template.paused_at is not None:
+        counts += _by_group(in_states(State.READY) & (Delivery.template == template.id), before, hours)
     return counts
 
 
-def _by_zone(which: Any, before: dt.datetime) -> Counter[str]:
+def _by_group(which: Any, before: dt.datetime, hours: head.Hours) -> Counter[Group]:
     in_time = Delivery.not_before.is_null() | (Delivery.not_before < before)
-    query = Delivery.select(Delivery.timezone, fn.COUNT(SQL("*"))).where(which & in_time)
-    return Counter(dict(query.group_by(Delivery.timezone).tuples()))
+    query = Delivery.select(Delivery.lane, fn.COUNT(SQL("*"))).where(which & in_time).group_by(Delivery.lane)
+    counts: Counter[Group] = Counter()
+    for key, number in query.tuples():
+        counts[head.group(lanes.Lane(0, key, number, None), hours)] += number
+    return counts

@@ -14,7 +14,7 @@ from itertools import groupby
 from types import MappingProxyType
 from typing import Any
 
-from models import Delivery, State, database
+from models import Delivery, State, database, json_rows
 from models.delivery import in_states, of_ids
 from pipeline.capacity import head, lanes, statement, usage
 from pipeline.capacity.lanes import Lane
@@ -22,8 +22,8 @@ from pipeline.capacity.slots import StoredSlot
 from pipeline.runtime.settings import settings
 from pipeline.throttle.breaker import is_on_trial
 from pipeline.throttle.decide import HeadSize, size_of_head
-from pipeline.throttle.types import Account, Backlog, Rules, Slot, Waiting
-from pipeline.throttle.window import SendingWindow
+from pipeline.throttle.types import Account, Backlog, Campaign, Group, Rules, Slot, Waiting
+from pipeline.throttle.window import Clock, SendingWindow
 
 
 @dataclass(frozen=True)
@@ -51,24 +51,26 @@ class Snapshot:
 
 
 def outline(now: dt.datetime) -> Snapshot:
-    """Return a snapshot taken in one statement. Of the backlog's head it has only each zone's highest priority: enough
+    """Return a snapshot taken in one statement. Of the backlog's head it has only each group's highest priority: enough
     to tell whether anything is to change.
     """
     rows = statement.rows(now)
-    top: dict[str, int] = {}
+    hours = _hours_of(rows)
+    top: dict[Group, int] = {}
     for lane in _lanes_of_today(rows, now):
-        top[lane.zone] = max(lane.priority or 0, top.get(lane.zone, 0))
-    return _assembled(rows, now, [Waiting(0, priority, zone=zone) for zone, priority in top.items()])
+        group = head.group(lane, hours)
+        top[group] = max(lane.priority or 0, top.get(group, 0))
+    return _assembled(rows, now, [Waiting(0, priority, group=group) for group, priority in top.items()])
 
 
 def detailed(now: dt.datetime) -> Snapshot:
     """Return a snapshot with the head of the backlog: enough to decide who gets which slot."""
     rows = statement.rows(now)
-    accounts = _assembled(rows, now).accounts
-    found = _lanes_of_today(rows, now)
+    first = _assembled(rows, now)
+    hours, campaigns, found = _hours_of(rows), first.backlog.campaigns, _lanes_of_today(rows, now)
     have_slots = [row.delivery_id for row in rows if row.state == State.RESERVED]
-    seen = head.read(found, _size_of_head(accounts, found, now), now, have_slots)
-    unseen = head.unseen(seen, _window(), now, sum(a.left for a in accounts))
+    seen = head.read(found, _size_of_head(first.accounts, found, now), now, have_slots, hours)
+    unseen = head.unseen(seen, _window(), now, sum(a.left for a in first.accounts), campaigns, hours)
     return _assembled(rows, now, seen.deliveries, seen.failed_by, unseen)
 
 
@@ -84,14 +86,16 @@ def backlog_from(now: dt.datetime, size: int) -> list[tuple[Waiting, dt.datetime
 
 
 def _first(now: dt.datetime, number: int) -> list[tuple[Waiting, dt.datetime | None]]:
+    stands = statement.rows(now)
+    hours = _hours_of(stands)
     coming = Delivery.select(*head.JUDGED_BY).where(
-        in_states(State.SELECTED, State.CLEARED) & Delivery.template.not_in(statement.paused_templates())
+        in_states(State.SELECTED, State.CLEARED) & Delivery.template.not_in(statement.paused_templates()) & lanes.runs()
     )
-    waiting = lanes.head(_lanes_of(statement.rows(now)), head.JUDGED_BY, None, number)
+    waiting = lanes.head(_lanes_of(stands), head.JUDGED_BY, None, number)
     rows = [*waiting, *lanes.in_order(coming).limit(number).namedtuples()]
     rows = sorted(rows, key=lambda row: (-row.priority, row.id))[:number]
     failed_by = usage.failed_by([row.id for row in rows])
-    return [(head.waiting(row.id, row, failed_by), row.not_before) for row in rows]
+    return [(head.waiting(row.id, row, failed_by, hours), row.not_before) for row in rows]
 
 
 def stored_slots() -> dict[int, StoredSlot]:
@@ -99,21 +103,24 @@ def stored_slots() -> dict[int, StoredSlot]:
     return outline(database.now()).stored
 
 
-def capacity(now: dt.datetime) -> int:
-    """Return how many mails may still go today from all usable accounts."""
-    return sum(a.left for a in outline(now).accounts if not a.is_cooling(now))
+def hours_of_campaigns(now: dt.datetime) -> dict[int, str]:
+    """Return the hours of running campaigns, by id; "" for the window's."""
+    return _hours_of(statement.rows(now))
 
 
 def something_could_go() -> bool:
     """Tell, in one query, whether a delivery waits that may go and an account has neither slot nor open claim."""
     seen = outline(database.now())
     idle = (a for a in seen.accounts if a.slot is None and not a.sending and not a.is_cooling(seen.now))
-    return any(_window().is_open(seen.now, w.zone) for w in seen.backlog.head) and any(idle)
+    open_now = [w.group for w in seen.backlog.head if _window().is_open(seen.now, *w.clock)]
+    free = frozenset(account.id for account in idle)
+    return any(seen.backlog.senders(free, group) for group in open_now)
 
 
-def without_common_hour(seen: Snapshot) -> list[str]:
-    """Return the zones of waiting deliveries that have no hour in common with the window."""
-    return [zone for zone in seen.backlog.counts if zone and _window().soonest(seen.now, zone) is None]
+def without_common_hour(seen: Snapshot) -> list[Clock]:
+    """Return the clocks of waiting deliveries that have no hour in common with the window."""
+    clocks = {group.clock for group in seen.backlog.counts if group.clock != Clock()}
+    return sorted(clock for clock in clocks if _window().soonest(seen.now, *clock) is None)
 
 
 def ids_in_view(now: dt.datetime) -> list[int]:
@@ -128,8 +135,8 @@ def ids_in_view(now: dt.datetime) -> list[int]:
 def judge(delivery_ids: Sequence[int]) -> list[Waiting]:
     """Return these deliveries as the throttle sees them; raises if it can't process one."""
     rows = Delivery.select(*head.JUDGED_BY).where(of_ids(delivery_ids)).namedtuples()
-    failed_by = usage.failed_by(delivery_ids)
-    return [head.waiting(row.id, row, failed_by) for row in rows]
+    failed_by, hours = usage.failed_by(delivery_ids), _hours_of(statement.rows(database.now()))
+    return [head.waiting(row.id, row, failed_by, hours) for row in rows]
 
 
 def _lanes_of(rows: list[Any]) -> list[Lane]:
@@ -137,7 +144,23 @@ def _lanes_of(rows: list[Any]) -> list[Lane]:
 
 
 def _lanes_of_today(rows: list[Any], now: dt.datetime) -> list[Lane]:
-    return [lane for lane in _lanes_of(rows) if lane.priority is not None and _window().opens_today(now, lane.zone)]
+    hours, window = _hours_of(rows), _window()
+    due = (lane for lane in _lanes_of(rows) if lane.priority is not None)
+    return [lane for lane in due if window.opens_today(now, *head.group(lane, hours).clock)]
+
+
+def _hours_of(rows: list[Any]) -> dict[int, str]:
+    return {campaign_id: hours for campaign_id, _, hours, _ in json_rows.rows_of(rows[0].campaigns)}
+
+
+def _campaigns_of(rows: list[Any]) -> dict[int, Campaign]:
+    senders: dict[int, set[int]] = {}
+    for campaign_id, account_id in json_rows.rows_of(rows[0].senders):
+        senders.setdefault(campaign_id, set()).add(account_id)
+    return {
+        campaign_id: Campaign(campaign_id, frozenset(senders.get(campaign_id, ())), limit, used)
+        for campaign_id, limit, _, used in json_rows.rows_of(rows[0].campaigns)
+    }
 
 
 def _assembled(
@@ -145,22 +168,24 @@ def _assembled(
     now: dt.datetime,
     deliveries: Sequence[Waiting] = (),
     failed_by: head.FailedBy = MappingProxyType({}),
-    unseen: Mapping[str, int] = MappingProxyType({}),
+    unseen: Mapping[Group, int] = MappingProxyType({}),
 ) -> Snapshot:
     window, control = _window(), rows[0]
     today = window.local_date(now)
     last_transaction = usage.to_time(control.last_transaction)
-    counts: dict[str, int] = {}
+    hours = _hours_of(rows)
+    counts: dict[Group, int] = {}
     for lane in _lanes_of(rows):
         if lane.count:
-            counts[lane.zone] = counts.get(lane.zone, 0) + lane.count
+            group = head.group(lane, hours)
+            counts[group] = counts.get(group, 0) + lane.count
     stored: dict[int, StoredSlot] = {}
     accounts = []
-    for account_id, group in groupby((r for r in rows if r.account_id is not None), key=lambda r: r.account_id):
-        of_account = list(group)
+    for account_id, its_rows in groupby((r for r in rows if r.account_id is not None), key=lambda r: r.account_id):
+        of_account = list(its_rows)
         holders = [r for r in of_account if r.state == State.RESERVED]
         if holders:
-            held = tuple(head.waiting(r.delivery_id, r, failed_by) for r in holders)
+            held = tuple(head.waiting(r.delivery_id, r, failed_by, hours) for r in holders)
             stored[account_id] = StoredSlot(holders[0].token, Slot(account_id, holders[0].send_at, held))
         is_sending = any(r.state == State.SENDING for r in of_account)
         accounts.append(_account(of_account[0], today, stored.get(account_id), is_sending=is_sending))
@@ -174,7 +199,7 @@ def _assembled(
         else None,
         accounts=tuple(accounts),
         stored=stored,
-        backlog=Backlog(tuple(deliveries), counts, unseen, usage.to_time(control.next_not_before)),
+        backlog=Backlog(tuple(deliveries), counts, unseen, usage.to_time(control.next_not_before), _campaigns_of(rows)),
     )
 
 

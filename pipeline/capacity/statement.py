@@ -5,9 +5,21 @@ from __future__ import annotations
 import datetime as dt
 from typing import Any
 
-from peewee import JOIN, SQL, fn
+from peewee import JOIN, SQL, Case, fn
 
-from models import Attempt, Control, Delivery, EmailTemplate, SmtpAccount, State
+from models import (
+    AccountTag,
+    Attempt,
+    Campaign,
+    CampaignSender,
+    CampaignState,
+    Control,
+    Delivery,
+    EmailTemplate,
+    SmtpAccount,
+    State,
+    json_rows,
+)
 from models.compiled import Parameter, as_it_is, compiled
 from pipeline.capacity import head, lanes, usage
 from pipeline.capacity.slots import HOLDS
@@ -66,11 +78,32 @@ def _control_columns(is_counted: bool) -> list[Any]:
         Control.paused_at,
         Control.wake_at,
         Control.advanced_at,
+        _campaigns().alias("campaigns"),
+        _senders().alias("senders"),
         later.alias("next_not_before"),
         lanes.gather(Parameter("now"), _enough(is_counted), Parameter("before")).alias("lanes"),
         # Over all accounts, also those that are off by now.
         each.select(fn.MAX(usage.last_transaction(each.id))).alias("last_transaction"),
     ]
+
+
+def _campaigns() -> Any:
+    """Return the query whose one value has id, limit, hours and what is used today of each running campaign."""
+    of_today = usage.used_on_day(Parameter("today")).where(Attempt.campaign == Campaign.id)
+    used = Case(None, ((Campaign.daily_limit.is_null(), 0),), of_today.select(fn.COUNT(SQL("*"))))
+    rows = json_rows.collected(Campaign.id, Campaign.daily_limit, Campaign.hours, used)
+    return Campaign.select(rows).where(Campaign.state == SQL(f"'{CampaignState.RUNNING}'"))
+
+
+def _senders() -> Any:
+    """Return the query whose one value has campaign and account of each account that sends a running campaign."""
+    of_tag = AccountTag.select(AccountTag.account).where(AccountTag.tag == CampaignSender.tag)
+    sends = (SmtpAccount.id == CampaignSender.account) | SmtpAccount.id.in_(of_tag)
+    return (
+        CampaignSender.select(json_rows.collected(CampaignSender.campaign, SmtpAccount.id))
+        .join(SmtpAccount, on=sends)
+        .where(CampaignSender.campaign.in_(lanes.running_campaigns()))
+    )
 
 
 def _enough(is_counted: bool) -> Any:

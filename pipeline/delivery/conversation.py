@@ -91,5 +91,7 @@ def _sendings() -> Any:
     """Return the query of mails with the attempts that have sent them, of each the one that counts last."""
     last = (Delivery.id, Delivery.text, Delivery.html, Delivery.sent_at)
     sent = among(Attempt.delivery, "ids") & Attempt.outcome.in_([Outcome.ACCEPTED, Outcome.IN_DOUBT])
+    # A person who is forgotten at this moment has no words any more.
+    sent &= Delivery.text.is_null(False)
     query = Attempt.select(Attempt.id, *last, SmtpAccount).join(Delivery).switch(Attempt).join(SmtpAccount)
     return query.where(sent).order_by(Attempt.outcome.desc(), Attempt.id)

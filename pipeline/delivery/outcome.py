@@ -96,18 +96,16 @@ def settle(claim: Claim, result: Result) -> list[Handoff]:
         tell = None
         if Attempt.update(outcome=outcome, **_said(result), finished_at=now).where(unknown_yet).execute():
             tell = charge(account, delivery.id, result, now)
-            _name_on_the_wire(delivery.id, wire_message_id(account.host, result.reply))
+            _store_name_on_the_wire(delivery.id, wire_message_id(account.host, result.reply))
         failpoint("outcome:wrote")
     if tell is not None:
         tell()
     return _hand_on(claim.delivery_id, following) if moved else []
 
 
-def _name_on_the_wire(delivery_id: int, message_id: str | None) -> None:
-    """Store what the provider has called a mail; the first that was accepted, if a person let it be sent again."""
+def _store_name_on_the_wire(delivery_id: int, message_id: str | None) -> None:
     if message_id is not None:
-        unknown_yet = (Delivery.id == delivery_id) & Delivery.wire_message_id.is_null()
-        Delivery.update(wire_message_id=message_id).where(unknown_yet).execute()
+        Delivery.update(wire_message_id=message_id).where(Delivery.id == delivery_id).execute()
 
 
 def _origins(following: Following) -> tuple[State, ...]:

@@ -6,9 +6,10 @@ import datetime as dt
 from collections import Counter
 from collections.abc import Collection, Sequence
 
+from pipeline.throttle.open_time import OpenTime
 from pipeline.throttle.shares import Senders, shares
 from pipeline.throttle.types import Account, Backlog, Group, Rules, Slot, Waiting
-from pipeline.throttle.window import Clock, OpenTime, SendingWindow
+from pipeline.throttle.window import Clock, SendingWindow
 
 #: What deliveries are ordered by.
 Urgency = tuple[int, bool, bool, int]

@@ -15,6 +15,10 @@ from pipeline.throttle.window import Clock
 MAX_LIST = 100
 
 
+#: No clock but the window's own.
+ANY_TIME = Clock()
+
+
 class Group(NamedTuple):
     """What deliveries have in common that may go at the same times, from the same accounts.
 
@@ -24,9 +28,13 @@ class Group(NamedTuple):
         sender: the id of the one account that may send them; None: any of the campaign's.
     """
 
-    clock: Clock = Clock()
+    clock: Clock = ANY_TIME
     campaign: int | None = None
     sender: int | None = None
+
+
+#: What any account may send at any time of the window.
+PLAIN = Group()
 
 
 @dataclass(frozen=True)
@@ -40,7 +48,7 @@ class Waiting:
     priority: int = 0
     failed_by: Mapping[int, dt.datetime] = field(default_factory=dict, hash=False)
     share: float = 0.0
-    group: Group = Group()
+    group: Group = PLAIN
 
     @property
     def clock(self) -> Clock:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import datetime as dt
 import errno
 import functools
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from itertools import islice
 from typing import NamedTuple
@@ -18,10 +18,8 @@ from zoneinfo import ZoneInfo
 from pipeline.runtime import public_holidays
 from pipeline.runtime.setting_types import intervals_of
 from pipeline.runtime.settings import Settings
+from pipeline.throttle.open_time import OpenTime, Span
 from pipeline.throttle.wall_clock import instant, midnight
-
-#: An instant from which something is open, and one from which it is closed (UTC).
-Span = tuple[dt.datetime, dt.datetime]
 
 #: What the operating system says of names such as "America", a directory of zones.
 _IS_NO_FILE_OF_A_ZONE = {errno.EISDIR, errno.ENOTDIR, errno.ENAMETOOLONG, errno.EACCES}
@@ -57,47 +55,6 @@ class Clock(NamedTuple):
 
     zone: str = ""
     hours: str = ""
-
-
-@dataclass(frozen=True)
-class OpenTime:
-    """Open time: spans in order that don't overlap. An offset is the open time since the first span began."""
-
-    spans: tuple[Span, ...]
-
-    @functools.cached_property
-    def total(self) -> dt.timedelta:
-        """All the open time there is."""
-        return sum((closes - opens for opens, closes in self.spans), dt.timedelta(0))
-
-    def contains(self, at: dt.datetime) -> bool:
-        """Tell whether it is open at `at`."""
-        return self.soonest(at) == at
-
-    def offset_of(self, at: dt.datetime) -> dt.timedelta:
-        """Return the open time before `at`."""
-        return sum((min(at, closes) - opens for opens, closes in self.spans if opens < at), dt.timedelta(0))
-
-    def at(self, offset: dt.timedelta) -> dt.datetime | None:
-        """Return the instant with this offset (below zero: the first); None if there is not so much open time."""
-        offset = max(offset, dt.timedelta(0))
-        for opens, closes in self.spans:
-            if offset < closes - opens:
-                return opens + offset
-            offset -= closes - opens
-        return None
-
-    def soonest(self, at: dt.datetime) -> dt.datetime | None:
-        """Return the first open instant at or after `at`, or None."""
-        for opens, closes in self.spans:
-            if at < closes:
-                return max(at, opens)
-        return None
-
-    def __and__(self, other: OpenTime) -> OpenTime:
-        """Return the time that is open in both."""
-        both = ((max(a, c), min(b, d)) for a, b in self.spans for c, d in other.spans)
-        return OpenTime(tuple((opens, closes) for opens, closes in both if opens < closes))
 
 
 @dataclass(frozen=True)
@@ -208,13 +165,13 @@ class SendingWindow:
         return min(max(day.closes for day in days if day.contains(at)), self.next_midnight(at))
 
     def open_today(self, at: dt.datetime, zone: str = "", hours: str = "") -> OpenTime:
-        """Return the open time of the local date of `at`, up to `day_end`; with a zone or hours (see `Clock`), only that
-        in which these are open, too. Raises ValueError outside the window.
+        """Return the open time of the local date of `at`, up to `day_end`; with a zone or hours (see `Clock`), only
+        that in which these are open, too. Raises ValueError outside the window.
         """
         return _open_time(self, midnight(self.zone, self.local_date(at)), self.day_end(at), Clock(zone, hours))
 
     def opens_today(self, at: dt.datetime, zone: str = "", hours: str = "") -> bool:
-        """Tell whether it is open at `at` and, with a zone or hours (see `Clock`), then or later today by these, too."""
+        """Tell whether it is open at `at` and, with a zone or hours (see `Clock`), by these, too, then or later today."""
         if not self.contains(at):
             return False
         return not (zone or hours) or self.open_today(at, zone, hours).soonest(at) is not None
@@ -230,7 +187,7 @@ class SendingWindow:
         first, last = self.local_date(start) - _DAY, self.local_date(end)
         dates = (first + i * _DAY for i in range((last - first).days + 1))
         spans = (span for date in dates for span in _day_of(self, date).spans)
-        return _merged((max(opens, start), min(closes, end)) for opens, closes in spans)
+        return OpenTime.merged((max(opens, start), min(closes, end)) for opens, closes in spans)
 
     def _around(self, at: dt.datetime) -> Iterator[Span]:
         today = self.local_date(at)
@@ -305,13 +262,3 @@ def _soonest(window: SendingWindow, at: dt.datetime, clock: Clock) -> dt.datetim
             return found.spans[0][0]
         start = until
     return None
-
-
-def _merged(spans: Iterable[Span]) -> OpenTime:
-    merged: list[Span] = []
-    for opens, closes in sorted(span for span in spans if span[0] < span[1]):
-        if merged and opens <= merged[-1][1]:
-            merged[-1] = (merged[-1][0], max(merged[-1][1], closes))
-        else:
-            merged.append((opens, closes))
-    return OpenTime(tuple(merged))

@@ -13,6 +13,7 @@ from models import Attempt, Contact, DeadLetter, Delivery, EmailTemplate, Outcom
 from pipeline import deliver_message, render_message
 from pipeline.delivery import outcome
 from pipeline.delivery.claim import Claim, claim
+from pipeline.delivery.conversation import before_each
 from pipeline.flow import TRIGGER, Handoff, Stage
 from pipeline.operations.forget import forget
 from pipeline.operations.rerender import rerender
@@ -45,7 +46,8 @@ def test_the_mails_before_are_quoted_as_they_were_sent_on_the_recipients_clock(a
     other = an_account(from_name="Another")
     words = {"text": "Dear {{ contact.name }}\n{{ sender.name }}", "html": "<body>{{ sender.email }}</body>"}
     first = sent(ann, jo, a_template(**words, preheader="In short"))
-    # Its first attempt, from another account, was refused.
+    # A person has decided that it was sent. Another attempt, from another account, was refused.
+    Attempt.update(outcome=Outcome.IN_DOUBT).execute()
     Attempt.create(delivery=first, account=other, outcome=Outcome.FAILED)
     second = follow_up(first, {"subject": "", "text": "Second", "html": "<p>Second</p>"}, quotes=True)
     rendered(second)
@@ -67,6 +69,13 @@ def test_rerendering_a_follow_up_keeps_its_conversation(any_database: str) -> No
     EmailTemplate.update(text="Anew").where(EmailTemplate.id == second.template_id).execute()
     rerender(second.template_id, "me")
     assert words_of(second) == ("Re: Hello Ann", "Anew")
+
+
+def test_who_is_forgotten_while_a_follow_up_is_rendered_gets_none(any_database: str) -> None:
+    second = follow_up(sent(a_contact(), an_account()), FOLLOW_UP, quotes=True)
+    forget(second.contact_id, "me")
+    assert before_each([second]) == {}
+    assert Delivery.get_by_id(second.id).state == State.CANCELLED
 
 
 @pytest.mark.parametrize("state", [State.BOUNCED, State.FAILED, State.SKIPPED, State.CANCELLED])

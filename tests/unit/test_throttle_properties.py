@@ -183,7 +183,9 @@ def test_a_slot_is_at_the_time_that_the_spread_gives_its_position(case: Case) ->
             latest = exact.at(position, share, earliest) + ROUNDING
             is_open_then = is_open(case.window, latest - ROUNDING, delivery.clock.zone)
             # From the first on that is kept for a zone that opens later, they are spread over that zone's hours.
-            is_late |= not is_open_then and opens_later(case, seen, delivery.clock.zone, latest)
+            unshifted = exact.at(position, 0, seen.now)
+            for at in (latest, unshifted):
+                is_late |= not is_open(case.window, at, delivery.clock.zone) and opens_later(case, seen, delivery.clock.zone, at)
             position += len(slot.deliveries)
             if slot in seen.slots_before:
                 continue
