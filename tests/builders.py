@@ -7,14 +7,20 @@ from collections.abc import Sequence
 from typing import Any
 
 from models import (
+    Campaign,
+    CampaignList,
+    CampaignSender,
     Contact,
     ContactList,
     Delivery,
     EmailTemplate,
+    Enrolment,
     Event,
     ListMember,
     SmtpAccount,
     State,
+    Step,
+    Variant,
     Website,
     address,
     database,
@@ -46,6 +52,32 @@ def a_list(*members: Contact, name: str = "") -> ContactList:
     for member in members:
         ListMember.create(list=made, contact=member)
     return made
+
+
+def a_campaign(*templates: EmailTemplate, **values: Any) -> Campaign:
+    """Store a campaign, a draft, with a step for each template, each 3 working days after the one before; `lists`,
+    `without` and `accounts` are its own.
+    """
+    now, name = database.now(), f"campaign {next(_number)}"
+    parts: dict[str, Any] = {part: values.pop(part, ()) for part in ("lists", "without", "accounts")}
+    name = values.setdefault("name", name)
+    made: Campaign = Campaign.create(**{"key": key_of(name), "created_at": now, "updated_at": now} | values)
+    for position, template in enumerate(templates, 1):
+        step = Step.create(campaign=made, position=position, days=0 if position == 1 else 3)
+        Variant.create(step=step, template=template)
+    for excluded, lists in ((False, parts["lists"]), (True, parts["without"])):
+        for found in lists:
+            CampaignList.create(campaign=made, list=found, excluded=excluded)
+    for account in parts["accounts"]:
+        CampaignSender.create(campaign=made, account=account)
+    return made
+
+
+def an_enrolment(campaign: Campaign, contact: Contact | None = None, **values: Any) -> Enrolment:
+    """Store an enrolment, of a contact of its own unless it is given."""
+    now, contact = database.now(), contact or a_contact()
+    defaults = {"contact": contact, "priority": contact.priority, "created_at": now, "updated_at": now}
+    return Enrolment.create(campaign=campaign, **defaults | values)
 
 
 def a_template(**values: Any) -> EmailTemplate:

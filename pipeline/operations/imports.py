@@ -16,7 +16,18 @@ from typing import Any
 
 from peewee import EXCLUDED, fn
 
-from models import Cause, Contact, Delivery, SmtpAccount, SuppressionKind, Website, address, database
+from models import (
+    Cause,
+    Contact,
+    Delivery,
+    Enrolment,
+    EnrolmentState,
+    SmtpAccount,
+    SuppressionKind,
+    Website,
+    address,
+    database,
+)
 from models.contact_list import enlist
 from models.delivery import in_states
 from models.states import NOT_CLAIMED
@@ -158,6 +169,10 @@ def _contacts(
         zone = Contact.select(fn.COALESCE(Contact.timezone, "")).where(Contact.id == Delivery.contact)
         waiting = Delivery.contact.in_(changed) & in_states(*NOT_CLAIMED)
         Delivery.update(timezone=zone).where(waiting).execute()
+        # Who waits for a mail of a campaign waits by the contact's priority.
+        priority = Contact.select(Contact.priority).where(Contact.id == Enrolment.contact)
+        goes_on = Enrolment.contact.in_(changed) & (Enrolment.state == EnrolmentState.ACTIVE)
+        Enrolment.update(priority=priority).where(goes_on).execute()
 
 
 def _website_ids(domains: set[str], now: dt.datetime) -> dict[str, int]:

@@ -1,0 +1,118 @@
+"""A campaign's audience: who is put into it, from its lists or by name.
+
+Reads: lists, contacts, enrolments. Writes enrolments in the caller's transaction, which has the publisher's lock
+(`database.lock_publisher`): so nobody comes into two sequences at once. Can be run again; who is in it stays as they
+are.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Collection
+from dataclasses import dataclass
+from typing import Any
+
+from peewee import SQL, Value, fn
+
+from models import Campaign, CampaignList, Contact, Enrolment, EnrolmentState, ListMember, database
+
+
+@dataclass(frozen=True)
+class Enrolled:
+    """What came of enrolling contacts.
+
+    Attributes:
+        enrolled: contacts that are in the campaign now and were not.
+        already: those that were in it, whatever has become of it.
+        in_another: those that are not put into it as long as they are in another campaign's sequence.
+        unknown: ids of contacts that are not there, or have been forgotten.
+    """
+
+    enrolled: int = 0
+    already: int = 0
+    in_another: int = 0
+    unknown: tuple[int, ...] = ()
+
+
+def enrol(campaign: Campaign, contact_ids: Collection[int], now: dt.datetime) -> Enrolled:
+    """Put contacts into a campaign, at most as many as a statement takes (`flow.MAX_IDS`)."""
+    asked = set(contact_ids)
+    # Nobody is forgotten between here and the commit.
+    database.lock_rows(Contact, Contact.id.in_(asked))
+    rows = (
+        Contact.select(
+            Contact.id, fn.EXISTS(_of(campaign)).alias("already"), fn.EXISTS(_elsewhere(campaign)).alias("in_another")
+        )
+        .where(Contact.id.in_(asked) & Contact.forgotten_at.is_null())
+        .namedtuples()
+    )
+    found = list(rows)
+    already = sum(bool(row.already) for row in found)
+    shut_out = [row.id for row in found if row.in_another and not row.already and not campaign.shares_contacts]
+    enrolled = _insert(campaign, Contact.id.in_({row.id for row in found}), now)
+    return Enrolled(enrolled, already, len(shut_out), tuple(sorted(asked - {row.id for row in found})))
+
+
+def enrol_lists(campaign: Campaign, now: dt.datetime) -> Enrolled:
+    """Put the contacts of a campaign's lists into it, without those of its excluded lists. `already` is not counted."""
+    members = _members(campaign)
+    enrolled = _insert(campaign, members, now)
+    return Enrolled(enrolled=enrolled, in_another=_waiting_elsewhere(campaign, members))
+
+
+def _members(campaign: Campaign) -> Any:
+    """Return the condition that a contact is on one of a campaign's lists, and on none of those that are excluded."""
+
+    def on(*, excluded: bool) -> Any:
+        lists = CampaignList.select(CampaignList.list).where(
+            (CampaignList.campaign == campaign.id) & (CampaignList.excluded == excluded)
+        )
+        return Contact.id.in_(ListMember.select(ListMember.contact).where(ListMember.list.in_(lists)))
+
+    return on(excluded=False) & ~on(excluded=True)
+
+
+def _insert(campaign: Campaign, which: Any, now: dt.datetime) -> int:
+    """Enrol the contacts of a condition who may be; return how many that are."""
+    at = Value(now, converter=Enrolment.created_at.db_value)
+    values = {
+        Enrolment.campaign: Value(campaign.id),
+        Enrolment.contact: Contact.id,
+        Enrolment.state: Value(EnrolmentState.ACTIVE),
+        Enrolment.position: Value(1),
+        Enrolment.priority: Contact.priority,
+        Enrolment.created_at: at,
+        Enrolment.updated_at: at,
+    }
+    new = which & Contact.forgotten_at.is_null() & ~fn.EXISTS(_of(campaign))
+    if not campaign.shares_contacts:
+        new &= ~fn.EXISTS(_elsewhere(campaign))
+    # Locked: nobody is forgotten between here and the commit.
+    contacts = database.for_update(Contact.select(*values.values()).where(new).order_by(Contact.id))
+    insert = Enrolment.insert_from(contacts, list(values)).on_conflict(action="nothing")
+    return int(insert.as_rowcount().execute())
+
+
+def _waiting_elsewhere(campaign: Campaign, which: Any) -> int:
+    """Return how many of a condition are kept out of a campaign by another's sequence."""
+    if campaign.shares_contacts:
+        return 0
+    kept_out = ~fn.EXISTS(_of(campaign)) & fn.EXISTS(_elsewhere(campaign))
+    return int(Contact.select().where(which & Contact.forgotten_at.is_null() & kept_out).count())
+
+
+def _of(campaign: Campaign) -> Any:
+    """Return the query of a contact's enrolment in a campaign."""
+    return Enrolment.select(SQL("1")).where((Enrolment.campaign == campaign.id) & (Enrolment.contact == Contact.id))
+
+
+def _elsewhere(campaign: Campaign) -> Any:
+    """Return the query of a contact's enrolments in other campaigns that go on."""
+    goes_on = (Enrolment.campaign != campaign.id) & (Enrolment.state == EnrolmentState.ACTIVE)
+    return Enrolment.select(SQL("1")).where((Enrolment.contact == Contact.id) & goes_on)
+
+
+def is_empty(campaign: Campaign) -> bool:
+    """Tell whether a campaign has neither a list nor anybody enrolled."""
+    lists = CampaignList.select().where((CampaignList.campaign == campaign.id) & ~CampaignList.excluded)
+    return not lists.exists() and not Enrolment.select().where(Enrolment.campaign == campaign.id).exists()
