@@ -37,6 +37,7 @@ from pipeline.campaigns.steps import Steps
 from pipeline.flow import MAX_IDS, Handoff, Stage, chunks, hand_on
 from pipeline.rules import forgotten
 from pipeline.rules.contact import reasons_against_each
+from pipeline.rules.eligible import for_everybody
 from pipeline.runtime.failpoints import failpoint
 from pipeline.runtime.faults import short
 
@@ -171,7 +172,7 @@ def _of_step(enrolment: Enrolment, step: Step) -> dict[str, Any]:
 
 
 def _template(template_id: int | None) -> EmailTemplate | None:
-    which = EmailTemplate.active if template_id is None else EmailTemplate.id == template_id
+    which = for_everybody() if template_id is None else EmailTemplate.id == template_id
     found: EmailTemplate | None = EmailTemplate.select().where(which).order_by(EmailTemplate.id).first()
     return found
 

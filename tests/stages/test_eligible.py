@@ -225,11 +225,11 @@ def test_of_two_runs_at_once_the_second_sees_what_the_first_has_picked(
     other = threading.Thread(target=run)
     enter = publish_batch._enter
 
-    def wait_for_the_second(batch: Batch) -> list[Handoff]:
+    def wait_for_the_second(*batch: Any) -> list[Handoff]:
         monkeypatch.setattr(publish_batch, "_enter", enter)
         other.start()
         until_waiting_for_a_lock()
-        return enter(batch)
+        return enter(*batch)
 
     monkeypatch.setattr(publish_batch, "_enter", wait_for_the_second)
     assert len(publish_batch.publish().contact_ids) == 3
