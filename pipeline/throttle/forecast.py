@@ -120,13 +120,18 @@ class Forecast:
         self._ask()
         while (at := self._next_event()) is not None and at < until:
             self._go_to(at)
+            asks = self._wake_at is not None and self._wake_at <= at
             if self.publisher is not None and self._publishes_at == at:
-                self.add(self.publisher.publish(self))
+                picked = list(self.publisher.publish(self))
+                self.add(picked)
+                asks |= bool(picked)
                 self._publishes_at = self.publisher.next_at(at)
             due = min((a for a in self.accounts.values() if a.slot), key=_due, default=None)
             if due is not None and due.slot is not None and due.slot.send_at <= at:
                 yield from self._send(due)
-            self._ask()
+                asks = True
+            if asks:
+                self._ask()
         self._go_to(max(self.now, until))
 
     def attempt(self, account: Account, _delivery: Waiting) -> tuple[Account, Waiting | None]:

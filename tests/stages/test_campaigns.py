@@ -132,5 +132,5 @@ def on_the_calendar(clock: Clock, until: dt.datetime) -> None:
     while clock.at < until:
         run.run(at.replace(minute=at.minute // 30 * 30))
         batch = publish_batch.publish()
-        run.put(*batch.handoffs, TRIGGER)
+        run.put(*batch.handoffs)
         at += HALF_AN_HOUR
