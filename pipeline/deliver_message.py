@@ -22,6 +22,7 @@ from pipeline.content.message import Envelope, MessageRefusedError, Rendered, bu
 from pipeline.delivery import claim as claims
 from pipeline.delivery import outcome
 from pipeline.delivery.claim import Claim
+from pipeline.delivery.conversation import thread_of
 from pipeline.delivery.refusals import Refusal, Use, is_missed, refusal
 from pipeline.flow import TRIGGER, Handoff, Stage
 from pipeline.runtime.failpoints import failpoint
@@ -200,4 +201,4 @@ def _envelope(delivery: Delivery, account: SmtpAccount) -> Envelope:
         preheader=delivery.preheader,
         message_id=delivery.message_id,
     )
-    return build(rendered, sender_of(account), database.now(), unsubscribe())
+    return build(rendered, sender_of(account), database.now(), unsubscribe(), thread_of(delivery))

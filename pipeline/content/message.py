@@ -15,8 +15,9 @@ from email.utils import format_datetime
 from models import address as addresses
 from models.errors import SlowpostError
 from pipeline.content import headers
-from pipeline.content.headers import Elements, HeaderError, Mailbox, Mailboxes, Text
+from pipeline.content.headers import Elements, HeaderError, Ids, Mailbox, Mailboxes, Text
 from pipeline.content.markers import SENDER_FIELDS, sender_marker
+from pipeline.content.thread import NO_THREAD, Thread
 
 #: Octets of a line without CRLF (RFC 5322 2.1.1).
 MAX_LINE = 998
@@ -80,7 +81,9 @@ class Envelope:
         return not (self.sender + self.recipient).isascii() or not self.data.isascii()
 
 
-def build(rendered: Rendered, sender: Sender, at: dt.datetime, unsubscribe: Unsubscribe) -> Envelope:
+def build(
+    rendered: Rendered, sender: Sender, at: dt.datetime, unsubscribe: Unsubscribe, thread: Thread = NO_THREAD
+) -> Envelope:
     """Return the message for one recipient; the same arguments give the same bytes.
 
     Args:
@@ -88,12 +91,13 @@ def build(rendered: Rendered, sender: Sender, at: dt.datetime, unsubscribe: Unsu
         sender: whose name they carry.
         at: the `Date` (RFC 5322 3.6.1).
         unsubscribe: what List-Unsubscribe offers.
+        thread: the mails that it follows.
 
     Raises:
         MessageRefusedError: a header would carry a line break, a control character or an encoded word, or a line is
         too long.
     """
-    meant = _meant(rendered, sender, at, unsubscribe)
+    meant = _meant(rendered, sender, at, unsubscribe, thread)
     body = EmailMessage(policy=_SEVEN_BIT)
     try:
         body.set_content(fill_sender(rendered.text, sender, as_html=False))
@@ -113,7 +117,7 @@ def build(rendered: Rendered, sender: Sender, at: dt.datetime, unsubscribe: Unsu
 
 
 def _meant(
-    rendered: Rendered, sender: Sender, at: dt.datetime, unsubscribe: Unsubscribe
+    rendered: Rendered, sender: Sender, at: dt.datetime, unsubscribe: Unsubscribe, thread: Thread
 ) -> Mapping[str, headers.Value]:
     """Return what each header is to say."""
     meant: dict[str, headers.Value] = {
@@ -124,7 +128,10 @@ def _meant(
         meant["Reply-To"] = _mailbox("Reply-To", "", sender.reply_to)
     meant["Subject"] = Text(_checked("the subject", fill_sender(rendered.subject, sender, as_html=False)))
     meant["Date"] = Text(format_datetime(at))
-    meant["Message-ID"] = Elements((_checked("Message-ID", rendered.message_id),))
+    meant["Message-ID"] = Ids((_checked("Message-ID", rendered.message_id),))
+    if thread.mails:
+        meant["In-Reply-To"] = Ids(thread.in_reply_to)
+        meant["References"] = Ids(thread.references)
     offers = [unsubscribe.url, unsubscribe.mailto and f"mailto:{unsubscribe.mailto}"]
     if any(offers):
         meant["List-Unsubscribe"] = Elements(tuple(f"<{_checked('List-Unsubscribe', o)}>" for o in offers if o))

@@ -13,7 +13,7 @@ from models.control import record_action
 from pipeline.accounts.identity import endpoint_of, sender_of, unsubscribe
 from pipeline.accounts.template_limits import IN_ROW
 from pipeline.content import message
-from pipeline.content.template import Footer, Parts, TemplateError, TemplateLimitError, check_syntax, render
+from pipeline.content.template import Before, Footer, Parts, TemplateError, TemplateLimitError, check_syntax, render
 from pipeline.operations import fields
 from pipeline.operations.done import Done, OperationRefusedError
 from pipeline.rules.eligible import eligible
@@ -24,7 +24,7 @@ from pipeline.smtp.reply import Verdict
 
 @dataclass(frozen=True)
 class Preview:
-    """What a template becomes for a contact; the sender's fields appear as their names in brackets.
+    """What a template becomes for a contact; the sender's fields, and a follow-up's subject, stand in brackets.
 
     Attributes:
         subject: the subject.
@@ -108,7 +108,7 @@ def check(template_id: int, limit: int) -> Checked:
     for contact in query.order_by(Contact.id):
         tried += 1
         try:
-            render(template, contact, contact.website if contact.website_id else None, footer)
+            render(template, contact, contact.website if contact.website_id else None, footer, _before(template))
             stopped = 0
         except TemplateError as error:
             failures.append(Failure(contact.id, str(error)))
@@ -157,4 +157,9 @@ def send_test(
 
 def _rendered(template: EmailTemplate, contact: int | str) -> Parts:
     found = lookup.contact_of(str(contact))
-    return render(template, found, found.website, Footer.from_settings(settings()))
+    return render(template, found, found.website, Footer.from_settings(settings()), _before(template))
+
+
+def _before(template: EmailTemplate) -> Before | None:
+    """Return what a mail with a follow-up's template has from the mails before, as far as that is known here."""
+    return Before("[the subject of the mail before]") if template.is_follow_up else None

@@ -8,7 +8,7 @@ import heapq
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import chain, islice
 
-from pipeline.throttle.late import Late
+from pipeline.throttle.late import Late, Senders
 from pipeline.throttle.pace import Today
 from pipeline.throttle.types import Account, Slot, Waiting
 
@@ -23,15 +23,25 @@ class Dealer:
     """
 
     def __init__(
-        self, accounts: Mapping[int, Account], waiting: Sequence[Waiting], taken: int, late: Late, today: Today
+        self,
+        accounts: Mapping[int, Account],
+        waiting: Sequence[Waiting],
+        unseen: Mapping[str, int],
+        taken: int,
+        today: Today,
     ) -> None:
-        """Begin with the position after those that are `taken`; `waiting` begins with the most urgent."""
-        self._accounts, self._taken, self._late, self._today = accounts, taken, late, today
-        self._left = today.left
+        """Begin with the position after those that are `taken`; `waiting` begins with the most urgent, `unseen` more of
+        each zone stand behind it.
+        """
+        self._accounts, self._taken, self._today = accounts, taken, today
+        self._left = dict(today.left)
+        self._late = Late(today, unseen, self._left)
         self._free = [_turn(a, 0) for a in today.usable if a.slot is None and not a.sending]
         heapq.heapify(self._free)
         self._queue = _Queue(waiting, today)
         self._dealt: dict[int, tuple[dt.datetime, list[Waiting]]] = {}
+        # Free, but all that they have left is needed for zones that open later.
+        self._kept: list[Account] = []
         self.rest: list[Waiting] = []
 
     @property
@@ -42,11 +52,20 @@ class Dealer:
     @property
     def idle(self) -> list[Account]:
         """The free accounts that have got no slot."""
-        return [self._accounts[i] for _, _, i in self._free if i not in self._dealt]
+        free = (self._accounts[i] for _, _, i in self._free)
+        return [account for account in (*free, *self._kept) if account.id not in self._dealt]
 
     def deal(self) -> None:
-        """Deal until no account is free, nothing waits, or all that is left is for zones that open later."""
-        while self._queue and self._free:
+        """Deal until no account is free for what waits."""
+        # For this turn, which another fits better; it may have the next, or this one if nobody takes it.
+        passed_over: list[Waiting] = []
+        is_left = False
+        while self._free:
+            if not self._queue and passed_over:
+                self._queue.put_back(passed_over)
+                passed_over, is_left = [], True
+            if not self._queue:
+                break
             delivery = self._queue.pop()
             account = self._next_account(delivery)
             at = None if account is None else self._today.at(self._taken, account, delivery)
@@ -55,15 +74,18 @@ class Dealer:
             elif self._today.opens_after(delivery, at):
                 self._late.add(delivery)
                 self._is_free(account)
-            elif self._late.need_all(self._left):
-                self._leave(delivery, account)
-                self._deal_late()
-                break
-            elif (send_at := self._time(at, account, delivery)) is None:
-                self._leave(delivery, account)
+            elif (senders := self._late.keep(account)) is not None:
+                self._deal_late(account, senders)
+                self._queue.put_back([delivery])
+            elif (send_at := self._time(at, account, delivery, is_left=is_left)) is None:
+                (self.rest if is_left else passed_over).append(delivery)
+                self._is_free(account)
             else:
                 self._give(account, send_at, delivery)
                 self._queue.put_back(self._late.taken_back(self._today.time_of(self._taken)))
+                self._queue.put_back(passed_over)
+                passed_over, is_left = [], False
+        self.rest += passed_over
         self.rest += self._queue
         self.rest += self._late.rest()
 
@@ -72,38 +94,54 @@ class Dealer:
         if account is not None:
             self._is_free(account)
 
-    def _deal_late(self) -> None:
-        """Give the free accounts slots for zones that open later, one each."""
-        turns, self._free = sorted(self._free), []
-        for turn in turns:
-            account = self._accounts[turn[2]]
-            found = None if account.id in self._dealt else self._late.take(account, self._left)
-            if found is None:
-                self._free.append(turn)
-            else:
-                self._dealt[account.id] = found[0], [found[1]]
-                self._left -= 1
+    def _deal_late(self, account: Account, senders: Senders) -> None:
+        """Give an account a slot for a zone that opens later, or nothing more."""
+        found = None if account.id in self._dealt else self._late.take(account, senders)
+        if found is None:
+            self._kept.append(account)
+            return
+        at, delivery = found
+        for sooner, urgent in self._left_alone_until(account):
+            if sooner <= at and self._today.urgency(urgent) < self._today.urgency(delivery):
+                self.rest.remove(urgent)
+                self.rest.append(delivery)
+                at, delivery = sooner, urgent
+                break
+        self._dealt[account.id] = at, [delivery]
+        self._left[account.id] -= 1
+
+    def _left_alone_until(self, account: Account) -> list[tuple[dt.datetime, Waiting]]:
+        """Return what an account may send after it has left it alone, the most urgent first, with the time of that."""
+        found = []
+        for delivery in sorted(self.rest, key=self._today.urgency):
+            until, at = delivery.failed_by.get(account.id), self._today.at(self._taken, account, delivery)
+            if until is not None and at is not None and self._fits(delivery, account, max(at, until)):
+                found.append((max(at, until), delivery))
+        return found
 
     def _give(self, account: Account, send_at: dt.datetime, delivery: Waiting) -> None:
         _, held = self._dealt.setdefault(account.id, (send_at, []))
         held.append(delivery)
         self._taken += 1
-        self._left -= 1
+        self._left[account.id] -= 1
         if len(held) < self._today.rules.list_size_of(account):
             self._is_free(account)
 
-    def _time(self, at: dt.datetime, account: Account, delivery: Waiting) -> dt.datetime | None:
+    def _time(self, at: dt.datetime, account: Account, delivery: Waiting, *, is_left: bool) -> dt.datetime | None:
         """Return when a delivery goes whose turn is `at`: then, or, if its zone has closed by that time, before it
-        closes. But if another of at least this priority fits the turn, that one gets it.
+        closes. But if another of at least this priority fits the turn, that one gets it, unless all have left it.
         """
         today = self._today
         if today.suits(delivery, at):
             return at
-        alike = (w for w in self._queue if w.priority >= delivery.priority)
-        if any(today.suits(w, at) and today.may_send(account.id, w, at) for w in alike):
+        alike = () if is_left else (w for w in self._queue if w.priority >= delivery.priority)
+        if any(self._fits(w, account, at) for w in alike):
             return None
         sooner = today.before_it_closes(account, delivery)
         return sooner if today.may_send(account.id, delivery, sooner) else None
+
+    def _fits(self, delivery: Waiting, account: Account, at: dt.datetime) -> bool:
+        return self._today.suits(delivery, at) and self._today.may_send(account.id, delivery, at)
 
     def _next_account(self, delivery: Waiting) -> Account | None:
         """Take the account whose turn it is, of those that can send this delivery today."""

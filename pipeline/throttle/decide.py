@@ -14,7 +14,6 @@ from dataclasses import dataclass, replace
 from itertools import takewhile
 
 from pipeline.throttle.deal import Dealer
-from pipeline.throttle.late import Late
 from pipeline.throttle.pace import Today
 from pipeline.throttle.types import Account, Backlog, Decision, Rules, Slot, Waiting
 from pipeline.throttle.wake import ends_of_backoff, moments, when_closed
@@ -97,7 +96,7 @@ def decide(
     earlier = list(_advance(as_given, by_id, today))
     may_advance = advanced_at is None or now >= advanced_at + ADVANCE_EVERY
     advanced = {slot.account_id: slot for slot in earlier} if may_advance else {}
-    dealer = Dealer(by_id, waiting, _taken(as_given, today), Late(today, backlog.unseen), today)
+    dealer = Dealer(by_id, waiting, backlog.unseen, _taken(as_given, today), today)
     dealer.deal()
 
     left_over = bool(dealer.rest) or backlog.count > len(backlog.head)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from pipeline.throttle.types import Account, Backlog, Rules, Waiting
 from pipeline.throttle.window import OpenTime, SendingWindow
@@ -49,7 +49,7 @@ class Today:
 
     Attributes:
         usable: the accounts that are below their limit and don't rest.
-        left: how many sends they have beside their slots.
+        left: how many sends each of them has beside its slot, by id.
         slots: time and number of deliveries of each slot that is held.
     """
 
@@ -71,7 +71,7 @@ class Today:
         waiting = {zone: n for zone, n in backlog.counts.items() if self._closes(zone) > now}
         taken = sum(number for _, number in slots)
         capacity = sum(a.left for a in usable)
-        self.left = capacity - sum(min(len(a.slot.deliveries), a.left) for a in usable if a.slot)
+        self.left = {a.id: max(0, a.left - (len(a.slot.deliveries) if a.slot else 0)) for a in usable}
         n = min(taken + sum(waiting.values()), capacity)
         self._pace = self._pace_of("", n)
         busiest = rules.interval / len(usable) if usable else dt.timedelta(0)
@@ -86,7 +86,9 @@ class Today:
                     self._pressing.add(zone)
         paces = [self._pace, *(pace for pace in self._paces.values() if pace.n)]
         self._least_gap = min(pace.gap for pace in paces)
-        self._first_at = min((at for pace in paces if (at := pace.open.at(pace.first))), default=self.end)
+        # Moved in open time: before it, the window may have been closed for long.
+        soonest = (pace.open.at(pace.first - pace.gap * rules.jitter) for pace in paces)
+        self._first_at = min((at for at in soonest if at), default=self.end)
 
     def at(self, position: int, account: Account, delivery: Waiting) -> dt.datetime | None:
         """Return the time of a position for an account, or None if that is not today. Sends follow each other faster
@@ -97,7 +99,9 @@ class Today:
         for pace in self._paces.values():
             if position < pace.n and (sooner := pace.at(position, shift, earliest)) and (at is None or sooner < at):
                 at = sooner
-        return at
+        until = delivery.failed_by.get(account.id)
+        # What comes sooner than the even spread waits for the end of a backoff.
+        return until if at is not None and until is not None and at < until <= self.time_of(position) else at
 
     def time_of(self, position: int) -> dt.datetime:
         """Return the time that the even spread gives a position, whoever has it; at the latest today's end."""
@@ -105,13 +109,14 @@ class Today:
 
     def bound(self, position: int) -> dt.datetime:
         """Return a time before which no slot of this position can be: cheaper to know than its time."""
-        return self._first_at + (position - self.rules.jitter) * self._least_gap
+        return self._first_at + position * self._least_gap
 
     def before_it_closes(self, account: Account, delivery: Waiting) -> dt.datetime | None:
-        """Return the soonest time for an account at which the contact's own zone is open, or None if that is not
-        today.
+        """Return the soonest time for an account, after its backoff, at which the contact's own zone is open, or None
+        if that is not today.
         """
-        return self.open(delivery.zone).soonest(self.earliest(account))
+        earliest = self.earliest(account)
+        return self.open(delivery.zone).soonest(max(earliest, delivery.failed_by.get(account.id, earliest)))
 
     def late_pace(self, zone: str, n: int) -> Pace:
         """Return how n mails follow each other that go in a zone's hours and not before it opens."""
@@ -152,12 +157,12 @@ class Today:
             return True
         return at is not None and leaves_alone_until <= at and self.stands_behind(delivery)
 
-    def room_in(self, time: dt.timedelta) -> int:
-        """Return how many sends without a slot yet the usable accounts can make in so much time, by limit and
+    def room_in(self, time: dt.timedelta, senders: Collection[int]) -> int:
+        """Return how many sends without a slot yet these usable accounts can make in so much time, by limit and
         interval.
         """
         most = int(time / self.rules.interval) if self.rules.interval else None
-        left = map(_without_slot, self.usable)
+        left = (self.left[account_id] for account_id in senders)
         return sum(number if most is None else min(number, most) for number in left)
 
     def earliest(self, account: Account) -> dt.datetime:
@@ -176,8 +181,3 @@ class Today:
     def _closes(self, zone: str) -> dt.datetime:
         spans = self.open(zone).spans
         return spans[-1][1] if spans else self.now
-
-
-def _without_slot(account: Account) -> int:
-    """Return how many more an account may send today beside what has its slot."""
-    return max(0, account.left - (len(account.slot.deliveries) if account.slot else 0))

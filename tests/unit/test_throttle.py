@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 from dataclasses import replace
 from itertools import pairwise
+from zoneinfo import ZoneInfo
 
 import pytest
 from hypothesis import given, settings
@@ -216,6 +217,20 @@ def test_an_account_that_failed_a_delivery_never_has_it_again_while_another_is_u
     assert not decide(other_is_busy, Backlog((waiting,), {"": 1}), local(9), WINDOW, EXACT).reserved
 
 
+def test_an_account_that_alone_may_send_what_opens_later_is_kept_for_it_and_no_other() -> None:
+    later = Waiting(1, failed_by={2: local(8)}, zone="America/Los_Angeles")
+    backlog = Backlog((later, Waiting(2), Waiting(3)), {"": 2, "America/Los_Angeles": 1})
+    decision = decide([Account(1, 1), Account(2, 1)], backlog, local(9), WINDOW, AT_ONCE)
+    assert decision.reserved == (Slot(1, local(11), (later,)), Slot(2, local(9), (Waiting(2),)))
+
+
+def test_an_account_kept_for_a_later_opening_sends_what_it_leaves_alone_until_before_that() -> None:
+    urgent = Waiting(3, priority=1, failed_by={1: local(10)})
+    backlog = Backlog((Waiting(1, zone="America/Los_Angeles"), Waiting(2), urgent), {"": 2, "America/Los_Angeles": 1})
+    decision = decide([Account(1, 1)], backlog, local(9), WINDOW, AT_ONCE)
+    assert decision.reserved == (Slot(1, local(10), (urgent,)),)
+
+
 def test_where_no_other_account_is_usable_it_waits_for_its_backoff_and_wakes_at_its_end() -> None:
     only_one = [Account(1, 10), Account(2, 10, used=10)]
     backlog = Backlog((Waiting(1, failed_by={1: local(9, 15)}), Waiting(2, failed_by={1: local(9, 30)})), {"": 2})
@@ -303,6 +318,17 @@ def test_an_account_that_can_not_send_before_the_zone_closes_leaves_it_to_anothe
     assert decision.reserved == (Slot(2, local(10, 40), (soon_closed,)),)
 
 
+def test_who_is_passed_over_for_one_turn_may_have_the_next() -> None:
+    hours = ((dt.time(8), dt.time(12)), (dt.time(13, 30), dt.time(17)))
+    window = SendingWindow(hours, ZoneInfo("Europe/Berlin"), frozenset(range(7)))
+    # Closed there from 8:30 to 10 and from 13:30 on: not every turn of four suits both.
+    waiting = (Waiting(1), Waiting(2), Waiting(3, zone="Asia/Kolkata"), Waiting(4, zone="Asia/Kolkata"))
+    opening = dt.datetime(2026, 3, 29, 6, tzinfo=dt.UTC)
+    each_one = [Account(i, 1) for i in (1, 2, 3, 4)]
+    decision = decide(each_one, Backlog(waiting, {"": 2, "Asia/Kolkata": 2}), opening, window, EXACT)
+    assert {d.id for slot in decision.reserved for d in slot.deliveries} == {1, 2, 3, 4}
+
+
 def test_the_forecast_counts_what_comes_later_today_and_not_what_comes_tomorrow() -> None:
     forecast = Forecast([Account(1, 3)], local(8), WINDOW, EXACT, lambda _id, _date: 3)
     for number, at in enumerate((local(9), local(9) + dt.timedelta(days=1), local(10)), 1):
@@ -342,6 +368,17 @@ def test_a_slot_moves_only_if_that_saves_a_tenth_of_its_wait_and_not_when_it_is_
     near, far = (Account(1, 10, slot=Slot(1, local(9, 0, second), (Waiting(1),))) for second in (5, 6))
     assert not decide([near], Backlog(), local(9), WINDOW, EXACT).advanced
     assert [slot.send_at for slot in decide([far], Backlog(), local(9), WINDOW, EXACT).advanced] == [local(9)]
+
+
+def test_a_slot_is_advanced_over_closed_hours_where_its_jitter_brings_it_there() -> None:
+    hours = ((dt.time(7), dt.time(7, 30)), (dt.time(12, 15), dt.time(13)), (dt.time(18), dt.time(18, 30)))
+    window = SendingWindow(hours, ZONE, frozenset(range(7)))
+    account = Account(1, 1, slot=Slot(1, local(18), (Waiting(1, share=-1.0),)))
+    # Half of what is left open is behind 18:00, a fifth less is 21 minutes before 13:00.
+    decision = decide(
+        [account], Backlog(), local(12, 35), window, Rules(jitter=0.2), last_transaction_today=local(12, 35)
+    )
+    assert [slot.send_at for slot in decision.advanced] == [local(12, 57)]
 
 
 def test_a_ramp_grows_to_the_limit_and_a_quota_is_given_back_step_by_step() -> None:
