@@ -44,7 +44,7 @@ def test_every_command_that_has_json_is_on_the_page() -> None:
 @pytest.mark.parametrize("command", REPORTS)
 def test_a_report_prints_each_key_with_its_type(furnished: Slowpost, command: str) -> None:
     words = [
-        {"CONTACT": "1", "LIST": "1", "TEXT": "site", "TEMPLATE_ID": "1", "LETTER_ID": "1"}.get(w, w)
+        {"CONTACT": "1", "ACCOUNT_ID": "1", "LIST": "1", "TEXT": "site", "TEMPLATE_ID": "1", "LETTER_ID": "1"}.get(w, w)
         for w in command.split()
     ]
     printed = json.loads(furnished(*words, "--json").out)
@@ -117,7 +117,7 @@ def test_the_window_has_the_same_keys_open_and_closed(ready: Slowpost, clock: An
 WORDS: Mapping[str, str] = {
     "send CONTACT": "free@example.test",
     "accounts add": "--host h.test --from new@h.test",
-    "accounts set ACCOUNT_ID": "1 --daily-limit 3",
+    "accounts set ACCOUNT_ID": "1 --daily-limit 3 --tag brand-a",
     "cancel": "--template demanding",
     "lists add NAME": "new",
     "lists rename LIST NAME": "1 new",
