@@ -40,7 +40,8 @@ class Enrolment(Base):
 
     `position` is the step that is next. `due_at` is when it may go: None for the first step, which goes as soon as
     there is room, and for one whose time is still to be worked out. `delivery_id` is the one that is on its way for
-    it, `last_id` the one that was sent last; `account` has sent them. `priority` is the contact's. `reason` says why it ended.
+    it, `last_id` the one that was sent last; `account` has sent them. `priority` is the contact's. `reason` says why it
+    ended.
     """
 
     campaign = peewee.ForeignKeyField(Campaign, backref="enrolments", index=False)
@@ -66,12 +67,14 @@ class Enrolment(Base):
 
 
 _WAITS = "state = 'active' AND delivery_id IS NULL"
-# Who is picked for a first mail is read best first, campaign by campaign; a follow-up by its time, account by account.
+# Who is picked for a first mail is read best first; a follow-up account by account, by its time.
 Enrolment.add_index(
     SQL(f"CREATE INDEX enrolment_first ON enrolment (campaign_id, priority DESC, id) WHERE {_WAITS} AND position = 1")
 )
 Enrolment.add_index(
-    SQL(f"CREATE INDEX enrolment_due ON enrolment (campaign_id, due_at, id) WHERE {_WAITS} AND position > 1")
+    SQL(
+        f"CREATE INDEX enrolment_due ON enrolment (campaign_id, account_id, due_at, id) WHERE {_WAITS} AND position > 1"
+    )
 )
 Enrolment.add_index(SQL("CREATE INDEX enrolment_on_its_way ON enrolment (delivery_id) WHERE delivery_id IS NOT NULL"))
 

@@ -36,5 +36,5 @@ def clear(delivery_ids: Sequence[int]) -> list[Handoff]:
 
 
 def _in_state(ids: Sequence[int], state: State) -> Any:
-    fields = (Delivery.id, Delivery.address, Delivery.website, Delivery.priority)
+    fields = (Delivery.id, Delivery.address, Delivery.website, Delivery.priority, Delivery.position)
     return Delivery.select(*fields).where(of_ids(ids) & (Delivery.state == state))

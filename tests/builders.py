@@ -10,6 +10,7 @@ from models import (
     Campaign,
     CampaignList,
     CampaignSender,
+    CampaignState,
     Contact,
     ContactList,
     Delivery,
@@ -52,32 +53,6 @@ def a_list(*members: Contact, name: str = "") -> ContactList:
     for member in members:
         ListMember.create(list=made, contact=member)
     return made
-
-
-def a_campaign(*templates: EmailTemplate, **values: Any) -> Campaign:
-    """Store a campaign, a draft, with a step for each template, each 3 working days after the one before; `lists`,
-    `without` and `accounts` are its own.
-    """
-    now, name = database.now(), f"campaign {next(_number)}"
-    parts: dict[str, Any] = {part: values.pop(part, ()) for part in ("lists", "without", "accounts")}
-    name = values.setdefault("name", name)
-    made: Campaign = Campaign.create(**{"key": key_of(name), "created_at": now, "updated_at": now} | values)
-    for position, template in enumerate(templates, 1):
-        step = Step.create(campaign=made, position=position, days=0 if position == 1 else 3)
-        Variant.create(step=step, template=template)
-    for excluded, lists in ((False, parts["lists"]), (True, parts["without"])):
-        for found in lists:
-            CampaignList.create(campaign=made, list=found, excluded=excluded)
-    for account in parts["accounts"]:
-        CampaignSender.create(campaign=made, account=account)
-    return made
-
-
-def an_enrolment(campaign: Campaign, contact: Contact | None = None, **values: Any) -> Enrolment:
-    """Store an enrolment, of a contact of its own unless it is given."""
-    now, contact = database.now(), contact or a_contact()
-    defaults = {"contact": contact, "priority": contact.priority, "created_at": now, "updated_at": now}
-    return Enrolment.create(campaign=campaign, **defaults | values)
 
 
 def a_template(**values: Any) -> EmailTemplate:
@@ -131,6 +106,39 @@ def a_delivery(state: State = State.READY, **values: Any) -> Delivery:
         "updated_at": now,
     }
     return Delivery.create(**defaults | values)
+
+
+def a_campaign(
+    *steps: tuple[int, Sequence[EmailTemplate]],
+    accounts: Sequence[SmtpAccount] = (),
+    tags: Sequence[str] = (),
+    lists: Sequence[ContactList] = (),
+    without: Sequence[ContactList] = (),
+    **values: Any,
+) -> Campaign:
+    """Store a running campaign; `steps`: after how many working days, and with which templates."""
+    now, name = database.now(), values.pop("name", None) or f"campaign {next(_number)}"
+    defaults = {"state": CampaignState.RUNNING, "started_at": now, "created_at": now, "updated_at": now}
+    made: Campaign = Campaign.create(name=name, key=key_of(name), **defaults | values)
+    for position, (days, templates) in enumerate(steps, 1):
+        step = Step.create(campaign=made, position=position, days=days)
+        for template in templates:
+            Variant.create(step=step, template=template)
+    for account in accounts:
+        CampaignSender.create(campaign=made, account=account)
+    for tag in tags:
+        CampaignSender.create(campaign=made, tag=tag)
+    for excluded, some in ((False, lists), (True, without)):
+        for found in some:
+            CampaignList.create(campaign=made, list=found, excluded=excluded)
+    return made
+
+
+def an_enrolment(campaign: Campaign, contact: Contact | None = None, **values: Any) -> Enrolment:
+    """Store an enrolment that waits for its first mail, of a contact of its own unless one is given."""
+    now, contact = database.now(), contact or a_contact()
+    defaults = {"priority": contact.priority, "created_at": now, "updated_at": now}
+    return Enrolment.create(campaign=campaign, contact=contact, **defaults | values)
 
 
 def history_of(delivery_ids: Sequence[int]) -> list[Event]:

@@ -62,6 +62,7 @@ def settle_unclaimed(delivery: Delivery, slot_token: str, result: Result) -> lis
         local_on = None if result.verdict.charged_to is ChargedTo.ACCOUNT else usage.date_of(now)
         attempt = Attempt.insert(
             delivery=delivery.id,
+            campaign=delivery.campaign_id,
             account=account.id,
             outcome=Outcome.FAILED,
             local_on=local_on,

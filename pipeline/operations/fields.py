@@ -144,6 +144,11 @@ def tag(text: str) -> str:
     return found
 
 
+def tags(text: str) -> tuple[str, ...]:
+    """Return tags that stand in one cell, separated by commas or blanks."""
+    return tuple(tag(word) for word in text.replace(",", " ").split())
+
+
 def priority(text: str) -> int:
     """Return a priority."""
     return _whole(text, 0, 9, "a whole number from 0 to 9")

@@ -28,6 +28,7 @@ from models import (
     address,
     database,
 )
+from models.account_tag import set_tags
 from models.contact_list import enlist
 from models.delivery import in_states
 from models.states import NOT_CLAIMED
@@ -84,10 +85,11 @@ def websites(lines: Iterable[str], listener: Listener, who: str = "") -> Importe
 
 def accounts(lines: Iterable[str], listener: Listener, who: str = "") -> Imported:
     """Import accounts, by their name (else their From address); passwords are encrypted before they are stored. One
-    that has been removed comes back into use with its mailbox, and counts as updated.
+    that has been removed comes back into use with its mailbox, and counts as updated. What stands in the column `tags`
+    is all that an account has; an empty cell leaves its tags alone.
     """
     required = ("host", "from_address")
-    rows = csv_rows.read(lines, account_values.COLUMNS, required=required, listener=listener, is_secret=True)
+    rows = csv_rows.read(lines, account_values.IN_FILE, required=required, listener=listener, is_secret=True)
     with secret_key.noticing_a_new_one() as new_key:
         done = in_batches(rows, account_values.name_of, _accounts, listener, Record(who, "import", "accounts"))
     return replace(done, new_key=new_key.path, handoffs=(TRIGGER,) if done.added or done.updated else ())
@@ -200,6 +202,7 @@ def _accounts(rows: dict[Any, Row], lines: dict[Any, int], summary: Summary, lis
     now = database.now()
     today = usage.date_of(now)
     mailboxes = Mailboxes()
+    tags = {name: row.pop("tags") for name, row in rows.items() if "tags" in row}
     removed = {name: mailboxes.removed(account_values.defaults(now) | row) for name, row in rows.items()}
     here = SmtpAccount.name.in_(list(rows)) & SmtpAccount.removed_at.is_null()
     there = _there(SmtpAccount, here | SmtpAccount.id.in_([i for i in removed.values() if i is not None]))
@@ -218,7 +221,13 @@ def _accounts(rows: dict[Any, Row], lines: dict[Any, int], summary: Summary, lis
             continue
         mailboxes.note(account)
         merged.append(account | {"warmup_on": account_values.warmup_on(account, base, today)})
-    _, changed = _upsert(SmtpAccount, merged, by_id, summary, now)
+    added, changed = _upsert(SmtpAccount, merged, by_id, summary, now)
+    ids = SmtpAccount.select(SmtpAccount.name, SmtpAccount.id).where(SmtpAccount.removed_at.is_null())
+    id_of = dict(ids.where(SmtpAccount.name.in_([account["name"] for account in merged])).tuples())
+    retagged = set_tags({id_of[name]: of_account for name, of_account in tags.items() if name in id_of})
+    only_retagged = len(retagged - {*added, *changed})
+    summary.updated += only_retagged
+    summary.unchanged -= only_retagged
     if changed:
         # A lower limit or another server: what was planned for these accounts is planned anew.
         slots.give_back(Cause.ACCOUNT, account_ids=changed)

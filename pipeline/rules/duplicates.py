@@ -102,6 +102,8 @@ def reasons_against(candidates: Sequence[Delivery]) -> dict[int, list[Reason]]:
     for d in candidates:
         if d.address in suppressed:
             against[d.id].append(REASON_OF[suppressed[d.address]])
+        if (d.position or 1) > 1:
+            continue
         against[d.id] += [rule.reason for rule in RULES if _value(rule, d) in taken[rule]]
         if not against[d.id] and _WEBSITE_ON_ITS_WAY.is_on and d.website_id:
             taken[_WEBSITE_ON_ITS_WAY].add(d.website_id)

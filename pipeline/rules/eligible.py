@@ -12,7 +12,7 @@ from typing import Any
 
 from peewee import SQL, fn
 
-from models import Contact, Delivery, EmailTemplate, ListMember, database
+from models import Contact, Delivery, EmailTemplate, ListMember, Variant, database
 from models.contact_list import members_of
 from models.delivery import in_states
 from models.states import TEMPLATE_DONE
@@ -24,8 +24,8 @@ from pipeline.throttle.window import SendingWindow
 
 #: Contacts read at a time.
 PAGE = 500
-#: Members up to which lists are read as a whole, and all others passed over. Of longer ones that is not worth it: the
-#: best contacts are read, and those that are on none are passed over.
+#: Contacts read at a time where all are counted; and members up to which lists are read as a whole, and nobody else. Of
+#: longer ones the best contacts are read, and those that are on none are passed over.
 FEW = 5_000
 
 
@@ -51,7 +51,7 @@ def eligible(
     picked: list[int] = []
     websites: set[int] = set()
     addresses: set[str] = set()
-    for contact in _candidates(template, min_priority, today, lists):
+    for contact in _candidates(template, min_priority, today, lists, PAGE):
         if len(picked) >= limit:
             break
         taken = contact.address in addresses or (duplicates.one_of_a_website() and contact.website_id in websites)
@@ -67,14 +67,22 @@ def writable_on(list_id: int) -> int:
     """Return how many contacts of a list could be written to now, on whatever day, with a template that is new to
     them.
     """
-    return sum(1 for _ in _candidates(None, 0, None, [list_id]))
+    return sum(1 for _ in _candidates(None, 0, None, [list_id], FEW))
 
 
 def template_to_pick() -> EmailTemplate | None:
-    """Return what is written where nobody names a template: the active one with the lowest id that is not paused."""
-    usable = EmailTemplate.active & EmailTemplate.paused_at.is_null()
+    """Return what is written where nobody names a template: the active one with the lowest id that is not paused and
+    belongs to no campaign.
+    """
+    usable = for_everybody() & EmailTemplate.paused_at.is_null()
     found: EmailTemplate | None = EmailTemplate.select().where(usable).order_by(EmailTemplate.id).first()
     return found
+
+
+def for_everybody() -> Any:
+    """Return the condition that a template is active, and not a step of a campaign."""
+    of_step = Variant.select(SQL("1")).where(Variant.template == EmailTemplate.id)
+    return EmailTemplate.active & ~fn.EXISTS(of_step)
 
 
 def is_done(contact: Contact, template: EmailTemplate) -> bool:
@@ -89,14 +97,18 @@ def _done(contact_id: Any, template: EmailTemplate) -> Any:
 
 
 def _candidates(
-    template: EmailTemplate | None, min_priority: int, today: dt.datetime | None, lists: Sequence[int]
+    template: EmailTemplate | None,
+    min_priority: int,
+    today: dt.datetime | None,
+    lists: Sequence[int],
+    at_a_time: int,
 ) -> Iterator[Contact]:
     """Yield contacts page by page in the order of the index `contact_eligible`."""
     query = (
         Contact.select(Contact.id, Contact.address, Contact.website, Contact.priority, Contact.timezone)
         .where(Contact.priority >= min_priority)
         .order_by(Contact.priority.desc(), Contact.id)
-        .limit(PAGE)
+        .limit(at_a_time)
     )
     now = database.now()
     for condition in (*contact_rules.conditions(now), *duplicates.conditions(now)):
@@ -117,7 +129,7 @@ def _candidates(
         if closed:
             # However many wait for another day, they are not read.
             after &= Contact.timezone.is_null() | Contact.timezone.not_in(sorted(closed))
-        page = list(query.where(after)) if len(page) == PAGE else []
+        page = list(query.where(after)) if len(page) == at_a_time else []
 
 
 def _is_on(lists: Sequence[int]) -> Any:

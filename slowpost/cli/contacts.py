@@ -65,8 +65,9 @@ def find(text: str | None, lists: tuple[str, ...], limit: int, as_json: bool) ->
     if text is None and not lists:
         raise click.UsageError("either a TEXT or --list is needed")
     rows = reports.find(text or "", limit, lists)
-    has = "" if text is None else f" that has {text!r} in its address, name or website"
-    emit(rows, as_json, lambda: _table(rows, f"no contact{has}{' is on these lists' if lists else ''}"))
+    of = " of these lists" if lists else ""
+    nobody = f"no contact{of} has {text!r} in its address, name or website" if text else f"there is no contact{of}"
+    emit(rows, as_json, lambda: _table(rows, nobody))
 
 
 def _table(rows: list[ContactRow], empty: str) -> None:

@@ -68,6 +68,7 @@ REPORTS: Mapping[str, Any] = {
     "doctor": Diagnosis,
     "log": list[AttemptRow],
     "accounts list": list[AccountRow],
+    "accounts show ACCOUNT_ID": AccountRow,
     "contacts list": list[ContactRow],
     "contacts find TEXT": list[ContactRow],
     "contacts show CONTACT": ContactDetails,

@@ -324,7 +324,12 @@ def furnished(ready: Slowpost, configure: Callable[..., None]) -> Slowpost:
         failed = a_delivery(State.FAILED, template=template)
         file_deliveries({failed.id: ("attempts_used_up", "452")}, database.now())
         campaign = a_campaign(
-            template, name="paused", state="paused", no_footer_because="-", accounts=[account], lists=[a_list(ann)]
+            (0, [template]),
+            name="paused",
+            state="paused",
+            no_footer_because="-",
+            accounts=[account],
+            lists=[a_list(ann)],
         )
         a_delivery(State.READY, template=template, contact=ann, campaign=campaign, position=1)
         doubtful = a_delivery(State.IN_DOUBT, template=template)

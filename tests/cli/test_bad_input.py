@@ -84,7 +84,7 @@ def furnished(ready: Slowpost, tmp_path: Path) -> Slowpost:
         a_template()
         an_account(name="account one", port=1)
         a_list(name="list one")
-        a_campaign(name="draft")
+        a_campaign(name="draft", state="draft")
     (tmp_path / "empty.csv").write_text("")
     (tmp_path / "bad-header.csv").write_text("adress,nom\na@b.test,Ann\n")
     (tmp_path / "twice.csv").write_text("email,email\na@b.test,a@b.test\n")

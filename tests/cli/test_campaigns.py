@@ -68,9 +68,13 @@ def test_a_campaign_from_nothing_to_its_end(ready: Slowpost, tmp_path: Path, con
 def test_what_is_changed_while_it_runs_is_said_and_what_can_not_be_is_refused(ready: Slowpost) -> None:
     with database.connection():
         campaign = a_campaign(
-            a_template(), a_template(), name="spring", accounts=[an_account()], lists=[a_list(a_contact(), name="all")],
-            state="running", no_footer_because="customers",
-        )  # fmt: skip
+            (0, [a_template()]),
+            (3, [a_template()]),
+            name="spring",
+            accounts=[an_account()],
+            lists=[a_list(a_contact(), name="all")],
+            no_footer_because="customers",
+        )
         an_enrolment(campaign, position=2, due_at=database.now())
         a_delivery(State.SENT, campaign=campaign, position=1)
     assert ready("campaigns", "set-step", "spring", "2", "--after", "5", "--calendar-days").out == (

@@ -53,7 +53,15 @@ def test_every_command_that_has_json_is_on_the_page() -> None:
 @pytest.mark.parametrize("command", REPORTS)
 def test_a_report_prints_each_key_with_its_type(furnished: Slowpost, command: str) -> None:
     words = [
-        {"CONTACT": "1", "LIST": "1", "CAMPAIGN": "1", "TEXT": "site", "TEMPLATE_ID": "1", "LETTER_ID": "1"}.get(w, w)
+        {
+            "CONTACT": "1",
+            "ACCOUNT_ID": "1",
+            "LIST": "1",
+            "CAMPAIGN": "1",
+            "TEXT": "site",
+            "TEMPLATE_ID": "1",
+            "LETTER_ID": "1",
+        }.get(w, w)
         for w in command.split()
     ]
     printed = json.loads(furnished(*words, "--json").out)
@@ -126,7 +134,7 @@ def test_the_window_has_the_same_keys_open_and_closed(ready: Slowpost, clock: An
 WORDS: Mapping[str, str] = {
     "send CONTACT": "free@example.test",
     "accounts add": "--host h.test --from new@h.test",
-    "accounts set ACCOUNT_ID": "1 --daily-limit 3",
+    "accounts set ACCOUNT_ID": "1 --daily-limit 3 --tag brand-a",
     "cancel": "--template demanding",
     "lists add NAME": "new",
     "lists rename LIST NAME": "1 new",
@@ -176,8 +184,8 @@ def furnished(ready: Slowpost, configure: Callable[..., None]) -> Iterator[Slowp
         template = a_template(html="<p>Hello</p>")
         members = a_list(contact, name="list one")
         running = a_campaign(
-            template, lists=[members], accounts=[account], without=[a_list(name="list two")], state="running",
-            no_footer_because="none", started_at=now, starts_on=now.date(), ends_on=dt.date(2100, 1, 1), daily_limit=9,
+            (0, [template]), lists=[members], accounts=[account], without=[a_list(name="list two")],
+            no_footer_because="none", starts_on=now.date(), ends_on=dt.date(2100, 1, 1), daily_limit=9,
         )  # fmt: skip
         an_enrolment(running, contact, state="replied")
         an_enrolment(running, position=2, due_at=now)
@@ -210,9 +218,9 @@ def eventful(furnished: Slowpost, configure: Callable[..., None]) -> Iterator[Sl
             a_list(name="free")
             passwords.encrypt("a key is made")
             bad = an_account(enabled_at=now, username="me", password="by no key")
-            draft = a_campaign(a_template(), a_template(), accounts=[bad], lists=[1])
+            draft = a_campaign((0, [a_template()]), (3, [a_template()]), accounts=[bad], lists=[1], state="draft")
             CampaignSender.create(campaign=draft, tag="nobody")
-            a_campaign(a_template(), accounts=[bad], lists=[1], state="paused", no_footer_because="-")
+            a_campaign((0, [a_template()]), accounts=[bad], lists=[1], state="paused", no_footer_because="-")
             demanding = a_template(name="demanding", text="{{ contact.topic }}")
             for contact in (Contact.get_by_id(1), a_contact()):
                 a_delivery(State.READY, template=demanding, contact=contact)

@@ -26,7 +26,7 @@ def test_a_file_becomes_a_list_that_alone_is_written_to(ready: Slowpost, configu
     ]
     assert [c["id"] for c in parsed(ready("contacts", "find", "bob", "--list", "dentists", "--json"))] == [3]
     assert ready("contacts", "find", "other", "--list", "1").out == (
-        "no contact that has 'other' in its address, name or website is on these lists\n"
+        "no contact of these lists has 'other' in its address, name or website\n"
     )
     shown = parsed(ready("contacts", "show", "2", "--json"))
     assert shown["lists"] == [{"id": 2, "name": "all of 2026"}, {"id": 1, "name": "Dentists"}]

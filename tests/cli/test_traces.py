@@ -28,7 +28,8 @@ MARKS = {
     "secret": ["marked-good-secret", "marked-bad-secret"],
 }
 REPORTS = [
-    ["accounts", "list"], ["status"], ["plan"], ["log"], ["dead", "list"], ["dead", "show", "1"], ["in-doubt", "list"],
+    ["accounts", "list"], ["accounts", "show", "1"],
+    ["status"], ["plan"], ["log"], ["dead", "list"], ["dead", "show", "1"], ["in-doubt", "list"],
     ["contacts", "list"], ["contacts", "find", "marked"], ["contacts", "show", "1"], ["contacts", "show", "2"],
     ["lists", "list"], ["lists", "show", "1"], ["campaigns", "list"], ["campaigns", "show", "1"],
     ["why", "1"], ["why", "2"], ["why", "3"], ["suppress", "list"], ["templates", "list"], ["templates", "show", "1"],

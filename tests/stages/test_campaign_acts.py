@@ -378,8 +378,8 @@ class World:
         self.account = an_account()
         self.named = "Spring"
         self.campaign = a_campaign(
-            self.first, self.second, name="Spring", hours="09:00-11:00", accounts=[self.account],
-            lists=[a_list(a_contact(), name="dentists")],
+            (0, [self.first]), (3, [self.second]), name="Spring", hours="09:00-11:00", accounts=[self.account],
+            lists=[a_list(a_contact(), name="dentists")], state=CampaignState.DRAFT, started_at=None,
         )  # fmt: skip
 
     def set(self, **values: Any) -> None:
