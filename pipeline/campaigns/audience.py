@@ -14,7 +14,7 @@ from typing import Any
 
 from peewee import SQL, Value, fn
 
-from models import Campaign, CampaignList, Contact, Enrolment, EnrolmentState, ListMember, database
+from models import Campaign, CampaignList, CampaignState, Contact, Enrolment, EnrolmentState, ListMember, database
 
 
 @dataclass(frozen=True)
@@ -58,6 +58,12 @@ def enrol_lists(campaign: Campaign, now: dt.datetime) -> Enrolled:
     members = _members(campaign)
     enrolled = _insert(campaign, members, now)
     return Enrolled(enrolled=enrolled, in_another=_waiting_elsewhere(campaign, members))
+
+
+def enrol_running(now: dt.datetime) -> None:
+    """Put into each running campaign whoever is on its lists by now."""
+    for campaign in Campaign.select().where(Campaign.state == CampaignState.RUNNING).order_by(Campaign.id):
+        _insert(campaign, _members(campaign), now)
 
 
 def _members(campaign: Campaign) -> Any:

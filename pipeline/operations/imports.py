@@ -228,9 +228,9 @@ def _accounts(rows: dict[Any, Row], lines: dict[Any, int], summary: Summary, lis
     only_retagged = len(retagged - {*added, *changed})
     summary.updated += only_retagged
     summary.unchanged -= only_retagged
-    if changed:
-        # A lower limit or another server: what was planned for these accounts is planned anew.
-        slots.give_back(Cause.ACCOUNT, account_ids=changed)
+    if others := {*changed, *retagged}:
+        # A lower limit, another server or another brand: what was planned for these accounts is planned anew.
+        slots.give_back(Cause.ACCOUNT, account_ids=others)
 
 
 def _given_for_account(row: Row, base: Row) -> Row:

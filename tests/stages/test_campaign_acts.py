@@ -30,7 +30,7 @@ from models.states import Cause
 from pipeline.campaigns import audience
 from pipeline.campaigns.audience import Enrolled
 from pipeline.capacity import room
-from pipeline.operations import campaign_states, campaign_steps, campaign_values, campaigns, imports
+from pipeline.operations import accounts, campaign_states, campaign_steps, campaign_values, campaigns, imports
 from pipeline.operations import lists as list_operations
 from pipeline.operations import templates as template_operations
 from pipeline.operations.campaign_values import Parts
@@ -38,6 +38,7 @@ from pipeline.operations.csv_rows import Listener
 from pipeline.operations.done import OperationRefusedError
 from pipeline.operations.fields import FieldError
 from pipeline.reports import campaigns as reports
+from schedules import publish_batch
 from tests.builders import (
     a_campaign,
     a_contact,
@@ -171,6 +172,27 @@ def test_the_postal_address_itself_does_for_its_variable_and_a_reason_does_for_b
     campaign_states.start(ready_world.named, "me", no_footer_because="customers")
     assert Campaign.get().no_footer_because == "customers"
     assert ("allow no footer", f"campaign {ready_world.campaign.id}", "customers") in actions()
+
+
+def test_who_is_put_on_a_list_of_a_running_campaign_gets_its_first_mail_with_the_next_batch(ready_world: World) -> None:
+    ready_world.start()
+    list_operations.put("dentists", [str(a_contact(email="new@x.test").id)], Listener(), "me")
+    batch = publish_batch.publish()
+    assert len(batch.enrolment_ids) == 2
+    assert {d.recipient for d in Delivery.select()} >= {"new@x.test"}
+    ready_world.set(state=CampaignState.PAUSED)
+    list_operations.put("dentists", [str(a_contact().id)], Listener(), "me")
+    publish_batch.publish()
+    assert Enrolment.select().count() == 2
+
+
+def test_an_account_that_loses_a_tag_gives_its_slot_back(ready_world: World) -> None:
+    planned = a_slot()
+    AccountTag.create(account=planned.account_id, tag="brand-a")
+    accounts.change(planned.account_id, "me", {}, untags=["other"])
+    assert state_of(planned) == State.RESERVED
+    accounts.change(planned.account_id, "me", {}, untags=["brand-a"])
+    assert state_of(planned) == State.READY
 
 
 def test_a_tag_that_no_account_has_is_said(ready_world: World) -> None:
