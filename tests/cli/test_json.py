@@ -184,11 +184,12 @@ def furnished(ready: Slowpost, configure: Callable[..., None]) -> Iterator[Slowp
         template = a_template(html="<p>Hello</p>")
         members = a_list(contact, name="list one")
         running = a_campaign(
-            (0, [template]), lists=[members], accounts=[account], without=[a_list(name="list two")],
+            (0, [a_template()]), lists=[members], accounts=[account], without=[a_list(name="list two")],
             no_footer_because="none", starts_on=now.date(), ends_on=dt.date(2100, 1, 1), daily_limit=9,
         )  # fmt: skip
         an_enrolment(running, contact, state="replied")
         an_enrolment(running, position=2, due_at=now)
+        an_enrolment(running)
         suppress("address", [contact.address], "asked", now)
         two = "in_flight,suppressed_address"
         a_delivery(State.SKIPPED, contact=contact, template=template, reason=two)

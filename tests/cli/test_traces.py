@@ -125,7 +125,8 @@ def has_run(ready: Slowpost, tmp_path: Path, configure: Callable[..., None], mai
     text = "Dear {{ contact.name }} of {{ contact.topic }}: MarkedWords\n"
     assert ready("templates", "add", "t", "--subject", "MarkedWords", "--text-file", "-", stdin=text).code == 0
     assert ready("campaigns", "add", "spring", "--list", "everybody", "--account", "1").code == 0
-    assert ready("campaigns", "add-step", "spring", "--template", "1").code == 0
+    assert ready("templates", "add", "s", "--subject", "MarkedWords", "--text-file", "-", stdin=text).code == 0
+    assert ready("campaigns", "add-step", "spring", "--template", "2").code == 0
     for contact in ("1", "2", "3"):
         assert ready("send", contact).code == 0
     with (tmp_path / "log").open("wb") as log:
