@@ -7,7 +7,7 @@ due, and what becomes of the enrolments of accounts that are off for good, in th
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import reduce
 from operator import add
@@ -115,9 +115,12 @@ def candidates(campaign: Campaign, now: dt.datetime, most: int) -> Iterator[Cand
         size *= 2
 
 
-def _let_in(contact_ids: Sequence[int], conditions: Sequence[Any]) -> list[Contact]:
+def _let_in(contact_ids: Sequence[int], conditions: Iterable[Any]) -> list[Contact]:
     query = Contact.select(Contact.id, Contact.address, Contact.website, Contact.timezone)
-    return list(reduce(lambda q, condition: q.where(condition), conditions, query.where(Contact.id.in_(contact_ids))))
+    query = query.where(Contact.id.in_(contact_ids))
+    for condition in conditions:
+        query = query.where(condition)
+    return list(query)
 
 
 def may_be_written_to(contact_ids: Sequence[int], now: dt.datetime) -> dict[int, Contact]:
