@@ -104,6 +104,7 @@ def _locked_holder() -> Any:
 def _take(delivery: Delivery, slot_token: str, claim: Claim, now: dt.datetime) -> Claim:
     attempt = Attempt.insert(
         delivery=delivery.id,
+        campaign=delivery.campaign_id,
         account=claim.account_id,
         token=claim.token,
         local_on=usage.date_of(now),
