@@ -23,7 +23,7 @@ from models.states import NOT_CLAIMED
 from models.suppression import suppress
 from pipeline.capacity import slots, usage
 from pipeline.flow import TRIGGER
-from pipeline.operations import account_values, csv_rows, erased_websites, fields
+from pipeline.operations import account_values, csv_rows, erased_websites, fields, stops
 from pipeline.operations.csv_rows import Listener, Parse, RefusedLine, Row, Summary
 from pipeline.operations.done import Done
 from pipeline.operations.mailboxes import Mailboxes
@@ -38,7 +38,6 @@ MAX_BATCH = 4_000_000
 
 #: Stores a batch: rows by what they are told apart by, and the line on which each stands.
 Store = Callable[[dict[Any, Row], dict[Any, int], "Summary", "Listener"], None]
-
 
 CONTACT_COLUMNS: Mapping[str, Parse] = {
     "email": fields.email,
@@ -296,5 +295,6 @@ def _suppressions(rows: dict[Any, Row], _lines: dict[Any, int], summary: Summary
         if value not in forgotten:
             by_reason.setdefault((kind, row.get("reason", "imported")), []).append(value)
     added = sum(suppress(kind, values, reason, now) for (kind, reason), values in by_reason.items())
+    stops.suppressed(rows, now)
     summary.added += added
     summary.unchanged += len(rows) - added
