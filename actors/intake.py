@@ -1,4 +1,5 @@
-"""What comes off a queue: plain JSON on `intake` and `replied`, and Dramatiq envelopes on every queue. All of it is untrusted.
+"""What comes off a queue: plain JSON on `intake` and `replied`, and Dramatiq envelopes on every queue. All of it is
+untrusted.
 
 Reads: a body and its AMQP properties. Returns: a Dramatiq message for the stage of that queue, or raises
 `UnacceptableError` with a reason that a person understands. Nothing of an envelope is believed: not its queue, not its

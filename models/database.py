@@ -173,10 +173,13 @@ def connection() -> Iterator[None]:
 
 
 @contextmanager
-def transaction() -> Iterator[None]:
+def transaction(*, undo: bool = False) -> Iterator[None]:
     """Run the block in a transaction that may write (SQLite: BEGIN IMMEDIATE, so that its lock never has to grow).
 
     Inside another it is a savepoint. What `after_commit` was given is called when the outermost has committed.
+
+    Args:
+        undo: what the block has done is rolled back at its end: it only shows what would be done.
     """
     calls: list[Callable[[], None]] | None = getattr(_thread, "after_commit", None)
     if calls is not None:
@@ -190,8 +193,11 @@ def transaction() -> Iterator[None]:
         return
     calls = _thread.after_commit = []
     try:
-        with db.atomic():
+        with db.atomic() as atomic:
             yield
+            if undo:
+                atomic.rollback()
+                calls.clear()
     finally:
         _thread.after_commit = None
     for call in calls:

@@ -68,12 +68,14 @@ class Enrolment(Base):
 
 
 _WAITS = "state = 'active' AND delivery_id IS NULL"
-# Who is picked for a first mail is read best first, campaign by campaign; a follow-up by its time, account by account.
+# Who is picked for a first mail is read best first; a follow-up account by account, by its time.
 Enrolment.add_index(
     SQL(f"CREATE INDEX enrolment_first ON enrolment (campaign_id, priority DESC, id) WHERE {_WAITS} AND position = 1")
 )
 Enrolment.add_index(
-    SQL(f"CREATE INDEX enrolment_due ON enrolment (campaign_id, due_at, id) WHERE {_WAITS} AND position > 1")
+    SQL(
+        f"CREATE INDEX enrolment_due ON enrolment (campaign_id, account_id, due_at, id) WHERE {_WAITS} AND position > 1"
+    )
 )
 #: As `rules.sequences` asks, so that planners recognise the index.
 WRITTEN_TO = "state = 'active' AND position > 1"

@@ -1,4 +1,5 @@
-"""Stage 1: contact ids become deliveries, or are enrolled in a campaign, which picks them later.
+"""Stage 1: contact ids become deliveries, or are enrolled in a campaign; steps of enrolments whose turn has come become
+deliveries.
 
 Reads: contacts, their websites, the template. Writes: one delivery for each contact, `selected` or `skipped` with the
 reason, or its enrolment; a dead letter for an unknown id, a missing template or campaign. Hands on: what is `selected`,
@@ -14,6 +15,8 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
+from peewee import JOIN
+
 from models import (
     Campaign,
     CampaignState,
@@ -21,18 +24,24 @@ from models import (
     Contact,
     Delivery,
     EmailTemplate,
+    Enrolment,
+    EnrolmentState,
     Reason,
     State,
+    Step,
     Website,
     database,
     insert_deliveries,
 )
 from models.address import normalise
 from models.dead_letter import file_messages
+from models.delivery import of_ids
 from pipeline.campaigns import audience
+from pipeline.campaigns.steps import Steps
 from pipeline.flow import MAX_IDS, Handoff, Stage, chunks, hand_on
 from pipeline.rules import forgotten
 from pipeline.rules.contact import reasons_against_each
+from pipeline.rules.eligible import for_everybody
 from pipeline.runtime.failpoints import failpoint
 from pipeline.runtime.faults import short
 
@@ -70,6 +79,26 @@ def select(
                 selected = []
             else:
                 selected = _select(chunk, source, template_id, priority)
+            failpoint("intake:wrote")
+        handoffs += hand_on(Stage.DEDUPE, selected)
+    return handoffs
+
+
+def select_steps(enrolment_ids: Sequence[int], *, source: str) -> list[Handoff]:
+    """Make deliveries of the next steps of enrolments that wait for them.
+
+    Args:
+        enrolment_ids: whose step is sent.
+        source: what picked them, by which a repetition is known.
+
+    Returns:
+        Handoffs to *check duplicates*. An enrolment that has ended meanwhile, whose contact can't be written to, or to
+        whom something is on its way, is left as it is.
+    """
+    handoffs = []
+    for chunk in chunks(list(enrolment_ids), MAX_IDS):
+        with database.transaction():
+            selected = _select_steps(chunk, source)
             failpoint("intake:wrote")
         handoffs += hand_on(Stage.DEDUPE, selected)
     return handoffs
@@ -129,8 +158,49 @@ def _enrol(ids: list[int], source: str, campaign_id: int) -> None:
     file_messages(Stage.INTAKE, bodies, now, message_id=source)
 
 
+def _select_steps(ids: list[int], source: str) -> list[int]:
+    now = database.now()
+    of_contacts = Enrolment.select(Enrolment.contact).where(Enrolment.id.in_(ids))
+    # Locked, so that nobody is forgotten, and no sequence stopped, between here and the commit.
+    database.lock_rows(Contact, Contact.id.in_(of_contacts))
+    waiting = (Enrolment.state == EnrolmentState.ACTIVE) & Enrolment.delivery_id.is_null()
+    enrolments = list(
+        Enrolment.select(Enrolment, Campaign, Contact, Website)
+        .join(Campaign)
+        .switch(Enrolment)
+        .join(Contact)
+        .join(Website, JOIN.LEFT_OUTER)
+        .where(Enrolment.id.in_(ids) & waiting & Contact.forgotten_at.is_null())
+    )
+    against = reasons_against_each([e.contact for e in enrolments], now)
+    steps = Steps.of({e.campaign_id for e in enrolments})
+    rows = {}
+    for enrolment in enrolments:
+        template = steps.template_for(enrolment.campaign_id, enrolment.position, enrolment.contact_id)
+        if template is not None and not against[enrolment.contact_id]:
+            step = steps.step_of[enrolment.campaign_id, enrolment.position]
+            rows[enrolment.id] = _row(enrolment.contact, template, source, None, now, ()) | _of_step(enrolment, step)
+    made = insert_deliveries(sorted(rows.values(), key=lambda row: row["address"]), cause=Cause.INTAKE)
+    for delivery in Delivery.select(Delivery.id, Delivery.enrolment).where(of_ids(made)):
+        Enrolment.update(delivery_id=delivery.id, updated_at=now).where(Enrolment.id == delivery.enrolment_id).execute()
+    return made
+
+
+def _of_step(enrolment: Enrolment, step: Step) -> dict[str, Any]:
+    """Return what a step's delivery has beside what each has."""
+    return {
+        "campaign": enrolment.campaign_id,
+        "enrolment": enrolment.id,
+        "position": step.position,
+        "sender_id": enrolment.account_id,
+        "follows": enrolment.last_id,
+        "quotes": step.quotes,
+        "reply_prefix": enrolment.campaign.reply_prefix,
+    }
+
+
 def _template(template_id: int | None) -> EmailTemplate | None:
-    which = EmailTemplate.active if template_id is None else EmailTemplate.id == template_id
+    which = for_everybody() if template_id is None else EmailTemplate.id == template_id
     found: EmailTemplate | None = EmailTemplate.select().where(which).order_by(EmailTemplate.id).first()
     return found
 

@@ -1,8 +1,8 @@
-"""The batch publisher: puts as many eligible contacts onto the route as could be written to today.
+"""The batch publisher: puts as many steps of campaigns and eligible contacts onto the route as could be sent today.
 
-Reads: accounts' capacity today, what is on its way, eligible contacts. Writes: their deliveries. It does stage 1
-itself, in the transaction in which it picks: no run picks again what an earlier one has picked, and RabbitMQ need not
-be there. Hands on: what is `selected`, to *check duplicates*.
+Reads: accounts' capacity today, what is on its way, enrolments whose step is due, eligible contacts. Writes: their
+deliveries. It does stage 1 itself, in the transaction in which it picks: no run picks again what an earlier one has
+picked, and RabbitMQ need not be there. Hands on: what is `selected`, to *check duplicates*.
 Trouble: without capacity or a template, or while the window is closed, it picks nobody and says why. Two at once: the
 second waits for the first, and sees what that has picked.
 """
@@ -11,11 +11,13 @@ from __future__ import annotations
 
 import datetime as dt
 import uuid
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
 from models import Contact, EmailTemplate, database
+from pipeline.campaigns import picking
 from pipeline.capacity.room import room
 from pipeline.flow import Handoff
 from pipeline.operations.done import Done
@@ -24,7 +26,7 @@ from pipeline.rules import forgotten
 from pipeline.rules.eligible import eligible, template_to_pick
 from pipeline.runtime import faults
 from pipeline.runtime.settings import settings
-from pipeline.select_contacts import give_up_contact, select
+from pipeline.select_contacts import give_up_contact, select, select_steps
 from pipeline.throttle.window import SendingWindow
 
 #: Before an opening, the window counts as open for so long: who starts the publisher on the hour goes by another clock.
@@ -36,7 +38,8 @@ class Batch(Done):
     """What the batch publisher did.
 
     Attributes:
-        contact_ids: the contacts that it picked.
+        enrolment_ids: the enrolments of campaigns whose next step it picked.
+        contact_ids: the contacts that it picked beside them.
         template_id: what is written; null while the window is closed or no template is active.
         capacity: mails that the accounts can still send today; 0 where `template_id` is null.
         on_its_way: deliveries that wait on the route and could go today, counted no further than `capacity`, which
@@ -46,6 +49,7 @@ class Batch(Done):
     """
 
     contact_ids: tuple[int, ...] = ()
+    enrolment_ids: tuple[int, ...] = ()
     template_id: int | None = None
     capacity: int = 0
     on_its_way: int = 0
@@ -69,17 +73,14 @@ def publish(
         OperationRefusedError: it is a follow-up's.
         KeyLockedError: forgotten people can't be told from others.
     """
-    asked = partial(pick, limit=limit, min_priority=min_priority, template_id=template_id)
-    if dry_run:
-        return replace(asked(), dry_run=True)
-    with database.transaction():
+    asked = partial(_publish, limit=limit, min_priority=min_priority, template_id=template_id)
+    with database.transaction(undo=dry_run):
         database.lock_publisher()
         batch = asked()
-        return replace(batch, handoffs=tuple(_enter(batch)))
+    return replace(batch, handoffs=(), dry_run=True) if dry_run else batch
 
 
-def pick(*, limit: int | None = None, min_priority: int | None = None, template_id: int | None = None) -> Batch:
-    """Return the contacts that a batch would have now; see `publish`."""
+def _publish(*, limit: int | None, min_priority: int | None, template_id: int | None) -> Batch:
     # Whether it would find anybody or not: a key that is missing is said at once.
     forgotten.hashes()
     template = template_to_pick() if template_id is None else template_to_begin_with(template_id)
@@ -87,12 +88,29 @@ def pick(*, limit: int | None = None, min_priority: int | None = None, template_
     opening = now if window.contains(now) else window.next_opening(now)
     if opening - now > EARLY:
         return Batch(reason=f"the window is closed until {opening.isoformat()}")
+    steps = Batch() if template_id is not None else _steps(opening, limit)
     if template is None:
-        return Batch(reason="no active template")
-    return _pick(template, opening, limit, min_priority)
+        return steps if steps.enrolment_ids else replace(steps, reason="no active template")
+    rest = None if limit is None else limit - len(steps.enrolment_ids)
+    batch = _contacts(template, opening, rest, min_priority)
+    return replace(
+        batch,
+        enrolment_ids=steps.enrolment_ids,
+        handoffs=steps.handoffs + batch.handoffs,
+        reason=None if steps.enrolment_ids else batch.reason,
+    )
 
 
-def _pick(template: EmailTemplate, now: dt.datetime, limit: int | None, min_priority: int | None) -> Batch:
+def _steps(now: dt.datetime, limit: int | None) -> Batch:
+    """Put the steps of campaigns onto the route that are due and for which there is room."""
+    today = room(now)
+    ids = picking.pick(today, now, limit=limit) if today.campaigns else []
+    handoffs = select_steps(ids, source=str(uuid.uuid4())) if ids else []
+    return Batch(enrolment_ids=tuple(ids), capacity=today.capacity, on_its_way=today.taken, handoffs=tuple(handoffs))
+
+
+def _contacts(template: EmailTemplate, now: dt.datetime, limit: int | None, min_priority: int | None) -> Batch:
+    """Put contacts onto the route for whom there is room beside what is on it."""
     today = room(now, template)
     batch = Batch(template_id=template.id, capacity=today.capacity, on_its_way=today.taken)
     wanted = today.left if limit is None else min(limit, today.left)
@@ -100,15 +118,15 @@ def _pick(template: EmailTemplate, now: dt.datetime, limit: int | None, min_prio
         return replace(batch, reason=f"no capacity: {today.capacity} left today, {today.taken} on their way")
     priority = settings().mail_publish_min_priority if min_priority is None else min_priority
     ids = tuple(eligible(template, wanted, priority, today=now))
-    return replace(batch, contact_ids=ids, reason=None if ids else "no eligible contact")
+    if not ids:
+        return replace(batch, reason="no eligible contact")
+    return replace(batch, contact_ids=ids, handoffs=tuple(_enter(ids, template)))
 
 
-def _enter(batch: Batch) -> list[Handoff]:
-    """Make deliveries of a batch's contacts; one that stage 1 can't process is a dead letter, and holds up no other."""
-    if not batch.contact_ids:
-        return []
-    options: dict[str, Any] = {"source": str(uuid.uuid4()), "template_id": batch.template_id}
-    ids = sorted(batch.contact_ids)
+def _enter(contact_ids: Sequence[int], template: EmailTemplate) -> list[Handoff]:
+    """Make deliveries of contacts; one that stage 1 can't process is a dead letter, and holds up no other."""
+    options: dict[str, Any] = {"source": str(uuid.uuid4()), "template_id": template.id}
+    ids = sorted(contact_ids)
     # All at once: stage 1 takes a list after the other, and would lock contacts after the deliveries of the one before.
     database.lock_rows(Contact, Contact.id.in_(ids))
     return faults.isolated(partial(select, **options), ids, partial(give_up_contact, **options))

@@ -7,14 +7,20 @@ from collections.abc import Sequence
 from typing import Any
 
 from models import (
+    Campaign,
+    CampaignSender,
+    CampaignState,
     Contact,
     ContactList,
     Delivery,
     EmailTemplate,
+    Enrolment,
     Event,
     ListMember,
     SmtpAccount,
     State,
+    Step,
+    Variant,
     Website,
     address,
     database,
@@ -99,6 +105,34 @@ def a_delivery(state: State = State.READY, **values: Any) -> Delivery:
         "updated_at": now,
     }
     return Delivery.create(**defaults | values)
+
+
+def a_campaign(
+    *steps: tuple[int, Sequence[EmailTemplate]],
+    accounts: Sequence[SmtpAccount] = (),
+    tags: Sequence[str] = (),
+    **values: Any,
+) -> Campaign:
+    """Store a running campaign; `steps`: after how many working days, and with which templates."""
+    now, name = database.now(), values.pop("name", None) or f"campaign {next(_number)}"
+    defaults = {"state": CampaignState.RUNNING, "started_at": now, "created_at": now, "updated_at": now}
+    made: Campaign = Campaign.create(name=name, key=key_of(name), **defaults | values)
+    for position, (days, templates) in enumerate(steps, 1):
+        step = Step.create(campaign=made, position=position, days=days)
+        for template in templates:
+            Variant.create(step=step, template=template)
+    for account in accounts:
+        CampaignSender.create(campaign=made, account=account)
+    for tag in tags:
+        CampaignSender.create(campaign=made, tag=tag)
+    return made
+
+
+def an_enrolment(campaign: Campaign, contact: Contact | None = None, **values: Any) -> Enrolment:
+    """Store an enrolment that waits for its first mail, of a contact of its own unless one is given."""
+    now, contact = database.now(), contact or a_contact()
+    defaults = {"priority": contact.priority, "created_at": now, "updated_at": now}
+    return Enrolment.create(campaign=campaign, contact=contact, **defaults | values)
 
 
 def history_of(delivery_ids: Sequence[int]) -> list[Event]:

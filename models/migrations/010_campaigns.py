@@ -46,7 +46,7 @@ STATEMENTS = (
     "CREATE UNIQUE INDEX enrolment_campaign_id_contact_id ON enrolment (campaign_id, contact_id)",
     "CREATE INDEX enrolment_first ON enrolment (campaign_id, priority DESC, id) "
     "WHERE state = 'active' AND delivery_id IS NULL AND position = 1",
-    "CREATE INDEX enrolment_due ON enrolment (campaign_id, due_at, id) "
+    "CREATE INDEX enrolment_due ON enrolment (campaign_id, account_id, due_at, id) "
     "WHERE state = 'active' AND delivery_id IS NULL AND position > 1",
     "CREATE INDEX enrolment_written_to ON enrolment (contact_id) WHERE state = 'active' AND position > 1",
     "CREATE INDEX enrolment_on_its_way ON enrolment (delivery_id) WHERE delivery_id IS NOT NULL",

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from models import EmailTemplate, lookup
 from pipeline.operations.done import OperationRefusedError
+from pipeline.rules.eligible import for_everybody
 
 
 @dataclass(frozen=True)
@@ -35,7 +36,7 @@ def contact_to_send(contact: int | str, template_id: int | None) -> int:
     found = lookup.contact_of(str(contact))
     if template_id is not None:
         template_to_begin_with(template_id)
-    elif not EmailTemplate.select().where(EmailTemplate.active).exists():
+    elif not EmailTemplate.select().where(for_everybody()).exists():
         raise OperationRefusedError("there is no active template")
     return int(found.id)
 

@@ -153,7 +153,7 @@ def _against_picking(contact: Contact, now: dt.datetime) -> Iterator[Because]:
         yield Because(reason, duplicates.passes_at(reason, contact))
     template = eligible.template_to_pick()
     if template is None:
-        is_paused = EmailTemplate.select().where(EmailTemplate.active).exists()
+        is_paused = EmailTemplate.select().where(eligible.for_everybody()).exists()
         yield Because(NotYet.TEMPLATE_PAUSED if is_paused else NotYet.NO_TEMPLATE)
     elif eligible.is_done(contact, template):
         yield Because(NotYet.TEMPLATE_DONE)

@@ -12,7 +12,7 @@ from typing import Any
 
 from peewee import SQL, fn
 
-from models import Contact, Delivery, EmailTemplate, database
+from models import Contact, Delivery, EmailTemplate, Variant, database
 from models.delivery import in_states
 from models.states import TEMPLATE_DONE
 from pipeline.rules import contact as contact_rules
@@ -52,10 +52,18 @@ def eligible(template: EmailTemplate, limit: int, min_priority: int, *, today: d
 
 
 def template_to_pick() -> EmailTemplate | None:
-    """Return what is written where nobody names a template: the active one with the lowest id that is not paused."""
-    usable = EmailTemplate.active & EmailTemplate.paused_at.is_null()
+    """Return what is written where nobody names a template: the active one with the lowest id that is not paused and
+    belongs to no campaign.
+    """
+    usable = for_everybody() & EmailTemplate.paused_at.is_null()
     found: EmailTemplate | None = EmailTemplate.select().where(usable).order_by(EmailTemplate.id).first()
     return found
+
+
+def for_everybody() -> Any:
+    """Return the condition that a template is active, and not a step of a campaign."""
+    of_step = Variant.select(SQL("1")).where(Variant.template == EmailTemplate.id)
+    return EmailTemplate.active & ~fn.EXISTS(of_step)
 
 
 def is_done(contact: Contact, template: EmailTemplate) -> bool:

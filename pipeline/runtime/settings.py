@@ -101,6 +101,7 @@ class Settings(BaseSettings):
     mail_min_interval: Seconds = 60
     mail_spread: Switch = True
     mail_jitter: Annotated[float, Field(ge=0, le=0.5)] = 0.2
+    mail_follow_ups_first: Switch = True
 
     mail_max_attempts: PositiveCount = 3
     mail_retry_backoff: Backoff = (60, 300, 900)

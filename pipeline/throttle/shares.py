@@ -1,4 +1,4 @@
-"""Who can have what the accounts have left: mails that only some accounts may send, dealt so that most of them go. Pure."""
+"""Who can have what the accounts have left: mails that only some accounts may send, so that most of them go. Pure."""
 
 from __future__ import annotations
 

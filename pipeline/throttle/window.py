@@ -171,7 +171,7 @@ class SendingWindow:
         return _open_time(self, midnight(self.zone, self.local_date(at)), self.day_end(at), Clock(zone, hours))
 
     def opens_today(self, at: dt.datetime, zone: str = "", hours: str = "") -> bool:
-        """Tell whether it is open at `at` and, with a zone or hours (see `Clock`), by these, too, then or later today."""
+        """Tell whether it is open at `at`, and, with a zone or hours (see `Clock`), by these then or later today."""
         if not self.contains(at):
             return False
         return not (zone or hours) or self.open_today(at, zone, hours).soonest(at) is not None

@@ -196,7 +196,7 @@ def test_a_zone_that_is_not_known_stalls_nothing_and_is_skipped_with_its_reason(
     assert why(unknown[0].contact_id).state == State.READY
     assert why(candidate.id).again[0].reason == Reason.UNKNOWN_TIME_ZONE
     assert status({}).deliveries
-    assert publish_batch.pick().contact_ids == ()
+    assert publish_batch.publish(dry_run=True).contact_ids == ()
     assert sweep.sweep()
     assert claim.claim(holder.id, "slot", 1) is claim.Refusal.WINDOW_CLOSED
     Delivery.update(state=State.READY).where(Delivery.state == State.CLEARED).execute()

@@ -117,9 +117,9 @@ def test_a_batch_fills_todays_capacity_minus_what_is_on_its_way(any_database: st
     a_delivery(State.READY, template=template)
     for _ in range(10):
         a_contact()
-    batch = publish_batch.pick()
+    batch = publish_batch.publish(dry_run=True)
     assert (len(batch.contact_ids), batch.capacity, batch.on_its_way) == (4, 5, 1)
-    assert len(publish_batch.pick(limit=2).contact_ids) == 2
+    assert len(publish_batch.publish(dry_run=True, limit=2).contact_ids) == 2
 
 
 def test_a_limit_never_lifts_the_capacity_and_the_least_priority_is_a_setting(
@@ -130,11 +130,11 @@ def test_a_limit_never_lifts_the_capacity_and_the_least_priority_is_a_setting(
     paused = a_template(paused_at=clock.at)
     template = a_template()
     ids = [a_contact(priority=p).id for p in (1, 2, 3, 4)]
-    batch = publish_batch.pick(limit=100, min_priority=0)
+    batch = publish_batch.publish(dry_run=True, limit=100, min_priority=0)
     assert (batch.contact_ids, batch.template_id) == ((ids[3], ids[2]), template.id)
-    assert publish_batch.pick(limit=1, template_id=paused.id).template_id == paused.id
-    assert publish_batch.pick().contact_ids == (ids[3],)
-    assert publish_batch.pick(min_priority=5).reason == "no eligible contact"
+    assert publish_batch.publish(dry_run=True, limit=1, template_id=paused.id).template_id == paused.id
+    assert publish_batch.publish(dry_run=True).contact_ids == (ids[3],)
+    assert publish_batch.publish(dry_run=True, min_priority=5).reason == "no eligible contact"
 
 
 @pytest.mark.parametrize("dry_run", [True, False])
@@ -168,7 +168,9 @@ def test_what_can_not_go_today_leaves_its_room_to_others(
         a_delivery(state, template=template)
     a_delivery(template=template, timezone=LOS_ANGELES, not_before=clock.at + dt.timedelta(hours=1))
     ids = [a_contact().id for _ in range(9)]
-    assert publish_batch.pick() == Batch(tuple(ids[:2]), template.id, capacity=7, on_its_way=5)
+    assert publish_batch.publish(dry_run=True) == Batch(
+        contact_ids=tuple(ids[:2]), template_id=template.id, capacity=7, on_its_way=5, dry_run=True
+    )
 
 
 def test_what_waits_of_the_paused_template_that_is_written_uses_up_its_room(any_database: str, clock: Clock) -> None:
@@ -190,9 +192,9 @@ def test_whoever_can_not_be_written_to_today_is_picked_on_the_day_on_which_that_
     late = [a_contact(timezone=AUCKLAND, priority=9).id for _ in range(5)]
     others = [a_contact(timezone=zone).id for zone in (None, LOS_ANGELES)]
     clock.set(2026, 6, 5, 14)  # Friday, and in Auckland Saturday
-    assert publish_batch.pick().contact_ids == tuple(others)
+    assert publish_batch.publish(dry_run=True).contact_ids == tuple(others)
     clock.set(2026, 6, 8, 12)  # Monday, 08:00; in Auckland it is Tuesday, 08:00, before Monday ends
-    assert publish_batch.pick().contact_ids == (*late, *others)
+    assert publish_batch.publish(dry_run=True).contact_ids == (*late, *others)
 
 
 def test_while_the_workers_are_away_no_run_picks_anybody_twice(any_database: str, clock: Clock) -> None:
@@ -223,11 +225,11 @@ def test_of_two_runs_at_once_the_second_sees_what_the_first_has_picked(
     other = threading.Thread(target=run)
     enter = publish_batch._enter
 
-    def wait_for_the_second(batch: Batch) -> list[Handoff]:
+    def wait_for_the_second(*batch: Any) -> list[Handoff]:
         monkeypatch.setattr(publish_batch, "_enter", enter)
         other.start()
         until_waiting_for_a_lock()
-        return enter(batch)
+        return enter(*batch)
 
     monkeypatch.setattr(publish_batch, "_enter", wait_for_the_second)
     assert len(publish_batch.publish().contact_ids) == 3
@@ -261,26 +263,26 @@ def test_who_is_started_on_the_hour_by_another_clock_does_not_wait_for_the_next_
     a_template()
     contact = a_contact()
     clock.at = dt.datetime(2026, 6, 2, 11, 58, 59, tzinfo=dt.UTC)
-    assert publish_batch.pick().reason == "the window is closed until 2026-06-02T12:00:00+00:00"
+    assert publish_batch.publish(dry_run=True).reason == "the window is closed until 2026-06-02T12:00:00+00:00"
     clock.at = dt.datetime(2026, 6, 2, 11, 59, 59, 900_000, tzinfo=dt.UTC)
-    assert publish_batch.pick().contact_ids == (contact.id,)
+    assert publish_batch.publish(dry_run=True).contact_ids == (contact.id,)
     # The capacity is that of the day that begins.
     configure(mail_window_start=0)
     clock.at = dt.datetime(2026, 6, 3, 3, 59, 59, 900_000, tzinfo=dt.UTC)
     sent = a_delivery(State.SENT, sent_at=clock.at)
     full = an_account(daily_limit=1)
     Attempt.create(delivery=sent, account=full, outcome="accepted", claimed_at=clock.at, local_on="2026-06-02")
-    assert publish_batch.pick().capacity == 10 + 1
+    assert publish_batch.publish(dry_run=True).capacity == 10 + 1
 
 
 def test_a_batch_that_can_not_be_says_why(any_database: str, clock: Clock, configure: Callable[..., None]) -> None:
-    assert publish_batch.pick().reason == "no active template"
+    assert publish_batch.publish(dry_run=True).reason == "no active template"
     a_template()
-    assert publish_batch.pick().reason == "no capacity: 0 left today, 0 on their way"
+    assert publish_batch.publish(dry_run=True).reason == "no capacity: 0 left today, 0 on their way"
     an_account()
-    assert publish_batch.pick().reason == "no eligible contact"
+    assert publish_batch.publish(dry_run=True).reason == "no eligible contact"
     clock.set(2026, 6, 2, 23)
-    assert publish_batch.pick().reason == "the window is closed until 2026-06-03T12:00:00+00:00"
+    assert publish_batch.publish(dry_run=True).reason == "the window is closed until 2026-06-03T12:00:00+00:00"
 
 
 AUCKLAND, LOS_ANGELES = "Pacific/Auckland", "America/Los_Angeles"

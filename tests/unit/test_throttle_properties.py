@@ -185,7 +185,8 @@ def test_a_slot_is_at_the_time_that_the_spread_gives_its_position(case: Case) ->
             # From the first on that is kept for a zone that opens later, they are spread over that zone's hours.
             unshifted = exact.at(position, 0, seen.now)
             for at in (latest, unshifted):
-                is_late |= not is_open(case.window, at, delivery.clock.zone) and opens_later(case, seen, delivery.clock.zone, at)
+                zone = delivery.clock.zone
+                is_late |= not is_open(case.window, at, zone) and opens_later(case, seen, zone, at)
             position += len(slot.deliveries)
             if slot in seen.slots_before:
                 continue

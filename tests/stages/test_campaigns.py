@@ -1,0 +1,94 @@
+"""Campaigns on the route: steps in their time, from their account, within their limits, and no step twice."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections import Counter
+from collections.abc import Callable
+from zoneinfo import ZoneInfo
+
+from models import Delivery, EmailTemplate, Enrolment, EnrolmentState, State
+from pipeline.flow import TRIGGER
+from schedules import publish_batch
+from tests.accelerated import Accelerated
+from tests.builders import a_campaign, a_template, an_account, an_enrolment
+from tests.conftest import Clock
+from tests.smtp_server import ScriptedServer
+
+NEW_YORK = ZoneInfo("America/New_York")
+HALF_AN_HOUR = dt.timedelta(minutes=30)
+
+
+def test_the_steps_of_a_campaign_go_in_their_time_from_the_same_account_as_one_conversation(
+    any_database: str, clock: Clock, server: ScriptedServer, configure: Callable[..., None]
+) -> None:
+    configure(mail_window_days="mon-fri", mail_daily_limit=10)
+    clock.at = local(7, 30, day=1)
+    accounts, other = [an_account(port=server.port) for _ in range(2)], an_account(port=server.port)
+    campaign = a_campaign((0, [a_template()]), (3, [follow_up()]), (7, [follow_up()]), accounts=accounts)
+    enrolments = [an_enrolment(campaign) for _ in range(6)]
+    on_the_calendar(clock, days=16)
+    for enrolment in enrolments:
+        first, second, third = of(enrolment)
+        assert [d.state for d in (first, second, third)] == [State.SENT] * 3
+        assert (second.follows_id, third.follows_id) == (first.id, second.id)
+        assert second.subject == third.subject == first.subject
+        assert first.sent_at.astimezone(NEW_YORK).date() == dt.date(2026, 6, 1)
+        # Three working days later, and seven after that: no weekend counts.
+        assert second.sent_at.astimezone(NEW_YORK).date() == dt.date(2026, 6, 4)
+        assert third.sent_at.astimezone(NEW_YORK).date() == dt.date(2026, 6, 15)
+        assert len({sent_from(d) for d in (first, second, third)}) == 1
+        assert sent_from(first) != other.id
+        again = Enrolment.get_by_id(enrolment.id)
+        assert (again.state, again.position, again.last_id, again.delivery_id) == (
+            EnrolmentState.FINISHED, 4, third.id, None
+        )  # fmt: skip
+
+
+def test_a_campaigns_mails_leave_from_its_own_accounts_within_its_limit_and_its_hours(
+    any_database: str, clock: Clock, server: ScriptedServer, configure: Callable[..., None]
+) -> None:
+    configure(mail_daily_limit=5)
+    clock.at = local(7, 30)
+    a, b = an_account(port=server.port), an_account(port=server.port)
+    small = a_campaign((0, [a_template()]), accounts=[a], daily_limit=3, hours="10:00-11:00")
+    large = a_campaign((0, [a_template()]), accounts=[b])
+    for campaign in (small, large):
+        for _ in range(20):
+            an_enrolment(campaign)
+    on_the_calendar(clock, days=3)
+    sent = Counter((d.campaign_id, sent_from(d), d.sent_at.astimezone(NEW_YORK).date()) for d in all_sent())
+    days = [dt.date(2026, 6, day) for day in (2, 3, 4)]
+    assert sent == {(small.id, a.id, day): 3 for day in days} | {(large.id, b.id, day): 5 for day in days}
+    assert {d.sent_at.astimezone(NEW_YORK).hour for d in all_sent() if d.campaign_id == small.id} == {10}
+
+
+def of(enrolment: Enrolment) -> list[Delivery]:
+    return list(Delivery.select().where(Delivery.enrolment == enrolment.id).order_by(Delivery.position))
+
+
+def all_sent() -> list[Delivery]:
+    return list(Delivery.select().where(Delivery.state == State.SENT))
+
+
+def sent_from(delivery: Delivery) -> int:
+    (attempt,) = [a for a in delivery.attempt_rows if a.outcome == "accepted"]
+    return int(attempt.account_id)
+
+
+def follow_up() -> EmailTemplate:
+    return a_template(subject="")
+
+
+def local(hour: int, minute: int = 0, day: int = 2) -> dt.datetime:
+    """Return a time in New York, in June 2026, as UTC."""
+    return dt.datetime(2026, 6, day, hour, minute, tzinfo=NEW_YORK).astimezone(dt.UTC)
+
+
+def on_the_calendar(clock: Clock, days: int) -> None:
+    """Let the route run, and the batch publisher every half an hour."""
+    run, until = Accelerated(clock), clock.at + dt.timedelta(days=days)
+    while clock.at < until:
+        batch = publish_batch.publish()
+        run.put(*batch.handoffs, TRIGGER)
+        run.run(clock.at + HALF_AN_HOUR)
