@@ -1,14 +1,15 @@
-"""`contacts import|list|find|show|check|forget`."""
+"""`contacts import|list|find|show|check|replied|forget`."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import click
 
 from pipeline.operations import forget as forgetting
-from pipeline.operations import imports
+from pipeline.operations import imports, stops
 from pipeline.operations.check_contacts import ContactsChecked
 from pipeline.reports import contacts as reports
 from pipeline.reports.contacts import ContactDetails, ContactRow
@@ -17,7 +18,17 @@ from slowpost.cli.acting import hand_on, report, say_where_the_key_is, who
 from slowpost.cli.importing import import_options, run_import
 from slowpost.cli.output import emit, progress, show_fields, show_table
 from slowpost.cli.saying import say
-from slowpost.cli.shared import CONTACT, COUNT, ID, Refused, as_json, reason, with_database
+from slowpost.cli.shared import (
+    CONTACT,
+    COUNT,
+    ID,
+    Refused,
+    as_json,
+    open_text,
+    problem_of,
+    reason,
+    with_database,
+)
 
 
 @click.group()
@@ -146,6 +157,74 @@ def _shown_first(rows: Sequence[Any], columns: dict[str, str], title: str) -> No
         show_table(rows[:_ROWS], columns, "")
     if len(rows) > _ROWS:
         say(f"… and {len(rows) - _ROWS} more: --json has all of them")
+
+
+@dataclass(frozen=True)
+class NotNoted:
+    """A contact whose reply was not noted.
+
+    Attributes:
+        contact: as it was named.
+        problem: why.
+    """
+
+    contact: str
+    problem: str
+
+
+@dataclass(frozen=True)
+class Noted:
+    """What replies have ended.
+
+    Attributes:
+        contact_ids: the contacts that were named.
+        ended: enrolments that this has ended, also those of others at a website.
+        cancelled: deliveries that were cancelled.
+        refused: what was named and is nobody. (If only one is named and refused, no JSON is printed.)
+    """
+
+    contact_ids: tuple[int, ...]
+    ended: tuple[int, ...]
+    cancelled: tuple[int, ...]
+    refused: tuple[NotNoted, ...]
+
+
+@contacts.command()
+@click.argument("named", nargs=-1, required=True, metavar="CONTACT...")
+@reason
+@as_json
+@with_database
+def replied(named: tuple[str, ...], reason: str, as_json: bool) -> None:
+    """Stop writing to contacts that have replied: their campaigns end for them, and what waits for them is cancelled.
+
+    CONTACT is an id or an address; - for stdin, one a line. Contacts with another spelling of the same address are the
+    same person. Where a campaign says so, it ends for the others of the website, too. A claimed mail goes on.
+    """
+    meant, refused, number = [], [], 0
+    for number, text in enumerate(_each_named(named), 1):
+        try:
+            meant.append(stops.person_of(CONTACT.convert(text, None, None)))
+        except Exception as error:
+            problem = problem_of(error)
+            if problem is None or named == (text,):
+                raise
+            say(f"{text}: {problem}", err=True)
+            refused.append(NotNoted(text, problem))
+    done = stops.replied(meant, who(), reason)
+    noted = Noted(done.contact_ids, done.ended, done.cancelled, tuple(refused))
+    words = f"{len(done.contact_ids)} replied: {len(done.ended)} enrolments ended, {len(done.cancelled)} mails cancelled"
+    report(hand_on(done.handoffs), as_json, words, noted)
+    if refused:
+        raise Refused(f"{len(refused)} of {number} refused")
+
+
+def _each_named(named: Sequence[str]) -> Iterator[str]:
+    for text in named:
+        if text != "-":
+            yield text
+            continue
+        with open_text(text) as lines:
+            yield from (line.strip() for line in lines if line.strip())
 
 
 @contacts.command()
