@@ -38,10 +38,10 @@ class Campaign(Base):
 
     `daily_limit`: mails a day at most; None: no limit of its own. `starts_on`, `ends_on`: its first and last date in
     the window's zone. `hours`: its own, inside the window's, as MAIL_WINDOW_HOURS is written; "" for the window's.
-    `weight`: its share of the accounts that it shares with others. `shares_contacts`: its contacts may be in
-    other campaigns' sequences. `stops_website`: a reply ends it for all contacts of the website. `reply_prefix`: follow-ups begin with
-    "Re: ". `no_footer_because`: why its mails may go without postal address or unsubscribe. `paused_after`: why the
-    program has paused it; its bounces are counted from `resumed_at`, when a person resumed it.
+    `weight`: its share of the accounts that it shares with others. `shares_contacts`: its contacts may be in other
+    campaigns' sequences. `stops_website`: a reply ends it for all contacts of the website. `reply_prefix`: follow-ups
+    begin with "Re: ". `no_footer_because`: why its mails may go without postal address or unsubscribe. `paused_after`:
+    why the program has paused it; its bounces are counted from `resumed_at`, when a person resumed it.
     """
 
     name = peewee.TextField()

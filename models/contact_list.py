@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import unicodedata
+from collections.abc import Iterable
+from itertools import product
+from typing import Any
 
 import peewee
 
@@ -34,3 +37,17 @@ class ListMember(Base):
 def key_of(name: str) -> str:
     """Return the one form of all spellings of a list's name: without regard to case, on every database alike."""
     return unicodedata.normalize("NFC", unicodedata.normalize("NFC", name).casefold())
+
+
+def members_of(list_ids: Iterable[int]) -> Any:
+    """Return the query of the ids of contacts that are on these lists; who is on several, comes several times."""
+    return ListMember.select(ListMember.contact).where(ListMember.list.in_(list(list_ids)))
+
+
+def enlist(list_ids: Iterable[int], contact_ids: Iterable[int]) -> int:
+    """Put each contact on each list; return how many places are new."""
+    rows = [{"list": where, "contact": who} for where, who in product(sorted(list_ids), sorted(contact_ids))]
+    if not rows:
+        return 0
+    query = ListMember.insert_many(rows).on_conflict(action="nothing").returning(ListMember.contact)
+    return len(list(query.execute()))

@@ -42,7 +42,8 @@ class Enrolment(Base):
 
     `position` is the step that is next. `due_at` is when it may go: None for the first step, which goes as soon as
     there is room, and for one whose time is still to be worked out. `delivery_id` is the one that is on its way for
-    it, `last_id` the one that was sent last; `account` has sent them. `priority` is the contact's. `reason` says why it ended.
+    it, `last_id` the one that was sent last; `account` has sent them. `priority` is the contact's. `reason` says why it
+    ended.
     """
 
     campaign = peewee.ForeignKeyField(Campaign, backref="enrolments", index=False)

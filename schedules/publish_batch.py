@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
-from models import Contact, EmailTemplate, database
+from models import Contact, EmailTemplate, database, lookup
 from pipeline.campaigns import picking
 from pipeline.capacity.room import room
 from pipeline.flow import Handoff
@@ -58,7 +58,12 @@ class Batch(Done):
 
 
 def publish(
-    *, limit: int | None = None, min_priority: int | None = None, template_id: int | None = None, dry_run: bool = False
+    *,
+    limit: int | None = None,
+    min_priority: int | None = None,
+    template_id: int | None = None,
+    lists: Sequence[str] = (),
+    dry_run: bool = False,
 ) -> Batch:
     """Put one batch onto the route, commit, and return what was picked; what it hands on is not published yet.
 
@@ -66,33 +71,35 @@ def publish(
         limit: contacts at most; None: as many as there is capacity for today.
         min_priority: 0 to 9; None: MAIL_PUBLISH_MIN_PRIORITY.
         template_id: what to write; None: the active template with the lowest id.
+        lists: only contacts of these, by their names or ids; none: of all.
         dry_run: only say what would be picked.
 
     Raises:
-        NotThereError: there is no such template.
-        OperationRefusedError: it is a follow-up's.
+        NotThereError: there is no such template or list.
+        OperationRefusedError: the template is a follow-up's.
         KeyLockedError: forgotten people can't be told from others.
     """
-    asked = partial(_publish, limit=limit, min_priority=min_priority, template_id=template_id)
+    asked = partial(_publish, limit=limit, min_priority=min_priority, template_id=template_id, lists=lists)
     with database.transaction(undo=dry_run):
         database.lock_publisher()
         batch = asked()
     return replace(batch, handoffs=(), dry_run=True) if dry_run else batch
 
 
-def _publish(*, limit: int | None, min_priority: int | None, template_id: int | None) -> Batch:
+def _publish(*, limit: int | None, min_priority: int | None, template_id: int | None, lists: Sequence[str]) -> Batch:
     # Whether it would find anybody or not: a key that is missing is said at once.
     forgotten.hashes()
     template = template_to_pick() if template_id is None else template_to_begin_with(template_id)
+    list_ids = [lookup.contact_list(name).id for name in lists]
     now, window = database.now(), SendingWindow.from_settings(settings())
     opening = now if window.contains(now) else window.next_opening(now)
     if opening - now > EARLY:
         return Batch(reason=f"the window is closed until {opening.isoformat()}")
-    steps = Batch() if template_id is not None else _steps(opening, limit)
+    steps = Batch() if template_id is not None or lists else _steps(opening, limit)
     if template is None:
         return steps if steps.enrolment_ids else replace(steps, reason="no active template")
     rest = None if limit is None else limit - len(steps.enrolment_ids)
-    batch = _contacts(template, opening, rest, min_priority)
+    batch = _contacts(template, opening, rest, min_priority, list_ids)
     return replace(
         batch,
         enrolment_ids=steps.enrolment_ids,
@@ -109,7 +116,9 @@ def _steps(now: dt.datetime, limit: int | None) -> Batch:
     return Batch(enrolment_ids=tuple(ids), capacity=today.capacity, on_its_way=today.taken, handoffs=tuple(handoffs))
 
 
-def _contacts(template: EmailTemplate, now: dt.datetime, limit: int | None, min_priority: int | None) -> Batch:
+def _contacts(
+    template: EmailTemplate, now: dt.datetime, limit: int | None, min_priority: int | None, list_ids: Sequence[int]
+) -> Batch:
     """Put contacts onto the route for whom there is room beside what is on it."""
     today = room(now, template)
     batch = Batch(template_id=template.id, capacity=today.capacity, on_its_way=today.taken)
@@ -117,9 +126,9 @@ def _contacts(template: EmailTemplate, now: dt.datetime, limit: int | None, min_
     if wanted == 0:
         return replace(batch, reason=f"no capacity: {today.capacity} left today, {today.taken} on their way")
     priority = settings().mail_publish_min_priority if min_priority is None else min_priority
-    ids = tuple(eligible(template, wanted, priority, today=now))
+    ids = tuple(eligible(template, wanted, priority, today=now, lists=list_ids))
     if not ids:
-        return replace(batch, reason="no eligible contact")
+        return replace(batch, reason="no eligible contact" + (" on these lists" if list_ids else ""))
     return replace(batch, contact_ids=ids, handoffs=tuple(_enter(ids, template)))
 
 

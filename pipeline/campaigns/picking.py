@@ -7,7 +7,7 @@ due, and what becomes of the enrolments of accounts that are off for good, in th
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import reduce
 from operator import add
@@ -24,12 +24,13 @@ from pipeline.rules import duplicates
 from pipeline.rules.suppressed import suppressed_among
 from pipeline.runtime.settings import settings
 from pipeline.throttle.dealing import FollowUp, Wants, deal
+from pipeline.throttle.types import Campaign as KnownCampaign
 from pipeline.throttle.window import SendingWindow
 
 #: Enrolments read at a time; accounts that one statement reads for.
 PAGE, ACCOUNTS_AT_ONCE = 500, 100
 
-_WAITS = (Enrolment.state == EnrolmentState.ACTIVE) & Enrolment.delivery_id.is_null()
+WAITS = (Enrolment.state == EnrolmentState.ACTIVE) & Enrolment.delivery_id.is_null()
 
 
 def pick(room: Room, now: dt.datetime, *, limit: int | None = None) -> list[int]:
@@ -42,30 +43,74 @@ def pick(room: Room, now: dt.datetime, *, limit: int | None = None) -> list[int]
     """
     window = SendingWindow.from_settings(settings())
     due.work_out(window, now)
-    running = _running(room, window.local_date(now))
-    _leave_accounts_that_are_off(running, now)
-    reader = _Reader(room, now, window, Steps.of([c.id for c in running]))
-    wants = [reader.wants(campaign) for campaign in running]
+    today = running(room.campaigns, window.local_date(now))
+    _leave_accounts_that_are_off(today, now)
+    reader = _Reader(room, now, window, Steps.of([c.id for c in today]))
+    wants = [reader.wants(campaign) for campaign in today]
     picked = deal(room.accounts, room.on_its_way, wants, follow_ups_first=settings().mail_follow_ups_first)
     return picked if limit is None else picked[:limit]
 
 
-def _running(room: Room, today: dt.date) -> list[Campaign]:
+def running(known: Collection[int], today: dt.date) -> list[Campaign]:
+    """Return running campaigns that have begun by a local date and are not over, of those that are known."""
     begun = Campaign.starts_on.is_null() | (Campaign.starts_on <= today)
     not_over = Campaign.ends_on.is_null() | (Campaign.ends_on >= today)
     rows = Campaign.select().where((Campaign.state == CampaignState.RUNNING) & begun & not_over).order_by(Campaign.id)
-    return [campaign for campaign in rows if campaign.id in room.campaigns]
+    return [campaign for campaign in rows if campaign.id in known]
 
 
-def _leave_accounts_that_are_off(running: Sequence[Campaign], now: dt.datetime) -> None:
+def _leave_accounts_that_are_off(campaigns: Sequence[Campaign], now: dt.datetime) -> None:
     """Do what each campaign says with enrolments whose account is off for good."""
     off = SmtpAccount.select(SmtpAccount.id).where(~SmtpAccount.enabled | SmtpAccount.removed_at.is_null(False))
-    for campaign in running:
-        theirs = (Enrolment.campaign == campaign.id) & _WAITS & (Enrolment.position > 1) & Enrolment.account.in_(off)
+    for campaign in campaigns:
+        theirs = (Enrolment.campaign == campaign.id) & WAITS & (Enrolment.position > 1) & Enrolment.account.in_(off)
         if campaign.when_account_is_off == WhenAccountIsOff.STOP:
             ends(theirs, EnrolmentState.STOPPED, now, "account_off")
         elif campaign.when_account_is_off == WhenAccountIsOff.OTHER:
             Enrolment.update(account=None, updated_at=now).where(theirs).execute()
+
+
+def room_of(known: KnownCampaign, accounts: Mapping[int, int]) -> tuple[dict[int, int], int]:
+    """Return how many mails each account may still send for a campaign today, and how many may go in all."""
+    left = {i: n for i, n in accounts.items() if i in known.senders and n}
+    most = sum(left.values())
+    return left, most if known.limit is None else min(most, max(0, known.limit - known.used))
+
+
+def candidates(campaign: Campaign, now: dt.datetime) -> Iterator[Any]:
+    """Yield contacts that wait for their first mail and may be written to, page by page in the order of the index
+    `enrolment_first`, with `enrolment` and its `urgency`.
+    """
+    columns = (Contact.id, Contact.address, Contact.website.alias("website"), Contact.timezone)
+    query = (
+        Contact.select(*columns, Enrolment.id.alias("enrolment"), Enrolment.priority.alias("urgency"))
+        .join(Enrolment, on=(Enrolment.contact == Contact.id))
+        .where((Enrolment.campaign == campaign.id) & WAITS & (Enrolment.position == 1))
+        .order_by(Enrolment.priority.desc(), Enrolment.id)
+        .limit(PAGE)
+    )
+    for condition in (*contact_rules.conditions(now), *duplicates.conditions(now, is_plain=False)):
+        query = query.where(condition)
+    page = list(query.namedtuples())
+    while page:
+        suppressed = suppressed_among(row.address for row in page)
+        for row in page:
+            contact = Contact(id=row.id, address=row.address, timezone=row.timezone)
+            if row.address not in suppressed and not contact_rules.unseen_by_conditions(contact, now):
+                yield row
+        last = page[-1]
+        behind = (Enrolment.priority < last.urgency) | (
+            (Enrolment.priority == last.urgency) & (Enrolment.id > last.enrolment)
+        )
+        page = list(query.where(behind).namedtuples()) if len(page) == PAGE else []
+
+
+def may_be_written_to(contact_ids: Sequence[int], now: dt.datetime) -> dict[int, Contact]:
+    """Return those of some contacts that may get a follow-up, by id."""
+    contacts = list(Contact.select().where(Contact.id.in_(list(contact_ids))))
+    against = contact_rules.reasons_against_each(contacts, now)
+    suppressed = suppressed_among(c.address for c in contacts)
+    return {c.id: c for c in contacts if not against[c.id] and c.address not in suppressed}
 
 
 @dataclass
@@ -82,10 +127,7 @@ class _Reader:
     def wants(self, campaign: Campaign) -> Wants:
         """Return what a campaign could send today."""
         known = self.room.campaigns[campaign.id]
-        left = {i: n for i, n in self.room.accounts.items() if i in known.senders and n}
-        most = sum(left.values())
-        if known.limit is not None:
-            most = min(most, max(0, known.limit - known.used))
+        left, most = room_of(known, self.room.accounts)
         if not most or not self.window.opens_today(self.now, "", campaign.hours):
             return Wants(known, campaign.weight)
         follow_ups = list(self._follow_ups(campaign, {i: min(n, most) for i, n in left.items()}, most))
@@ -96,10 +138,11 @@ class _Reader:
         found: list[Any] = []
         for some in chunks([*left.items(), (None, most)], ACCOUNTS_AT_ONCE):
             found.extend(reduce(add, (self._due_from(campaign, *each) for each in some)).namedtuples())
-        contacts = self._may_be_written_to([row.contact for row in found], campaign.hours)
+        contacts = may_be_written_to([row.contact for row in found], self.now)
         for row in sorted(found, key=lambda row: (row.due_at, row.id)):
             template = self.steps.template_for(campaign.id, row.position, row.contact)
-            if row.contact in contacts and template is not None:
+            contact = contacts.get(row.contact)
+            if contact is not None and template is not None and self._opens_today(contact.timezone, campaign):
                 yield FollowUp(row.id, row.account)
 
     def _due_from(self, campaign: Campaign, account_id: int | None, most: int) -> Any:
@@ -112,57 +155,24 @@ class _Reader:
             Enrolment.account.alias("account"),
             Enrolment.due_at,
         )
-        rows = Enrolment.select(*columns).where((Enrolment.campaign == campaign.id) & _WAITS & of_account & is_due)
+        rows = Enrolment.select(*columns).where((Enrolment.campaign == campaign.id) & WAITS & of_account & is_due)
         return rows.order_by(Enrolment.due_at, Enrolment.id).limit(most)
 
-    def _may_be_written_to(self, contact_ids: Sequence[int], hours: str) -> set[int]:
-        contacts = list(Contact.select().where(Contact.id.in_(list(contact_ids))))
-        against = contact_rules.reasons_against_each(contacts, self.now)
-        suppressed = suppressed_among(c.address for c in contacts)
-        may = (c for c in contacts if not against[c.id] and c.address not in suppressed)
-        return {c.id for c in may if self.window.opens_today(self.now, c.timezone or "", hours)}
+    def _opens_today(self, zone: str | None, campaign: Campaign) -> bool:
+        return self.window.opens_today(self.now, zone or "", campaign.hours)
 
     def _firsts(self, campaign: Campaign, most: int) -> Iterator[int]:
         """Yield enrolments that wait for their first mail, the best first; of one website only its best."""
         number = 0
-        for row in self._candidates(campaign):
+        for row in candidates(campaign, self.now):
             if number == most:
                 return
             taken = row.address in self.addresses
             taken |= duplicates.one_of_a_website() and row.website in self.websites
-            if not taken and self.steps.template_for(campaign.id, 1, row.id) is not None:
+            goes = self._opens_today(row.timezone, campaign) and self.steps.template_for(campaign.id, 1, row.id)
+            if goes and not taken:
                 self.addresses.add(row.address)
                 if row.website:
                     self.websites.add(row.website)
                 number += 1
                 yield row.enrolment
-
-    def _candidates(self, campaign: Campaign) -> Iterator[Any]:
-        """Yield contacts that may be written to, page by page in the order of the index `enrolment_first`."""
-        columns = (Contact.id, Contact.address, Contact.website.alias("website"), Contact.timezone)
-        query = (
-            Contact.select(*columns, Enrolment.id.alias("enrolment"), Enrolment.priority.alias("urgency"))
-            .join(Enrolment, on=(Enrolment.contact == Contact.id))
-            .where((Enrolment.campaign == campaign.id) & _WAITS & (Enrolment.position == 1))
-            .order_by(Enrolment.priority.desc(), Enrolment.id)
-            .limit(PAGE)
-        )
-        for condition in (*contact_rules.conditions(self.now), *duplicates.conditions(self.now, is_plain=False)):
-            query = query.where(condition)
-        page = list(query.namedtuples())
-        while page:
-            suppressed = suppressed_among(row.address for row in page)
-            for row in page:
-                unseen = contact_rules.unseen_by_conditions(Contact(**self._known(row)), self.now)
-                opens = self.window.opens_today(self.now, row.timezone or "", campaign.hours)
-                if row.address not in suppressed and not unseen and opens:
-                    yield row
-            last = page[-1]
-            behind = (Enrolment.priority < last.urgency) | (
-                (Enrolment.priority == last.urgency) & (Enrolment.id > last.enrolment)
-            )
-            page = list(query.where(behind).namedtuples()) if len(page) == PAGE else []
-
-    @staticmethod
-    def _known(row: Any) -> dict[str, Any]:
-        return {"id": row.id, "address": row.address, "timezone": row.timezone}

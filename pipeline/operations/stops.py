@@ -34,6 +34,7 @@ from models.delivery import in_states, of_ids
 from models.enrolment import ends, of_addresses
 from models.states import UNFINISHED
 from pipeline.flow import TRIGGER, Handoff, Stage, chunks
+from pipeline.operations import fields
 from pipeline.operations.cancel import cancel_where, lock_waiting
 from pipeline.operations.done import Done
 from pipeline.rules import providers
@@ -63,10 +64,11 @@ class Replied(Done):
 
 def person_of(text: str) -> int:
     """Return a contact of the person whom somebody means by an id or an address in any spelling: of several with the
-    same address, whichever. Raises NotThereError.
+    same address, whichever. Raises FieldError, NotThereError.
     """
+    text = fields.contact(text)
     if "@" in text:
-        same = Contact.address.in_(forms(normalise(text.strip()))) & Contact.forgotten_at.is_null()
+        same = Contact.address.in_(forms(normalise(text))) & Contact.forgotten_at.is_null()
         first = Contact.select(Contact.id).where(same).order_by(Contact.id).first()
         if first is not None:
             return int(first.id)

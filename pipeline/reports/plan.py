@@ -1,7 +1,7 @@
 """The plan: who is going to be mailed when and from which account, if nothing changes. Sends nothing, writes nothing.
 
-Reads: accounts, slots and backlog as they stand, and asks the forecast. What is still in the first stages counts as
-ready, though it can still be skipped; what the batch publisher has not picked is not on the route, and not in the plan.
+Reads: accounts, slots, backlog and campaigns as they stand, and asks the forecast. What is still in the first stages
+counts as ready, though it can still be skipped; so does what the batch publisher is going to pick.
 """
 
 from __future__ import annotations
@@ -10,10 +10,12 @@ import datetime as dt
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from itertools import islice
+from typing import Any
 
 from models import Delivery, SmtpAccount, State, database
 from models.control import control
 from models.delivery import in_states, of_ids
+from pipeline.campaigns.expected import NOT_MADE, ExpectedPublisher
 from pipeline.capacity import snapshot, statement, usage
 from pipeline.reports import account_states
 from pipeline.reports.closed import ClosedDate, closed_dates
@@ -32,23 +34,29 @@ class PlannedRow:
 
     Attributes:
         send_at: when (UTC).
-        delivery_id: the delivery.
+        delivery_id: the delivery; null for what the batch publisher is going to pick.
         contact_id: to whom.
         template_id: what is written.
+        campaign_id: the campaign; null for a plain mail.
+        enrolment_id: the contact's enrolment there.
+        position: the step, from 1.
         account_id: from which account.
         account: the account's name.
         priority: 0 to 9, higher first.
-        state: where the delivery stands now.
+        state: where the delivery stands now; null for what is going to be picked.
     """
 
     send_at: dt.datetime
-    delivery_id: int
+    delivery_id: int | None
     contact_id: int
     template_id: int
+    campaign_id: int | None
+    enrolment_id: int | None
+    position: int | None
     account_id: int
     account: str
     priority: int
-    state: State
+    state: State | None
 
 
 @dataclass(frozen=True)
@@ -95,27 +103,57 @@ def plan(days: int, progress: Callable[[float], object] = lambda _: None) -> Pla
     now = database.now()
     until = now + dt.timedelta(days=days)
     closed = closed_dates(SendingWindow.from_settings(settings()), now, until)
-    return Plan(until, tuple(_rows(upcoming(until), now, progress)), _paused(), tuple(_notes(now)), tuple(closed))
+    forecast = start(now, _days(until, now))
+    rows = () if forecast is None else tuple(_rows(forecast, until, progress))
+    return Plan(until, rows, _paused(), tuple(_notes(now)), tuple(closed))
 
 
-def _rows(planned: Iterator[Planned], now: dt.datetime, progress: Callable[[float], object]) -> Iterator[PlannedRow]:
+def _rows(forecast: Forecast, until: dt.datetime, progress: Callable[[float], object]) -> Iterator[PlannedRow]:
     names = dict(SmtpAccount.select(SmtpAccount.id, SmtpAccount.name).tuples())
+    now, planned = forecast.now, forecast.run(until)
     while some := list(islice(planned, BATCH)):
         progress((some[-1].send_at - now).total_seconds())
-        found = {d.id: d for d in Delivery.select().where(of_ids(p.delivery.id for p in some))}
+        found = {d.id: d for d in Delivery.select().where(of_ids(p.delivery.id for p in some if _is_made(p)))}
         for entry in some:
-            delivery = found.get(entry.delivery.id)
-            if delivery is not None:
-                yield PlannedRow(
-                    send_at=entry.send_at,
-                    delivery_id=delivery.id,
-                    contact_id=delivery.contact_id,
-                    template_id=delivery.template_id,
-                    account_id=entry.account_id,
-                    account=names[entry.account_id],
-                    priority=delivery.priority,
-                    state=State(delivery.state),
-                )
+            if _is_made(entry) and entry.delivery.id not in found:
+                continue
+            yield PlannedRow(
+                send_at=entry.send_at,
+                account_id=entry.account_id,
+                account=names[entry.account_id],
+                priority=entry.delivery.priority,
+                **(_made(found[entry.delivery.id]) if _is_made(entry) else _picked(forecast, entry.delivery.id)),
+            )
+
+
+def _is_made(planned: Planned) -> bool:
+    return planned.delivery.id < NOT_MADE
+
+
+def _made(delivery: Delivery) -> dict[str, Any]:
+    return {
+        "delivery_id": delivery.id,
+        "contact_id": delivery.contact_id,
+        "template_id": delivery.template_id,
+        "campaign_id": delivery.campaign_id,
+        "enrolment_id": delivery.enrolment_id,
+        "position": delivery.position,
+        "state": State(delivery.state),
+    }
+
+
+def _picked(forecast: Forecast, delivery_id: int) -> dict[str, Any]:
+    assert isinstance(forecast.publisher, ExpectedPublisher)
+    who, template = forecast.publisher.picked[delivery_id]
+    return {
+        "delivery_id": None,
+        "contact_id": who.contact_id,
+        "template_id": template.id,
+        "campaign_id": who.campaign_id,
+        "enrolment_id": who.enrolment_id or None,
+        "position": who.position or None,
+        "state": None,
+    }
 
 
 def _notes(now: dt.datetime) -> Iterator[AccountNote]:
@@ -136,9 +174,12 @@ def _paused() -> int:
 def upcoming(until: dt.datetime) -> Iterator[Planned]:
     """Yield what is going to be sent before `until` (UTC), soonest first; nothing while everything is paused."""
     now = database.now()
-    days = max(1, (until - now).days + 2)
-    forecast = start(now, days)
+    forecast = start(now, _days(until, now))
     return iter(()) if forecast is None else forecast.run(until)
+
+
+def _days(until: dt.datetime, now: dt.datetime) -> int:
+    return max(1, (until - now).days + 2)
 
 
 def start(now: dt.datetime, days: int) -> Forecast | None:
@@ -151,6 +192,8 @@ def start(now: dt.datetime, days: int) -> Forecast | None:
     window = SendingWindow.from_settings(settings())
     rows = {account.id: account for account in statement.usable_accounts()}
     dates = [window.local_date(now) + dt.timedelta(days=i) for i in range(days)]
+    capacity = sum(usage.limit_of(rows[account.id], date) for account in seen.accounts for date in dates)
+    campaigns = seen.backlog.campaigns
     forecast = Forecast(
         # A claim that is open now counts as used already, and is over in a moment.
         [replace(account, sending=False) for account in seen.accounts],
@@ -160,8 +203,9 @@ def start(now: dt.datetime, days: int) -> Forecast | None:
         lambda account_id, date: usage.limit_of(rows[account_id], date),
         last_transaction_today=seen.last_transaction_today,
         advanced_at=seen.advanced_at,
+        campaigns=campaigns.values(),
+        publisher=ExpectedPublisher(now, window, campaigns, capacity),
     )
-    capacity = sum(usage.limit_of(rows[account.id], date) for account in seen.accounts for date in dates)
     for delivery, not_before in snapshot.backlog_from(now, capacity + len(seen.accounts)):
         forecast.add([delivery], not_before)
     return forecast

@@ -9,8 +9,10 @@ from __future__ import annotations
 import bisect
 import datetime as dt
 import heapq
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from typing import Protocol
 
 from pipeline.throttle.decide import HeadSize, decide, size_of_head
 from pipeline.throttle.types import (
@@ -35,6 +37,19 @@ class Planned:
     delivery: Waiting
 
 
+class Publisher(Protocol):
+    """What puts more onto the route in the course of time: the batch publisher."""
+
+    def next_at(self, at: dt.datetime) -> dt.datetime:
+        """Return when it runs next after `at` (UTC)."""
+
+    def publish(self, forecast: Forecast) -> Iterable[Waiting]:
+        """Return what it puts onto the route when the forecast has come so far."""
+
+    def sent(self, planned: Planned) -> None:
+        """Take note of a mail that has been sent."""
+
+
 class Forecast:
     """Accounts and backlog as they are going to stand.
 
@@ -42,6 +57,7 @@ class Forecast:
         now: as far as it has come (UTC).
         accounts: by id.
         campaigns: those that run, by id.
+        publisher: what puts more onto the route.
         waiting: how many deliveries wait, in all groups.
     """
 
@@ -56,6 +72,7 @@ class Forecast:
         last_transaction_today: dt.datetime | None = None,
         advanced_at: dt.datetime | None = None,
         campaigns: Iterable[Campaign] = (),
+        publisher: Publisher | None = None,
     ) -> None:
         """Start with what stands at `now`; `limit_on` tells an account's limit on a local date."""
         self.accounts = {a.id: a for a in accounts}
@@ -65,6 +82,8 @@ class Forecast:
         self._date, self._next_midnight = window.local_date(now), window.next_midnight(now)
         self._last_transaction, self._advanced_at = last_transaction_today, advanced_at
         self._wake_at: dt.datetime | None = None
+        self.publisher = publisher
+        self._publishes_at = publisher.next_at(now) if publisher is not None else None
         # Each group's deliveries, the most urgent at the end; and those whose own time has not come.
         self._lanes: dict[Group, list[Waiting]] = {}
         self._later: list[tuple[dt.datetime, int, Waiting]] = []
@@ -82,15 +101,37 @@ class Forecast:
             else:
                 bisect.insort(self._lanes.setdefault(delivery.group, []), delivery, key=_from_the_end)
 
+    def on_its_way(self) -> Counter[Group]:
+        """Count what could go today, and what holds a slot, by group."""
+        end, found = self._window.day_end(self.now), Counter[Group]()
+        for group, lane in self._lanes.items():
+            found[group] += len(lane)
+        for not_before, _, delivery in self._later:
+            found[delivery.group] += not_before < end
+        for group in [group for group in found if not self._window.opens_today(self.now, *group.clock)]:
+            del found[group]
+        for account in self.accounts.values():
+            for delivery in account.slot.deliveries if account.slot else ():
+                found[delivery.group] += 1
+        return found
+
     def run(self, until: dt.datetime) -> Iterator[Planned]:
         """Yield what is sent before `until`, and go on to that time."""
         self._ask()
         while (at := self._next_event()) is not None and at < until:
             self._go_to(at)
+            asks = self._wake_at is not None and self._wake_at <= at
+            if self.publisher is not None and self._publishes_at == at:
+                picked = list(self.publisher.publish(self))
+                self.add(picked)
+                asks |= bool(picked)
+                self._publishes_at = self.publisher.next_at(at)
             due = min((a for a in self.accounts.values() if a.slot), key=_due, default=None)
             if due is not None and due.slot is not None and due.slot.send_at <= at:
                 yield from self._send(due)
-            self._ask()
+                asks = True
+            if asks:
+                self._ask()
         self._go_to(max(self.now, until))
 
     def attempt(self, account: Account, _delivery: Waiting) -> tuple[Account, Waiting | None]:
@@ -111,7 +152,10 @@ class Forecast:
             if account.last_transaction_at == self.now:
                 self._last_transaction = self.now
             if again is None:
-                yield Planned(self.now, account.id, delivery)
+                planned = Planned(self.now, account.id, delivery)
+                if self.publisher is not None:
+                    self.publisher.sent(planned)
+                yield planned
             else:
                 self.add([again])
         self.accounts[account.id] = account
@@ -122,8 +166,7 @@ class Forecast:
 
     def _next_event(self) -> dt.datetime | None:
         events = [a.slot.send_at for a in self.accounts.values() if a.slot]
-        if self._wake_at is not None:
-            events.append(self._wake_at)
+        events += [at for at in (self._wake_at, self._publishes_at) if at is not None]
         return max(min(events), self.now) if events else None
 
     def _go_to(self, at: dt.datetime) -> None:

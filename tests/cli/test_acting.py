@@ -116,10 +116,13 @@ def test_an_address_does_for_a_contacts_id(furnished: Slowpost) -> None:
 def test_replies_are_named_by_id_or_address_or_on_stdin_and_what_is_nobody_holds_up_no_other(ready: Slowpost) -> None:
     with database.connection():
         waiting = [a_delivery(State.READY, contact=a_contact(email=f"{name}@x.test")) for name in ("ann", "bob", "eve")]
-    done = ready("contacts", "replied", "1", "-", "--reason", "by post", stdin="\nBOB@x.test\n99\nno one\n3\n")
+    done = ready("contacts", "replied", "-", "--reason", "by post", stdin="1\n\nBOB@x.test\n99\nno one\n3\n")
     assert (done.code, done.out) == (1, "3 replied: 0 enrolments ended, 3 mails cancelled\n")
-    assert [line.partition(":")[0] for line in done.err.splitlines()] == ["99", "no one", "slowpost"]
-    assert done.err.endswith("slowpost: 2 of 5 refused\n")
+    assert done.err.splitlines() == [
+        "there is no contact 99",
+        "'no one' is neither the id of a contact nor an address",
+        "slowpost: 2 of 5 contacts were refused",
+    ]
     assert actions() == [("replied", f"contact {d.contact_id}", "by post") for d in waiting]
     again = parsed(ready("contacts", "replied", "1", "2", "--json"))
     assert again == {"contact_ids": [1, 2], "ended": [], "cancelled": [], "refused": [], "warnings": []}

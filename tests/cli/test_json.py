@@ -29,6 +29,7 @@ from tests.builders import (
     a_campaign,
     a_contact,
     a_delivery,
+    a_list,
     a_template,
     a_website,
     an_account,
@@ -52,7 +53,10 @@ def test_every_command_that_has_json_is_on_the_page() -> None:
 
 @pytest.mark.parametrize("command", REPORTS)
 def test_a_report_prints_each_key_with_its_type(furnished: Slowpost, command: str) -> None:
-    words = [{"CONTACT": "1", "TEXT": "site", "TEMPLATE_ID": "1", "LETTER_ID": "1"}.get(w, w) for w in command.split()]
+    words = [
+        {"CONTACT": "1", "ACCOUNT_ID": "1", "LIST": "1", "TEXT": "site", "TEMPLATE_ID": "1", "LETTER_ID": "1"}.get(w, w)
+        for w in command.split()
+    ]
     printed = json.loads(furnished(*words, "--json").out)
     assert printed
     assert list(misfits(printed, REPORTS[command], command)) == []
@@ -123,8 +127,12 @@ def test_the_window_has_the_same_keys_open_and_closed(ready: Slowpost, clock: An
 WORDS: Mapping[str, str] = {
     "send CONTACT": "free@example.test",
     "accounts add": "--host h.test --from new@h.test",
-    "accounts set ACCOUNT_ID": "1 --daily-limit 3",
+    "accounts set ACCOUNT_ID": "1 --daily-limit 3 --tag brand-a",
     "cancel": "--template demanding",
+    "lists add NAME": "new",
+    "lists rename LIST NAME": "1 new",
+    "lists put LIST CONTACT...": "1 free@example.test 99",
+    "lists take LIST CONTACT...": "1 1 99",
     "templates add NAME": "new --subject Hello --text-file -",
     "templates set TEMPLATE_ID": "1 --subject Hi",
     "templates remove TEMPLATE_ID": "unused",
@@ -159,6 +167,7 @@ def furnished(ready: Slowpost, configure: Callable[..., None]) -> Iterator[Slowp
         contact = a_contact(website=a_website(extra={"pages": 3}), extra={"topic": "bees"}, last_contacted_at=now)
         account = an_account(enabled_at=now, warmup_start=1, warmup_step=2, warmup_on=dt.date(2026, 6, 1))
         template = a_template(html="<p>Hello</p>")
+        a_list(contact, name="list one")
         suppress("address", [contact.address], "asked", now)
         two = "in_flight,suppressed_address"
         a_delivery(State.SKIPPED, contact=contact, template=template, reason=two)

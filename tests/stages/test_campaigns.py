@@ -7,16 +7,19 @@ from collections import Counter
 from collections.abc import Callable
 from zoneinfo import ZoneInfo
 
-from models import Delivery, EmailTemplate, Enrolment, EnrolmentState, State
+from models import Attempt, Delivery, EmailTemplate, Enrolment, EnrolmentState, State
 from pipeline.flow import TRIGGER
+from pipeline.reports import plan
 from schedules import publish_batch
 from tests.accelerated import Accelerated
-from tests.builders import a_campaign, a_template, an_account, an_enrolment
+from tests.builders import a_campaign, a_contact, a_template, an_account, an_enrolment
 from tests.conftest import Clock
 from tests.smtp_server import ScriptedServer
 
 NEW_YORK = ZoneInfo("America/New_York")
 HALF_AN_HOUR = dt.timedelta(minutes=30)
+#: A delivery takes a tenth of a second, and so the slots behind it come later.
+TOLERANCE = dt.timedelta(seconds=5)
 
 
 def test_the_steps_of_a_campaign_go_in_their_time_from_the_same_account_as_one_conversation(
@@ -27,7 +30,7 @@ def test_the_steps_of_a_campaign_go_in_their_time_from_the_same_account_as_one_c
     accounts, other = [an_account(port=server.port) for _ in range(2)], an_account(port=server.port)
     campaign = a_campaign((0, [a_template()]), (3, [follow_up()]), (7, [follow_up()]), accounts=accounts)
     enrolments = [an_enrolment(campaign) for _ in range(6)]
-    on_the_calendar(clock, days=16)
+    on_the_calendar(clock, until=local(8, day=17))
     for enrolment in enrolments:
         first, second, third = of(enrolment)
         assert [d.state for d in (first, second, third)] == [State.SENT] * 3
@@ -56,11 +59,47 @@ def test_a_campaigns_mails_leave_from_its_own_accounts_within_its_limit_and_its_
     for campaign in (small, large):
         for _ in range(20):
             an_enrolment(campaign)
-    on_the_calendar(clock, days=3)
+    on_the_calendar(clock, until=local(23, day=4))
     sent = Counter((d.campaign_id, sent_from(d), d.sent_at.astimezone(NEW_YORK).date()) for d in all_sent())
     days = [dt.date(2026, 6, day) for day in (2, 3, 4)]
     assert sent == {(small.id, a.id, day): 3 for day in days} | {(large.id, b.id, day): 5 for day in days}
     assert {d.sent_at.astimezone(NEW_YORK).hour for d in all_sent() if d.campaign_id == small.id} == {10}
+
+
+def test_the_plan_of_a_morning_is_what_is_sent_that_day_picked_already_or_not(
+    any_database: str, clock: Clock, server: ScriptedServer, configure: Callable[..., None]
+) -> None:
+    configure(mail_window_days="mon-fri", mail_daily_limit=4, mail_jitter=0.2)
+    clock.at = local(7, 30, day=1)
+    brands = [[an_account(port=server.port) for _ in range(2)] for _ in range(2)]
+    campaigns = [
+        a_campaign(
+            (0, [a_template()]),
+            (1, [follow_up()]),
+            (2, [follow_up()]),
+            accounts=brand,
+            weight=weight,
+            daily_limit=n,
+        )
+        for brand, weight, n in ((brands[0], 2, None), (brands[0], 1, 3), (brands[1], 1, None))
+    ]
+    for number in range(30):
+        zone = "Europe/London" if number % 5 == 0 else None
+        an_enrolment(campaigns[number % 3], a_contact(timezone=zone, priority=number % 2))
+    for day in range(1, 20):
+        clock.at = local(7, 45, day=day)
+        until = local(23, 0, day=day)
+        planned = [(row.contact_id, row.position, row.account_id, row.send_at) for row in plan.plan(1).planned]
+        on_the_calendar(clock, until=until)
+        sent = [
+            (a.delivery.contact_id, a.delivery.position, a.account_id, a.claimed_at)
+            for a in Attempt.select().order_by(Attempt.claimed_at, Attempt.id)
+            if a.claimed_at > local(7, 45, day=day)
+        ]
+        of_today = [p for p in planned if p[3] < until]
+        assert [s[:3] for s in sent] == [p[:3] for p in of_today]
+        assert all(abs(s[3] - p[3]) <= TOLERANCE for s, p in zip(sent, of_today, strict=True))
+    assert Counter(e.state for e in Enrolment.select()) == {EnrolmentState.FINISHED: 30}
 
 
 def of(enrolment: Enrolment) -> list[Delivery]:
@@ -85,10 +124,13 @@ def local(hour: int, minute: int = 0, day: int = 2) -> dt.datetime:
     return dt.datetime(2026, 6, day, hour, minute, tzinfo=NEW_YORK).astimezone(dt.UTC)
 
 
-def on_the_calendar(clock: Clock, days: int) -> None:
-    """Let the route run, and the batch publisher every half an hour."""
-    run, until = Accelerated(clock), clock.at + dt.timedelta(days=days)
+def on_the_calendar(clock: Clock, until: dt.datetime) -> None:
+    """Let the route run, and the batch publisher at each full and half hour."""
+    run = Accelerated(clock)
+    run.put(TRIGGER)
+    at = clock.at + HALF_AN_HOUR
     while clock.at < until:
+        run.run(at.replace(minute=at.minute // 30 * 30))
         batch = publish_batch.publish()
-        run.put(*batch.handoffs, TRIGGER)
-        run.run(clock.at + HALF_AN_HOUR)
+        run.put(*batch.handoffs)
+        at += HALF_AN_HOUR
