@@ -135,6 +135,16 @@ def an_enrolment(campaign: Campaign, contact: Contact | None = None, **values: A
     return Enrolment.create(campaign=campaign, contact=contact, **defaults | values)
 
 
+def on_its_way(enrolment: Enrolment, state: State, **values: Any) -> Delivery:
+    """Store the delivery of an enrolment's step, with a slot of its own where its state needs one."""
+    if state is State.RESERVED and "account" not in values:
+        values |= {"account": an_account(), "send_at": database.now(), "token": "slot"}
+    its = {"contact": enrolment.contact, "campaign": enrolment.campaign, "position": enrolment.position}
+    delivery = a_delivery(state, enrolment=enrolment, **its | values)
+    Enrolment.update(delivery_id=delivery.id).where(Enrolment.id == enrolment.id).execute()
+    return delivery
+
+
 def history_of(delivery_ids: Sequence[int]) -> list[Event]:
     """Return the events of deliveries, each one's in their order."""
     in_order = Event.select().where(Event.delivery.in_(list(delivery_ids))).order_by(Event.delivery, Event.step)

@@ -98,7 +98,7 @@ def candidates(campaign: Campaign, now: dt.datetime, most: int) -> Iterator[Cand
         .where((Enrolment.campaign == campaign.id) & WAITS & (Enrolment.position == 1))
         .order_by(Enrolment.priority.desc(), Enrolment.id)
     )
-    conditions = (*contact_rules.conditions(now), *duplicates.conditions(now))
+    conditions = (*contact_rules.conditions(now), *duplicates.conditions(now, is_plain=False))
     behind: Any = True
     while page := list(waiting.where(behind).limit(size := min(size, PAGE)).tuples()):
         # The enrolments first: a planner that sees both would rather begin with all contacts.

@@ -18,6 +18,7 @@ from models import (
     Cause,
     ChargedTo,
     Delivery,
+    EnrolmentState,
     Outcome,
     Reason,
     State,
@@ -27,6 +28,7 @@ from models import (
 )
 from models.dead_letter import file_deliveries
 from models.delivery import FORGOTTEN
+from models.enrolment import ends, of_addresses
 from models.suppression import suppress
 from pipeline.accounts.charge import charge
 from pipeline.capacity import usage
@@ -160,6 +162,8 @@ def _apply(
     moved = _transition(origin, mine, following, about, changes)
     if moved and following.state is State.BOUNCED and delivery.recipient != FORGOTTEN:
         suppress(SuppressionKind.ADDRESS, [delivery.address], "bounced", now)
+        # Also those in which nothing is on its way for them now.
+        ends(of_addresses([delivery.address]), EnrolmentState.BOUNCED, now, following.reason)
     if moved and following.gives_up and following.reason:
         file_deliveries({delivery.id: (following.reason, following.detail or "")}, now)
     return moved

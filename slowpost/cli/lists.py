@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -17,9 +16,10 @@ from pipeline.reports import lists as reports
 from pipeline.reports.lists import ListDetails
 from slowpost.cli.acting import finish, report, who
 from slowpost.cli.importing import progress_of_lines
+from slowpost.cli.naming import STDIN, contacts_argument, each_named
 from slowpost.cli.output import emit, progress, show_fields, show_table
 from slowpost.cli.saying import say
-from slowpost.cli.shared import CONTACT, COUNT, ID, LIST, Refused, as_json, open_text, reason, with_database
+from slowpost.cli.shared import COUNT, ID, LIST, Refused, as_json, reason, with_database
 
 
 @click.group()
@@ -93,18 +93,10 @@ def remove(named: str, reason: str, as_json: bool) -> None:
     finish(done, as_json, f"list {done.id}: removed; {done.members} contacts were on it")
 
 
-class _Member(click.ParamType[str, Any]):
-    """A contact, or `-`: one in each line of stdin."""
-
-    name = "contact"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        return "-" if value == "-" else str(CONTACT.convert(value, param, ctx))
-
-
 def _members(command: Callable[..., Any]) -> Callable[..., Any]:
-    contacts = click.argument("contacts", metavar="CONTACT...", type=_Member(), nargs=-1, required=True)
-    return click.argument("named", metavar="LIST", type=LIST)(contacts(reason(as_json(with_database(command)))))
+    return click.argument("named", metavar="LIST", type=LIST)(
+        contacts_argument(reason(as_json(with_database(command))))
+    )
 
 
 @lists.command()
@@ -139,7 +131,7 @@ def _change(
         if len(contacts) > 1 or contacts == STDIN:
             say(f"line {line}: {why}" if contacts == STDIN else why, err=True)
 
-    with progress_of_lines() as at, _each(contacts) as each:
+    with progress_of_lines() as at, each_named(contacts) as each:
         done = change(each, Listener(on_refused, at))
     if refused and len(contacts) == 1 and contacts != STDIN:
         raise Refused(refused[0].reason)
@@ -147,21 +139,3 @@ def _change(
     report([], as_json, f"{sentence}, {done.refused} refused", replace(done, refused_lines=tuple(refused)))
     if refused:
         raise Refused(f"{done.refused} of {done.changed + done.unchanged + done.refused} contacts were refused")
-
-
-#: What stands for the lines of stdin.
-STDIN = ("-",)
-#: Characters of a line that are read at once: more than an id or an address has.
-MAX_LINE = 1000
-
-
-@contextmanager
-def _each(contacts: tuple[str, ...]) -> Iterator[Iterable[str]]:
-    """Yield the contacts that are named, or those that the lines of stdin name."""
-    if "-" not in contacts:
-        yield contacts
-    elif contacts != STDIN:
-        raise click.UsageError("- stands for the lines of stdin, and beside no other contact")
-    else:
-        with open_text("-") as file:
-            yield iter(lambda: file.readline(MAX_LINE), "")

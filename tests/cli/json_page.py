@@ -49,6 +49,7 @@ from schedules.check_health import SwitchedOff
 from schedules.publish_batch import Batch
 from schedules.sweep import Swept
 from slowpost.cli.acting import shown
+from slowpost.cli.contacts import Noted
 from slowpost.cli.dead import Decided
 from slowpost.cli.service import Initialised
 from slowpost.cli.topology import Difference
@@ -96,6 +97,7 @@ ACTIONS: Mapping[str, Any] = {
     "contacts import FILE": Imported,
     "websites import FILE": Imported,
     "suppress import FILE": Imported,
+    "contacts replied CONTACT...": Noted,
     "contacts forget CONTACT": Forgotten,
     "lists add NAME": ListDone,
     "lists rename LIST NAME": ListDone,

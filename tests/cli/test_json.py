@@ -25,7 +25,17 @@ from models.suppression import suppress
 from pipeline.accounts import passwords
 from slowpost.cli import COMMANDS, cli
 from slowpost.cli.acting import shown
-from tests.builders import a_contact, a_delivery, a_list, a_template, a_website, an_account
+from tests.builders import (
+    a_campaign,
+    a_contact,
+    a_delivery,
+    a_list,
+    a_template,
+    a_website,
+    an_account,
+    an_enrolment,
+    on_its_way,
+)
 from tests.cli.conftest import Slowpost
 from tests.cli.json_page import ACTIONS, OTHERS, PAGE, PARTS, REPORTS, item_of, page
 from tests.dns_server import REAL, DnsServer
@@ -132,6 +142,7 @@ WORDS: Mapping[str, str] = {
     "templates send-test TEMPLATE_ID": "1 --to me@h.test --account 1 --contact 1",
     "suppress remove VALUE": "suppressed@example.test",
     "suppress add VALUE": "other.test",
+    "contacts replied CONTACT...": "1 99",
     "dead replay LETTER_ID...": "2 99",
     "dead discard LETTER_ID...": "1 99",
     "in-doubt resolve DELIVERY_ID": "3 --sent",
@@ -186,8 +197,9 @@ def eventful(furnished: Slowpost, configure: Callable[..., None]) -> Iterator[Sl
             passwords.encrypt("a key is made")
             bad = an_account(enabled_at=now, username="me", password="by no key")
             demanding = a_template(name="demanding", text="{{ contact.topic }}")
-            for contact in (Contact.get_by_id(1), a_contact()):
-                a_delivery(State.READY, template=demanding, contact=contact)
+            a_delivery(State.READY, template=demanding)
+            on_its_way(an_enrolment(a_campaign(), Contact.get_by_id(1)), State.READY, template=demanding)
+            an_enrolment(a_campaign((0, [a_template()]), accounts=[SmtpAccount.get_by_id(1)]))
             a_contact(email="free@example.test")
             a_contact(email="abuse@example.test")
             suppress("address", ["suppressed@example.test"], "asked", now)
