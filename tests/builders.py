@@ -8,6 +8,7 @@ from typing import Any
 
 from models import (
     Campaign,
+    CampaignList,
     CampaignSender,
     CampaignState,
     Contact,
@@ -111,6 +112,8 @@ def a_campaign(
     *steps: tuple[int, Sequence[EmailTemplate]],
     accounts: Sequence[SmtpAccount] = (),
     tags: Sequence[str] = (),
+    lists: Sequence[ContactList] = (),
+    without: Sequence[ContactList] = (),
     **values: Any,
 ) -> Campaign:
     """Store a running campaign; `steps`: after how many working days, and with which templates."""
@@ -125,6 +128,9 @@ def a_campaign(
         CampaignSender.create(campaign=made, account=account)
     for tag in tags:
         CampaignSender.create(campaign=made, tag=tag)
+    for excluded, some in ((False, lists), (True, without)):
+        for found in some:
+            CampaignList.create(campaign=made, list=found, excluded=excluded)
     return made
 
 

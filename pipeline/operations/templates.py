@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import peewee
 
-from models import Delivery, EmailTemplate, database, lookup
+from models import Campaign, Delivery, EmailTemplate, Step, Variant, database, lookup
 from models.control import record_action
 from models.delivery import in_states
 from models.states import State
@@ -131,11 +131,11 @@ def set_active(template_id: int, who: str, *, active: bool, reason: str = "") ->
 
 
 def remove(template_id: int, who: str, reason: str = "") -> TemplateDone:
-    """Remove a template that no delivery was ever made with.
+    """Remove a template that no delivery was ever made with, and that is in no campaign.
 
     Raises:
         NotThereError: there is no such template.
-        OperationRefusedError: a delivery refers to it.
+        OperationRefusedError: a delivery or a campaign refers to it.
     """
     refusal = OperationRefusedError(
         f"template {template_id} has deliveries, which keep it: deactivate it with "
@@ -146,11 +146,19 @@ def remove(template_id: int, who: str, reason: str = "") -> TemplateDone:
             template = _locked(template_id)
             if Delivery.select().where(Delivery.template == template_id).exists():
                 raise refusal
+            if (name := _campaign_with(template_id)) is not None:
+                raise OperationRefusedError(f"template {template_id} is in the campaign {name!r}")
             EmailTemplate.delete().where(EmailTemplate.id == template_id).execute()
             record_action(who, "remove", f"template {template_id}", database.now(), reason)
     except peewee.IntegrityError:  # somebody was faster to use it
         raise refusal from None
     return TemplateDone(template_id, template.name, template.active, changed=True)
+
+
+def _campaign_with(template_id: int) -> str | None:
+    """Return the name of a campaign that a template is in."""
+    query = Campaign.select(Campaign.name).join(Step).join(Variant).where(Variant.template == template_id)
+    return next((campaign.name for campaign in query.order_by(Campaign.id)), None)
 
 
 def _change(

@@ -5,6 +5,7 @@ from __future__ import annotations
 REFUSED, USAGE = 1, 2
 ADD_ACCOUNT = ["accounts", "add", "--host", "h.test", "--from", "me@h.test"]
 SET_ACCOUNT = ["accounts", "set", "1"]
+ADD_CAMPAIGN, ADD_STEP = ["campaigns", "add", "new"], ["campaigns", "add-step", "draft"]
 ADD_TEMPLATE = ["templates", "add", "new", "--subject", "s", "--text-file"]
 BAD_INPUT = [
     (["nonsense"], USAGE, "No such command 'nonsense'"),
@@ -103,6 +104,49 @@ BAD_INPUT = [
     (["lists", "put", "list one", "99"], REFUSED, "there is no contact 99"),
     (["lists", "put", "list one", "1", "-"], USAGE, "- stands for the lines of stdin, and beside no other contact"),
     (["lists", "put", "nobody", "1"], REFUSED, "there is no list 'nobody'"),
+    (["campaigns", "show", "99"], REFUSED, "there is no campaign 99"),
+    (["campaigns", "show", "99999999999999999999"], USAGE, "is not in the range"),
+    (["campaigns", "start", "nobody"], REFUSED, "there is no campaign 'nobody'"),
+    (["campaigns", "start", "draft", "--no-footer-because", " "], USAGE, "--no-footer-because needs a reason"),
+    (
+        ["campaigns", "start", "draft"],
+        REFUSED,
+        "campaign 1 (draft) can't run: it has neither a list nor anybody enrolled",
+    ),
+    (["campaigns", "pause", "draft"], REFUSED, "campaign 1 (draft) has not been started"),
+    (["campaigns", "add", "2026"], REFUSED, "name: '2026' is no name of a campaign, which has 1 to 100 printable"),
+    (["campaigns", "add", "DRAFT"], REFUSED, "there is a campaign 'DRAFT' already"),
+    ([*ADD_CAMPAIGN, "--list", "nobody"], REFUSED, "there is no list 'nobody'"),
+    ([*ADD_CAMPAIGN, "--list", "1", "--without", "LIST ONE"], REFUSED, "list 1 is both among its lists and excluded"),
+    ([*ADD_CAMPAIGN, "--account", "99"], REFUSED, "there is no account 99"),
+    ([*ADD_CAMPAIGN, "--tag", "a b"], REFUSED, "'a b' is no tag"),
+    ([*ADD_CAMPAIGN, "--limit", "-1"], REFUSED, "limit: '-1' is not a whole number of mails a day, 0 or more"),
+    ([*ADD_CAMPAIGN, "--from", "1.7.2026"], REFUSED, "from: '1.7.2026' is no date such as 2026-12-31"),
+    (
+        [*ADD_CAMPAIGN, "--from", "2026-07-01", "--until", "2026-06-30"],
+        REFUSED,
+        "until: 2026-06-30 is before from, 2026-07-01",
+    ),
+    ([*ADD_CAMPAIGN, "--hours", "9"], REFUSED, "hours: allowed: hours such as 08:00-12:00,13:00-17:00"),
+    (
+        [*ADD_CAMPAIGN, "--hours", "09:00-11:00,16:00-18:00"],
+        REFUSED,
+        "hours: 16:00-18:00 is not inside the window's, 08:00-17:00",
+    ),
+    ([*ADD_CAMPAIGN, "--weight", "0"], REFUSED, "weight: '0' is not a weight, a whole number from 1 to 1000"),
+    ([*ADD_CAMPAIGN, "--when-account-off", "go"], REFUSED, "when-account-off: 'go' is none of wait, other, stop"),
+    (["campaigns", "set", "draft"], USAGE, "nothing to change is given"),
+    (["campaigns", "set", "draft", "--limit", "3", "--no-limit"], USAGE, "either --limit or --no-limit, not both"),
+    (["campaigns", "set", "draft", "--tag", "a", "--no-tags"], USAGE, "either --tag or --no-tags, not both"),
+    (["campaigns", "enrol", "draft", "99"], REFUSED, "there is no contact 99"),
+    ([*ADD_STEP, "--template", "99"], REFUSED, "there is no template 99"),
+    ([*ADD_STEP, "--template", "1=0"], REFUSED, "template: '0' is not a weight"),
+    ([*ADD_STEP, "--template", "1", "--template", "1"], REFUSED, "template: 1 is there twice"),
+    ([*ADD_STEP, "--template", "1", "--after", "3"], REFUSED, "the first step follows nothing"),
+    ([*ADD_STEP, "--template", "1", "--after", "0"], USAGE, "0 is not in the range 1<=x<=365"),
+    (["campaigns", "set-step", "draft", "1"], USAGE, "nothing to change is given"),
+    (["campaigns", "set-step", "draft", "1", "--quote"], REFUSED, "campaign 1 (draft) has no step 1"),
+    (["campaigns", "remove-step", "draft", "1"], REFUSED, "campaign 1 (draft) has no step 1"),
     (["lists", "take", "list one", "ann@x.test"], REFUSED, "there is no contact with the address ann@x.test"),
     (["contacts", "find", "x", "--limit", "0"], USAGE, "0 is not in the range 1<=x<=2147483647"),
     (["why", "nobody@x.test"], REFUSED, "there is no contact with the address nobody@x.test"),
