@@ -1,6 +1,7 @@
 """What is stored: one module for each noun. Imports nothing of the pipeline, the broker or the mail."""
 
 from models.account import Auth, Security, SmtpAccount
+from models.attachment import Attachment, StoredFile
 from models.attempt import Attempt, ChargedTo, Outcome
 from models.contact import Contact, Website
 from models.control import Action, Control
@@ -20,6 +21,8 @@ TABLES = (
     Website,
     Contact,
     EmailTemplate,
+    StoredFile,
+    Attachment,
     SmtpAccount,
     Delivery,
     Attempt,
@@ -33,6 +36,7 @@ TABLES = (
 __all__ = [
     "TABLES",
     "Action",
+    "Attachment",
     "Attempt",
     "Auth",
     "Cause",
@@ -53,6 +57,7 @@ __all__ = [
     "Security",
     "SmtpAccount",
     "State",
+    "StoredFile",
     "StoredKey",
     "Suppression",
     "SuppressionKind",

@@ -64,6 +64,7 @@ LOCK_ORDER = (
     ("dead_letter",),
     ("smtp_account",),
     ("email_template",),
+    ("stored_file",),
     ("website",),
     ("contact",),
     ("throttle",),
