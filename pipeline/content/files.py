@@ -49,7 +49,9 @@ _SAME_TYPE = {"image/apng": "image/png"}
 _SIGNED_TEXTS = ("application/pdf", "application/postscript", "application/rtf")
 #: Octets that no text has (WHATWG, MIME Sniffing, "binary data byte").
 _BINARY = re.compile(rb"[\x00-\x08\x0b\x0e-\x1a\x1c-\x1f]")
-_ENCODED_WORD = re.compile(r"=\?[^?]*\?[bq]\?", re.IGNORECASE)
+#: What makes a path of a name, and what Windows does not take in one (learn.microsoft.com, "Naming Files, Paths, and
+#: Namespaces"): readers take such names in different ways.
+_NOT_IN_NAME = '/\\:"<>|?*'
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
 
@@ -95,18 +97,16 @@ def checked_name(text: str) -> str:
     """Return a file's name, as names are compared.
 
     Raises:
-        FileError: it has a path, what can't be seen or turns the text around it, an encoded word, or too many octets.
+        FileError: it is a path, has what can't be seen or turns the text around it, or too many octets.
     """
     name = composed(text)
     unseen = next((c for c in name if not c.isprintable()), None)
     if unseen is not None:
         raise FileError(f"{name!r}: a name has no character that can't be seen, as U+{ord(unseen):04X}")
-    if any(c in name for c in "/\\:"):
-        raise FileError(f"{name!r}: a name has neither / nor \\ nor :")
+    if any(c in _NOT_IN_NAME for c in name):
+        raise FileError(f"{name!r}: a name has none of {_NOT_IN_NAME}")
     if name != name.strip() or name.endswith("."):
         raise FileError(f"{name!r}: a name neither begins nor ends with a space, nor ends with a full stop")
-    if _ENCODED_WORD.search(name):
-        raise FileError(f"{name!r}: a name has no encoded word (=?…?=)")
     octets = len(name.encode())
     if not 1 <= octets <= MAX_NAME:
         raise FileError(f"a file's name has 1 to {MAX_NAME} bytes, this one has {octets}")

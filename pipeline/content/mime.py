@@ -8,7 +8,7 @@ from __future__ import annotations
 import binascii
 import hashlib
 import re
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from dataclasses import dataclass, field
 from email.message import EmailMessage
 from email.policy import SMTP
@@ -53,9 +53,9 @@ def references(html: str) -> set[str]:
     return set(_REFERENCE.findall(html))
 
 
-def with_files(text: str, html: str | None, files: Sequence[File], message_id: str) -> bytes:
-    """Return a body with its MIME headers: mixed(alternative(text, related(HTML, images)), attachments), with no more
-    levels than there is something for.
+def with_files(text: str, html: str | None, files: Sequence[File], message_id: str) -> list[bytes]:
+    """Return a body with its MIME headers, in pieces: mixed(alternative(text, related(HTML, images)), attachments), with
+    those levels only that are needed.
 
     An inline image goes with it if the HTML refers to it. Its Content-ID is one of this message alone (RFC 2392), and
     so is what the HTML refers to then.
@@ -68,16 +68,14 @@ def with_files(text: str, html: str | None, files: Sequence[File], message_id: s
     attachments = [file for file in files if file.cid is None]
     body = _leaf(text, "plain")
     if html is not None:
-        rich = _leaf(
-            _REFERENCE.sub(lambda m: f"cid:{_unique(m[1], message_id)}" if m[1] in images else m[0], html), "html"
-        )
+        rich = _leaf(_referring(html, images.keys(), message_id), "html")
         if images:
             parts = [_part(file, message_id) for file in images.values()]
             rich = _multipart("related", [rich, *parts], message_id, type="text/html")
         body = _multipart("alternative", [body, rich], message_id)
     if attachments:
         body = _multipart("mixed", [body, *(_part(file, message_id) for file in attachments)], message_id)
-    return headers.head({"MIME-Version": Text("1.0")}) + body
+    return [headers.head({"MIME-Version": Text("1.0")}), *body]
 
 
 def wire_size(name: str, kind: str, size: int, cid: str | None) -> int:
@@ -87,15 +85,15 @@ def wire_size(name: str, kind: str, size: int, cid: str | None) -> int:
     return len(_delimiter(boundary("mixed", ""))) + len(_head(name, kind, cid, "")) + in_base64 + line_ends
 
 
-def _leaf(text: str, subtype: str) -> bytes:
+def _leaf(text: str, subtype: str) -> list[bytes]:
     leaf = EmailMessage(policy=SEVEN_BIT)
     leaf.set_content(text, subtype=subtype)
     del leaf["MIME-Version"]
-    return leaf.as_bytes()
+    return [leaf.as_bytes()]
 
 
-def _part(file: File, message_id: str) -> bytes:
-    return _head(file.name, file.type, file.cid, message_id) + file.encoded
+def _part(file: File, message_id: str) -> list[bytes]:
+    return [_head(file.name, file.type, file.cid, message_id), file.encoded]
 
 
 def _head(name: str, kind: str, cid: str | None, message_id: str) -> bytes:
@@ -109,17 +107,21 @@ def _head(name: str, kind: str, cid: str | None, message_id: str) -> bytes:
     return headers.head(meant) + b"\r\n"
 
 
+def _referring(html: str, cids: Set[str | None], message_id: str) -> str:
+    return _REFERENCE.sub(lambda m: f"cid:{_unique(m[1], message_id)}" if m[1] in cids else m[0], html)
+
+
 def _unique(cid: str, message_id: str) -> str:
     return f"{cid}@{_hash(message_id)}"
 
 
-def _multipart(subtype: str, parts: Sequence[bytes], message_id: str, **marks: str) -> bytes:
+def _multipart(subtype: str, parts: Sequence[list[bytes]], message_id: str, **marks: str) -> list[bytes]:
     between = boundary(subtype, message_id)
     meant = Token(f"multipart/{subtype}", (*marks.items(), ("boundary", between)))
     delimiter = _delimiter(between)
-    within = b"".join(delimiter + part for part in parts)
+    within = [piece for part in parts for piece in (delimiter, *part)]
     # The line end of the first delimiter is the empty line behind the head.
-    return headers.head({"Content-Type": meant}) + within + delimiter.removesuffix(b"\r\n") + b"--\r\n"
+    return [headers.head({"Content-Type": meant}), *within, delimiter.removesuffix(b"\r\n") + b"--\r\n"]
 
 
 def boundary(subtype: str, message_id: str) -> str:
