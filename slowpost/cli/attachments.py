@@ -72,10 +72,8 @@ def show_attachments(attachments: Sequence[Any], warning: str | None) -> None:
     if not attachments:
         return
     columns = {"name": "ATTACHMENT", "type": "TYPE", "size": "BYTES", "cid": "INLINE AS", "note": "NOTE"}
-    rows = [{name: getattr(one, name) for name in columns} for one in attachments]
-    if not any(row["note"] for row in rows):
-        del columns["note"]
-    show_table(rows, columns, "")
+    filled = {name: heading for name, heading in columns.items() if any(getattr(one, name) for one in attachments)}
+    show_table(attachments, filled, "")
     if warning is not None:
         say(warning)
 

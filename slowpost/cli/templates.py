@@ -1,4 +1,6 @@
-"""`templates add|set|activate|deactivate|remove|list|show|preview|check|rerender|send-test`."""
+"""`templates add|set|activate|deactivate|remove|list|show|preview|check|rerender|send-test`; `attachments` has the
+others.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +13,7 @@ from pipeline.operations.templates import TemplateDone
 from pipeline.reports import templates as reports
 from pipeline.reports.templates import TemplateDetails
 from slowpost.cli.acting import finish, who
+from slowpost.cli.attachments import attach, detach, show_attachments
 from slowpost.cli.output import emit, progress, show_fields, show_table
 from slowpost.cli.saying import say, say_file
 from slowpost.cli.shared import CONTACT, ID, Refused, as_json, read_text, reason, with_database
@@ -200,6 +203,9 @@ def _details(template: TemplateDetails) -> None:
     for name, source in (("TEXT", template.text), ("HTML", template.html)):
         if source is not None:
             say(f"\n{name}\n{source}")
+    if template.attachments:
+        say()
+        show_attachments(template.attachments, template.warning)
 
 
 @templates.command()
@@ -212,9 +218,11 @@ def preview(template_id: int, contact: str, as_json: bool) -> None:
     found = trials.preview(template_id, contact)
 
     def show() -> None:
-        for name, value in vars(found).items():
+        for name in ("subject", "preheader", "text", "html"):
+            value = getattr(found, name)
             if value is not None:
                 say(f"{name.upper()}\n{value}\n")
+        show_attachments(found.attachments, found.warning)
 
     emit(found, as_json, show)
 
@@ -227,17 +235,25 @@ def preview(template_id: int, contact: str, as_json: bool) -> None:
 @as_json
 @with_database
 def check(template_id: int, limit: int, as_json: bool) -> None:
-    """Render a template for eligible contacts and say for whom it fails. Exit 1 if it fails for any."""
+    """Render a template for eligible contacts and say for whom it fails. Exit 1 if it fails for any, or if its HTML
+    refers to an inline image that is not there.
+    """
     checked = trials.check(template_id, limit)
 
     def show() -> None:
         say(f"tried with {checked.tried} eligible contacts, {len(checked.failures)} fail")
         if checked.failures:
             show_table(checked.failures, {"contact_id": "CONTACT", "problem": "PROBLEM"}, "")
+        show_attachments(checked.attachments, checked.warning)
+        for cid in checked.unused:
+            say(f"cid:{cid}: the HTML does not refer to it, and the image is not sent")
 
     emit(checked, as_json, show)
     if checked.failures:
         raise Refused(f"template {template_id} fails for {len(checked.failures)} of {checked.tried} contacts")
+    if checked.missing:
+        missing = ", ".join(f"cid:{cid}" for cid in checked.missing)
+        raise Refused(f"template {template_id} refers to inline images that are not there: {missing}")
 
 
 @templates.command()
@@ -272,3 +288,7 @@ def send_test(template_id: int, to: str, account_id: int, contact: str, reason: 
     """Send to yourself, now, what a template becomes for a contact. It uses up no limit and changes no contact."""
     done = trials.send_test(template_id, who(), to=to, account_id=account_id, contact=contact, reason=reason)
     finish(done, as_json, f"accepted by {done.host}: {done.reply}")
+
+
+templates.add_command(attach)
+templates.add_command(detach)

@@ -25,7 +25,7 @@ from models.suppression import suppress
 from pipeline.accounts import passwords
 from slowpost.cli import COMMANDS, cli
 from slowpost.cli.acting import shown
-from tests.builders import a_contact, a_delivery, a_template, a_website, an_account
+from tests.builders import a_contact, a_delivery, a_template, a_website, an_account, an_attachment
 from tests.cli.conftest import Slowpost
 from tests.cli.json_page import ACTIONS, OTHERS, PAGE, PARTS, REPORTS, item_of, page
 from tests.dns_server import REAL, DnsServer
@@ -119,6 +119,8 @@ WORDS: Mapping[str, str] = {
     "templates add NAME": "new --subject Hello --text-file -",
     "templates set TEMPLATE_ID": "1 --subject Hi",
     "templates remove TEMPLATE_ID": "unused",
+    "templates attach TEMPLATE_ID FILE...": "1 - --name other.txt",
+    "templates detach TEMPLATE_ID NAME": "1 offer.txt",
     "templates rerender TEMPLATE_ID": "demanding",
     "templates check TEMPLATE_ID": "demanding",
     "templates preview TEMPLATE_ID": "1 --contact 1",
@@ -148,7 +150,9 @@ def furnished(ready: Slowpost, configure: Callable[..., None]) -> Iterator[Slowp
         now = database.now()
         contact = a_contact(website=a_website(extra={"pages": 3}), extra={"topic": "bees"}, last_contacted_at=now)
         account = an_account(enabled_at=now, warmup_start=1, warmup_step=2, warmup_on=dt.date(2026, 6, 1))
-        template = a_template(html="<p>Hello</p>")
+        template = a_template(html='<img src="cid:logo">')
+        for number, cid in enumerate((None, "logo")):
+            an_attachment(template, name=["offer.txt", "logo.png"][number], cid=cid)
         suppress("address", [contact.address], "asked", now)
         two = "in_flight,suppressed_address"
         a_delivery(State.SKIPPED, contact=contact, template=template, reason=two)
