@@ -54,8 +54,8 @@ def references(html: str) -> set[str]:
 
 
 def with_files(text: str, html: str | None, files: Sequence[File], message_id: str) -> list[bytes]:
-    """Return a body with its MIME headers, in pieces: mixed(alternative(text, related(HTML, images)), attachments), with
-    those levels only that are needed.
+    """Return a body with its MIME headers, in pieces: mixed(alternative(text, related(HTML, images)), attachments), of
+    which there are only those levels that are needed.
 
     An inline image goes with it if the HTML refers to it. Its Content-ID is one of this message alone (RFC 2392), and
     so is what the HTML refers to then.
