@@ -37,6 +37,11 @@ class Delivery(Base):
     `step` is the number of its last event. `source` is the id of the message it came from. `attempts` counts those
     charged to recipient or content since `attempts_since`. `nudged_at` is when the sweep last put it back on the
     route, `recorded_at` when its outcome was added to the counters people see.
+
+    `follows` is the delivery before it in its conversation. Its mail names the mails before in its headers, has their
+    subject (with `reply_prefix` behind "Re: ") unless its template has one of its own, and with `quotes` their words
+    below its own. `wire_message_id` is the Message-ID, with its angle brackets, that the provider gave the mail in
+    place of `message_id`, where that is known.
     """
 
     contact = peewee.ForeignKeyField(Contact, backref="deliveries")
@@ -55,6 +60,10 @@ class Delivery(Base):
     html = peewee.TextField(null=True)
     preheader = peewee.TextField(null=True)
     message_id = peewee.TextField(null=True)
+    wire_message_id = peewee.TextField(null=True)
+    follows = peewee.ForeignKeyField("self", null=True, index=False, constraints=[peewee.Check("follows_id < id")])
+    quotes = peewee.BooleanField(default=False)
+    reply_prefix = peewee.BooleanField(default=False)
     account = peewee.ForeignKeyField(SmtpAccount, null=True)
     send_at = UTCDateTimeField(null=True)
     token = peewee.TextField(null=True, index=True)
@@ -99,6 +108,7 @@ Delivery.add_index(
         f"WHERE state IN ({one_of(RECORDED)}) AND recorded_at IS NULL"
     )
 )
+Delivery.add_index(peewee.SQL("CREATE INDEX delivery_follows ON delivery (follows_id) WHERE follows_id IS NOT NULL"))
 
 
 def in_states(*states: State, column: peewee.Field = Delivery.state) -> Any:

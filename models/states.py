@@ -43,6 +43,7 @@ class Reason(StrEnum):
     # failed
     TEMPLATE_ERROR = "template_error"
     TEMPLATE_LIMIT = "template_limit"
+    NOTHING_TO_FOLLOW = "nothing_to_follow"
     MESSAGE_REFUSED = "message_refused"
     CONTENT_REFUSED = "content_refused"
     REFUSED_BY_POLICY = "refused_by_policy"

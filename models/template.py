@@ -10,7 +10,8 @@ from models.database import UTCDateTimeField
 
 class EmailTemplate(Base):
     """Subject, text body and optional HTML body and preheader, all of them Jinja2. `paused_after` says why the program
-    has paused it; its bounces are counted from `resumed_at`, when a person resumed it.
+    has paused it; its bounces are counted from `resumed_at`, when a person resumed it. One without a subject is that of
+    follow-ups, which have the subject of the mail before; it is never active.
     """
 
     name = peewee.TextField(unique=True)
@@ -25,3 +26,8 @@ class EmailTemplate(Base):
     times_used = peewee.IntegerField(default=0)
     created_at = UTCDateTimeField()
     updated_at = UTCDateTimeField()
+
+    @property
+    def is_follow_up(self) -> bool:
+        """Tell whether only a mail that follows another can be written with it."""
+        return not self.subject

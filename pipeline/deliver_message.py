@@ -23,6 +23,7 @@ from pipeline.delivery import claim as claims
 from pipeline.delivery import outcome
 from pipeline.delivery.attachments import files_of
 from pipeline.delivery.claim import Claim
+from pipeline.delivery.conversation import thread_of
 from pipeline.delivery.refusals import Refusal, Use, is_missed, refusal
 from pipeline.flow import TRIGGER, Handoff, Stage
 from pipeline.runtime.failpoints import failpoint
@@ -201,4 +202,5 @@ def _envelope(delivery: Delivery, account: SmtpAccount) -> Envelope:
         preheader=delivery.preheader,
         message_id=delivery.message_id,
     )
-    return build(rendered, sender_of(account), database.now(), unsubscribe(), files_of(delivery.template_id))
+    thread, files = thread_of(delivery), files_of(delivery.template_id)
+    return build(rendered, sender_of(account), database.now(), unsubscribe(), thread, files)

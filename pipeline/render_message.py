@@ -1,16 +1,17 @@
 """Stage 3: a cleared delivery gets its words.
 
-Reads: `cleared` deliveries with contact, website and template. Writes: the rendered parts (they are what is sent) and
-`ready`, or `failed` with the template's line and a dead letter. Hands on: a trigger to *reserve slot*;
-what has failed, to *record outcome*.
+Reads: `cleared` deliveries with contact, website and template, and the mails that they follow. Writes: the rendered
+parts (they are what is sent) and `ready`, or `failed` with the template's line and a dead letter. Hands on: a trigger
+to *reserve slot*; what has failed, to *record outcome*.
 Trouble: an error in a template fails that delivery alone, and so does a limit that stops it; the third in a row that is
-stopped pauses the template. What a paused template has stays `cleared`, until it is resumed. No transaction is open and
-nothing is locked while it renders, however long that takes.
+stopped pauses the template. What a paused template has stays `cleared`, until it is resumed. What follows a mail that
+was not sent fails: it would come out of the blue. No transaction is open and nothing is locked while it renders,
+however long that takes.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from typing import Any
 
@@ -20,7 +21,8 @@ from models.delivery import by_id, of_ids
 from pipeline.accounts import template_limits
 from pipeline.capacity.statement import paused_templates
 from pipeline.content import template as templates
-from pipeline.content.template import Footer, Parts, TemplateError, TemplateLimitError
+from pipeline.content.template import Before, Footer, NothingToFollowError, Parts, TemplateError, TemplateLimitError
+from pipeline.delivery.conversation import before_each
 from pipeline.flow import TRIGGER, Handoff, Stage, hand_on
 from pipeline.runtime.failpoints import failpoint
 from pipeline.runtime.settings import settings
@@ -63,10 +65,11 @@ def render_all(deliveries: Sequence[Delivery]) -> tuple[dict[int, Parts], dict[i
     errors: dict[int, TemplateError] = {}
     size = 0
     footer = Footer.from_settings(settings())
+    before = before_each(deliveries)
     # One template after another: each is compiled once.
     for d in sorted(deliveries, key=lambda d: (d.template_id, d.id)):
         try:
-            rendered[d.id] = templates.render(d.template, d.contact, d.website, footer)
+            rendered[d.id] = templates.render(d.template, d.contact, d.website, footer, _what_it_follows(d, before))
         except TemplateError as error:
             errors[d.id] = error
             if isinstance(error, TemplateLimitError):
@@ -76,6 +79,12 @@ def render_all(deliveries: Sequence[Delivery]) -> tuple[dict[int, Parts], dict[i
             if size > _AT_ONCE:
                 break
     return rendered, errors
+
+
+def _what_it_follows(delivery: Delivery, before: Mapping[int, Before]) -> Before | None:
+    if delivery.follows_id is not None and delivery.id not in before:
+        raise NothingToFollowError(f"delivery {delivery.follows_id}, which it follows, was not sent to this contact")
+    return before.get(delivery.id)
 
 
 def unedited(deliveries: Sequence[Delivery]) -> set[int]:
@@ -125,4 +134,9 @@ def _fail(errors: dict[int, TemplateError]) -> list[int]:
 
 
 def _reason(error: TemplateError) -> Reason:
-    return Reason.TEMPLATE_LIMIT if isinstance(error, TemplateLimitError) else Reason.TEMPLATE_ERROR
+    match error:
+        case TemplateLimitError():
+            return Reason.TEMPLATE_LIMIT
+        case NothingToFollowError():
+            return Reason.NOTHING_TO_FOLLOW
+    return Reason.TEMPLATE_ERROR

@@ -15,10 +15,11 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
-from models import Contact, EmailTemplate, database, lookup
+from models import Contact, EmailTemplate, database
 from pipeline.capacity.room import room_for
 from pipeline.flow import Handoff
 from pipeline.operations.done import Done
+from pipeline.operations.send import template_to_begin_with
 from pipeline.rules import forgotten
 from pipeline.rules.eligible import eligible, template_to_pick
 from pipeline.runtime import faults
@@ -65,6 +66,7 @@ def publish(
 
     Raises:
         NotThereError: there is no such template.
+        OperationRefusedError: it is a follow-up's.
         KeyLockedError: forgotten people can't be told from others.
     """
     asked = partial(pick, limit=limit, min_priority=min_priority, template_id=template_id)
@@ -80,7 +82,7 @@ def pick(*, limit: int | None = None, min_priority: int | None = None, template_
     """Return the contacts that a batch would have now; see `publish`."""
     # Whether it would find anybody or not: a key that is missing is said at once.
     forgotten.hashes()
-    template = template_to_pick() if template_id is None else lookup.template(template_id)
+    template = template_to_pick() if template_id is None else template_to_begin_with(template_id)
     now, window = database.now(), SendingWindow.from_settings(settings())
     opening = now if window.contains(now) else window.next_opening(now)
     if opening - now > EARLY:

@@ -50,6 +50,10 @@ class Head:
         demand(len(found) == 1, f"{name} has {len(found)} mailboxes")
         return found[0]
 
+    def ids(self, name: str) -> list[str]:
+        """Return the Message-IDs of a field."""
+        return message_ids(self.one(name))
+
     def text(self, name: str) -> str:
         """Return what a person reads in a field without structure."""
         return decoded(self.one(name))
@@ -160,6 +164,16 @@ def mailboxes(value: str) -> list[Mailbox]:
         end = next(i for i, (kind, _) in enumerate(tokens) if kind == ",")
         found.append(_mailbox(tokens[:end]))
         tokens = tokens[end + 1 :]
+    return found
+
+
+def message_ids(value: str) -> list[str]:
+    """Read Message-IDs (RFC 5322 3.6.4): nothing but white space between them, none within."""
+    found = value.split()
+    for one in found:
+        kinds = "".join("a" if kind == "atom" else kind for kind, _ in _tokens(one))
+        demand(re.fullmatch(r"<a(?:\.a)*@a(?:\.a)*>", kinds) is not None, f"no Message-ID: {one}")
+    demand(bool(found), "a list of no Message-IDs")
     return found
 
 

@@ -29,6 +29,7 @@ _PLAIN_TEXT = re.compile(r"[!-~](?:[ -~]*[!-~])?")
 _BETWEEN_WORDS = re.compile(r"(?<=[^ ]) (?=[^ ])")
 
 _ATOM = r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+"
+_DOTTED = rf"{_ATOM}(?:\.{_ATOM})*"
 _QUOTED = r'"(?:[^"\\\x00-\x1f\x7f]|\\["\\])*"'
 _ENCODED = r"=\?utf-8\?[qb]\?[!->@-~]+\?="
 _NAME = rf"{_ATOM}(?: {_ATOM})*|{_QUOTED}|{_ENCODED}(?: {_ENCODED})*"
@@ -37,6 +38,7 @@ _DOMAIN = r"[a-z0-9_-]+(?:\.[a-z0-9_-]+)*"
 _NAMED = re.compile(rf"(?P<name>{_NAME}) <(?P<local>{_LOCAL})@(?P<domain>{_DOMAIN})>")
 _BARE = re.compile(rf"(?P<name>)(?P<local>{_LOCAL})@(?P<domain>{_DOMAIN})")
 _ELEMENT = re.compile(r"<[!-;=?-~]+>")
+_ID = re.compile(rf"<{_DOTTED}@{_DOTTED}>")
 _PHRASE = re.compile(rf"{_ATOM}(?: {_ATOM})*")
 
 
@@ -70,12 +72,24 @@ class Mailboxes:
 
 @dataclass(frozen=True)
 class Elements:
-    """A list of ids or URLs, each in its angle brackets (RFC 5322 3.6.4, RFC 2369)."""
+    """A list of URLs, each in its angle brackets (RFC 2369)."""
 
     elements: tuple[str, ...]
 
 
-Value = Text | Mailboxes | Elements | Token
+@dataclass(frozen=True)
+class Ids:
+    """Ids of messages or parts of them, in angle brackets (RFC 5322 3.6.4, without obsolete forms, domain literals)."""
+
+    ids: tuple[str, ...]
+
+
+Value = Text | Mailboxes | Elements | Ids | Token
+
+
+def is_id(text: str) -> bool:
+    """Tell whether a text is one Message-ID."""
+    return _ID.fullmatch(text) is not None
 
 
 def head(meant: Mapping[str, Value]) -> bytes:
@@ -115,10 +129,13 @@ def write(name: str, value: Value) -> bytes:
         case Mailboxes(mailboxes):
             tokens = list(_listed([_mailbox(one, LINE - len(name) - 2) for one in mailboxes]))
         case Elements(elements):
-            wrong = [element for element in elements if not _ELEMENT.fullmatch(element)]
-            if wrong:
-                raise HeaderError("an id or URL has other characters than it can have")
+            if not all(_ELEMENT.fullmatch(element) for element in elements):
+                raise HeaderError("a URL has other characters than it can have")
             tokens = list(_listed([[element] for element in elements]))
+        case Ids(ids):
+            if not all(map(is_id, ids)):
+                raise HeaderError("a Message-ID is none")
+            tokens = list(ids)
         case Token():
             tokens = parameters.words(value)
     return _folded(f"{name}:".encode(), [token.encode() for token in tokens])
@@ -138,6 +155,8 @@ def read(raw: str, kind: type[Value]) -> Value:
         return Text(_decoded(raw))
     if kind is Elements:
         return Elements(tuple(found[0] for found in _each(raw, _ELEMENT.match)))
+    if kind is Ids:
+        return Ids(tuple(found[0] for found in _each(raw, _ID.match, between=" ")))
     if kind is Token:
         return parameters.read(raw)
     found = _each(raw, lambda text, at: _NAMED.match(text, at) or _BARE.match(text, at))
@@ -216,16 +235,16 @@ def _b(octets: bytes) -> str:
     return base64.b64encode(octets).decode()
 
 
-def _each(raw: str, match: Callable[[str, int], re.Match[str] | None]) -> Iterator[re.Match[str]]:
+def _each(raw: str, match: Callable[[str, int], re.Match[str] | None], between: str = ", ") -> Iterator[re.Match[str]]:
     at = 0
     while True:
         found = match(raw, at)
-        if found is None or raw[found.end() : found.end() + 2] not in ("", ", "):
+        if found is None or raw[found.end() : found.end() + len(between)] not in ("", between):
             raise HeaderError("a list in a header is not as it was meant")
         yield found
         if found.end() == len(raw):
             return
-        at = found.end() + 2
+        at = found.end() + len(between)
 
 
 def _name(raw: str) -> str:

@@ -14,10 +14,11 @@ from email.utils import format_datetime
 from models import address as addresses
 from models.errors import SlowpostError
 from pipeline.content import headers
-from pipeline.content.headers import Elements, Mailbox, Mailboxes, Text
+from pipeline.content.headers import Elements, Ids, Mailbox, Mailboxes, Text
 from pipeline.content.markers import SENDER_FIELDS, sender_marker
 from pipeline.content.mime import SEVEN_BIT, File, boundary, with_files
 from pipeline.content.parameters import HeaderError
+from pipeline.content.thread import NO_THREAD, Thread
 
 #: Octets of a line without CRLF (RFC 5322 2.1.1).
 MAX_LINE = 998
@@ -84,7 +85,12 @@ class Envelope:
 
 
 def build(
-    rendered: Rendered, sender: Sender, at: dt.datetime, unsubscribe: Unsubscribe, files: Sequence[File] = ()
+    rendered: Rendered,
+    sender: Sender,
+    at: dt.datetime,
+    unsubscribe: Unsubscribe,
+    thread: Thread = NO_THREAD,
+    files: Sequence[File] = (),
 ) -> Envelope:
     """Return the message for one recipient; the same arguments give the same bytes.
 
@@ -93,13 +99,14 @@ def build(
         sender: whose name they carry.
         at: the `Date` (RFC 5322 3.6.1).
         unsubscribe: what List-Unsubscribe offers.
+        thread: the mails that it follows.
         files: what goes with it, in this order.
 
     Raises:
         MessageRefusedError: a header would carry a line break, a control character or an encoded word, a line is too
         long, or all of it.
     """
-    meant = _meant(rendered, sender, at, unsubscribe)
+    meant = _meant(rendered, sender, at, unsubscribe, thread)
     text = fill_sender(rendered.text, sender, as_html=False)
     html = None
     if rendered.html is not None:
@@ -127,7 +134,7 @@ def _body(text: str, html: str | None, message_id: str) -> bytes:
 
 
 def _meant(
-    rendered: Rendered, sender: Sender, at: dt.datetime, unsubscribe: Unsubscribe
+    rendered: Rendered, sender: Sender, at: dt.datetime, unsubscribe: Unsubscribe, thread: Thread
 ) -> Mapping[str, headers.Value]:
     """Return what each header is to say."""
     meant: dict[str, headers.Value] = {
@@ -138,7 +145,10 @@ def _meant(
         meant["Reply-To"] = _mailbox("Reply-To", "", sender.reply_to)
     meant["Subject"] = Text(_checked("the subject", fill_sender(rendered.subject, sender, as_html=False)))
     meant["Date"] = Text(format_datetime(at))
-    meant["Message-ID"] = Elements((_checked("Message-ID", rendered.message_id),))
+    meant["Message-ID"] = Ids((_checked("Message-ID", rendered.message_id),))
+    if thread.mails:
+        meant["In-Reply-To"] = Ids(thread.in_reply_to)
+        meant["References"] = Ids(thread.references)
     offers = [unsubscribe.url, unsubscribe.mailto and f"mailto:{unsubscribe.mailto}"]
     if any(offers):
         meant["List-Unsubscribe"] = Elements(tuple(f"<{_checked('List-Unsubscribe', o)}>" for o in offers if o))

@@ -14,7 +14,7 @@ from email.message import EmailMessage
 from email.policy import SMTP
 
 from pipeline.content import headers
-from pipeline.content.headers import Elements, Text
+from pipeline.content.headers import Ids, Text
 from pipeline.content.parameters import Token
 
 #: What `email` writes beside a text; every server takes seven bits, 8BITMIME need not be asked for.
@@ -103,7 +103,7 @@ def _head(name: str, kind: str, cid: str | None, message_id: str) -> bytes:
         "Content-Disposition": Token("attachment" if cid is None else "inline", (("filename", name),)),
     }
     if cid is not None:
-        meant["Content-ID"] = Elements((f"<{_unique(cid, message_id)}>",))
+        meant["Content-ID"] = Ids((f"<{_unique(cid, message_id)}>",))
     return headers.head(meant) + b"\r\n"
 
 

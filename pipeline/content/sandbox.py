@@ -13,10 +13,8 @@ from typing import Any, NoReturn, cast
 import jinja2
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
-from pipeline.content.markers import MARK_END, MARK_START, SENDER_FIELDS, sender_marker
+from pipeline.content.markers import MARK_END, MARK_START, MAX_OUTPUT, SENDER_FIELDS, sender_marker
 
-#: Characters one part of a message may have; providers refuse far less (Gmail clips HTML at 102 kB).
-MAX_OUTPUT = 500_000
 #: Characters of an error that are kept.
 MAX_ERROR = 300
 
@@ -136,8 +134,6 @@ def render_parts(compiled: Mapping[str, jinja2.Template], data: Mapping[str, Any
             done[part] = done[part].strip()
             if len(done[part].splitlines()) > 1:
                 raise MistakeError(f"{part}: it must be one line")
-    if not done["subject"]:
-        raise MistakeError("subject: it is empty")
     return done
 
 

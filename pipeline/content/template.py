@@ -6,17 +6,23 @@ They are rendered by a process of their own (`renderer`), which is stopped when 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 from models import Contact, EmailTemplate, Website
 from models.errors import SlowpostError
 from pipeline.content import renderer
+from pipeline.content.markers import MAX_OUTPUT
+from pipeline.content.quote import Quoted, html_with, text_with
 from pipeline.runtime.settings import Settings
 
 
 class TemplateError(SlowpostError):
     """A template can't be compiled or rendered; the message names the part, the line and what is wrong."""
+
+
+class NothingToFollowError(TemplateError):
+    """The mail that a mail is to follow was not sent."""
 
 
 class TemplateLimitError(TemplateError):
@@ -31,6 +37,19 @@ class Parts:
     text: str
     html: str | None
     preheader: str | None
+
+
+@dataclass(frozen=True)
+class Before:
+    """What a mail takes from those that it follows.
+
+    Attributes:
+        subject: of a mail without one of its own.
+        quoted: what stands below its own words; None: nothing.
+    """
+
+    subject: str
+    quoted: Quoted | None = None
 
 
 _PARTS = tuple(field.name for field in fields(Parts))
@@ -56,16 +75,42 @@ def check_syntax(template: EmailTemplate) -> None:
     _ask(template)
 
 
-def render(template: EmailTemplate, contact: Contact, website: Website | None, footer: Footer) -> Parts:
+def render(
+    template: EmailTemplate, contact: Contact, website: Website | None, footer: Footer, before: Before | None = None
+) -> Parts:
     """Render a template for one contact. It is compiled unless it is the one that this thread has rendered last.
+
+    Args:
+        template: what is written.
+        contact: to whom.
+        website: the contact's.
+        footer: what is the same for all.
+        before: of a mail that follows others, what it takes from them.
 
     Raises:
         TemplateError: a mistake in the syntax, an undefined variable, an error in an expression, a subject of several
-            lines, or a part that is too long.
+            lines, no subject although it follows no mail, or a part that is too long.
         TemplateLimitError: it takes too much time or memory.
     """
     parts = _ask(template, _variables(contact, website, footer))["parts"]
-    return Parts(**{name: parts.get(name) for name in _PARTS})
+    rendered = Parts(**{name: parts.get(name) for name in _PARTS})
+    if before is not None:
+        return _following(rendered, before)
+    if not rendered.subject:
+        raise TemplateError("subject: it is empty, which only a mail that follows another may have")
+    return rendered
+
+
+def _following(rendered: Parts, before: Before) -> Parts:
+    subject, quoted = rendered.subject or before.subject, before.quoted
+    if quoted is None:
+        return replace(rendered, subject=subject)
+    html = None if rendered.html is None else html_with(rendered.html, quoted)
+    text = text_with(rendered.text, quoted)
+    for part, words in (("text", text), ("html", html or "")):
+        if len(words) > MAX_OUTPUT:
+            raise TemplateError(f"{part}: with what it quotes it is longer than {MAX_OUTPUT} characters")
+    return replace(rendered, subject=subject, text=text, html=html)
 
 
 def _ask(template: EmailTemplate, variables: Mapping[str, Any] | None = None) -> dict[str, Any]:

@@ -35,6 +35,7 @@ from pipeline.delivery.following import Following, what_follows
 from pipeline.flow import Handoff, Stage
 from pipeline.runtime.failpoints import failpoint
 from pipeline.smtp.reply import MAX_TEXT, TRANSACTION, Reply, Result, Verdict
+from pipeline.smtp.wire import wire_message_id
 
 #: Why a claim was given back: its dot was surely not sent.
 DOT_NOT_SENT = "dot_not_sent"
@@ -95,10 +96,16 @@ def settle(claim: Claim, result: Result) -> list[Handoff]:
         tell = None
         if Attempt.update(outcome=outcome, **_said(result), finished_at=now).where(unknown_yet).execute():
             tell = charge(account, delivery.id, result, now)
+            _store_name_on_the_wire(delivery.id, wire_message_id(account.host, result.reply))
         failpoint("outcome:wrote")
     if tell is not None:
         tell()
     return _hand_on(claim.delivery_id, following) if moved else []
+
+
+def _store_name_on_the_wire(delivery_id: int, message_id: str | None) -> None:
+    if message_id is not None:
+        Delivery.update(wire_message_id=message_id).where(Delivery.id == delivery_id).execute()
 
 
 def _origins(following: Following) -> tuple[State, ...]:

@@ -30,11 +30,19 @@ def contact_to_send(contact: int | str, template_id: int | None) -> int:
 
     Raises:
         NotThereError: there is no such contact, or no such template.
-        OperationRefusedError: no template is named, and none is active.
+        OperationRefusedError: no template is named, and none is active; or the one that is named is a follow-up's.
     """
     found = lookup.contact_of(str(contact))
     if template_id is not None:
-        lookup.template(template_id)
+        template_to_begin_with(template_id)
     elif not EmailTemplate.select().where(EmailTemplate.active).exists():
         raise OperationRefusedError("there is no active template")
     return int(found.id)
+
+
+def template_to_begin_with(template_id: int) -> EmailTemplate:
+    """Return a template with which a conversation can begin. Raises NotThereError, OperationRefusedError."""
+    template = lookup.template(template_id)
+    if template.is_follow_up:
+        raise OperationRefusedError(f"template {template_id} has no subject: it is for mails that follow another")
+    return template

@@ -57,8 +57,9 @@ def add(
     Args:
         name: by which it is found again.
         who: who does it; kept with the action.
-        words: by part (PARTS); a new one needs `subject` and `text`.
-        active: can it be picked where no template is named? None: a new one can, another stays as it is.
+        words: by part (PARTS); a new one needs `subject` and `text`. A subject None: it is that of follow-ups, which
+            have the subject of the mail before.
+        active: can it be picked where no template is named? None: a new one with a subject can, another stays as it is.
         replace: one with this name may be there.
         reason: why; kept with the action.
 
@@ -77,13 +78,14 @@ def add(
                 raise _name_taken(name)
             return _change(there, who, words, active=active, reason=reason)
         _demand_both(words)
-        values = dict.fromkeys(PARTS) | dict(words) | {"active": active is not False}
+        is_active = _is_active(words["subject"], active, otherwise=True)
+        values = dict.fromkeys(PARTS) | dict(words) | {"active": is_active}
         insert = EmailTemplate.insert(name=name, created_at=now, updated_at=now, **values)
         added = next(iter(insert.on_conflict(action="nothing").returning(EmailTemplate.id).execute()), None)
         if added is None:
             raise _name_taken(name)
         record_action(who, "write", f"template {added.id}", now, reason)
-    return TemplateDone(added.id, name, active is not False, changed=True)
+    return TemplateDone(added.id, name, is_active, changed=True)
 
 
 def change(
@@ -94,7 +96,8 @@ def change(
     Args:
         template_id: the template.
         who: who does it; kept with the action.
-        words: by part (PARTS); None takes HTML or preheader away.
+        words: by part (PARTS); None takes HTML, preheader or subject away. One without a subject is that of follow-ups,
+            and not active any more.
         name: another name.
         reason: why; kept with the action.
 
@@ -115,10 +118,12 @@ def change(
 
 
 def set_active(template_id: int, who: str, *, active: bool, reason: str = "") -> TemplateDone:
-    """Let a template be picked where none is named, or no longer. Deliveries with it go on. Raises NotThereError."""
+    """Let a template be picked where none is named, or no longer. Deliveries with it go on. Raises NotThereError,
+    FieldError: it has no subject.
+    """
     with database.transaction():
         template = locked(template_id)
-        changed = template.active != active
+        changed = template.active != _is_active(template.subject, active, otherwise=template.active)
         if changed:
             now = database.now()
             EmailTemplate.update(active=active, updated_at=now).where(EmailTemplate.id == template_id).execute()
@@ -159,7 +164,8 @@ def _change(
     reason: str,
 ) -> TemplateDone:
     """Change a locked template; in the caller's transaction."""
-    values = dict(changes) | ({} if active is None else {"active": active})
+    subject = changes.get("subject", template.subject)
+    values = dict(changes) | {"active": _is_active(subject, active, otherwise=template.active)}
     becomes = template.__data__ | values
     now = database.now()
     changed = becomes != template.__data__
@@ -178,14 +184,30 @@ def locked(template_id: int) -> EmailTemplate:
 
 
 def _checked(words: Mapping[str, str | None]) -> dict[str, str | None]:
-    """Return the parts that are given, those that must not be empty checked."""
+    """Return the parts that are given, those that must not be empty checked; an empty subject, if it is taken away."""
     checked = dict(words)
-    if checked.get("subject") is not None:
-        checked["subject"] = fields.one_line(str(checked["subject"]))
+    if "subject" in checked:
+        checked["subject"] = "" if checked["subject"] is None else _subject(checked["subject"])
     if "text" in checked and not (checked["text"] or "").strip():
         raise fields.FieldError("text: it is empty")
     check_syntax(EmailTemplate(**checked))
     return checked
+
+
+def _subject(text: str) -> str:
+    subject = fields.one_line(text)
+    if not subject:
+        raise fields.FieldError("subject: it is empty (--follow-up: that of the mail before)")
+    return subject
+
+
+def _is_active(subject: str | None, wanted: bool | None, *, otherwise: bool) -> bool:
+    """Tell whether a template with this subject is active, if that is wanted. Raises FieldError."""
+    if subject != "":
+        return otherwise if wanted is None else wanted
+    if wanted:
+        raise fields.FieldError("a template without a subject is that of follow-ups, and can't be active")
+    return False
 
 
 def _demand_both(words: Mapping[str, str | None]) -> None:

@@ -15,7 +15,7 @@ from pipeline.accounts.template_limits import IN_ROW
 from pipeline.content import message
 from pipeline.content.files import AttachmentRow, warning
 from pipeline.content.mime import references
-from pipeline.content.template import Footer, Parts, TemplateError, TemplateLimitError, check_syntax, render
+from pipeline.content.template import Before, Footer, Parts, TemplateError, TemplateLimitError, check_syntax, render
 from pipeline.delivery.attachments import files_of, rows_of
 from pipeline.operations import fields
 from pipeline.operations.attachments import missing_and_unused
@@ -28,7 +28,7 @@ from pipeline.smtp.reply import Verdict
 
 @dataclass(frozen=True)
 class Preview:
-    """What a template becomes for a contact; the sender's fields appear as their names in brackets.
+    """What a template becomes for a contact; the sender's fields, and a follow-up's subject, stand in brackets.
 
     Attributes:
         subject: the subject.
@@ -128,7 +128,9 @@ def check(template_id: int, limit: int) -> Checked:
     for contact in query.order_by(Contact.id):
         tried += 1
         try:
-            parts = render(template, contact, contact.website if contact.website_id else None, footer)
+            parts = render(
+                template, contact, contact.website if contact.website_id else None, footer, _before(template)
+            )
             meant |= references(parts.html or "")
             stopped = 0
         except TemplateError as error:
@@ -165,7 +167,7 @@ def send_test(
     sender = sender_of(account)
     message_id = f"<{secrets.token_hex(16)}@{sender.address.rpartition('@')[2]}>"
     words = message.Rendered(fields.email(to), "", parts.subject, parts.text, parts.html, parts.preheader, message_id)
-    envelope = message.build(words, sender, database.now(), unsubscribe(), files_of(template_id))
+    envelope = message.build(words, sender, database.now(), unsubscribe(), files=files_of(template_id))
     connections = Connections()
     try:
         with connections.transaction(endpoint_of(account)) as transaction:
@@ -180,4 +182,9 @@ def send_test(
 
 def _rendered(template: EmailTemplate, contact: int | str) -> Parts:
     found = lookup.contact_of(str(contact))
-    return render(template, found, found.website, Footer.from_settings(settings()))
+    return render(template, found, found.website, Footer.from_settings(settings()), _before(template))
+
+
+def _before(template: EmailTemplate) -> Before | None:
+    """Return what a mail with a follow-up's template has from the mails before, as far as that is known here."""
+    return Before("[the subject of the mail before]") if template.is_follow_up else None

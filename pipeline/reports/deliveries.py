@@ -28,6 +28,9 @@ class DeliveryRow:
         attempts: how many attempts were charged to the recipient or the content.
         created_at: since when it is on the route (UTC).
         sent_at: when a server accepted it (UTC).
+        follows: the delivery before it in its conversation.
+        message_id: its Message-ID; null before its first slot.
+        wire_message_id: the Message-ID that the provider gave the mail in its place, where that is known.
     """
 
     id: int
@@ -44,6 +47,9 @@ class DeliveryRow:
     attempts: int
     created_at: dt.datetime
     sent_at: dt.datetime | None
+    follows: int | None
+    message_id: str | None
+    wire_message_id: str | None
 
 
 @dataclass(frozen=True)
@@ -104,4 +110,7 @@ def _row(delivery: Delivery) -> DeliveryRow:
         attempts=delivery.attempts,
         created_at=delivery.created_at,
         sent_at=delivery.sent_at,
+        follows=delivery.follows_id,
+        message_id=delivery.message_id,
+        wire_message_id=delivery.wire_message_id,
     )

@@ -73,6 +73,7 @@ WORDS: dict[str, str] = {
     Reason.WEBSITE_CONTACTED_RECENTLY: "its website has been written to" + AGAIN,
     Reason.TEMPLATE_ERROR: "its template can't be rendered for it",
     Reason.TEMPLATE_LIMIT: "rendering its template took too much time or memory, and was stopped",
+    Reason.NOTHING_TO_FOLLOW: "the mail that it was to follow was not sent",
     Reason.MESSAGE_REFUSED: "its mail can't be made",
     Reason.CONTENT_REFUSED: "a server refused the content",
     Reason.REFUSED_BY_POLICY: "the recipient's server refused the mail by its policy; the address is not suppressed",

@@ -18,7 +18,7 @@ class TemplateRow:
     Attributes:
         id: the template.
         name: what you call it.
-        subject: the source of the subject (Jinja2).
+        subject: the source of the subject (Jinja2); empty: it is for mails that follow another, and have its subject.
         active: whether it can be picked where nobody names a template.
         times_used: mails with it that were sent.
         updated_at: when it was last changed (UTC).

@@ -57,9 +57,15 @@ class Dealer:
 
     def deal(self) -> None:
         """Deal until no account is free for what waits."""
-        # For this turn; it may have the next.
+        # For this turn, which another fits better; it may have the next, or this one if nobody takes it.
         passed_over: list[Waiting] = []
-        while self._queue and self._free:
+        is_left = False
+        while self._free:
+            if not self._queue and passed_over:
+                self._queue.put_back(passed_over)
+                passed_over, is_left = [], True
+            if not self._queue:
+                break
             delivery = self._queue.pop()
             account = self._next_account(delivery)
             at = None if account is None else self._today.at(self._taken, account, delivery)
@@ -71,14 +77,14 @@ class Dealer:
             elif (senders := self._late.keep(account)) is not None:
                 self._deal_late(account, senders)
                 self._queue.put_back([delivery])
-            elif (send_at := self._time(at, account, delivery)) is None:
-                passed_over.append(delivery)
+            elif (send_at := self._time(at, account, delivery, is_left=is_left)) is None:
+                (self.rest if is_left else passed_over).append(delivery)
                 self._is_free(account)
             else:
                 self._give(account, send_at, delivery)
                 self._queue.put_back(self._late.taken_back(self._today.time_of(self._taken)))
                 self._queue.put_back(passed_over)
-                passed_over.clear()
+                passed_over, is_left = [], False
         self.rest += passed_over
         self.rest += self._queue
         self.rest += self._late.rest()
@@ -95,14 +101,23 @@ class Dealer:
             self._kept.append(account)
             return
         at, delivery = found
-        first = min((w for w in self.rest if self._fits(w, account, at)), key=self._today.urgency, default=delivery)
-        if self._today.urgency(first) < self._today.urgency(delivery):
-            # The account leaves it alone now, but no more by then.
-            self.rest.remove(first)
-            self.rest.append(delivery)
-            delivery = first
+        for sooner, urgent in self._left_alone_until(account):
+            if sooner <= at and self._today.urgency(urgent) < self._today.urgency(delivery):
+                self.rest.remove(urgent)
+                self.rest.append(delivery)
+                at, delivery = sooner, urgent
+                break
         self._dealt[account.id] = at, [delivery]
         self._left[account.id] -= 1
+
+    def _left_alone_until(self, account: Account) -> list[tuple[dt.datetime, Waiting]]:
+        """Return what an account may send after it has left it alone, the most urgent first, with the time of that."""
+        found = []
+        for delivery in sorted(self.rest, key=self._today.urgency):
+            until, at = delivery.failed_by.get(account.id), self._today.at(self._taken, account, delivery)
+            if until is not None and at is not None and self._fits(delivery, account, max(at, until)):
+                found.append((max(at, until), delivery))
+        return found
 
     def _give(self, account: Account, send_at: dt.datetime, delivery: Waiting) -> None:
         _, held = self._dealt.setdefault(account.id, (send_at, []))
@@ -112,14 +127,14 @@ class Dealer:
         if len(held) < self._today.rules.list_size_of(account):
             self._is_free(account)
 
-    def _time(self, at: dt.datetime, account: Account, delivery: Waiting) -> dt.datetime | None:
+    def _time(self, at: dt.datetime, account: Account, delivery: Waiting, *, is_left: bool) -> dt.datetime | None:
         """Return when a delivery goes whose turn is `at`: then, or, if its zone has closed by that time, before it
-        closes. But if another of at least this priority fits the turn, that one gets it.
+        closes. But if another of at least this priority fits the turn, that one gets it, unless all have left it.
         """
         today = self._today
         if today.suits(delivery, at):
             return at
-        alike = (w for w in self._queue if w.priority >= delivery.priority)
+        alike = () if is_left else (w for w in self._queue if w.priority >= delivery.priority)
         if any(self._fits(w, account, at) for w in alike):
             return None
         sooner = today.before_it_closes(account, delivery)

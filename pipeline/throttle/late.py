@@ -94,7 +94,7 @@ class Late:
         return (w for w in self._of_zone[zone] if self._senders.get(w.id, self._all) <= senders)
 
     def _may_send(self, account: Account, delivery: Waiting) -> bool:
-        at = self._today.open(delivery.zone).soonest(self._today.earliest(account))
+        at = self._today.before_it_closes(account, delivery)
         return at is not None and self._today.may_send(account.id, delivery, at)
 
     def _first_for(self, account: Account, zone: str, senders: Senders) -> Waiting | None:

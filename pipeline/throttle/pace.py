@@ -99,7 +99,9 @@ class Today:
         for pace in self._paces.values():
             if position < pace.n and (sooner := pace.at(position, shift, earliest)) and (at is None or sooner < at):
                 at = sooner
-        return at
+        until = delivery.failed_by.get(account.id)
+        # What comes sooner than the even spread waits for the end of a backoff.
+        return until if at is not None and until is not None and at < until <= self.time_of(position) else at
 
     def time_of(self, position: int) -> dt.datetime:
         """Return the time that the even spread gives a position, whoever has it; at the latest today's end."""
@@ -110,10 +112,11 @@ class Today:
         return self._first_at + position * self._least_gap
 
     def before_it_closes(self, account: Account, delivery: Waiting) -> dt.datetime | None:
-        """Return the soonest time for an account at which the contact's own zone is open, or None if that is not
-        today.
+        """Return the soonest time for an account, after its backoff, at which the contact's own zone is open, or None
+        if that is not today.
         """
-        return self.open(delivery.zone).soonest(self.earliest(account))
+        earliest = self.earliest(account)
+        return self.open(delivery.zone).soonest(max(earliest, delivery.failed_by.get(account.id, earliest)))
 
     def late_pace(self, zone: str, n: int) -> Pace:
         """Return how n mails follow each other that go in a zone's hours and not before it opens."""

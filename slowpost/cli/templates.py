@@ -1,22 +1,22 @@
-"""`templates add|set|activate|deactivate|remove|list|show|preview|check|rerender|send-test`; `attachments` has the
-others.
-"""
+"""`templates add|set|activate|deactivate|remove|list|show|rerender`; the others stand in `trials` and `attachments`."""
 
 from __future__ import annotations
 
 import click
 
 from pipeline.operations import templates as operations
-from pipeline.operations import trials
 from pipeline.operations.rerender import rerender as render_anew
 from pipeline.operations.templates import TemplateDone
 from pipeline.reports import templates as reports
 from pipeline.reports.templates import TemplateDetails
+from slowpost.cli import attachments, trials
 from slowpost.cli.acting import finish, who
-from slowpost.cli.attachments import attach, detach, show_attachments
 from slowpost.cli.output import emit, progress, show_fields, show_table
 from slowpost.cli.saying import say, say_file
-from slowpost.cli.shared import CONTACT, ID, Refused, as_json, read_text, reason, with_database
+from slowpost.cli.shared import ID, Refused, as_json, read_text, reason, with_database
+
+FOLLOW_UP = "Without a subject: for mails that follow another, and have its subject."
+OF_MAIL_BEFORE = "(that of the mail before)"
 
 
 @click.group()
@@ -27,6 +27,7 @@ def templates() -> None:
 @templates.command()
 @click.argument("name")
 @click.option("--subject", help="One line of Jinja2.")
+@click.option("--follow-up", is_flag=True, help=FOLLOW_UP)
 @click.option("--text-file", help="The text body (- for stdin).")
 @click.option("--html-file", help="The HTML body.")
 @click.option("--preheader", help="One line that mail programs show after the subject.")
@@ -44,6 +45,7 @@ def templates() -> None:
 def add(
     name: str,
     subject: str | None,
+    follow_up: bool,
     text_file: str | None,
     html_file: str | None,
     preheader: str | None,
@@ -57,10 +59,11 @@ def add(
     Deliveries that are rendered already keep their words: see `templates rerender`.
     """
     if not replace:
-        for option, value in (("--subject", subject), ("--text-file", text_file)):
-            if value is None:
+        has_subject = subject is not None or follow_up
+        for option, is_given in (("--subject", has_subject), ("--text-file", text_file is not None)):
+            if not is_given:
                 raise click.UsageError(f"Missing option '{option}'.")
-    words = _words(subject, text_file, html_file, preheader)
+    words = _words(subject, follow_up, text_file, html_file, preheader)
     done = operations.add(name, who(), words, active=active, replace=replace, reason=reason)
     sentence = f"template {done.id}: {done.name}"
     finish(done, as_json, f"{sentence}; {_keeps(done)}" if done.keep_their_words else sentence)
@@ -69,6 +72,7 @@ def add(
 @templates.command("set")
 @click.argument("template_id", type=ID)
 @click.option("--subject", help="One line of Jinja2.")
+@click.option("--follow-up", is_flag=True, help=FOLLOW_UP)
 @click.option("--text-file", help="The text body (- for stdin).")
 @click.option("--html-file", help="The HTML body.")
 @click.option("--no-html", is_flag=True, help="Remove the HTML body.")
@@ -81,6 +85,7 @@ def add(
 def set_(
     template_id: int,
     subject: str | None,
+    follow_up: bool,
     text_file: str | None,
     html_file: str | None,
     no_html: bool,
@@ -98,7 +103,7 @@ def set_(
         raise click.UsageError("either --html-file or --no-html, not both")
     if no_preheader and preheader is not None:
         raise click.UsageError("either --preheader or --no-preheader, not both")
-    words = _words(subject, text_file, html_file, preheader)
+    words = _words(subject, follow_up, text_file, html_file, preheader)
     words |= {part: None for part, gone in (("html", no_html), ("preheader", no_preheader)) if gone}
     if not words and name is None:
         raise click.UsageError("nothing to change is given")
@@ -108,15 +113,18 @@ def set_(
 
 
 def _words(
-    subject: str | None, text_file: str | None, html_file: str | None, preheader: str | None
+    subject: str | None, follow_up: bool, text_file: str | None, html_file: str | None, preheader: str | None
 ) -> dict[str, str | None]:
     """Return the parts of a template that are given."""
+    if follow_up and subject is not None:
+        raise click.UsageError("either --subject or --follow-up, not both")
     if text_file == html_file == "-":
         raise click.UsageError("only one of --text-file and --html-file can be stdin")
     text = None if text_file is None else read_text(text_file)
     html = None if html_file is None else read_text(html_file)
     words = {"subject": subject, "text": text, "html": html, "preheader": preheader}
-    return {part: source for part, source in words.items() if source is not None}
+    given: dict[str, str | None] = {part: source for part, source in words.items() if source is not None}
+    return given | ({"subject": None} if follow_up else {})
 
 
 def _keeps(done: TemplateDone) -> str:
@@ -172,7 +180,8 @@ def list_(as_json: bool) -> None:
         "paused": "PAUSED",
         "times_used": "SENT",
     }
-    emit(rows, as_json, lambda: show_table(rows, columns, "no templates: add one with `slowpost templates add`"))
+    shown = [vars(row) | {"subject": row.subject or OF_MAIL_BEFORE} for row in rows]
+    emit(rows, as_json, lambda: show_table(shown, columns, "no templates: add one with `slowpost templates add`"))
 
 
 @templates.command()
@@ -199,61 +208,15 @@ def _details(template: TemplateDetails) -> None:
     show_fields(template, ("id", "name"))
     say(f"state: {'active' if template.active else 'not active'}{', paused' if template.paused else ''}")
     say(f"sent: {template.times_used}")
-    show_fields(template, ("created_at", "updated_at", "subject", "preheader"))
+    show_fields(template, ("created_at", "updated_at"))
+    say(f"subject: {template.subject or OF_MAIL_BEFORE}")
+    show_fields(template, ("preheader",))
     for name, source in (("TEXT", template.text), ("HTML", template.html)):
         if source is not None:
             say(f"\n{name}\n{source}")
     if template.attachments:
         say()
-        show_attachments(template.attachments, template.warning)
-
-
-@templates.command()
-@click.argument("template_id", type=ID)
-@click.option("--contact", type=CONTACT, required=True, help="For whom: an id or an address.")
-@as_json
-@with_database
-def preview(template_id: int, contact: str, as_json: bool) -> None:
-    """Show what a template becomes for a contact; the sender's fields stand in brackets."""
-    found = trials.preview(template_id, contact)
-
-    def show() -> None:
-        for name in ("subject", "preheader", "text", "html"):
-            value = getattr(found, name)
-            if value is not None:
-                say(f"{name.upper()}\n{value}\n")
-        show_attachments(found.attachments, found.warning)
-
-    emit(found, as_json, show)
-
-
-@templates.command()
-@click.argument("template_id", type=ID)
-@click.option(
-    "--limit", default=1000, show_default=True, type=click.IntRange(1, 10_000), help="Eligible contacts to try."
-)
-@as_json
-@with_database
-def check(template_id: int, limit: int, as_json: bool) -> None:
-    """Render a template for eligible contacts and say for whom it fails. Exit 1 if it fails for any, or if its HTML
-    refers to an inline image that is not there.
-    """
-    checked = trials.check(template_id, limit)
-
-    def show() -> None:
-        say(f"tried with {checked.tried} eligible contacts, {len(checked.failures)} fail")
-        if checked.failures:
-            show_table(checked.failures, {"contact_id": "CONTACT", "problem": "PROBLEM"}, "")
-        show_attachments(checked.attachments, checked.warning)
-        for cid in checked.unused:
-            say(f"cid:{cid}: the HTML does not refer to it, and the image is not sent")
-
-    emit(checked, as_json, show)
-    if checked.failures:
-        raise Refused(f"template {template_id} fails for {len(checked.failures)} of {checked.tried} contacts")
-    if checked.missing:
-        missing = ", ".join(f"cid:{cid}" for cid in checked.missing)
-        raise Refused(f"template {template_id} refers to inline images that are not there: {missing}")
+        attachments.show_attachments(template.attachments, template.warning)
 
 
 @templates.command()
@@ -276,19 +239,5 @@ def rerender(template_id: int, reason: str, as_json: bool) -> None:
         )
 
 
-@templates.command("send-test")
-@click.argument("template_id", type=ID)
-@click.option("--to", "to", required=True, help="Your own address.")
-@click.option("--account", "account_id", type=ID, required=True)
-@click.option("--contact", type=CONTACT, required=True, help="For whom it is rendered: an id or an address.")
-@reason
-@as_json
-@with_database
-def send_test(template_id: int, to: str, account_id: int, contact: str, reason: str, as_json: bool) -> None:
-    """Send to yourself, now, what a template becomes for a contact. It uses up no limit and changes no contact."""
-    done = trials.send_test(template_id, who(), to=to, account_id=account_id, contact=contact, reason=reason)
-    finish(done, as_json, f"accepted by {done.host}: {done.reply}")
-
-
-templates.add_command(attach)
-templates.add_command(detach)
+for command in (trials.preview, trials.check, trials.send_test, attachments.attach, attachments.detach):
+    templates.add_command(command)

@@ -82,7 +82,9 @@ def test_fuzz_every_file_has_the_name_that_was_meant_or_is_refused(
             assert NO_FILE.search(given) or not given.isprintable() or len(given.encode()) > 255
             return
         came_to["built"] += 1
-        mail = build(words, Sender("b@a.test"), AT, STOP, [File(name, "text/plain", encoded(b"what is in it"))]).data
+        mail = build(
+            words, Sender("b@a.test"), AT, STOP, files=[File(name, "text/plain", encoded(b"what is in it"))]
+        ).data
         assert name == unicodedata.normalize("NFC", given)
         assert mail.isascii()
         _, part = entity_of(mail).leaves()

@@ -14,6 +14,7 @@ import pytest
 
 from models import Attempt, Delivery, SmtpAccount, database
 from pipeline import deliver_message, select_contacts
+from pipeline.flow import Handoff
 from tests.accelerated import Accelerated
 from tests.cli.conftest import Slowpost, ready, slowpost  # noqa: F401  (fixtures)
 from tests.conftest import Clock
@@ -152,6 +153,10 @@ class Outreach:
             for contact in contacts:
                 source = str(contact["email"])
                 self._stages.put(*select_contacts.select([listed[contact["email"]]], source=source))
+
+    def put(self, *handoffs: Handoff) -> None:
+        """Put messages on the stages' queues."""
+        self._stages.put(*handoffs)
 
     def pass_time(self, **length: float) -> None:
         """Let so much time pass, in which the stages do what is due."""

@@ -71,7 +71,11 @@ postlog   unix-dgram n - n - 1 postlogd
 
 
 class Dovecot(RootedServer):
-    """Knows who may log in."""
+    """Knows who may log in, and shows the readers their mailboxes by IMAP.
+
+    Attributes:
+        port: of IMAP.
+    """
 
     program = ("/usr/sbin/dovecot", "-F")
 
@@ -83,12 +87,13 @@ class Dovecot(RootedServer):
         """Nothing more than its configuration."""
 
     def _configure(self) -> None:
-        users = "".join(f"{username}:{{PLAIN}}{PASSWORD}\n" for username in self._usernames)
+        self.port = free_port()
+        users = "".join(f"{username}:{{PLAIN}}{PASSWORD}\n" for username in [*self._usernames, *READERS])
         self.tree.write("etc/dovecot/users", users)
         self.tree.write(
             "etc/dovecot/dovecot.conf",
             f"""
-protocols =
+protocols = imap
 ssl = no
 log_path = /var/log/dovecot.log
 auth_mechanisms = {" ".join(MECHANISMS).lower()}
@@ -107,6 +112,13 @@ userdb {{
   driver = static
   args = uid=vmail gid=vmail home=/tmp
 }}
+service imap-login {{
+  inet_listener imap {{
+    address = 127.0.0.1
+    port = {self.port}
+  }}
+}}
+mail_location = maildir:/var/mail/postfix/%n:INDEX=/tmp/dovecot-%n:CONTROL=/tmp/dovecot-%n
 service auth {{
   unix_listener /{_SOCKET} {{
     mode = 0660
@@ -118,7 +130,7 @@ service auth {{
         )
 
     def is_ready(self) -> bool:
-        return (self.tree.path / _SOCKET).is_socket()
+        return (self.tree.path / _SOCKET).is_socket() and self.answers(self.port)
 
 
 class Postgrey(RootedServer):
@@ -172,6 +184,11 @@ class Postfix(MailServer):
         super().__init__(tree, [*LISTENERS, *GREYLISTED.values()])
         self._dovecot = Dovecot(tree, self.usernames())
         self._postgreys = {seconds: Postgrey(tree, seconds) for seconds in GREYLISTED}
+
+    @property
+    def imap_port(self) -> int:
+        """Where its readers' mailboxes are shown."""
+        return self._dovecot.port
 
     def start(self) -> None:
         for helper in (self._dovecot, *self._postgreys.values()):

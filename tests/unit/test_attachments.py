@@ -64,7 +64,7 @@ WITH_LOGO = ("multipart/alternative", "text/plain", ("multipart/related", "text/
     ids=["text", "HTML", "an image", "all", "an image that is not referred to", "an image and no HTML"],
 )
 def test_a_mail_has_the_levels_that_it_needs(words: Any, files: list[str], outline: Any) -> None:
-    envelope = build(words, ME, AT, STOP, [FILES[name] for name in files])
+    envelope = build(words, ME, AT, STOP, files=[FILES[name] for name in files])
     assert entity_of(envelope.data).outline() == outline
     assert structure(message_from_bytes(envelope.data, policy=policy.default)) == outline
     assert message_from_bytes(envelope.data, policy=policy.default).defects == []
@@ -73,7 +73,7 @@ def test_a_mail_has_the_levels_that_it_needs(words: Any, files: list[str], outli
 def test_every_file_arrives_byte_for_byte_and_the_words_as_they_were() -> None:
     rest = bytes(range(256)) * 400
     files = [a_file("rest.bin", "application/octet-stream", rest), a_file("lines.txt", "text/plain", b"a\nb\r\nc")]
-    envelope = build(RICH, ME, AT, STOP, [*files, FILES["logo"]])
+    envelope = build(RICH, ME, AT, STOP, files=[*files, FILES["logo"]])
     text, html, image, *attached = entity_of(envelope.data).leaves()
     assert text.content.decode().splitlines() == WORDS.text.splitlines()
     assert b"<p>Hello</p>" in html.content
@@ -88,7 +88,7 @@ def test_the_html_refers_to_the_image_by_an_id_of_this_mail_alone() -> None:
     ids = []
     for number in (1, 2):
         words = replace(RICH, html=html, message_id=f"<{number}@example.test>")
-        _, rich, image = entity_of(build(words, ME, AT, STOP, [FILES["logo"]]).data).leaves()
+        _, rich, image = entity_of(build(words, ME, AT, STOP, files=[FILES["logo"]]).data).leaves()
         own = image.head.one("content-id")
         assert re.fullmatch(r"<logo\.png@[0-9a-f]{32}>", own)
         assert rich.content.decode().count(f"cid:{own[1:-1]}") == 3
@@ -107,7 +107,7 @@ NAMES = [
 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_file_has_the_name_that_was_meant_and_no_other(name: str) -> None:
-    envelope = build(WORDS, ME, AT, STOP, [a_file(name, OFFER, PDF)])
+    envelope = build(WORDS, ME, AT, STOP, files=[a_file(name, OFFER, PDF)])
     assert envelope.data.isascii()
     _, part = entity_of(envelope.data).leaves()
     assert part.disposition() == ("attachment", {"filename": name})
@@ -118,7 +118,7 @@ def test_a_file_has_the_name_that_was_meant_and_no_other(name: str) -> None:
 @pytest.mark.parametrize("name", ["a\r\nBcc: x@y.test", "a\nb", "a\x00b", "a\u2028b", "\ud800", "=?utf-8?q?a.exe?="])
 def test_no_name_of_a_file_forges_a_header(name: str) -> None:
     with pytest.raises(MessageRefusedError, match="a file's name"):
-        build(WORDS, ME, AT, STOP, [a_file(name, OFFER, PDF)])
+        build(WORDS, ME, AT, STOP, files=[a_file(name, OFFER, PDF)])
 
 
 def test_a_name_that_would_be_written_otherwise_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -131,13 +131,13 @@ def test_a_name_that_would_be_written_otherwise_is_refused(monkeypatch: pytest.M
 
     monkeypatch.setattr(headers, "write", wrong)
     with pytest.raises(MessageRefusedError, match="Content-Disposition would not say what was meant"):
-        build(WORDS, ME, AT, STOP, [FILES["offer"]])
+        build(WORDS, ME, AT, STOP, files=[FILES["offer"]])
 
 
 def test_the_same_arguments_give_the_same_bytes_and_no_boundary_stands_twice() -> None:
     files = [FILES["offer"], FILES["logo"]]
-    data = build(RICH, ME, AT, STOP, files).data
-    assert data == build(RICH, ME, AT, STOP, files).data
+    data = build(RICH, ME, AT, STOP, files=files).data
+    assert data == build(RICH, ME, AT, STOP, files=files).data
     boundaries = boundaries_of(entity_of(data))
     assert len(set(boundaries)) == len(boundaries) == 3
 
@@ -145,18 +145,18 @@ def test_the_same_arguments_give_the_same_bytes_and_no_boundary_stands_twice() -
 @pytest.mark.parametrize("size", [0, 1, 2, 3, 56, 57, 58, 114, 1000])
 def test_what_a_file_adds_to_a_mail_is_known_before(size: int) -> None:
     files = [FILES["offer"], a_file("Übersicht.csv", "text/csv", os.urandom(size))]
-    without, with_it = (len(build(WORDS, ME, AT, STOP, some).data) for some in (files[:1], files))
+    without, with_it = (len(build(WORDS, ME, AT, STOP, files=some).data) for some in (files[:1], files))
     assert with_it - without == wire_size("Übersicht.csv", "text/csv", size, None)
 
 
 def test_a_mail_that_is_too_large_is_refused_and_one_that_just_fits_is_built_in_little_time() -> None:
     before = time.process_time()
-    room = MAX_MESSAGE - len(build(WORDS, ME, AT, STOP, [a_file("a", OFFER, b"")]).data)
+    room = MAX_MESSAGE - len(build(WORDS, ME, AT, STOP, files=[a_file("a", OFFER, b"")]).data)
     fits = File("a", OFFER, encoded(bytes(room // 78 * 57)))
-    data = build(WORDS, ME, AT, STOP, [fits]).data
+    data = build(WORDS, ME, AT, STOP, files=[fits]).data
     assert MAX_MESSAGE - 100 < len(data) <= MAX_MESSAGE
     with pytest.raises(MessageRefusedError, match=r"the message has \d+ octets, more than 10000000"):
-        build(WORDS, ME, AT, STOP, [replace(fits, encoded=fits.encoded + b"A" * 100)])
+        build(WORDS, ME, AT, STOP, files=[replace(fits, encoded=fits.encoded + b"A" * 100)])
     assert time.process_time() - before < 5
 
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import datetime as dt
 import threading
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -12,7 +14,9 @@ import pytest
 from models import Contact, EmailTemplate, Website
 from pipeline.content import renderer
 from pipeline.content.markers import sender_marker
-from pipeline.content.template import Footer, Parts, TemplateError, TemplateLimitError, render
+from pipeline.content.message import Sender
+from pipeline.content.quote import Quoted
+from pipeline.content.template import Before, Footer, Parts, TemplateError, TemplateLimitError, render
 from pipeline.runtime.settings import settings
 
 
@@ -83,7 +87,28 @@ def test_what_the_settings_say_reaches_the_template(configure: Callable[..., Non
 def test_a_subject_is_one_line_and_not_empty() -> None:
     assert rendered(subject=" {{ contact.name }}\n").subject == "Ann"
     assert problem(subject="a\nb") == "subject: it must be one line"
-    assert problem(subject=" ") == "subject: it is empty"
+    assert problem(subject=" ") == "subject: it is empty, which only a mail that follows another may have"
+
+
+def test_a_mail_that_follows_another_has_its_subject_unless_it_has_one_of_its_own() -> None:
+    before = Before("A question")
+    assert rendered(subject="{% if not contact.name %}News{% endif %}", before=before).subject == "A question"
+    assert rendered(subject="News", before=before).subject == "News"
+
+
+def test_what_is_quoted_stands_below_text_and_html_and_counts_in_their_length() -> None:
+    quoted = Quoted("First", "<p>First</p>", Sender("me@x.test"), dt.datetime(2026, 6, 2, 14, tzinfo=dt.UTC))
+    parts = rendered("Second", html="<p>Second</p>", preheader="in short", before=Before("A question", quoted))
+    assert parts.text.startswith("Second\n\nOn Tuesday, ")
+    assert parts.text.endswith("> First\n")
+    assert parts.html is not None
+    assert "<p>Second</p>" in parts.html.partition("<blockquote")[0]
+    assert "<p>First</p>" in parts.html.partition("<blockquote")[2]
+    assert rendered("Second", before=Before("A question", quoted)).html is None
+    for part in ("text", "html"):
+        long = Before("A question", replace(quoted, **{part: "x" * 500_000}))
+        with pytest.raises(TemplateError, match=f"{part}: with what it quotes it is longer than 500000 characters"):
+            rendered("Second", html="<p>Second</p>", before=long)
 
 
 def test_the_sender_is_printed_as_a_marker_and_nothing_else() -> None:
@@ -185,10 +210,17 @@ ANN = Contact(
 SITE = Website(id=2, domain="x.test", title="X & Co", extra={"since": "1999"})
 
 
-def rendered(text: str = "t", *, subject: str = "s", website: Website | None = SITE, **parts: Any) -> Parts:
+def rendered(
+    text: str = "t",
+    *,
+    subject: str = "s",
+    website: Website | None = SITE,
+    before: Before | None = None,
+    **parts: Any,
+) -> Parts:
     """Render a template for Ann."""
     template = EmailTemplate(subject=subject, text=text, **parts)
-    return render(template, ANN, website, Footer.from_settings(settings()))
+    return render(template, ANN, website, Footer.from_settings(settings()), before)
 
 
 def problem(text: str = "t", **parts: Any) -> str:

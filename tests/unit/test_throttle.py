@@ -224,11 +224,11 @@ def test_an_account_that_alone_may_send_what_opens_later_is_kept_for_it_and_no_o
     assert decision.reserved == (Slot(1, local(11), (later,)), Slot(2, local(9), (Waiting(2),)))
 
 
-def test_a_slot_at_a_later_opening_goes_to_the_most_urgent_that_its_account_may_send_by_then() -> None:
+def test_an_account_kept_for_a_later_opening_sends_what_it_leaves_alone_until_before_that() -> None:
     urgent = Waiting(3, priority=1, failed_by={1: local(10)})
     backlog = Backlog((Waiting(1, zone="America/Los_Angeles"), Waiting(2), urgent), {"": 2, "America/Los_Angeles": 1})
     decision = decide([Account(1, 1)], backlog, local(9), WINDOW, AT_ONCE)
-    assert decision.reserved == (Slot(1, local(11), (urgent,)),)
+    assert decision.reserved == (Slot(1, local(10), (urgent,)),)
 
 
 def test_where_no_other_account_is_usable_it_waits_for_its_backoff_and_wakes_at_its_end() -> None:

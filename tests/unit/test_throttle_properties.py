@@ -179,10 +179,13 @@ def test_a_slot_is_at_the_time_that_the_spread_gives_its_position(case: Case) ->
             account = next(a for a in seen.accounts if a.id == slot.account_id)
             delivery = slot.deliveries[0]
             share, earliest = delivery.share * case.rules.jitter, soonest(case, account, seen.now)
+            earliest = max(earliest, delivery.failed_by.get(account.id, earliest))
             latest = exact.at(position, share, earliest) + ROUNDING
             is_open_then = is_open(case.window, latest - ROUNDING, delivery.zone)
             # From the first on that is kept for a zone that opens later, they are spread over that zone's hours.
-            is_late |= not is_open_then and opens_later(case, seen, delivery.zone, latest)
+            unshifted = exact.at(position, 0, seen.now)
+            for at in (latest, unshifted):
+                is_late |= not is_open(case.window, at, delivery.zone) and opens_later(case, seen, delivery.zone, at)
             position += len(slot.deliveries)
             if slot in seen.slots_before:
                 continue
@@ -209,7 +212,9 @@ def test_a_slot_that_stands_is_brought_forward_to_its_position_when_that_is_wort
             slot = after[before.account_id]
             delivery = slot.deliveries[0]
             account = next(a for a in seen.accounts if a.id == slot.account_id)
-            if not is_open(case.window, seen.now, delivery.zone) and closes_sooner(case, seen):
+            if not all(is_open(case.window, at, delivery.zone) for at in (seen.now, before.send_at)) and closes_sooner(
+                case, seen
+            ):
                 # The time of its position is that of a zone that closes sooner, perhaps before its own opens.
                 continue
             share, earliest = delivery.share * case.rules.jitter, soonest(case, account, seen.now)
@@ -539,9 +544,9 @@ def may_go_today(case: Case, seen: Seen) -> int:
 
 
 def closes_sooner(case: Case, seen: Seen) -> bool:
-    """Tell whether something may go today whose zone closes before the window does."""
+    """Tell whether something waits whose zone closes today before the window does."""
     end = end_of_day(case.window, seen.now)
-    pending = [w.zone for w, t in seen.pending if open_between(case.window, w.zone, max(t, seen.now), end)]
+    pending = [w.zone for w, t in seen.pending if t < end and open_between(case.window, w.zone, seen.now, end)]
     return any(open_between(case.window, zone, end - QUARTER, end) is None for zone in pending)
 
 
