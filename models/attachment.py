@@ -19,7 +19,7 @@ from models.template import EmailTemplate
 class StoredFile(Base):
     """The bytes of a file; `digest` is their SHA-256 in hexadecimal. It goes with the last attachment that has it."""
 
-    digest = peewee.TextField(primary_key=True)
+    digest = peewee.TextField(unique=True)
     size = peewee.IntegerField()
     data = peewee.BlobField()
 
@@ -31,7 +31,7 @@ class Attachment(Base):
     """
 
     template = peewee.ForeignKeyField(EmailTemplate, backref="attachments", index=False)
-    file = peewee.ForeignKeyField(StoredFile, column_name="digest")
+    file = peewee.ForeignKeyField(StoredFile, field="digest", column_name="digest")
     name = peewee.TextField()
     type = peewee.TextField()
     cid = peewee.TextField(null=True)

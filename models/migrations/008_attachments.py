@@ -9,7 +9,8 @@ TYPES = {
 }
 
 STATEMENTS = (
-    "CREATE TABLE stored_file (digest TEXT NOT NULL PRIMARY KEY, size INTEGER NOT NULL, data {blob} NOT NULL)",
+    "CREATE TABLE stored_file ({id}, digest TEXT NOT NULL, size INTEGER NOT NULL, data {blob} NOT NULL)",
+    "CREATE UNIQUE INDEX stored_file_digest ON stored_file (digest)",
     "CREATE TABLE attachment ({id}, template_id INTEGER NOT NULL, digest TEXT NOT NULL, name TEXT NOT NULL, "
     "type TEXT NOT NULL, cid TEXT, position INTEGER NOT NULL, "
     "FOREIGN KEY (template_id) REFERENCES email_template (id), FOREIGN KEY (digest) REFERENCES stored_file (digest))",

@@ -57,9 +57,9 @@ def shape() -> dict[str, Any]:
     }
 
 
-def normal(sql: str | None) -> str:
-    """Return an index's definition without what only the writer chose; that of a text's primary key has none."""
-    return " ".join((sql or "").replace('"', "").replace("IF NOT EXISTS ", "").split())
+def normal(sql: str) -> str:
+    """Return an index's definition without what only the writer chose."""
+    return " ".join(sql.replace('"', "").replace("IF NOT EXISTS ", "").split())
 
 
 def without_types(found: dict[str, Any]) -> dict[str, Any]:
