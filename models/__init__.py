@@ -1,9 +1,11 @@
 """What is stored: one module for each noun. Imports nothing of the pipeline, the broker or the mail."""
 
 from models.account import Auth, Security, SmtpAccount
+from models.account_tag import AccountTag
 from models.attachment import Attachment, StoredFile
 from models.attempt import Attempt, ChargedTo, Outcome
 from models.contact import Contact, Website
+from models.contact_list import ContactList, ListMember
 from models.control import Action, Control
 from models.dead_letter import DeadLetter, DeadLetterKind, Resolution
 from models.delivery import Delivery
@@ -23,7 +25,10 @@ TABLES = (
     EmailTemplate,
     StoredFile,
     Attachment,
+    ContactList,
+    ListMember,
     SmtpAccount,
+    AccountTag,
     Delivery,
     Attempt,
     Event,
@@ -35,6 +40,7 @@ TABLES = (
 
 __all__ = [
     "TABLES",
+    "AccountTag",
     "Action",
     "Attachment",
     "Attempt",
@@ -42,6 +48,7 @@ __all__ = [
     "Cause",
     "ChargedTo",
     "Contact",
+    "ContactList",
     "Control",
     "DeadLetter",
     "DeadLetterKind",
@@ -50,6 +57,7 @@ __all__ = [
     "DomainResult",
     "EmailTemplate",
     "Event",
+    "ListMember",
     "Outcome",
     "Purpose",
     "Reason",

@@ -105,7 +105,10 @@ def _in_quotes(local: str) -> str:
 def normalise_domain(written: str) -> str:
     """Return a domain in lower-case IDNA (UTS 46); as lower-case text where IDNA does not know it."""
     domain = written.strip().lower().rstrip(".")
+    # In ASCII it is in that form already, and to be told so takes half of the time in which contacts are picked.
+    if domain.isascii():
+        return domain
     try:
-        return idna.encode(domain, uts46=True).decode() if domain else domain
+        return idna.encode(domain, uts46=True).decode()
     except idna.IDNAError:
         return domain

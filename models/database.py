@@ -65,8 +65,10 @@ LOCK_ORDER = (
     ("smtp_account",),
     ("email_template",),
     ("stored_file",),
+    ("contact_list",),
     ("website",),
     ("contact",),
+    ("list_member",),
     ("throttle",),
     ("delivery",),
     ("attempt", "dead_letter", "suppression", "action"),
@@ -225,11 +227,12 @@ def for_update(query: Any) -> Any:
 
 
 def lock_rows(model: Any, which: Any) -> None:
-    """Lock the rows of `model` that a condition selects, in id order, until the transaction ends (SQLite: the
-    transaction has locked all of them).
+    """Lock the rows of `model` that a condition selects, in the order of its key, until the transaction ends (SQLite:
+    the transaction has locked all of them).
     """
     if is_postgres():
-        for_update(model.select(model.id).where(which).order_by(model.id)).tuples().execute()
+        key = model._meta.get_primary_keys()
+        for_update(model.select(*key).where(which).order_by(*key)).tuples().execute()
 
 
 def empty_log() -> None:

@@ -1,11 +1,16 @@
-"""Finds the row that a person names: an account, a contact or a template by its id, a contact also by its address. If
-there is none, `NotThereError` says so.
+"""Finds the row that a person names: an account, a contact, a list or a template by its id, a contact also by its
+address, a list by its name. If there is none, `NotThereError` says so.
 """
 
 from __future__ import annotations
 
-from models import Contact, EmailTemplate, SmtpAccount
+from collections import defaultdict
+from collections.abc import Collection, Iterable
+from typing import Any
+
+from models import Contact, ContactList, EmailTemplate, SmtpAccount
 from models.address import forms, normalise
+from models.contact_list import key_of
 from models.errors import SlowpostError
 
 
@@ -40,17 +45,59 @@ def contact_of(text: str) -> Contact:
     Raises:
         NotThereError: there is none, it has been forgotten, or there are several and none is written like that.
     """
-    text = text.strip()
-    if text.isascii() and text.isdecimal():
-        return contact(int(text))
-    same: list[Contact] = list(Contact.select().where(Contact.address.in_(forms(normalise(text)))).order_by(Contact.id))
+    meant = contacts_of([text])[text]
+    if isinstance(meant, NotThereError):
+        raise meant
+    return meant
+
+
+def contacts_of(texts: Iterable[str]) -> dict[str, Contact | NotThereError]:
+    """Return the contacts that a person means with each of some texts, or what `contact_of` would raise."""
+    asked = {text: text.strip() for text in texts}
+    ids = {int(text) for text in asked.values() if is_id(text)}
+    forms_of = {text: forms(normalise(text)) for text in asked.values() if not is_id(text)}
+    by_id = {contact.id: contact for contact in _known(Contact.id, ids)}
+    by_form: dict[str, list[Contact]] = defaultdict(list)
+    for contact in _known(Contact.address, set().union(*forms_of.values())):
+        by_form[contact.address].append(contact)
+    meant: dict[str, Contact | NotThereError] = {}
+    for text, stripped in asked.items():
+        if is_id(stripped):
+            meant[text] = by_id.get(int(stripped)) or NotThereError(f"there is no contact {int(stripped)}")
+        else:
+            meant[text] = _one_of([c for form in sorted(forms_of[stripped]) for c in by_form[form]], stripped)
+    return meant
+
+
+def _known(column: Any, values: Collection[Any]) -> list[Contact]:
+    which = column.in_(sorted(values)) & Contact.forgotten_at.is_null()
+    return list(Contact.select().where(which).order_by(Contact.id)) if values else []
+
+
+def _one_of(same: list[Contact], text: str) -> Contact | NotThereError:
+    """Return the contact of several with the same address that is written like `text`, or the only one."""
     meant = [c for c in same if c.email.lower() == text.lower()] or same
     if not meant:
-        raise NotThereError(f"there is no contact with the address {text}")
+        return NotThereError(f"there is no contact with the address {text}")
     if len(meant) > 1:
-        ids = ", ".join(str(c.id) for c in meant)
-        raise NotThereError(f"several contacts have the address {meant[0].address}: give one of the ids {ids}")
+        ids = ", ".join(str(i) for i in sorted(c.id for c in meant))
+        return NotThereError(f"several contacts have the address {meant[0].address}: give one of the ids {ids}")
     return meant[0]
+
+
+def is_id(text: str) -> bool:
+    """Tell whether a text is an id and not a name or an address: it has digits alone."""
+    return text.isascii() and text.isdecimal()
+
+
+def contact_list(text: str) -> ContactList:
+    """Return the list that a person means: by its id (digits), or by its name. Raises NotThereError."""
+    text = text.strip()
+    which = ContactList.id == int(text) if is_id(text) else ContactList.key == key_of(text)
+    found: ContactList | None = ContactList.get_or_none(which)
+    if found is None:
+        raise NotThereError(f"there is no list {text if is_id(text) else repr(text)}")
+    return found
 
 
 def template(template_id: int) -> EmailTemplate:

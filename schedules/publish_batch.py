@@ -11,11 +11,12 @@ from __future__ import annotations
 
 import datetime as dt
 import uuid
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
-from models import Contact, EmailTemplate, database
+from models import Contact, EmailTemplate, database, lookup
 from pipeline.capacity.room import room_for
 from pipeline.flow import Handoff
 from pipeline.operations.done import Done
@@ -54,7 +55,12 @@ class Batch(Done):
 
 
 def publish(
-    *, limit: int | None = None, min_priority: int | None = None, template_id: int | None = None, dry_run: bool = False
+    *,
+    limit: int | None = None,
+    min_priority: int | None = None,
+    template_id: int | None = None,
+    lists: Sequence[str] = (),
+    dry_run: bool = False,
 ) -> Batch:
     """Put one batch onto the route, commit, and return what was picked; what it hands on is not published yet.
 
@@ -62,14 +68,15 @@ def publish(
         limit: contacts at most; None: as many as there is capacity for today.
         min_priority: 0 to 9; None: MAIL_PUBLISH_MIN_PRIORITY.
         template_id: what to write; None: the active template with the lowest id.
+        lists: only contacts of these, by their names or ids; none: of all.
         dry_run: only say what would be picked.
 
     Raises:
-        NotThereError: there is no such template.
-        OperationRefusedError: it is a follow-up's.
+        NotThereError: there is no such template or list.
+        OperationRefusedError: the template is a follow-up's.
         KeyLockedError: forgotten people can't be told from others.
     """
-    asked = partial(pick, limit=limit, min_priority=min_priority, template_id=template_id)
+    asked = partial(pick, limit=limit, min_priority=min_priority, template_id=template_id, lists=lists)
     if dry_run:
         return replace(asked(), dry_run=True)
     with database.transaction():
@@ -78,29 +85,39 @@ def publish(
         return replace(batch, handoffs=tuple(_enter(batch)))
 
 
-def pick(*, limit: int | None = None, min_priority: int | None = None, template_id: int | None = None) -> Batch:
+def pick(
+    *,
+    limit: int | None = None,
+    min_priority: int | None = None,
+    template_id: int | None = None,
+    lists: Sequence[str] = (),
+) -> Batch:
     """Return the contacts that a batch would have now; see `publish`."""
     # Whether it would find anybody or not: a key that is missing is said at once.
     forgotten.hashes()
     template = template_to_pick() if template_id is None else template_to_begin_with(template_id)
+    list_ids = [lookup.contact_list(named).id for named in lists]
     now, window = database.now(), SendingWindow.from_settings(settings())
     opening = now if window.contains(now) else window.next_opening(now)
     if opening - now > EARLY:
         return Batch(reason=f"the window is closed until {opening.isoformat()}")
     if template is None:
         return Batch(reason="no active template")
-    return _pick(template, opening, limit, min_priority)
+    return _pick(template, opening, limit, min_priority, list_ids)
 
 
-def _pick(template: EmailTemplate, now: dt.datetime, limit: int | None, min_priority: int | None) -> Batch:
+def _pick(
+    template: EmailTemplate, now: dt.datetime, limit: int | None, min_priority: int | None, list_ids: Sequence[int]
+) -> Batch:
     room = room_for(template, now)
     batch = Batch(template_id=template.id, capacity=room.capacity, on_its_way=room.on_its_way)
     wanted = room.left if limit is None else min(limit, room.left)
     if wanted == 0:
         return replace(batch, reason=f"no capacity: {room.capacity} left today, {room.on_its_way} on their way")
     priority = settings().mail_publish_min_priority if min_priority is None else min_priority
-    ids = tuple(eligible(template, wanted, priority, today=now))
-    return replace(batch, contact_ids=ids, reason=None if ids else "no eligible contact")
+    ids = tuple(eligible(template, wanted, priority, today=now, lists=list_ids))
+    nobody = "no eligible contact" + (" on these lists" if list_ids else "")
+    return replace(batch, contact_ids=ids, reason=None if ids else nobody)
 
 
 def _enter(batch: Batch) -> list[Handoff]:

@@ -9,9 +9,11 @@ from typing import Any
 from models import (
     Attachment,
     Contact,
+    ContactList,
     Delivery,
     EmailTemplate,
     Event,
+    ListMember,
     SmtpAccount,
     State,
     Website,
@@ -19,6 +21,7 @@ from models import (
     database,
 )
 from models.attachment import digest_of, store
+from models.contact_list import key_of
 
 _number = itertools.count(1)
 
@@ -36,6 +39,15 @@ def a_contact(**values: Any) -> Contact:
     return Contact.create(
         **{"email": email, "address": address.normalise(email), "created_at": now, "updated_at": now} | values
     )
+
+
+def a_list(*members: Contact, name: str = "") -> ContactList:
+    """Store a list with these contacts on it."""
+    name = name or f"list {next(_number)}"
+    made: ContactList = ContactList.create(name=name, key=key_of(name), created_at=database.now())
+    for member in members:
+        ListMember.create(list=made, contact=member)
+    return made
 
 
 def a_template(**values: Any) -> EmailTemplate:

@@ -6,7 +6,7 @@ Writes nothing, but for a key file where a password is encrypted and there is no
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from models import Auth, Security
@@ -39,6 +39,8 @@ COLUMNS: Mapping[str, Parse] = {
     "warmup_start": unquoted(fields.warmup_start),
     "warmup_step": unquoted(fields.warmup_step),
 }
+#: The same in a file, in which an account's tags are a column.
+IN_FILE: Mapping[str, Parse] = {**COLUMNS, "tags": unquoted(fields.tags)}
 #: The same where what is there is changed: unlike a new account, or an empty cell, a change can take a value away.
 CHANGES: Mapping[str, Parse] = {
     **COLUMNS,
@@ -68,6 +70,14 @@ def parsed_changes(given: Mapping[str, str]) -> Row:
         FieldError: a value is not allowed.
     """
     return _read(CHANGES, given)
+
+
+def tags(texts: Iterable[str]) -> tuple[str, ...]:
+    """Return tags as they are stored. Raises FieldError."""
+    try:
+        return tuple(unquoted(fields.tag)(text) for text in texts)
+    except FieldError as error:
+        raise FieldError(f"tag: {error}") from None
 
 
 def _read(columns: Mapping[str, Parse], given: Mapping[str, str]) -> Row:

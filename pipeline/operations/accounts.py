@@ -7,7 +7,7 @@ whatever frees or adds capacity starts the next reservation.
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from typing import Any
 import peewee
 
 from models import Auth, Cause, SmtpAccount, database, lookup
+from models.account_tag import set_tags, tags_of
 from models.control import record_action
 from pipeline.accounts.charge import WORKS_AGAIN
 from pipeline.accounts.identity import endpoint_of
@@ -61,13 +62,14 @@ class LoggedIn(Done):
     ok: bool = True
 
 
-def add(who: str, values: Mapping[str, Any], reason: str = "") -> AccountDone:
+def add(who: str, values: Mapping[str, Any], reason: str = "", tags: Collection[str] = ()) -> AccountDone:
     """Add an account, or take one back into use that has been removed and had the same mailbox.
 
     Args:
         who: who does it; kept with the action.
         values: by column, checked (see `account_values.parsed`); the password in clear, it is stored encrypted.
         reason: why; kept with the action.
+        tags: its tags, checked (see `fields.tag`); one that is taken back keeps those that it had.
 
     Raises:
         FieldError: its name is not allowed.
@@ -91,6 +93,7 @@ def add(who: str, values: Mapping[str, Any], reason: str = "") -> AccountDone:
             removed = mailboxes.removed(row)
             was = None if removed is None else locked(removed).__data__
             account_id = _stored(account_values.new(was, now) | given, now)
+            _retag(account_id, tags)
             record_action(who, "add", f"account {account_id}", now, reason)
     except peewee.IntegrityError:
         raise _name_taken(row["name"]) from None
@@ -131,7 +134,15 @@ def _stored(row: Mapping[str, Any], now: dt.datetime) -> int:
     return int(row["id"])
 
 
-def change(account_id: int, who: str, changes: Mapping[str, Any], reason: str = "") -> AccountDone:
+def change(
+    account_id: int,
+    who: str,
+    changes: Mapping[str, Any],
+    reason: str = "",
+    *,
+    tags: Collection[str] = (),
+    untags: Collection[str] = (),
+) -> AccountDone:
     """Change columns of an account; a change of anything but its name gives its slot back, to be planned anew.
 
     Args:
@@ -140,6 +151,8 @@ def change(account_id: int, who: str, changes: Mapping[str, Any], reason: str = 
         changes: by column, checked (see `account_values.parsed_changes`); a password in clear. What goes with them:
             see `account_values.with_login`.
         reason: why; kept with the action.
+        tags: tags that it gets, checked (see `fields.tag`).
+        untags: tags that it loses.
 
     Raises:
         NotThereError: there is no such account.
@@ -163,10 +176,16 @@ def change(account_id: int, who: str, changes: Mapping[str, Any], reason: str = 
                 slots.give_back(Cause.ACCOUNT, account_ids=[account_id])
             warmup_on = account_values.warmup_on(becomes, was, usage.date_of(now))
             _update_account(account_id, **changes, warmup_on=warmup_on)
+            _retag(account_id, tags, untags)
             record_action(who, "set", f"account {account_id}", now, reason)
     except peewee.IntegrityError:
         raise _name_taken(changes["name"]) from None
     return AccountDone(account_id, becomes["name"], new_key=new_key.path, handoffs=(TRIGGER,))
+
+
+def _retag(account_id: int, tags: Collection[str], untags: Collection[str] = ()) -> None:
+    there = tags_of([account_id])[account_id]
+    set_tags({account_id: {*there, *tags} - {*untags}})
 
 
 def test(account_id: int) -> LoggedIn:

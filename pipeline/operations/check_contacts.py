@@ -12,10 +12,12 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import Any
 
 from peewee import fn
 
-from models import Contact, DomainCheck, DomainResult, Reason, database
+from models import Contact, DomainCheck, DomainResult, Reason, database, lookup
+from models.contact_list import members_of
 from pipeline.dns.mail import takes_mail
 from pipeline.dns.resolver import Dns
 from pipeline.flow import chunks
@@ -86,16 +88,26 @@ class ContactsChecked:
     addresses: tuple[AddressSaid, ...]
 
 
-def check(*, again: bool = False, on_progress: Callable[[int, int], None] = lambda _done, _of: None) -> ContactsChecked:
+def check(
+    *,
+    again: bool = False,
+    lists: Sequence[str] = (),
+    on_progress: Callable[[int, int], None] = lambda _done, _of: None,
+) -> ContactsChecked:
     """Ask DNS for contacts' domains and store the answers; return what contacts' addresses are like.
 
     Args:
         again: ask also for those whose answer still counts.
+        lists: only for contacts of these, by their names or ids; none: for all.
         on_progress: told how many domains have been asked for, and how many there are to ask for.
+
+    Raises:
+        NotThereError: there is no such list.
     """
+    meant = _meant(lists)
     now = database.now()
     DomainCheck.delete().where(DomainCheck.checked_at <= counts_since(now)).execute()
-    domains = _domains()
+    domains = _domains(meant)
     kept = set() if again else {row.domain for row in DomainCheck.select(DomainCheck.domain)}
     wanted = [domain for domain in domains if domain not in kept]
     dns = Dns(settings().mail_dns_servers)
@@ -108,7 +120,7 @@ def check(*, again: bool = False, on_progress: Callable[[int, int], None] = lamb
         answered=answered,
         is_dns_away=is_away,
         without_mail=without,
-        addresses=tuple(_said_by_addresses()),
+        addresses=tuple(_said_by_addresses(meant)),
     )
 
 
@@ -121,10 +133,18 @@ def without_mail_of(domains: Counter[str], now: dt.datetime) -> tuple[DomainWith
     return tuple(sorted(rows, key=lambda row: (-row.contacts, row.domain)))
 
 
-def _domains() -> Counter[str]:
+def _meant(lists: Sequence[str]) -> Any:
+    """Return the condition for the contacts that are looked at."""
+    there = Contact.forgotten_at.is_null()
+    if not lists:
+        return there
+    return there & Contact.id.in_(members_of([lookup.contact_list(named).id for named in lists]))
+
+
+def _domains(meant: Any) -> Counter[str]:
     """Count contacts by the domain of their address."""
     # An invalid address is left out anyway, and its domain may be no name.
-    there = Contact.forgotten_at.is_null() & Contact.address_valid
+    there = meant & Contact.address_valid
     rows = Contact.select(DOMAIN, fn.COUNT(Contact.id)).where(there).group_by(DOMAIN).order_by(DOMAIN)
     return Counter(dict(rows.tuples()))
 
@@ -165,8 +185,8 @@ def _store(results: dict[str, DomainResult | None]) -> int:
     return len(rows)
 
 
-def _said_by_addresses() -> Iterator[AddressSaid]:
-    for contact_id, email, address in _contacts():
+def _said_by_addresses(meant: Any) -> Iterator[AddressSaid]:
+    for contact_id, email, address in _contacts(meant):
         if addresses.is_refused_role(address):
             yield AddressSaid(contact_id, email, Reason.ROLE_ADDRESS)
         elif addresses.is_disposable(address):
@@ -175,10 +195,10 @@ def _said_by_addresses() -> Iterator[AddressSaid]:
             yield AddressSaid(contact_id, email, None)
 
 
-def _contacts() -> Iterator[tuple[int, str, str]]:
-    """Yield id, e-mail and normalised address of all contacts, page by page."""
+def _contacts(meant: Any) -> Iterator[tuple[int, str, str]]:
+    """Yield id, e-mail and normalised address of the contacts, page by page."""
     last = 0
     columns = Contact.select(Contact.id, Contact.email, Contact.address).order_by(Contact.id).limit(PAGE)
-    while page := list(columns.where((Contact.id > last) & Contact.forgotten_at.is_null()).tuples()):
+    while page := list(columns.where((Contact.id > last) & meant).tuples()):
         yield from page
         last = page[-1][0]

@@ -27,6 +27,7 @@ class Summary:
     updated: int = 0
     unchanged: int = 0
     refused: int = 0
+    listed: int = 0
 
     @property
     def lines(self) -> int:
@@ -44,10 +45,10 @@ class Listener:
 
 @dataclass(frozen=True)
 class RefusedLine:
-    """A line of a file that was not taken.
+    """A line that was not taken.
 
     Attributes:
-        line: its number; 1 is the header.
+        line: its number; 1 is the first, in CSV the header.
         reason: why.
     """
 

@@ -23,6 +23,10 @@ T = TypeVar("T")
 
 #: Characters of a name by which something is found again: what every index takes.
 MAX_NAME = 200
+#: Characters of a list's name: what fits into a line of a table.
+MAX_LIST_NAME = 100
+#: The highest id that there can be.
+MAX_ID = 2**31 - 1
 #: Characters of a domain (RFC 1035 2.3.4).
 MAX_DOMAIN = 253
 
@@ -97,6 +101,37 @@ def name(text: str) -> str:
     if not 1 <= len(found) <= MAX_NAME:
         raise FieldError(f"a name has 1 to {MAX_NAME} characters, this one has {len(found)}")
     return found
+
+
+def list_name(text: str) -> str:
+    """Return the name of a list."""
+    found = text.strip()
+    if not 1 <= len(found) <= MAX_LIST_NAME or not found.isprintable() or found.isdecimal():
+        allowed = f"1 to {MAX_LIST_NAME} printable characters, not only digits"
+        raise FieldError(f"is no name of a list, which has {allowed}", given=found)
+    return found
+
+
+def contact(text: str) -> str:
+    """Return the id or the address by which a contact is named."""
+    found = text.strip()
+    is_id = re.fullmatch(r"\d{1,10}", found, re.ASCII) and 0 < int(found) <= MAX_ID
+    if not is_id and not ("@" in found and found.isprintable()):
+        raise FieldError("is neither the id of a contact nor an address", given=found)
+    return found
+
+
+def tag(text: str) -> str:
+    """Return a tag of an account, in lower case."""
+    found = text.strip().lower()
+    if not re.fullmatch(r"[a-z0-9._-]{1,40}", found):
+        raise FieldError("is no tag: 1 to 40 letters, digits, dots, underscores and dashes", given=found)
+    return found
+
+
+def tags(text: str) -> tuple[str, ...]:
+    """Return tags that stand in one cell, separated by commas or blanks."""
+    return tuple(tag(word) for word in text.replace(",", " ").split())
 
 
 def priority(text: str) -> int:

@@ -26,6 +26,7 @@ from models import (
     DeadLetter,
     Delivery,
     DomainCheck,
+    ListMember,
     Purpose,
     Reason,
     Resolution,
@@ -113,6 +114,9 @@ def forget(contact: int | str, who: str, reason: str = "") -> Forgotten:
         if {c.website_id for c in same} - {None, *websites}:
             raise BeingImportedError(f"contact {named.id} is being imported: try again in a minute")
         of_person = Delivery.contact.in_([c.id for c in same])
+        mine = ListMember.contact.in_([c.id for c in same])
+        database.lock_rows(ListMember, mine)
+        ListMember.delete().where(mine).execute()
         database.lock_throttle()
         deliveries = list(database.for_update(Delivery.select().where(of_person).order_by(Delivery.id)))
         if any(d.state == State.SENDING for d in deliveries):

@@ -9,36 +9,28 @@ at all raises `ImportRefusedError` before anything is written.
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
-from pathlib import Path
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from peewee import EXCLUDED, fn
 
 from models import Cause, Contact, Delivery, SmtpAccount, SuppressionKind, Website, address, database
-from models.control import record_action
+from models.account_tag import set_tags
+from models.contact_list import enlist
 from models.delivery import in_states
 from models.states import NOT_CLAIMED
 from models.suppression import suppress
 from pipeline.capacity import slots, usage
 from pipeline.flow import TRIGGER
-from pipeline.operations import account_values, csv_rows, erased_websites, fields
-from pipeline.operations.csv_rows import Listener, Parse, RefusedLine, Row, Summary
-from pipeline.operations.done import Done
+from pipeline.operations import account_values, csv_rows, erased_websites, fields, lists
+from pipeline.operations.batches import Imported, Record, in_batches, lay_over
+from pipeline.operations.csv_rows import Listener, Parse, Row, Summary
 from pipeline.operations.mailboxes import Mailboxes
 from pipeline.operations.suppression import value_of
 from pipeline.rules.forgotten import forgotten_among
 from pipeline.runtime import secret_key
-
-#: Rows committed at a time; fewer where they are long, so that a batch takes little memory whatever stands in it.
-BATCH = 500
-#: Characters of a batch.
-MAX_BATCH = 4_000_000
-
-#: Stores a batch: rows by what they are told apart by, and the line on which each stands.
-Store = Callable[[dict[Any, Row], dict[Any, int], "Summary", "Listener"], None]
-
 
 CONTACT_COLUMNS: Mapping[str, Parse] = {
     "email": fields.email,
@@ -55,126 +47,60 @@ WEBSITE_COLUMNS: Mapping[str, Parse] = {
 }
 
 
-@dataclass(frozen=True)
-class Imported(Done):
-    """What an import came to.
-
-    Attributes:
-        added: rows that are new.
-        updated: rows that were there, and are different now.
-        unchanged: rows that were there already, with the same values.
-        refused: lines that were not taken.
-        refused_lines: which those are; each is on stderr, too.
-        new_key: the key file, if one was made for a password.
-    """
-
-    added: int
-    updated: int
-    unchanged: int
-    refused: int
-    #: Filled in by whoever listened and has kept them.
-    refused_lines: tuple[RefusedLine, ...] = ()
-    new_key: Path | None = None
-
-    @property
-    def lines(self) -> int:
-        """Lines read, without the header."""
-        return self.added + self.updated + self.unchanged + self.refused
-
-
-def contacts(lines: Iterable[str], listener: Listener, who: str = "") -> Imported:
+def contacts(lines: Iterable[str], listener: Listener, who: str = "", onto: Sequence[str] = ()) -> Imported:
     """Import contacts; a column that Slowpost does not know is kept, and reaches the template as `contact.<column>`.
 
     This and the other imports take the lines of a CSV file, who is told how it goes, and who does it: that is kept
     with the first batch that changes anything ("": nobody). Raises ImportRefusedError.
+
+    Args:
+        lines: of the file.
+        listener: who is told of refused lines, and how it goes.
+        who: who does it.
+        onto: lists, by name or id, on which each contact of the file is put, new or not; a name that no list has makes
+            one. Raises FieldError or NotThereError for one that can't be.
     """
+    lists.demand(onto)
     rows = csv_rows.read(lines, CONTACT_COLUMNS, required=("email",), listener=listener, keep_others=True)
-    return _in_batches(rows, lambda row: address.mailbox(row["email"]), _contacts, listener, _Record(who, "contacts"))
+    store, record = partial(_contacts, onto=onto, who=who), Record(who, "import", "contacts")
+    return in_batches(rows, lambda row: address.mailbox(row["email"]), store, listener, record)
 
 
 def websites(lines: Iterable[str], listener: Listener, who: str = "") -> Imported:
     """Import websites; other columns are kept, and reach the template as `website.<column>`."""
     rows = csv_rows.read(lines, WEBSITE_COLUMNS, required=("domain",), listener=listener, keep_others=True)
-    return _in_batches(rows, lambda row: row["domain"], _websites, listener, _Record(who, "websites"))
+    return in_batches(rows, lambda row: row["domain"], _websites, listener, Record(who, "import", "websites"))
 
 
 def accounts(lines: Iterable[str], listener: Listener, who: str = "") -> Imported:
     """Import accounts, by their name (else their From address); passwords are encrypted before they are stored. One
-    that has been removed comes back into use with its mailbox, and counts as updated.
+    that has been removed comes back into use with its mailbox, and counts as updated. What stands in the column `tags`
+    is all that an account has; an empty cell leaves its tags alone.
     """
     required = ("host", "from_address")
-    rows = csv_rows.read(lines, account_values.COLUMNS, required=required, listener=listener, is_secret=True)
+    rows = csv_rows.read(lines, account_values.IN_FILE, required=required, listener=listener, is_secret=True)
     with secret_key.noticing_a_new_one() as new_key:
-        done = _in_batches(rows, account_values.name_of, _accounts, listener, _Record(who, "accounts"))
+        done = in_batches(rows, account_values.name_of, _accounts, listener, Record(who, "import", "accounts"))
     return replace(done, new_key=new_key.path, handoffs=(TRIGGER,) if done.added or done.updated else ())
 
 
 def suppressions(lines: Iterable[str], listener: Listener, who: str = "") -> Imported:
     """Import addresses and domains that must never be mailed, from the column `value`; `reason` is optional."""
     rows = csv_rows.read(lines, {"value": value_of, "reason": fields.one_line}, required=("value",), listener=listener)
-    return _in_batches(rows, lambda row: row["value"], _suppressions, listener, _Record(who, "suppressions"))
+    return in_batches(rows, lambda row: row["value"], _suppressions, listener, Record(who, "import", "suppressions"))
 
 
-@dataclass
-class _Record:
-    """Who imports what; kept once, in the transaction of the first batch that changes anything."""
-
-    who: str
-    what: str
-    kept: bool = False
-
-    def keep(self, summary: Summary) -> None:
-        if self.who and not self.kept and (summary.added or summary.updated):
-            record_action(self.who, "import", self.what, database.now())
-            self.kept = True
-
-
-def _in_batches(
-    rows: Iterator[tuple[int, Row | None]],
-    key: Callable[[Row], Any],
-    store: Store,
-    listener: Listener,
-    record: _Record,
-) -> Imported:
-    """Store rows batch by batch. Of two lines for one thing in a batch the later is laid over the earlier, as it
-    would be in the next batch; the earlier counts as unchanged.
-    """
-    summary = Summary()
-    for batch in _batches(rows):
-        good = [(line, row) for line, row in batch if row is not None]
-        summary.refused += len(batch) - len(good)
-        by_key: dict[Any, Row] = {}
-        for _, row in good:
-            by_key[key(row)] = _merged(by_key.get(key(row), {"extra": {}}), row)
-        summary.unchanged += len(good) - len(by_key)
-        with database.transaction():
-            store(by_key, {key(row): line for line, row in good}, summary, listener)
-            record.keep(summary)
-        listener.progress(summary)
-    return Imported(summary.added, summary.updated, summary.unchanged, summary.refused)
-
-
-def _batches(rows: Iterator[tuple[int, Row | None]]) -> Iterator[list[tuple[int, Row | None]]]:
-    batch: list[tuple[int, Row | None]] = []
-    characters = 0
-    for line, row in rows:
-        batch.append((line, row))
-        characters += len(str(row))
-        if len(batch) == BATCH or characters > MAX_BATCH:
-            yield batch
-            batch, characters = [], 0
-    if batch:
-        yield batch
-
-
-def _upsert(model: Any, rows: list[Row], there: Mapping[Any, Row], summary: Summary, now: dt.datetime) -> list[int]:
+def _upsert(
+    model: Any, rows: list[Row], there: Mapping[Any, Row], summary: Summary, now: dt.datetime
+) -> tuple[list[int], list[int]]:
     """Insert rows that have no id, and update those that have one and differ from what is there (by id); return the
-    ids of those.
+    ids of the new and of the changed ones.
     """
+    added: list[int] = []
     new = [row | {"created_at": now, "updated_at": now} for row in rows if "id" not in row]
     changed = [row | {"updated_at": now} for row in rows if "id" in row and row != there[row["id"]]]
     if new:
-        model.insert_many(new).execute()
+        added = [row.id for row in model.insert_many(new).returning(model.id).execute()]
     if changed:
         columns = [model._meta.fields[name] for name in changed[0] if name != "id"]
         update = {column: EXCLUDED[column.column_name] for column in columns}
@@ -182,7 +108,7 @@ def _upsert(model: Any, rows: list[Row], there: Mapping[Any, Row], summary: Summ
     summary.added += len(new)
     summary.updated += len(changed)
     summary.unchanged += len(rows) - len(new) - len(changed)
-    return [row["id"] for row in changed]
+    return added, [row["id"] for row in changed]
 
 
 def _there(model: Any, which: Any) -> list[Row]:
@@ -192,13 +118,17 @@ def _there(model: Any, which: Any) -> list[Row]:
     return list(database.for_update(model.select().where(which).order_by(model.id)).dicts())
 
 
-def _merged(base: Row, row: Row) -> Row:
-    """Lay what a line says over what is there, over the defaults of a new row, or over an earlier line."""
-    return base | row | ({"extra": base["extra"] | row["extra"]} if "extra" in row else {})
-
-
-def _contacts(rows: dict[Any, Row], lines: dict[Any, int], summary: Summary, listener: Listener) -> None:
+def _contacts(
+    rows: dict[Any, Row],
+    lines: dict[Any, int],
+    summary: Summary,
+    listener: Listener,
+    *,
+    onto: Sequence[str],
+    who: str,
+) -> None:
     now = database.now()
+    list_ids = lists.find_or_make(onto, who)
     normalised = {key: address.normalise(row["email"]) for key, row in rows.items()}
     known = forgotten_among(normalised.values())
     erased_websites.take_back(
@@ -222,8 +152,9 @@ def _contacts(rows: dict[Any, Row], lines: dict[Any, int], summary: Summary, lis
     for key, row in rows.items():
         given = row | {"website": website_ids[row["website"]]} if "website" in row else row
         of_address = {"address": normalised[key], "address_valid": True}
-        merged.append(_merged(as_written.get(row["email"].lower()) or old.get(key, defaults), given) | of_address)
-    changed = _upsert(Contact, merged, {row["id"]: row for row in there}, summary, now)
+        merged.append(lay_over(as_written.get(row["email"].lower()) or old.get(key, defaults), given) | of_address)
+    added, changed = _upsert(Contact, merged, {row["id"]: row for row in there}, summary, now)
+    summary.listed += enlist(list_ids, {*added, *(row["id"] for row in merged if "id" in row)})
     if changed:
         # What waits for them waits in their own zone.
         zone = Contact.select(fn.COALESCE(Contact.timezone, "")).where(Contact.id == Delivery.contact)
@@ -247,7 +178,7 @@ def _websites(rows: dict[Any, Row], _lines: dict[Any, int], summary: Summary, _l
     there = _there(Website, Website.domain.in_(list(rows)))
     old = {row["domain"]: row for row in there}
     defaults = {"title": "", "meets_requirements": True, "extra": {}}
-    merged = [_merged(old.get(key, defaults), row) for key, row in rows.items()]
+    merged = [lay_over(old.get(key, defaults), row) for key, row in rows.items()]
     _upsert(Website, merged, {row["id"]: row for row in there}, summary, database.now())
 
 
@@ -256,6 +187,7 @@ def _accounts(rows: dict[Any, Row], lines: dict[Any, int], summary: Summary, lis
     now = database.now()
     today = usage.date_of(now)
     mailboxes = Mailboxes()
+    tags = {name: row.pop("tags") for name, row in rows.items() if "tags" in row}
     removed = {name: mailboxes.removed(account_values.defaults(now) | row) for name, row in rows.items()}
     here = SmtpAccount.name.in_(list(rows)) & SmtpAccount.removed_at.is_null()
     there = _there(SmtpAccount, here | SmtpAccount.id.in_([i for i in removed.values() if i is not None]))
@@ -274,7 +206,13 @@ def _accounts(rows: dict[Any, Row], lines: dict[Any, int], summary: Summary, lis
             continue
         mailboxes.note(account)
         merged.append(account | {"warmup_on": account_values.warmup_on(account, base, today)})
-    changed = _upsert(SmtpAccount, merged, by_id, summary, now)
+    added, changed = _upsert(SmtpAccount, merged, by_id, summary, now)
+    ids = SmtpAccount.select(SmtpAccount.name, SmtpAccount.id).where(SmtpAccount.removed_at.is_null())
+    id_of = dict(ids.where(SmtpAccount.name.in_([account["name"] for account in merged])).tuples())
+    retagged = set_tags({id_of[name]: of_account for name, of_account in tags.items() if name in id_of})
+    only_retagged = len(retagged - {*added, *changed})
+    summary.updated += only_retagged
+    summary.unchanged -= only_retagged
     if changed:
         # A lower limit or another server: what was planned for these accounts is planned anew.
         slots.give_back(Cause.ACCOUNT, account_ids=changed)

@@ -6,6 +6,7 @@ import datetime as dt
 from dataclasses import dataclass
 
 from models import Auth, Security, SmtpAccount, database, lookup
+from models.account_tag import tags_of
 from pipeline.capacity import usage
 
 
@@ -39,6 +40,7 @@ class AccountRow:
         created_at: when it was added (UTC).
         limit_today: mails that it may send today: limit, warm-up and what its provider allows.
         paused: whether it is paused.
+        tags: its tags, in lower case.
     """
 
     id: int
@@ -66,21 +68,23 @@ class AccountRow:
     created_at: dt.datetime
     limit_today: int
     paused: bool
+    tags: tuple[str, ...]
 
 
 def accounts() -> list[AccountRow]:
     """Return all accounts that have not been removed, by id."""
     today = usage.date_of(database.now())
-    there = SmtpAccount.select().where(SmtpAccount.removed_at.is_null()).order_by(SmtpAccount.id)
-    return [_row(account, today) for account in there]
+    there = list(SmtpAccount.select().where(SmtpAccount.removed_at.is_null()).order_by(SmtpAccount.id))
+    tags = tags_of([account.id for account in there])
+    return [_row(account, today, tags[account.id]) for account in there]
 
 
 def account(account_id: int) -> AccountRow:
     """Return one account. Raises NotThereError."""
-    return _row(lookup.account(account_id), usage.date_of(database.now()))
+    return _row(lookup.account(account_id), usage.date_of(database.now()), tags_of([account_id])[account_id])
 
 
-def _row(account: SmtpAccount, today: dt.date) -> AccountRow:
+def _row(account: SmtpAccount, today: dt.date, tags: tuple[str, ...]) -> AccountRow:
     return AccountRow(
         id=account.id,
         name=account.name,
@@ -107,4 +111,5 @@ def _row(account: SmtpAccount, today: dt.date) -> AccountRow:
         created_at=account.created_at,
         limit_today=usage.limit_of(account, today),
         paused=account.paused_at is not None,
+        tags=tags,
     )

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from models import Contact, Website, lookup
+from models import Contact, ContactList, ListMember, Website, lookup
 from models.address import forms, normalise
+from models.contact_list import members_of
 from pipeline.reports import deliveries, suppressions
 from pipeline.reports.deliveries import DeliveryRow
 from pipeline.reports.suppressions import SuppressionRow
@@ -65,11 +66,25 @@ class WebsiteDetails:
 
 
 @dataclass(frozen=True)
+class OnList:
+    """A list that a contact is on.
+
+    Attributes:
+        id: the list.
+        name: what you call it.
+    """
+
+    id: int
+    name: str
+
+
+@dataclass(frozen=True)
 class ContactDetails(ContactRow):
     """All that is known of a contact.
 
     Attributes:
         address: the normal form of the address, by which people are told apart.
+        lists: the lists that it is on, by their names.
         created_at: when it was imported (UTC).
         updated_at: when an import last changed it (UTC).
         website_details: its website.
@@ -78,6 +93,7 @@ class ContactDetails(ContactRow):
     """
 
     address: str
+    lists: tuple[OnList, ...]
     created_at: dt.datetime
     updated_at: dt.datetime
     website_details: WebsiteDetails | None
@@ -87,19 +103,27 @@ class ContactDetails(ContactRow):
 
 def contacts(limit: int, after: int = 0) -> list[ContactRow]:
     """Return at most `limit` contacts by id, those with a higher id than `after`."""
-    return _rows(Contact.id > after, limit)
+    return rows(Contact.id > after, limit)
 
 
-def find(text: str, limit: int) -> list[ContactRow]:
+def find(text: str, limit: int, lists: Sequence[str] = ()) -> list[ContactRow]:
     """Return at most `limit` contacts that have `text` in their address, name or website's domain, by id.
 
-    An address finds its other spellings, too.
+    Args:
+        text: what is looked for; an address finds its other spellings, too.
+        limit: contacts at most.
+        lists: only contacts that are on one of these, by their names or ids; none: all.
+
+    Raises:
+        NotThereError: there is no such list.
     """
     text = text.strip()
     which = Contact.email.contains(text) | Contact.name.contains(text) | Website.domain.contains(text)
     if "@" in text:
         which |= Contact.address.in_(forms(normalise(text)))
-    return _rows(which, limit)
+    if lists:
+        which &= Contact.id.in_(members_of(lookup.contact_list(named).id for named in lists))
+    return rows(which, limit)
 
 
 def contact(contact: int | str) -> ContactDetails:
@@ -108,6 +132,7 @@ def contact(contact: int | str) -> ContactDetails:
     return ContactDetails(
         **_values(meant),
         address=meant.address,
+        lists=tuple(_lists_of(meant)),
         created_at=meant.created_at,
         updated_at=meant.updated_at,
         website_details=None if meant.website is None else _website(meant.website),
@@ -116,9 +141,16 @@ def contact(contact: int | str) -> ContactDetails:
     )
 
 
-def _rows(which: Any, limit: int) -> list[ContactRow]:
+def rows(which: Any, limit: int) -> list[ContactRow]:
+    """Return at most `limit` contacts that a condition selects and that have not been forgotten, by id."""
     there = Contact.select(Contact, Website).left_outer_join(Website).where(which & Contact.forgotten_at.is_null())
     return [ContactRow(**_values(contact)) for contact in there.order_by(Contact.id).limit(limit)]
+
+
+def _lists_of(contact: Contact) -> Iterator[OnList]:
+    of_contact = ContactList.select().join(ListMember).where(ListMember.contact == contact.id)
+    for found in of_contact.order_by(ContactList.key):
+        yield OnList(found.id, found.name)
 
 
 def _values(contact: Contact) -> dict[str, Any]:

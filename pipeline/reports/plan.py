@@ -16,6 +16,7 @@ from models.control import control
 from models.delivery import in_states, of_ids
 from pipeline.capacity import snapshot, statement, usage
 from pipeline.reports import account_states
+from pipeline.reports.closed import ClosedDate, closed_dates
 from pipeline.runtime.settings import settings
 from pipeline.throttle.forecast import Forecast, Planned
 from pipeline.throttle.types import Rules
@@ -74,12 +75,14 @@ class Plan:
         planned: the mails, soonest first.
         paused: deliveries that wait and are not in the plan because they are paused.
         notes: accounts that send nothing for now, or less than they could.
+        closed: dates in it on which nothing goes out.
     """
 
     until: dt.datetime
     planned: tuple[PlannedRow, ...]
     paused: int
     notes: tuple[AccountNote, ...]
+    closed: tuple[ClosedDate, ...]
 
 
 def plan(days: int, progress: Callable[[float], object] = lambda _: None) -> Plan:
@@ -91,7 +94,8 @@ def plan(days: int, progress: Callable[[float], object] = lambda _: None) -> Pla
     """
     now = database.now()
     until = now + dt.timedelta(days=days)
-    return Plan(until, tuple(_rows(upcoming(until), now, progress)), _paused(), tuple(_notes(now)))
+    closed = closed_dates(SendingWindow.from_settings(settings()), now, until)
+    return Plan(until, tuple(_rows(upcoming(until), now, progress)), _paused(), tuple(_notes(now)), tuple(closed))
 
 
 def _rows(planned: Iterator[Planned], now: dt.datetime, progress: Callable[[float], object]) -> Iterator[PlannedRow]:

@@ -19,6 +19,7 @@ from models.delivery import in_states
 from models.states import UNFINISHED
 from pipeline.capacity import snapshot, statement
 from pipeline.reports import deliveries, plan
+from pipeline.reports.closed import ClosedDate, closed_dates
 from pipeline.reports.deliveries import DeliveryRow, LastAttempt
 from pipeline.reports.reasons import Because, NotYet, reasons_of
 from pipeline.rules import contact as contact_rules
@@ -50,6 +51,7 @@ class Why:
         earliest: when the next mail can go (UTC); null if that is not known, or depends on a person.
         is_planned: whether `earliest` is the time in the plan; if not, the mail can also go later.
         account_id: from which account, as planned.
+        closed: if the window is closed: dates from today until it opens again that are holidays or closed dates.
         last_attempt: if it waits: what came of its last attempt; null before the first.
         history: all deliveries of the contact, oldest first.
     """
@@ -64,6 +66,7 @@ class Why:
     earliest: dt.datetime | None
     is_planned: bool
     account_id: int | None
+    closed: tuple[ClosedDate, ...]
     last_attempt: LastAttempt | None
     history: tuple[DeliveryRow, ...]
 
@@ -95,9 +98,16 @@ def why(contact: int | str) -> Why:
         earliest=answer.earliest,
         is_planned=answer.is_planned,
         account_id=answer.account_id,
+        closed=tuple(_closed_until_it_opens(now)),
         last_attempt=None if delivery is None else deliveries.last_attempt(delivery),
         history=deliveries.of_contact(meant.id),
     )
+
+
+def _closed_until_it_opens(now: dt.datetime) -> Iterator[ClosedDate]:
+    window = SendingWindow.from_settings(settings())
+    if not window.contains(now):
+        yield from closed_dates(window, now, window.next_opening(now))
 
 
 def _that_counts(contact_id: int) -> Delivery | None:

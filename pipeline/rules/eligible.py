@@ -7,12 +7,13 @@ Reads: contacts, best first, through an index, in pages, until there are enough.
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from peewee import SQL, fn
 
-from models import Contact, Delivery, EmailTemplate, database
+from models import Contact, Delivery, EmailTemplate, ListMember, database
+from models.contact_list import members_of
 from models.delivery import in_states
 from models.states import TEMPLATE_DONE
 from pipeline.rules import contact as contact_rules
@@ -23,9 +24,19 @@ from pipeline.throttle.window import SendingWindow
 
 #: Contacts read at a time.
 PAGE = 500
+#: Contacts read at a time where all are counted; and members up to which lists are read as a whole, and nobody else. Of
+#: longer ones the best contacts are read, and those that are on none are passed over.
+FEW = 5_000
 
 
-def eligible(template: EmailTemplate, limit: int, min_priority: int, *, today: dt.datetime | None = None) -> list[int]:
+def eligible(
+    template: EmailTemplate,
+    limit: int,
+    min_priority: int,
+    *,
+    today: dt.datetime | None = None,
+    lists: Sequence[int] = (),
+) -> list[int]:
     """Return the ids of at most `limit` contacts for `template`, best priority first, then the oldest; of one
     website only its best.
 
@@ -35,11 +46,12 @@ def eligible(template: EmailTemplate, limit: int, min_priority: int, *, today: d
         min_priority: 0 to 9; contacts below it are left out.
         today: an instant inside the window (UTC): only those who could be written to from then to that day's end, on
             their own clocks, too; the others are found again on a day on which they can. None: on whatever day.
+        lists: only contacts that are on one of these (ids); none: of all.
     """
     picked: list[int] = []
     websites: set[int] = set()
     addresses: set[str] = set()
-    for contact in _candidates(template, min_priority, today):
+    for contact in _candidates(template, min_priority, today, lists, PAGE):
         if len(picked) >= limit:
             break
         taken = contact.address in addresses or (duplicates.one_of_a_website() and contact.website_id in websites)
@@ -49,6 +61,13 @@ def eligible(template: EmailTemplate, limit: int, min_priority: int, *, today: d
             if contact.website_id:
                 websites.add(contact.website_id)
     return picked
+
+
+def writable_on(list_id: int) -> int:
+    """Return how many contacts of a list could be written to now, on whatever day, with a template that is new to
+    them.
+    """
+    return sum(1 for _ in _candidates(None, 0, None, [list_id], FEW))
 
 
 def template_to_pick() -> EmailTemplate | None:
@@ -69,18 +88,27 @@ def _done(contact_id: Any, template: EmailTemplate) -> Any:
     return Delivery.select(SQL("1")).where(tried)
 
 
-def _candidates(template: EmailTemplate, min_priority: int, today: dt.datetime | None) -> Iterator[Contact]:
+def _candidates(
+    template: EmailTemplate | None,
+    min_priority: int,
+    today: dt.datetime | None,
+    lists: Sequence[int],
+    at_a_time: int,
+) -> Iterator[Contact]:
     """Yield contacts page by page in the order of the index `contact_eligible`."""
     query = (
         Contact.select(Contact.id, Contact.address, Contact.website, Contact.priority, Contact.timezone)
         .where(Contact.priority >= min_priority)
         .order_by(Contact.priority.desc(), Contact.id)
-        .limit(PAGE)
+        .limit(at_a_time)
     )
     now = database.now()
-    done = ~fn.EXISTS(_done(Contact.id, template))
-    for condition in (*contact_rules.conditions(now), *duplicates.conditions(now), done):
+    for condition in (*contact_rules.conditions(now), *duplicates.conditions(now)):
         query = query.where(condition)
+    if template is not None:
+        query = query.where(~fn.EXISTS(_done(Contact.id, template)))
+    if lists:
+        query = query.where(_is_on(lists))
     closed: set[str] = set()
     page = list(query)
     while page:
@@ -93,7 +121,17 @@ def _candidates(template: EmailTemplate, min_priority: int, today: dt.datetime |
         if closed:
             # However many wait for another day, they are not read.
             after &= Contact.timezone.is_null() | Contact.timezone.not_in(sorted(closed))
-        page = list(query.where(after)) if len(page) == PAGE else []
+        page = list(query.where(after)) if len(page) == at_a_time else []
+
+
+def _is_on(lists: Sequence[int]) -> Any:
+    """Return the condition that a contact is on one of these lists."""
+    members = members_of(lists)
+    some = [contact_id for (contact_id,) in members.limit(FEW + 1).tuples()]
+    # Said as ids, since planners don't find out by themselves how few there are.
+    if len(some) <= FEW:
+        return Contact.id.in_(set(some))
+    return fn.EXISTS(members.where(ListMember.contact == Contact.id))
 
 
 def _closed_today(zones: set[str], today: dt.datetime | None) -> set[str]:

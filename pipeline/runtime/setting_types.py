@@ -17,6 +17,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
 from pydantic_settings import NoDecode
 
 from models import address
+from pipeline.runtime import public_holidays
 from pipeline.runtime.setting_urls import broker_url, database_url, split
 
 #: A whole number above this is a slip of the finger, and more than a database counts to.
@@ -80,6 +81,13 @@ def _closed_dates(value: Any) -> frozenset[dt.date]:
 
 def _dates(texts: Iterable[str]) -> frozenset[dt.date]:
     return frozenset(dt.date.fromisoformat(text.strip()) for text in texts)
+
+
+def _holidays(value: Any) -> tuple[str, ...]:
+    if isinstance(value, tuple):
+        return value
+    text = str(value)
+    return tuple(dict.fromkeys(public_holidays.region_of(part) for part in text.split(","))) if text.strip() else ()
 
 
 def _days(value: Any) -> frozenset[int]:
@@ -212,6 +220,9 @@ Hours = Annotated[tuple[tuple[dt.time, dt.time], ...] | None, NoDecode, BeforeVa
 
 
 ClosedDates = Annotated[frozenset[dt.date], NoDecode, BeforeValidator(_closed_dates)]
+
+
+Holidays = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_holidays)]
 
 
 Zone = Annotated[ZoneInfo, NoDecode, BeforeValidator(_zone)]

@@ -33,6 +33,7 @@ from pipeline.runtime.setting_types import (
     Days,
     DnsServers,
     EhloName,
+    Holidays,
     Hours,
     Lateness,
     OptionalText,
@@ -94,6 +95,7 @@ class Settings(BaseSettings):
     mail_window_timezone: Zone = ZoneInfo("America/New_York")
     mail_window_days: Days = frozenset(range(7))
     mail_window_closed_dates: ClosedDates = frozenset()
+    mail_window_holidays: Holidays = ()
 
     mail_daily_limit: Count = 10
     mail_min_interval: Seconds = 60

@@ -11,9 +11,12 @@ import errno
 import functools
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
+from itertools import islice
 from zoneinfo import ZoneInfo
 
+from pipeline.runtime import public_holidays
 from pipeline.runtime.settings import Settings
+from pipeline.throttle.wall_clock import instant, midnight
 
 #: An instant from which something is open, and one from which it is closed (UTC).
 Span = tuple[dt.datetime, dt.datetime]
@@ -23,7 +26,6 @@ _IS_NO_FILE_OF_A_ZONE = {errno.EISDIR, errno.ENOTDIR, errno.ENAMETOOLONG, errno.
 
 _DAY = dt.timedelta(days=1)
 _WHOLE_DAY = (dt.time(0), dt.time(0))
-_SECOND = dt.timedelta(seconds=1)
 _INSTANT = dt.timedelta(microseconds=1)
 #: Clocks change and weeks repeat within it: two windows that have no common hour in a year have none.
 _YEAR = 366 * _DAY
@@ -97,12 +99,14 @@ class SendingWindow:
         zone: whose wall clock, and whose dates for daily limits.
         days: weekdays on which intervals open, 0 is Monday; at least one.
         closed_dates: dates of the zone on which nothing opens, and on which what opened the evening before is closed.
+        holidays: regions (`public_holidays.region_of`) whose public holidays are closed dates, too.
     """
 
     intervals: tuple[tuple[dt.time, dt.time], ...]
     zone: ZoneInfo
     days: frozenset[int]
     closed_dates: frozenset[dt.date] = frozenset()
+    holidays: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         """Raise ValueError for a window that would never open."""
@@ -112,8 +116,13 @@ class SendingWindow:
     @classmethod
     def from_settings(cls, settings: Settings) -> SendingWindow:
         """Return the window of the settings."""
-        zone, days = settings.mail_window_timezone, settings.mail_window_days
-        return cls(settings.window_intervals, zone, days, settings.mail_window_closed_dates)
+        return cls(
+            settings.window_intervals,
+            settings.mail_window_timezone,
+            settings.mail_window_days,
+            settings.mail_window_closed_dates,
+            settings.mail_window_holidays,
+        )
 
     def in_zone(self, zone: str) -> SendingWindow | None:
         """Return the window with the same hours, weekdays and dates in another zone (IANA name); None for a zone that
@@ -157,9 +166,27 @@ class SendingWindow:
             if _day_of(self, after).spans:
                 yield after
 
+    def open_date(self, after: dt.date, n: int) -> dt.date:
+        """Return the n-th local date after `after` on which something opens; `after` itself, open or not, for n = 0."""
+        return next(islice(self.open_dates(after, dt.date.max), n - 1, None)) if n else after
+
+    def opens_on(self, date: dt.date) -> dt.datetime | None:
+        """Return the first instant of what opens on a local date (UTC); None: nothing does."""
+        return min((opens for opens, _ in _day_of(self, date).spans), default=None)
+
+    def is_closed(self, date: dt.date) -> bool:
+        """Tell whether a local date is a closed date or a holiday, whatever its weekday."""
+        return date in self.closed_dates or next(self.holidays_on(date), None) is not None
+
+    def holidays_on(self, date: dt.date) -> Iterator[str]:
+        """Yield the names of the holidays on a local date, each with its region."""
+        for region in self.holidays:
+            if (name := public_holidays.in_year(region, date.year).get(date)) is not None:
+                yield f"{name} ({region})"
+
     def next_midnight(self, at: dt.datetime) -> dt.datetime:
         """Return the next start of a local date (UTC)."""
-        return _midnight(self.zone, self.local_date(at) + _DAY)
+        return midnight(self.zone, self.local_date(at) + _DAY)
 
     def day_end(self, at: dt.datetime) -> dt.datetime:
         """Return when sending ends for today (UTC): local midnight, or, if that is sooner, the last end of the day
@@ -173,7 +200,7 @@ class SendingWindow:
         """Return the open time of the local date of `at`, up to `day_end`; with a zone, only that in which its local
         time is in the window, too. Raises ValueError outside the window.
         """
-        return _open_time(self, _midnight(self.zone, self.local_date(at)), self.day_end(at), zone)
+        return _open_time(self, midnight(self.zone, self.local_date(at)), self.day_end(at), zone)
 
     def opens_today(self, at: dt.datetime, zone: str = "") -> bool:
         """Tell whether it is open at `at` and, with a zone, then or later today in its local time, too."""
@@ -214,16 +241,16 @@ class _Day:
 
 @functools.lru_cache(maxsize=1024)
 def _day_of(window: SendingWindow, date: dt.date) -> _Day:
-    if date.weekday() not in window.days or date in window.closed_dates:
+    if date.weekday() not in window.days or window.is_closed(date):
         return _Day(())
     all_day = not window.intervals or any(start == end for start, end in window.intervals)
     spans = []
     for start, end in (_WHOLE_DAY,) if all_day else window.intervals:
         next_day = date + _DAY
-        opens = _instant(window.zone, date, start, fold=0)
-        closes = _instant(window.zone, next_day if end <= start else date, end, fold=1)
-        if next_day in window.closed_dates:
-            closes = min(closes, _midnight(window.zone, next_day))
+        opens = instant(window.zone, date, start, fold=0)
+        closes = instant(window.zone, next_day if end <= start else date, end, fold=1)
+        if window.is_closed(next_day):
+            closes = min(closes, midnight(window.zone, next_day))
         # An interval inside the hour that is skipped in spring is empty.
         if opens < closes:
             spans.append((opens, closes))
@@ -263,29 +290,3 @@ def _merged(spans: Iterable[Span]) -> OpenTime:
         else:
             merged.append((opens, closes))
     return OpenTime(tuple(merged))
-
-
-@functools.lru_cache(maxsize=1024)
-def _midnight(zone: ZoneInfo, date: dt.date) -> dt.datetime:
-    return _instant(zone, date, dt.time(0), fold=0)
-
-
-def _instant(zone: ZoneInfo, date: dt.date, time: dt.time, *, fold: int) -> dt.datetime:
-    wall = dt.datetime.combine(date, time)
-    # Reading a time that does not exist with both folds gives an instant before and one after the gap.
-    before, after = (wall.replace(tzinfo=zone, fold=f).astimezone(dt.UTC) for f in (1, 0))
-    if before < after:
-        return _end_of_gap(zone, before, after)
-    return wall.replace(tzinfo=zone, fold=fold).astimezone(dt.UTC)
-
-
-def _end_of_gap(zone: ZoneInfo, low: dt.datetime, high: dt.datetime) -> dt.datetime:
-    """Return the second in (low, high] at which the zone's offset changes."""
-    offset = low.astimezone(zone).utcoffset()
-    while high - low > _SECOND:
-        middle = (low + (high - low) / 2).replace(microsecond=0)
-        if middle.astimezone(zone).utcoffset() == offset:
-            low = middle
-        else:
-            high = middle
-    return high

@@ -27,6 +27,7 @@ COMMANDS: Mapping[str, tuple[str, str, str]] = {
     "cancel": ("route", "cancel", "Cancel the mails that wait for a contact, or with a template."),
     "accounts": ("accounts", "accounts", "The SMTP accounts."),
     "contacts": ("contacts", "contacts", "The people."),
+    "lists": ("lists", "lists", "Named sets of them."),
     "websites": ("websites", "websites", "The sites they belong to."),
     "templates": ("templates", "templates", "What is written."),
     "suppress": ("suppress", "suppress", "Addresses and domains that must never be mailed."),

@@ -1,9 +1,10 @@
-"""`accounts add|set|list|import|test|enable|disable|remove|rekey`."""
+"""`accounts add|set|list|show|import|test|enable|disable|remove|rekey`."""
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Container
+from dataclasses import fields
 from typing import Any
 
 import click
@@ -15,7 +16,7 @@ from pipeline.reports import accounts as reports
 from pipeline.reports.accounts import AccountRow
 from slowpost.cli.acting import finish, say_where_the_key_is, who
 from slowpost.cli.importing import import_options, run_import
-from slowpost.cli.output import emit, show_table
+from slowpost.cli.output import emit, show_fields, show_table
 from slowpost.cli.shared import ID, Refused, as_json, reason, with_database
 
 
@@ -38,6 +39,10 @@ def _login_options(command: Callable[..., Any]) -> Callable[..., Any]:
         "--token-command", help="xoauth2: the command that prints an access token; it is run without a shell."
     )(command)
     return click.option("--auth", help="password or xoauth2 (an access token).")(command)
+
+
+#: `--tag`, which can be given several times.
+_tag = click.option("--tag", "tags", multiple=True, help="A word for it and others; can be given several times.")
 
 
 def _demand_both(given: Container[str]) -> None:
@@ -63,21 +68,22 @@ def accounts() -> None:
 @click.option("--signature", default="")
 @click.option("--daily-limit", help="Mails a day (default: MAIL_DAILY_LIMIT).")
 @_warmup_options
+@_tag
 @click.option("--name", help="What you call it (default: the From address).")
 @reason
 @as_json
 @with_database
-def add(password_stdin: bool, reason: str, as_json: bool, **given: str | None) -> None:
+def add(password_stdin: bool, tags: tuple[str, ...], reason: str, as_json: bool, **given: str | None) -> None:
     """Add an account. Its password is encrypted before it is stored, and never shown again.
 
     An account that was removed and had the same mailbox is taken back into use: what it has sent today counts.
     """
-    values = account_values.parsed({k: v for k, v in given.items() if v is not None})
+    values, tags = account_values.parsed({k: v for k, v in given.items() if v is not None}), account_values.tags(tags)
     _demand_both(values)
     operations.demand_new(values)
     if values.get("username") and values.get("auth") != "xoauth2":
         values["password"] = _password(password_stdin)
-    done = operations.add(who(), values, reason)
+    done = operations.add(who(), values, reason, tags)
     say_where_the_key_is(done.new_key)
     back = " (it had been removed: what it has sent today counts)" if done.taken_back else ""
     finish(done, as_json, f"account {done.id}: {done.name}{back}")
@@ -120,6 +126,8 @@ def _first_line_of_stdin() -> str:
 @click.option("--daily-limit", help="Mails a day; 'default': MAIL_DAILY_LIMIT again.")
 @_warmup_options
 @click.option("--no-warmup", is_flag=True, help="End the warm-up: only the daily limit counts from now on.")
+@_tag
+@click.option("--untag", "untags", multiple=True, help="Take a tag away; can be given several times.")
 @click.option("--name", help="What you call it.")
 @reason
 @as_json
@@ -129,6 +137,8 @@ def set_(
     ask: bool,
     password_stdin: bool,
     no_warmup: bool,
+    tags: tuple[str, ...],
+    untags: tuple[str, ...],
     reason: str,
     as_json: bool,
     **options: str | None,
@@ -144,7 +154,10 @@ def set_(
         raise click.UsageError("either a warm-up or --no-warmup, not both")
     if ask and password_stdin:
         raise click.UsageError("either --password or --password-stdin, not both")
-    if not given and not (no_warmup or ask or password_stdin):
+    tags, untags = account_values.tags(tags), account_values.tags(untags)
+    if set(tags) & set(untags):
+        raise click.UsageError("either --tag or --untag of a word, not both")
+    if not given and not (no_warmup or ask or password_stdin or tags or untags):
         raise click.UsageError("nothing to change is given")
     changes = account_values.parsed_changes(given)
     if no_warmup:
@@ -152,7 +165,7 @@ def set_(
     reports.account(account_id)  # nobody is asked for the password of an account that is not there
     if ask or password_stdin:
         changes["password"] = _password(password_stdin)
-    done = operations.change(account_id, who(), changes, reason)
+    done = operations.change(account_id, who(), changes, reason, tags=tags, untags=untags)
     say_where_the_key_is(done.new_key)
     row = reports.account(account_id)
     finish(done, as_json, f"account {account_id}: changed, today's limit is {row.limit_today}", row)
@@ -173,13 +186,23 @@ def list_(as_json: bool) -> None:
         "from_address": "FROM",
     }
     columns |= {"daily_limit": "LIMIT", "limit_today": "TODAY", "warmup": "WARM-UP"}
-    columns |= {"enabled": "ON", "paused": "PAUSED", "disabled_reason": "WHY OFF"}
+    columns |= {"enabled": "ON", "paused": "PAUSED", "disabled_reason": "WHY OFF", "tags": "TAGS"}
 
     def show() -> None:
         shown = [vars(row) | {"warmup": _warmup(row)} for row in rows]
         show_table(shown, columns, "no accounts: add one with `slowpost accounts add`")
 
     emit(rows, as_json, show)
+
+
+@accounts.command()
+@click.argument("account_id", type=ID)
+@as_json
+@with_database
+def show(account_id: int, as_json: bool) -> None:
+    """Show an account; its password is never shown. `slowpost status` says how it does."""
+    row = reports.account(account_id)
+    emit(row, as_json, lambda: show_fields(row, (field.name for field in fields(row))))
 
 
 def _warmup(row: AccountRow) -> str | None:
@@ -195,9 +218,9 @@ def import_(file: str, as_json: bool, strict: bool) -> None:
     """Import accounts from a CSV file (- for stdin).
 
     Columns: host and from_address (required), name, port, security, username, password, auth, token_command,
-    token_file, plain_password, from_name, reply_to, signature, daily_limit, warmup_start and warmup_step. An account
-    whose name is there already is updated; a warm-up whose values stay the same goes on, one with new values begins
-    today.
+    token_file, plain_password, from_name, reply_to, signature, daily_limit, warmup_start, warmup_step and tags
+    (separated by commas or blanks: all that it has). An account whose name is there already is updated; a warm-up whose
+    values stay the same goes on, one with new values begins today.
     """
     say_where_the_key_is(run_import(file, imports.accounts, as_json, strict=strict).new_key)
 

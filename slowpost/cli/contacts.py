@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import click
@@ -17,7 +18,7 @@ from slowpost.cli.acting import hand_on, report, say_where_the_key_is, who
 from slowpost.cli.importing import import_options, run_import
 from slowpost.cli.output import emit, progress, show_fields, show_table
 from slowpost.cli.saying import say
-from slowpost.cli.shared import CONTACT, COUNT, ID, Refused, as_json, reason, with_database
+from slowpost.cli.shared import CONTACT, COUNT, ID, Refused, as_json, lists_option, reason, with_database
 
 
 @click.group()
@@ -27,15 +28,16 @@ def contacts() -> None:
 
 @contacts.command("import")
 @import_options
+@lists_option("Put each contact of the file on this list, which is made if it is not there")
 @with_database
-def import_(file: str, as_json: bool, strict: bool) -> None:
+def import_(file: str, lists: tuple[str, ...], as_json: bool, strict: bool) -> None:
     """Import contacts from a CSV file (- for stdin), as often as you like.
 
     Columns: email (required), name, website (a domain or URL; made if new), priority (0 to 9), timezone, validated
     (yes or no, default yes). Every other column reaches the template as contact.<column>. An address that is there is
     updated.
     """
-    run_import(file, imports.contacts, as_json, strict=strict)
+    run_import(file, partial(imports.contacts, onto=lists), as_json, strict=strict)
 
 
 @contacts.command("list")
@@ -50,17 +52,22 @@ def list_(limit: int, after: int, as_json: bool) -> None:
 
 
 @contacts.command()
-@click.argument("text")
+@click.argument("text", required=False)
+@lists_option("Only contacts of this list")
 @click.option("--limit", default=50, show_default=True, type=COUNT, help="Contacts at most.")
 @as_json
 @with_database
-def find(text: str, limit: int, as_json: bool) -> None:
-    """Find contacts by a part of their address, their name or their website's domain.
+def find(text: str | None, lists: tuple[str, ...], limit: int, as_json: bool) -> None:
+    """Find contacts by a part of their address, their name or their website's domain; or all of a list.
 
     A whole address finds its other spellings, too (for Gmail: dots and +tags).
     """
-    rows = reports.find(text, limit)
-    emit(rows, as_json, lambda: _table(rows, f"no contact has {text!r} in its address, name or website"))
+    if text is None and not lists:
+        raise click.UsageError("either a TEXT or --list is needed")
+    rows = reports.find(text or "", limit, lists)
+    of = " of these lists" if lists else ""
+    nobody = f"no contact{of} has {text!r} in its address, name or website" if text else f"there is no contact{of}"
+    emit(rows, as_json, lambda: _table(rows, nobody))
 
 
 def _table(rows: list[ContactRow], empty: str) -> None:
@@ -86,6 +93,8 @@ def _details(contact: ContactDetails) -> None:
     if contact.website_details is not None and not contact.website_details.meets_requirements:
         say("its website does not meet the requirements")
     show_fields(contact, ("priority", "timezone", "validated", "address_valid", "extra"))
+    if contact.lists:
+        say(f"lists: {', '.join(found.name for found in contact.lists)}")
     show_fields(contact, ("last_contacted_at", "created_at", "updated_at"))
     for row in contact.suppressions:
         say(f"suppressed {row.kind}: {row.value}{f' ({row.reason})' if row.reason else ''}")
@@ -94,10 +103,11 @@ def _details(contact: ContactDetails) -> None:
 
 
 @contacts.command()
+@lists_option("Look only at contacts of this list")
 @click.option("--all", "again", is_flag=True, help="Ask also for domains whose answer is less than 30 days old.")
 @as_json
 @with_database
-def check(again: bool, as_json: bool) -> None:
+def check(lists: tuple[str, ...], again: bool, as_json: bool) -> None:
     """Ask DNS which contacts' domains take no mail, and list addresses of roles and throw-away addresses.
 
     These contacts are not written to from then on, each with its reason (`slowpost why`); DNS's answers count for 30
@@ -107,7 +117,7 @@ def check(again: bool, as_json: bool) -> None:
     from pipeline.operations import check_contacts
 
     with progress("asking for domains") as at:
-        found = check_contacts.check(again=again, on_progress=at)
+        found = check_contacts.check(again=again, lists=lists, on_progress=at)
     emit(found, as_json, lambda: _checked(found))
     if found.is_dns_away:
         raise Refused(f"DNS can't be asked: nothing new is known of {found.asked} domains, and nothing has changed")

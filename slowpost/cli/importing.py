@@ -11,8 +11,8 @@ from typing import Any
 import click
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn
 
+from pipeline.operations.batches import Imported
 from pipeline.operations.csv_rows import ImportRefusedError, Listener, RefusedLine
-from pipeline.operations.imports import Imported
 from slowpost.cli.acting import hand_on, report, who
 from slowpost.cli.saying import progress_console, say
 from slowpost.cli.shared import Refused, as_json, open_text
@@ -36,13 +36,15 @@ def run_import(path: str, run: Callable[..., Imported], as_json: bool, *, strict
             lines.append(RefusedLine(line, why))
         say(f"line {line}: {why}", err=True)
 
-    with _progress() as show, open_text(path) as file:
+    with progress_of_lines() as show, open_text(path) as file:
         try:
             done = run(file, Listener(on_refused, show), who())
         except ImportRefusedError as error:
             raise Refused(f"{path}: {error}") from None
     counts = {k: getattr(done, k) for k in ("added", "updated", "unchanged", "refused")}
     words = ", ".join(f"{number} {word}" for word, number in counts.items())
+    if done.listed:
+        words += f", {done.listed} put on lists"
     report(hand_on(done.handoffs), as_json, words, replace(done, refused_lines=tuple(lines)))
     if done.refused and (strict or done.refused == done.lines):
         raise Refused(f"{path}: {done.refused} of {done.lines} lines were refused")
@@ -50,7 +52,8 @@ def run_import(path: str, run: Callable[..., Imported], as_json: bool, *, strict
 
 
 @contextmanager
-def _progress() -> Iterator[Callable[[Any], None]]:
+def progress_of_lines() -> Iterator[Callable[[Any], None]]:
+    """Yield what is told after each batch of lines how many there have been."""
     if not sys.stderr.isatty():
         yield lambda summary: None if summary.lines % 10_000 else say(f"{summary.lines} lines", err=True)
         return

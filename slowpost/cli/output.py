@@ -99,8 +99,10 @@ def show_fields(report: Any, names: Iterable[str]) -> None:
 
 def cell(value: Any) -> str:
     """Return a value as people read it; a time on the clocks of the window's zone."""
-    if value is None:
+    if value is None or value == ():
         return "–"
+    if isinstance(value, tuple):
+        return ", ".join(map(cell, value))
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, dt.datetime):

@@ -33,7 +33,8 @@ def plan(days: int, as_json: bool) -> None:
         show_table(found.planned, columns, f"nothing is going to be sent before {local(found.until)}")
         if found.paused:
             say(f"not in the plan, because they are paused: {found.paused}", err=True)
-
+        for closed in found.closed:
+            say(f"closed on {closed.in_words}", err=True)
         for noted in found.notes:
             say(f"account {noted.account_id} ({noted.account}): {noted.note}", err=True)
 
@@ -59,6 +60,8 @@ def _show(answer: Why) -> None:
     say(f"contact {answer.contact_id}: {_headline(answer)}")
     for because in answer.reasons:
         say(f"  {_sentence(because)}")
+    for closed in answer.closed:
+        say(f"  closed on {closed.in_words}")
     if answer.detail:
         say(f"  {answer.detail}")
     if answer.last_attempt is not None:

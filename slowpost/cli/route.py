@@ -14,7 +14,7 @@ from pipeline.runtime.settings import settings
 from slowpost.cli.acting import finish, report, who
 from slowpost.cli.output import emit, show_table
 from slowpost.cli.saying import say
-from slowpost.cli.shared import CONTACT, ID, PRIORITY, as_json, reason, with_database
+from slowpost.cli.shared import CONTACT, ID, PRIORITY, as_json, lists_option, reason, with_database
 
 
 @click.command()
@@ -36,14 +36,24 @@ def send(contact: str, template_id: int | None, priority: int | None, as_json: b
 @click.option("--limit", type=click.IntRange(0), help="Contacts at most (default: today's capacity).")
 @click.option("--min-priority", type=PRIORITY, help="Only contacts of at least this priority.")
 @click.option("--template", "template_id", type=ID, help="What to write (default: the active one with the lowest id).")
+@lists_option("Only contacts of this list")
 @click.option("--dry-run", is_flag=True, help="Only say who would be picked.")
 @as_json
 @with_database
-def publish(limit: int | None, min_priority: int | None, template_id: int | None, dry_run: bool, as_json: bool) -> None:
+def publish(
+    limit: int | None,
+    min_priority: int | None,
+    template_id: int | None,
+    lists: tuple[str, ...],
+    dry_run: bool,
+    as_json: bool,
+) -> None:
     """The batch publisher: put as many eligible contacts onto the route as could be written to today."""
     from schedules import publish_batch
 
-    batch = publish_batch.publish(limit=limit, min_priority=min_priority, template_id=template_id, dry_run=dry_run)
+    batch = publish_batch.publish(
+        limit=limit, min_priority=min_priority, template_id=template_id, lists=lists, dry_run=dry_run
+    )
     done = "would be put" if dry_run else "put"
     sentence = batch.reason or f"{len(batch.contact_ids)} contacts {done} onto the route"
     if dry_run and batch.contact_ids:

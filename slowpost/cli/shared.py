@@ -45,6 +45,32 @@ class _Contact(click.ParamType[str, Any]):
 #: A contact, by id or address; a command gets the text, `click.argument("contact", type=CONTACT)`.
 CONTACT = _Contact()
 
+
+class _List(click.ParamType[str, Any]):
+    """A list of contacts as a person names it: its name, or its id. Whether it is there, `models.lookup.contact_list`
+    says.
+    """
+
+    name = "list"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        text = str(value).strip()
+        if text.isascii() and text.isdecimal():
+            return str(ID.convert(value, param, ctx))
+        return text
+
+
+#: A list of contacts, by name or id; a command gets the text.
+LIST = _List()
+
+
+def lists_option(what: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Return the option `--list`, which can be given several times: names or ids of lists."""
+    return click.option(
+        "--list", "lists", metavar="LIST", type=LIST, multiple=True, help=f"{what}; can be given several times."
+    )
+
+
 as_json = click.option("--json", "as_json", is_flag=True, help="For programs: JSON on stdout.")
 reason = click.option("--reason", default="", help="Why; kept with the action.")
 

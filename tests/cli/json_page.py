@@ -20,11 +20,12 @@ from typing import Any
 from models import State
 from pipeline.operations.accounts import AccountDone, LoggedIn
 from pipeline.operations.attachments import AttachmentsDone
+from pipeline.operations.batches import Imported
 from pipeline.operations.cancel import Cancelled
 from pipeline.operations.check_contacts import ContactsChecked
 from pipeline.operations.decisions import DoubtResolved
 from pipeline.operations.forget import Forgotten
-from pipeline.operations.imports import Imported
+from pipeline.operations.lists import ListDone, MembersDone
 from pipeline.operations.pause import PauseDone
 from pipeline.operations.rekey import Rekeyed
 from pipeline.operations.rerender import Rerendered
@@ -37,6 +38,7 @@ from pipeline.reports.contacts import ContactDetails, ContactRow
 from pipeline.reports.dead_letters import DeadLetterDetails, DeadLetterRow
 from pipeline.reports.doctor.findings import Diagnosis
 from pipeline.reports.doubt import DoubtRow
+from pipeline.reports.lists import ListDetails, ListRow
 from pipeline.reports.log import AttemptRow
 from pipeline.reports.plan import Plan
 from pipeline.reports.reasons import WORDS
@@ -62,9 +64,12 @@ REPORTS: Mapping[str, Any] = {
     "doctor": Diagnosis,
     "log": list[AttemptRow],
     "accounts list": list[AccountRow],
+    "accounts show ACCOUNT_ID": AccountRow,
     "contacts list": list[ContactRow],
     "contacts find TEXT": list[ContactRow],
     "contacts show CONTACT": ContactDetails,
+    "lists list": list[ListRow],
+    "lists show LIST": ListDetails,
     "templates list": list[TemplateRow],
     "templates show TEMPLATE_ID": TemplateDetails,
     "dead list": list[DeadLetterRow],
@@ -93,6 +98,11 @@ ACTIONS: Mapping[str, Any] = {
     "websites import FILE": Imported,
     "suppress import FILE": Imported,
     "contacts forget CONTACT": Forgotten,
+    "lists add NAME": ListDone,
+    "lists rename LIST NAME": ListDone,
+    "lists remove LIST": ListDone,
+    "lists put LIST CONTACT...": MembersDone,
+    "lists take LIST CONTACT...": MembersDone,
     "templates add NAME": TemplateDone,
     "templates set TEMPLATE_ID": TemplateDone,
     "templates activate TEMPLATE_ID": TemplateDone,
@@ -131,9 +141,9 @@ What is printed has been done and is committed (`publish --dry-run` does nothing
 other queues than this version's, `warnings` says so, and the sweep goes on with it; the exit code is 0. What needs
 RabbitMQ is refused without it, before anything is done: `send`, `init`, and `dead replay` of a message.
 
-Some of it can be refused and the rest done: lines of an import, some of several dead letters, deliveries that can't be
-rendered, passwords that no key decrypts. Then the JSON is printed, stderr says what was refused, and the exit code is 1
-(imports: with --strict, or where no line was taken).
+Some of it can be refused and the rest done: lines of an import, some of several contacts or dead letters, deliveries
+that can't be rendered, passwords that no key decrypts. Then the JSON is printed, stderr says what was refused, and the
+exit code is 1 (imports: with --strict, or where no line was taken).
 """
 
 ABOUT_OTHERS = """\
@@ -163,8 +173,8 @@ keys are there always, null where there is nothing to say; new keys can come.
 | state | a string, [one of these](#words) |
 | object | an object whose keys are yours |
 
-`list[].key` is a key of each object in a list. CONTACT is a contact's id or its address. A refusal is one line
-on stderr with nothing on stdout, and exit code 1 (2: the command was called in a wrong way).
+`list[].key` is a key of each object in a list. CONTACT is a contact's id or its address, LIST a list's name or its id.
+A refusal is one line on stderr with nothing on stdout, and exit code 1 (2: the command was called in a wrong way).
 
 This page is written from the program (`python -m tests.cli.json_page`), and a test compares the two.
 """

@@ -13,7 +13,7 @@ import pytest
 
 from models import database
 from slowpost.cli import COMMANDS, cli
-from tests.builders import a_contact, a_template, an_account
+from tests.builders import a_contact, a_list, a_template, an_account
 from tests.cli.bad_input import BAD_INPUT, REFUSED
 from tests.cli.conftest import Slowpost
 
@@ -83,6 +83,7 @@ def furnished(ready: Slowpost, tmp_path: Path) -> Slowpost:
         a_contact()
         a_template()
         an_account(name="account one", port=1)
+        a_list(name="list one")
     (tmp_path / "empty.csv").write_text("")
     (tmp_path / "bad-header.csv").write_text("adress,nom\na@b.test,Ann\n")
     (tmp_path / "twice.csv").write_text("email,email\na@b.test,a@b.test\n")

@@ -49,6 +49,7 @@ def test_an_import_reports_refused_lines_and_can_be_run_again(ready: Slowpost) -
         "refused_lines": [
             {"line": 3, "reason": "email: 'nobody' is no e-mail address: An email address must have an @-sign."}
         ],
+        "listed": 0,
         "warnings": [],
     }
     assert parsed(ready("contacts", "import", "-", "--json", stdin=lines))["unchanged"] == 1

@@ -123,6 +123,25 @@ def test_files_that_others_may_read_are_named_with_what_to_do(ready: Slowpost, t
     assert (files["level"], files["remedy"]) == ("warning", f"chmod go= {named} .env")
 
 
+def test_the_next_holiday_is_named_and_a_year_of_which_none_is_known(
+    ready: Slowpost, configure: Callable[..., None], clock: Any
+) -> None:
+    def said() -> tuple[str, str]:
+        found = json.loads(ready("doctor", "--offline", "--json").out)["findings"]
+        ((level, words),) = ((f["level"], f["found"]) for f in found if f["check"] == "holidays")
+        return level, words
+
+    assert said() == ("advice", "mail would go out on public holidays")
+    configure(mail_window_holidays="DE-BY,US", mail_window_days="mon-fri")
+    assert said() == (
+        "ok",
+        "nothing goes out on holidays and closed dates, next: Thu 2026-06-04, Corpus Christi (DE-BY)",
+    )
+    # Of Sri Lanka the package knows no year after 2026.
+    configure(mail_window_holidays="LK")
+    assert said() == ("warning", "no public holiday is known of LK in 2027")
+
+
 def test_without_an_account_it_says_how_to_add_one(any_installation: Slowpost) -> None:
     result = any_installation("doctor")
     assert result.code == 0
@@ -151,6 +170,7 @@ def any_installation(
         mail_dns_servers=dns.address,
         mail_window_days="mon-fri",
         mail_window_timezone="Europe/Berlin",
+        mail_window_holidays="DE",
         mail_postal_address="1 Main Street",
         mail_unsubscribe_mailto="out@good.test",
     )

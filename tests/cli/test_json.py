@@ -25,7 +25,7 @@ from models.suppression import suppress
 from pipeline.accounts import passwords
 from slowpost.cli import COMMANDS, cli
 from slowpost.cli.acting import shown
-from tests.builders import a_contact, a_delivery, a_template, a_website, an_account, an_attachment
+from tests.builders import a_contact, a_delivery, a_list, a_template, a_website, an_account, an_attachment
 from tests.cli.conftest import Slowpost
 from tests.cli.json_page import ACTIONS, OTHERS, PAGE, PARTS, REPORTS, item_of, page
 from tests.dns_server import REAL, DnsServer
@@ -43,7 +43,10 @@ def test_every_command_that_has_json_is_on_the_page() -> None:
 
 @pytest.mark.parametrize("command", REPORTS)
 def test_a_report_prints_each_key_with_its_type(furnished: Slowpost, command: str) -> None:
-    words = [{"CONTACT": "1", "TEXT": "site", "TEMPLATE_ID": "1", "LETTER_ID": "1"}.get(w, w) for w in command.split()]
+    words = [
+        {"CONTACT": "1", "ACCOUNT_ID": "1", "LIST": "1", "TEXT": "site", "TEMPLATE_ID": "1", "LETTER_ID": "1"}.get(w, w)
+        for w in command.split()
+    ]
     printed = json.loads(furnished(*words, "--json").out)
     assert printed
     assert list(misfits(printed, REPORTS[command], command)) == []
@@ -114,8 +117,12 @@ def test_the_window_has_the_same_keys_open_and_closed(ready: Slowpost, clock: An
 WORDS: Mapping[str, str] = {
     "send CONTACT": "free@example.test",
     "accounts add": "--host h.test --from new@h.test",
-    "accounts set ACCOUNT_ID": "1 --daily-limit 3",
+    "accounts set ACCOUNT_ID": "1 --daily-limit 3 --tag brand-a",
     "cancel": "--template demanding",
+    "lists add NAME": "new",
+    "lists rename LIST NAME": "1 new",
+    "lists put LIST CONTACT...": "1 free@example.test 99",
+    "lists take LIST CONTACT...": "1 1 99",
     "templates add NAME": "new --subject Hello --text-file -",
     "templates set TEMPLATE_ID": "1 --subject Hi",
     "templates remove TEMPLATE_ID": "unused",
@@ -153,6 +160,7 @@ def furnished(ready: Slowpost, configure: Callable[..., None]) -> Iterator[Slowp
         template = a_template(html='<img src="cid:logo">')
         for number, cid in enumerate((None, "logo")):
             an_attachment(template, name=["offer.txt", "logo.png"][number], cid=cid)
+        a_list(contact, name="list one")
         suppress("address", [contact.address], "asked", now)
         two = "in_flight,suppressed_address"
         a_delivery(State.SKIPPED, contact=contact, template=template, reason=two)

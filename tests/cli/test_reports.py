@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -77,6 +78,29 @@ def test_wherever_a_contacts_id_is_read_its_address_is(ready: Slowpost) -> None:
     test = ("templates", "send-test", "1", "--to", "me@h.test", "--account", "1", "--contact")
     assert "connect: " in ready(*test, "ann@x.test").err
     assert ready(*test, "bob@x.test").err == "slowpost: there is no contact with the address bob@x.test\n"
+
+
+def test_plan_and_why_name_the_dates_on_which_the_window_stays_closed(
+    ready: Slowpost, configure: Callable[..., None], clock: Any
+) -> None:
+    clock.set(2026, 12, 24, 20)  # Thursday, after the window's end in Berlin
+    configure(mail_window_timezone="Europe/Berlin", mail_window_days="mon-fri", mail_window_holidays="DE,AT")
+    configure(mail_window_closed_dates="2026-12-28")
+    with database.connection():
+        an_account()
+        contact = a_delivery().contact_id
+    closed = [
+        {"date": "2026-12-25", "holidays": ["Christmas Day (DE)", "Christmas Day (AT)"]},
+        {"date": "2026-12-28", "holidays": []},
+    ]
+    answer = parsed(ready("why", str(contact), "--json"))
+    assert (answer["closed"], answer["earliest"]) == (closed, "2026-12-29T07:00:00Z")
+    assert "  closed on Fri 2026-12-25, Christmas Day (DE) and Christmas Day (AT)\n" in ready("why", str(contact)).out
+    assert "  closed on Mon 2026-12-28, a closed date\n" in ready("why", str(contact)).out
+    assert parsed(ready("plan", "--days", "7", "--json"))["closed"] == closed
+    assert "closed on Mon 2026-12-28, a closed date\n" in ready("plan", "--days", "7").err
+    clock.set(2026, 12, 29, 10)
+    assert parsed(ready("why", str(contact), "--json"))["closed"] == []
 
 
 def test_a_templates_source_comes_back_out_as_it_was_added(ready: Slowpost, tmp_path: Path) -> None:

@@ -28,14 +28,16 @@ MARKS = {
     "secret": ["marked-good-secret", "marked-bad-secret"],
 }
 REPORTS = [
-    ["accounts", "list"], ["status"], ["plan"], ["log"], ["dead", "list"], ["dead", "show", "1"], ["in-doubt", "list"],
+    ["accounts", "list"], ["accounts", "show", "1"],
+    ["status"], ["plan"], ["log"], ["dead", "list"], ["dead", "show", "1"], ["in-doubt", "list"],
     ["contacts", "list"], ["contacts", "find", "marked"], ["contacts", "show", "1"], ["contacts", "show", "2"],
+    ["lists", "list"], ["lists", "show", "1"],
     ["why", "1"], ["why", "2"], ["why", "3"], ["suppress", "list"], ["templates", "list"], ["templates", "show", "1"],
     ["templates", "preview", "1", "--contact", "1"], ["templates", "check", "1"], ["doctor", "--offline"], ["sweep"],
     ["publish", "--dry-run"], ["check-health"],
 ]  # fmt: skip
 #: Commands whose second word says what they do.
-GROUPS = ("accounts", "contacts", "templates", "suppress", "dead", "in-doubt")
+GROUPS = ("accounts", "contacts", "lists", "templates", "suppress", "dead", "in-doubt")
 
 
 def test_what_is_private_is_only_where_the_page_says(has_run: Run, slowpost: Slowpost) -> None:
@@ -111,7 +113,12 @@ def has_run(ready: Slowpost, tmp_path: Path, configure: Callable[..., None], mai
     people = "".join(f"{mail},Markéta Marked,site{i}.test,x\n" for i, mail in enumerate(MARKS["address"]))
     assert (
         ready(
-            "contacts", "import", "-", stdin=f"email,name,website,topic\n{people.replace('2.test,x', '2.test,')}"
+            "contacts",
+            "import",
+            "-",
+            "--list",
+            "everybody",
+            stdin=f"email,name,website,topic\n{people.replace('2.test,x', '2.test,')}",
         ).code
         == 0
     )

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from models import Contact, SmtpAccount, Suppression, Website
 from models.database import db
 from pipeline.operations import imports
+from pipeline.operations.batches import Imported
 from pipeline.operations.csv_rows import ImportRefusedError, Listener
-from pipeline.operations.imports import Imported
 from slowpost.cli.shared import Refused, open_text
 from tests.faults.fuzzing import fuzz
 

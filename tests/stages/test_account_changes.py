@@ -12,13 +12,14 @@ import peewee
 import pytest
 from cryptography.fernet import Fernet
 
-from models import Action, Attempt, Delivery, SmtpAccount, State, database
+from models import AccountTag, Action, Attempt, Delivery, SmtpAccount, State, database
 from pipeline.accounts import passwords
 from pipeline.capacity import usage
 from pipeline.operations import account_values, accounts, imports
 from pipeline.operations.csv_rows import Listener
 from pipeline.operations.done import OperationRefusedError
 from pipeline.operations.rekey import Unreadable, rekey
+from pipeline.reports import accounts as reports
 from pipeline.runtime.secret_key import SecretKeyError
 from tests.builders import a_delivery, an_account
 from tests.conftest import until_waiting_for_a_lock
@@ -142,6 +143,42 @@ def test_an_account_removed_and_added_again_has_used_what_it_has_used(door: str)
     assert (account.removed_at, account.paused_at, account.enabled) == (None, None, True)
     assert account.enabled_at >= now
     assert passwords.decrypt(account.password) == "s3cret"
+
+
+@pytest.mark.usefixtures("any_database")
+def test_tags_are_kept_once_in_lower_case_and_go_one_by_one() -> None:
+    given = account_values.tags(["Brand-A", "brand-a", "x"])
+    one = accounts.add("me", whole({"host": "h.test"}, name="one"), tags=given).id
+    other = accounts.add("me", whole({"host": "h.test"}, name="two", from_address="you@h.test"), tags=["x"]).id
+    accounts.change(one, "me", {}, tags=["b_2.c", "x"], untags=["brand-a", "unknown"])
+    assert {row.id: row.tags for row in reports.accounts()} == {one: ("b_2.c", "x"), other: ("x",)}
+    assert reports.account(one).tags == ("b_2.c", "x")
+
+
+@pytest.mark.usefixtures("any_database")
+@pytest.mark.parametrize("door", ["add", "import"])
+def test_a_removed_account_loses_no_tag_and_has_them_when_it_is_taken_back(door: str) -> None:
+    values = whole({"host": "h.test"}, name="one")
+    first = accounts.add("me", values, tags=["a", "b"]).id
+    accounts.remove(first, "me")
+    assert AccountTag.select().count() == 2
+    if door == "add":
+        assert accounts.add("me", values, tags=["c"]).id == first
+    else:
+        assert imported(values) == ((0, 1, 0, 0), [])
+    assert reports.account(first).tags == (("a", "b", "c") if door == "add" else ("a", "b"))
+
+
+@pytest.mark.usefixtures("any_database")
+def test_a_column_of_tags_is_all_that_an_account_has_and_an_empty_cell_leaves_them_alone() -> None:
+    one, two = ({"host": "h.test", "name": name, "from_address": f"{name}@h.test"} for name in ("one", "two"))
+    assert imported(one | {"tags": "Brand-A b"}, two | {"tags": ""}) == ((2, 0, 0, 0), [])
+    assert [row.tags for row in reports.accounts()] == [("b", "brand-a"), ()]
+    assert imported(one | {"tags": "b brand-a"}, two | {"tags": "b"}) == ((0, 1, 1, 0), [])
+    assert imported(one | {"tags": "c"}, two | {"tags": ""}) == ((0, 1, 1, 0), [])
+    assert [row.tags for row in reports.accounts()] == [("c",), ("b",)]
+    why = "tags: it is no tag: 1 to 40 letters, digits, dots, underscores and dashes"
+    assert imported(one | {"tags": "c s3cret!"}) == ((0, 0, 0, 1), [why])
 
 
 LOGINS = [

@@ -6,9 +6,9 @@ from collections.abc import Callable
 
 from models import Contact, Reason, State, Website, database
 from pipeline.operations import imports
+from pipeline.operations.batches import Imported
 from pipeline.operations.csv_rows import Listener
 from pipeline.operations.forget import forget
-from pipeline.operations.imports import Imported
 from pipeline.rules.duplicates import reasons_against
 from tests.builders import a_contact, a_delivery, a_website
 from tests.conftest import until_waiting_for_a_lock

@@ -16,6 +16,7 @@ from models import Contact, Delivery, SmtpAccount, State, Suppression, Website, 
 from pipeline.accounts import passwords
 from pipeline.content.template import Footer, render
 from pipeline.operations import csv_rows, forget, imports
+from pipeline.operations.batches import BATCH
 from pipeline.runtime import secret_key
 from tests.builders import a_contact, a_delivery, a_template, an_account
 
@@ -87,12 +88,12 @@ def test_a_contact_that_the_version_before_has_stored_meanwhile_is_found_as_its_
 def test_rows_are_committed_as_they_come() -> None:
     def stopped() -> Iterator[str]:
         yield "email\n"
-        yield from (f"p{i}@x.test\n" for i in range(imports.BATCH + 200))
+        yield from (f"p{i}@x.test\n" for i in range(BATCH + 200))
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
         imports.contacts(stopped(), imports.Listener())
-    assert Contact.select().count() == imports.BATCH
+    assert Contact.select().count() == BATCH
 
 
 @pytest.mark.usefixtures("any_database")

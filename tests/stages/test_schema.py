@@ -50,7 +50,7 @@ def shape() -> dict[str, Any]:
     return {
         table: (
             sorted((c.name, c.data_type.upper(), c.null, c.primary_key) for c in db.get_columns(table)),
-            sorted((i.name, sorted(i.columns), i.unique, normal(i.sql)) for i in db.get_indexes(table)),
+            sorted((i.name, sorted(i.columns), i.unique, normal(i.sql or "")) for i in db.get_indexes(table)),
             sorted((f.column, f.dest_table, f.dest_column) for f in db.get_foreign_keys(table)),
         )
         for table in (t._meta.table_name for t in TABLES)

@@ -24,6 +24,7 @@ BAD = {
     "mail_window_end": ["-1", "17:5"],
     "mail_window_hours": ["8", "8-", "08:00-12:00,", "8-12;13-17", "8-25"],
     "mail_window_closed_dates": ["25.12.2026", "2026-12-25,", "2026-02-30", "no/such/file", "."],
+    "mail_window_holidays": ["Germany", "DE,", "DEU", "D", "NYSE", "__"],
     "mail_window_timezone": ["Europe/Entenhausen", "EST5", ""],
     "mail_window_days": ["mo-fr", "mon-", "mon,,fri", ""],
     "mail_daily_limit": ["abc", "-1", "1.5", "1000001", "inf", ""],

@@ -112,6 +112,7 @@ def test_a_file_that_is_no_text_stops_with_one_line(configure: Configure) -> Non
         ("mail_window_start", "08:30", dt.time(8, 30)),
         ("mail_window_days", "Fri-Mon", {4, 5, 6, 0}),
         ("mail_window_days", "mon, wed", {0, 2}),
+        ("mail_window_holidays", "de-by, US,GB-SCT,US", ("DE-BY", "US", "GB-SCT")),
         ("mail_window_timezone", "Europe/Berlin", ZoneInfo("Europe/Berlin")),
         ("mail_spread", "OFF", False),
         ("mail_retry_backoff", "30, 60", (30, 60)),

@@ -24,13 +24,14 @@ from pipeline.dns.mail import takes_mail
 from pipeline.dns.policies import USUAL_SELECTORS, dmarc_of, key_at
 from pipeline.dns.resolver import Ask, Dns, Kind
 from pipeline.dns.reverse import Reverse, reverse_of
+from pipeline.reports.closed import closed_dates
 from pipeline.reports.doctor import account as accounts
 from pipeline.reports.doctor import domain as domains
 from pipeline.reports.doctor import installation, providers
 from pipeline.reports.doctor.findings import Check, Diagnosis, Finding, Level
 from pipeline.reports.reasons import local
 from pipeline.rules import forgotten
-from pipeline.runtime import secret_key
+from pipeline.runtime import public_holidays, secret_key
 from pipeline.runtime.secret_key import SecretKeyError
 from pipeline.runtime.settings import settings
 from pipeline.smtp.connection import Endpoint
@@ -177,12 +178,16 @@ def _installation(reverse: Reverse | None, key_problem: str | None) -> installat
     window = SendingWindow.from_settings(s)
     now = database.now()
     offers = unsubscribe()
+    closed = next(closed_dates(window, now, now + dt.timedelta(days=366)), None)
     weekend = installation.weekend_of(window.open_time(now, now + dt.timedelta(days=7)).spans, s.mail_window_timezone)
     return installation.Installation(
         clock_ahead=_clock_ahead(),
         window=_in_words(window),
         zone_is_set="mail_window_timezone" in s.model_fields_set,
         weekend_at=None if weekend is None else local(weekend, s.mail_window_timezone),
+        holidays=window.holidays,
+        without_holidays=tuple(_without_holidays(window.holidays, window.local_date(now).year)),
+        closed_next=None if closed is None else closed.in_words,
         postal_address=s.mail_postal_address,
         unsubscribe=tuple(offer for offer in (offers.mailto, offers.url) if offer),
         key=_where_the_key_is(),
@@ -194,6 +199,14 @@ def _installation(reverse: Reverse | None, key_problem: str | None) -> installat
         ehlo_name=s.mail_ehlo_name,
         reverse=reverse,
     )
+
+
+def _without_holidays(regions: Sequence[str], this_year: int) -> Iterator[str]:
+    """Yield those of which no holiday is known for this year or the next, with the year."""
+    for region in regions:
+        for year in (this_year, this_year + 1):
+            if not public_holidays.in_year(region, year):
+                yield f"{region} in {year}"
 
 
 def _readable_by_others() -> Iterator[str]:

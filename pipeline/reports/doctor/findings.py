@@ -23,6 +23,7 @@ class Check(StrEnum):
     CLOCK = "clock"
     TIME_ZONE = "time_zone"
     WEEKENDS = "weekends"
+    HOLIDAYS = "holidays"
     POSTAL_ADDRESS = "postal_address"
     UNSUBSCRIBE = "unsubscribe"
     KEY = "key"

@@ -24,6 +24,9 @@ class Installation:
         window: the window in words.
         zone_is_set: whether somebody has chosen its time zone.
         weekend_at: the next time at which mail would go out on a Saturday or Sunday, in words; None: it would not.
+        holidays: MAIL_WINDOW_HOLIDAYS.
+        without_holidays: those of them of which no holiday is known for this year or the next, with the year.
+        closed_next: the next holiday or closed date on which the window would open, in words; None: there is none.
         postal_address: MAIL_POSTAL_ADDRESS.
         unsubscribe: what List-Unsubscribe offers.
         key: where the key that encrypts passwords is; None: there is none.
@@ -40,6 +43,9 @@ class Installation:
     window: str
     zone_is_set: bool
     weekend_at: str | None
+    holidays: tuple[str, ...]
+    without_holidays: tuple[str, ...]
+    closed_next: str | None
     postal_address: str | None
     unsubscribe: tuple[str, ...]
     key: str | None
@@ -56,6 +62,7 @@ def judge(facts: Installation) -> Iterator[Finding]:
     """Yield what there is to say about an installation."""
     yield _clock(facts.clock_ahead)
     yield from _window(facts)
+    yield _holidays(facts)
     yield _postal_address(facts.postal_address)
     yield _unsubscribe(facts.unsubscribe)
     yield _key(facts)
@@ -100,6 +107,28 @@ def _window(facts: Installation) -> Iterator[Finding]:
             "a business letter that comes on a Sunday looks as if a machine had sent it",
             "MAIL_WINDOW_DAYS=mon-fri, unless you want it so",
         )
+
+
+def _holidays(facts: Installation) -> Finding:
+    if facts.without_holidays:
+        return Finding(
+            Check.HOLIDAYS,
+            Level.WARNING,
+            f"no public holiday is known of {', '.join(facts.without_holidays)}",
+            "a business letter that comes on a holiday looks as if a machine had sent it",
+            "name those days in MAIL_WINDOW_CLOSED_DATES; a newer release of the package holidays may know them",
+        )
+    if facts.closed_next is not None:
+        return fine(Check.HOLIDAYS, f"nothing goes out on holidays and closed dates, next: {facts.closed_next}")
+    if facts.holidays:
+        return fine(Check.HOLIDAYS, f"no public holiday of {', '.join(facts.holidays)} is on a day of the window")
+    return Finding(
+        Check.HOLIDAYS,
+        Level.ADVICE,
+        "mail would go out on public holidays",
+        "a business letter that comes on a holiday looks as if a machine had sent it",
+        "set MAIL_WINDOW_HOLIDAYS to the countries of the people you write to",
+    )
 
 
 def _postal_address(address: str | None) -> Finding:
