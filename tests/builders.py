@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from models import (
+    Attachment,
     Campaign,
     CampaignList,
     CampaignSender,
@@ -26,6 +27,7 @@ from models import (
     address,
     database,
 )
+from models.attachment import digest_of, store
 from models.contact_list import key_of
 
 _number = itertools.count(1)
@@ -66,6 +68,15 @@ def a_template(**values: Any) -> EmailTemplate:
         "updated_at": now,
     }
     return EmailTemplate.create(**defaults | values)
+
+
+def an_attachment(template: EmailTemplate, data: bytes = b"words", **values: Any) -> Attachment:
+    """Store a file that goes with the mails of a template."""
+    digest = digest_of(data)
+    store({digest: data})
+    number = next(_number)
+    defaults = {"name": f"file {number}.txt", "type": "text/plain", "position": number}
+    return Attachment.create(template=template, file=digest, **defaults | values)
 
 
 def an_account(**values: Any) -> SmtpAccount:

@@ -33,6 +33,7 @@ from tests.builders import (
     a_template,
     a_website,
     an_account,
+    an_attachment,
     an_enrolment,
     on_its_way,
 )
@@ -153,6 +154,8 @@ WORDS: Mapping[str, str] = {
     "templates add NAME": "new --subject Hello --text-file -",
     "templates set TEMPLATE_ID": "1 --subject Hi",
     "templates remove TEMPLATE_ID": "unused",
+    "templates attach TEMPLATE_ID FILE...": "1 - --name other.txt",
+    "templates detach TEMPLATE_ID NAME": "1 offer.txt",
     "templates rerender TEMPLATE_ID": "demanding",
     "templates check TEMPLATE_ID": "demanding",
     "templates preview TEMPLATE_ID": "1 --contact 1",
@@ -183,7 +186,9 @@ def furnished(ready: Slowpost, configure: Callable[..., None]) -> Iterator[Slowp
         now = database.now()
         contact = a_contact(website=a_website(extra={"pages": 3}), extra={"topic": "bees"}, last_contacted_at=now)
         account = an_account(enabled_at=now, warmup_start=1, warmup_step=2, warmup_on=dt.date(2026, 6, 1))
-        template = a_template(html="<p>Hello</p>")
+        template = a_template(html='<img src="cid:logo">')
+        for number, cid in enumerate((None, "logo")):
+            an_attachment(template, name=["offer.txt", "logo.png"][number], cid=cid)
         members = a_list(contact, name="list one")
         running = a_campaign(
             (0, [template]), lists=[members], accounts=[account], without=[a_list(name="list two")],
