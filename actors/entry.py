@@ -25,8 +25,9 @@ from models import database
 from models.control import wake_by
 from pipeline import select_contacts
 from pipeline.flow import MAX_IDS, TRIGGER, Handoff, Stage, chunks
+from pipeline.operations import stops
 
-#: The six queues, in route order.
+#: The queues that workers take from, in route order.
 QUEUES = tuple(stage.value for stage in Stage)
 #: What is raised where RabbitMQ is away.
 AWAY = BrokerConnectionError
@@ -84,6 +85,9 @@ def put_back(queue: str | None, body: bytes, source: str) -> None:
     if queue == Stage.INTAKE:
         with database.connection():
             select_contacts.select(decoded.message.args[0], **decoded.message.kwargs)
+    elif queue == Stage.REPLIED:
+        with database.connection():
+            stops.note_replies(decoded.message.args[0], **decoded.message.kwargs)
     # What another stage is asked for stands in the database; `run` sweeps it up.
     publish([TRIGGER])
 

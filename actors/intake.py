@@ -1,4 +1,5 @@
-"""What comes off a queue: plain JSON on `intake`, and Dramatiq envelopes on every queue. All of it is untrusted.
+"""What comes off a queue: plain JSON on `intake` and `replied`, and Dramatiq envelopes on every queue. All of it is
+untrusted.
 
 Reads: a body and its AMQP properties. Returns: a Dramatiq message for the stage of that queue, or raises
 `UnacceptableError` with a reason that a person understands. Nothing of an envelope is believed: not its queue, not its
@@ -33,7 +34,10 @@ ACTOR_OF = {
     Stage.RESERVE: "reserve_slot",
     Stage.DELIVER: "deliver_message",
     Stage.RECORD: "record_outcome",
+    Stage.REPLIED: "take_replies",
 }
+#: On these, other programs put contact ids: which keys they may add.
+KEYS = {Stage.INTAKE: ("template_id", "priority", "campaign_id"), Stage.REPLIED: ()}
 
 
 class UnacceptableError(SlowpostError, ValueError):
@@ -65,7 +69,7 @@ def decode(queue: str, body: bytes, message_id: str | bytes | None) -> Decoded:
 
     Args:
         queue: the queue it came from.
-        body: JSON, as `docs/commands.md` lists it for `intake`, or an envelope.
+        body: JSON, as `docs/commands.md` lists it for `intake` and `replied`, or an envelope.
         message_id: the AMQP message id. It becomes the source id, by which a repeated message is recognised; without
             one, each message counts as new. Bytes: it was not UTF-8.
 
@@ -85,9 +89,9 @@ def decode(queue: str, body: bytes, message_id: str | bytes | None) -> Decoded:
     stage = Stage(queue)
     if isinstance(content, dict) and "actor_name" in content:
         return _envelope(stage, content, source)
-    if stage is not Stage.INTAKE:
+    if stage not in KEYS:
         raise UnacceptableError("the body is no envelope of a stage's message")
-    return _plain(content, source or str(uuid.uuid4()))
+    return _plain(stage, content, source or str(uuid.uuid4()))
 
 
 def is_text(value: Any) -> TypeGuard[str]:
@@ -104,7 +108,7 @@ def encode(stage: Stage, ids: list[int], message_id: str | None = None, **option
 
 
 def _message(stage: Stage, ids: list[int], options: dict[str, Any], message_id: str) -> Message[Any]:
-    if stage is Stage.INTAKE:
+    if stage in KEYS:
         options = options | {"source": message_id}
     return Message(
         queue_name=stage.value,
@@ -126,14 +130,14 @@ def _envelope(stage: Stage, content: dict[str, Any], message_id: str | None) -> 
         raise UnacceptableError("the envelope's args, kwargs or message_id is missing or of a wrong type")
     if content["actor_name"] != ACTOR_OF[stage]:
         unknown = f"unknown actor {_shown(content['actor_name'])}"
-        if stage is Stage.INTAKE or not isinstance(content["actor_name"], str):
+        if stage in KEYS or not isinstance(content["actor_name"], str):
             raise UnacceptableError(unknown)
         raise UnknownActorError(unknown)
     if len(args) != 1 or not isinstance(args[0], list):
         raise UnacceptableError("the envelope's args must be one list of ids")
-    if stage is Stage.INTAKE:
+    if stage in KEYS:
         asked = {k: v for k, v in kwargs.items() if k != "source"}
-        return _plain({"contact_ids": args[0]} | asked, message_id or own_id)
+        return _plain(stage, {"contact_ids": args[0]} | asked, message_id or own_id)
     return Decoded(_message(stage, _ids_of_envelope(stage, args[0]), _options_of_envelope(stage, kwargs), own_id))
 
 
@@ -153,10 +157,10 @@ def _ids_of_envelope(stage: Stage, values: list[Any]) -> list[int]:
     return values
 
 
-def _plain(content: Any, message_id: str) -> Decoded:
+def _plain(stage: Stage, content: Any, message_id: str) -> Decoded:
     if not isinstance(content, dict):
         content = {"contact_ids": content} if isinstance(content, list) else {"contact_id": content}
-    unknown = set(content) - {"contact_id", "contact_ids", "template_id", "priority"}
+    unknown = set(content) - {"contact_id", "contact_ids", *KEYS[stage]}
     if unknown:
         raise UnacceptableError(f"unknown key {_shown(min(unknown))}")
     if ("contact_id" in content) == ("contact_ids" in content):
@@ -174,13 +178,16 @@ def _plain(content: Any, message_id: str) -> Decoded:
         for place, value in enumerate(values)
         if not _is_id(value)
     )
-    return Decoded(_message(Stage.INTAKE, good, options, message_id) if good else None, refused)
+    return Decoded(_message(stage, good, options, message_id) if good else None, refused)
 
 
 def _options(content: dict[str, Any]) -> dict[str, Any]:
-    options = {k: content[k] for k in ("template_id", "priority") if content.get(k) is not None}
-    if "template_id" in options and not _is_id(options["template_id"]):
-        raise UnacceptableError(f"template_id: {_no_id(options['template_id'])}")
+    options = {k: content[k] for k in KEYS[Stage.INTAKE] if content.get(k) is not None}
+    for key in ("template_id", "campaign_id"):
+        if key in options and not _is_id(options[key]):
+            raise UnacceptableError(f"{key}: {_no_id(options[key])}")
+    if "campaign_id" in options and len(options) > 1:
+        raise UnacceptableError("campaign_id stands alone: a campaign has templates and priorities of its own")
     priority = options.get("priority", 0)
     if isinstance(priority, bool) or not isinstance(priority, int) or not 0 <= priority <= 9:
         raise UnacceptableError(f"priority {_shown(priority)} is no whole number from 0 to 9")

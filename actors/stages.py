@@ -1,4 +1,5 @@
-"""The six actors in route order. Each takes ids from its queue and publishes what its stage hands on.
+"""The six actors in route order, and beside the route the one that notes replies. Each takes ids from its queue and
+publishes what its stage hands on.
 
 Their names, queues and options are part of the messages: they don't change.
 """
@@ -12,6 +13,7 @@ from models import DeadLetter, database
 from pipeline.check_duplicates import clear
 from pipeline.deliver_message import deliver
 from pipeline.flow import Handoff, Stage
+from pipeline.operations.stops import give_up_reply, note_replies
 from pipeline.record_outcome import record
 from pipeline.render_message import render
 from pipeline.reserve_slot import reserve
@@ -20,12 +22,10 @@ from pipeline.select_contacts import give_up_contact, select
 
 
 @stage_actor(Stage.INTAKE, give_up_contact)
-def select_contacts(
-    contact_ids: Sequence[int], *, source: str, template_id: int | None = None, priority: int | None = None
-) -> list[Handoff]:
-    """Contact ids become deliveries."""
+def select_contacts(contact_ids: Sequence[int], *, source: str, **asked_for: int | None) -> list[Handoff]:
+    """Contact ids become deliveries, or are enrolled."""
     since = database.now()
-    handoffs = select(contact_ids, source=source, template_id=template_id, priority=priority)
+    handoffs = select(contact_ids, source=source, **asked_for)
     show_dead_letters((DeadLetter.message_id == source) & (DeadLetter.created_at >= since))
     return handoffs
 
@@ -62,5 +62,22 @@ def record_outcome(delivery_ids: Sequence[int]) -> list[Handoff]:
     return handoffs
 
 
-#: All of them, in route order.
-ROUTE = (select_contacts, check_duplicates, render_message, reserve_slot, deliver_message, record_outcome)
+@stage_actor(Stage.REPLIED, give_up_reply)
+def take_replies(contact_ids: Sequence[int], *, source: str) -> list[Handoff]:
+    """Whoever has replied is not written to any more."""
+    since = database.now()
+    handoffs = note_replies(contact_ids, source=source)
+    show_dead_letters((DeadLetter.message_id == source) & (DeadLetter.created_at >= since))
+    return handoffs
+
+
+#: All of them, in route order; the last stands beside it.
+ROUTE = (
+    select_contacts,
+    check_duplicates,
+    render_message,
+    reserve_slot,
+    deliver_message,
+    record_outcome,
+    take_replies,
+)

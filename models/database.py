@@ -65,6 +65,7 @@ LOCK_ORDER = (
     ("smtp_account",),
     ("email_template",),
     ("campaign",),
+    ("stored_file",),
     ("contact_list",),
     ("website",),
     ("contact",),

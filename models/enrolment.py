@@ -6,14 +6,16 @@ An enrolment follows its deliveries: `event.transition` tells `follow` of each t
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from enum import StrEnum
 from typing import Any
 
 import peewee
 from peewee import SQL
 
+from models import database
 from models.account import SmtpAccount
+from models.address import forms
 from models.base import Base
 from models.campaign import Campaign, Step
 from models.contact import Contact
@@ -76,6 +78,9 @@ Enrolment.add_index(
         f"CREATE INDEX enrolment_due ON enrolment (campaign_id, account_id, due_at, id) WHERE {_WAITS} AND position > 1"
     )
 )
+#: As `rules.sequences` asks, so that planners recognise the index.
+WRITTEN_TO = "state = 'active' AND position > 1"
+Enrolment.add_index(SQL(f"CREATE INDEX enrolment_written_to ON enrolment (contact_id) WHERE {WRITTEN_TO}"))
 Enrolment.add_index(SQL("CREATE INDEX enrolment_on_its_way ON enrolment (delivery_id) WHERE delivery_id IS NOT NULL"))
 
 #: How an enrolment ends when its delivery ends so.
@@ -159,9 +164,26 @@ def _begin_again(of_delivery: Mapping[int, int], now: dt.datetime) -> None:
         ).where(failed).execute()
 
 
-def ends(which: Any, state: EnrolmentState, now: dt.datetime, reason: str | None = None) -> list[int]:
-    """End the enrolments of a condition that still go on; return their ids. What is on its way for them goes on."""
-    query = Enrolment.update(state=state, reason=reason, ended_at=now, updated_at=now).where(
-        which & (Enrolment.state == EnrolmentState.ACTIVE)
-    )
+def ends(
+    which: Any,
+    state: EnrolmentState,
+    now: dt.datetime,
+    reason: str | None = None,
+    *,
+    origins: Iterable[EnrolmentState] = (EnrolmentState.ACTIVE,),
+) -> list[int]:
+    """End the enrolments of a condition that still go on, or are in one of `origins`; return their ids. What is on its
+    way for them goes on.
+    """
+    here = which & Enrolment.state.in_(list(origins))
+    database.lock_rows(Enrolment, here)
+    query = Enrolment.update(state=state, reason=reason, ended_at=now, updated_at=now).where(here)
     return sorted(row.id for row in query.returning(Enrolment.id).execute())
+
+
+def of_addresses(addresses: Iterable[str]) -> Any:
+    """Return the condition that an enrolment is one of the people with these normalised addresses, by whichever of
+    their contacts.
+    """
+    written = sorted({form for address in addresses for form in forms(address)})
+    return Enrolment.contact.in_(Contact.select(Contact.id).where(Contact.address.in_(written)))

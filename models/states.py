@@ -40,6 +40,9 @@ class Reason(StrEnum):
     SUPPRESSED_DOMAIN = "suppressed_domain"
     CONTACTED_RECENTLY = "contacted_recently"
     WEBSITE_CONTACTED_RECENTLY = "website_contacted_recently"
+    IN_SEQUENCE = "in_sequence"
+    # skipped by check duplicates, or before the dot
+    SEQUENCE_ENDED = "sequence_ended"
     # failed
     TEMPLATE_ERROR = "template_error"
     TEMPLATE_LIMIT = "template_limit"
@@ -59,6 +62,7 @@ class Reason(StrEnum):
     NO_OUTCOME = "no_outcome"
     # cancelled
     CANCELLED = "cancelled"
+    REPLIED = "replied"
     FORGOTTEN = "forgotten"
 
 
@@ -76,6 +80,7 @@ class Cause(StrEnum):
     # what a person did
     PAUSE = "pause"
     CANCEL = "cancel"
+    REPLIED = "replied"
     FORGET = "forget"
     REPLAY = "replay"
     RESOLVE = "resolve"

@@ -1,6 +1,7 @@
 """Stage 2: nobody is written to twice.
 
-Reads: `selected` deliveries, suppressions, what was sent to the same address or website and what is on its way there.
+Reads: `selected` deliveries, suppressions, what was sent to the same address or website and what is on its way there,
+sequences that go on.
 Writes: `cleared`, or `skipped` with all of the reasons that apply. Hands on: what is `cleared`, to *render*.
 Trouble: of two processes with contacts of one website, the second waits for the first: website rows are locked in id
 order, and other deliveries are read in a statement after the lock.
@@ -36,5 +37,5 @@ def clear(delivery_ids: Sequence[int]) -> list[Handoff]:
 
 
 def _in_state(ids: Sequence[int], state: State) -> Any:
-    fields = (Delivery.id, Delivery.address, Delivery.website, Delivery.priority, Delivery.position)
+    fields = (Delivery.id, Delivery.contact, Delivery.address, Delivery.website, Delivery.enrolment, Delivery.position)
     return Delivery.select(*fields).where(of_ids(ids) & (Delivery.state == state))

@@ -16,7 +16,7 @@ MAX_IDS = 100
 
 
 class Stage(StrEnum):
-    """The six stages in route order; the value is the name of the stage's queue."""
+    """The six stages in route order, and beside the route what notes replies; the value is the name of its queue."""
 
     INTAKE = "intake"
     DEDUPE = "dedupe"
@@ -24,6 +24,7 @@ class Stage(StrEnum):
     RESERVE = "reserve"
     DELIVER = "deliver"
     RECORD = "record"
+    REPLIED = "replied"
 
 
 @dataclass(frozen=True)

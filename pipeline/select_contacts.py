@@ -1,7 +1,9 @@
-"""Stage 1: contact ids become deliveries; so do the steps of enrolments whose turn has come.
+"""Stage 1: contact ids become deliveries, or are enrolled in a campaign; steps of enrolments whose turn has come become
+deliveries.
 
 Reads: contacts, their websites, the template. Writes: one delivery for each contact, `selected` or `skipped` with the
-reason; a dead letter for an unknown id or a missing template. Hands on: what is `selected`, to *check duplicates*.
+reason, or its enrolment; a dead letter for an unknown id, a missing template or campaign. Hands on: what is `selected`,
+to *check duplicates*.
 Trouble: a message that comes twice makes nothing new (unique: source and contact); two messages for one contact or one
 address at the same instant are told apart by the unique indexes, and the second is `skipped` as in flight.
 """
@@ -17,6 +19,7 @@ from peewee import JOIN
 
 from models import (
     Campaign,
+    CampaignState,
     Cause,
     Contact,
     Delivery,
@@ -33,6 +36,7 @@ from models import (
 from models.address import normalise
 from models.dead_letter import file_messages
 from models.delivery import of_ids
+from pipeline.campaigns import audience
 from pipeline.campaigns.steps import Steps
 from pipeline.flow import MAX_IDS, Handoff, Stage, chunks, hand_on
 from pipeline.rules import forgotten
@@ -43,15 +47,21 @@ from pipeline.runtime.faults import short
 
 
 def select(
-    contact_ids: Sequence[int], *, source: str, template_id: int | None = None, priority: int | None = None
+    contact_ids: Sequence[int],
+    *,
+    source: str,
+    template_id: int | None = None,
+    priority: int | None = None,
+    campaign_id: int | None = None,
 ) -> list[Handoff]:
-    """Make deliveries of `contact_ids`.
+    """Make deliveries of `contact_ids`, or enrol them.
 
     Args:
         contact_ids: whom to write to; an id twice in one message counts once.
         source: the message they came in, by which a redelivery is known.
         template_id: what to write; None: the active template with the lowest id.
         priority: 0 to 9, higher first; None: each contact's own.
+        campaign_id: in which campaign they are enrolled; no delivery is made now.
 
     Returns:
         Handoffs to *check duplicates*.
@@ -64,7 +74,11 @@ def select(
     handoffs = []
     for chunk in chunks(list(dict.fromkeys(contact_ids)), MAX_IDS):
         with database.transaction():
-            selected = _select(chunk, source, template_id, priority)
+            if campaign_id is not None:
+                _enrol(chunk, source, campaign_id)
+                selected = []
+            else:
+                selected = _select(chunk, source, template_id, priority)
             failpoint("intake:wrote")
         handoffs += hand_on(Stage.DEDUPE, selected)
     return handoffs
@@ -90,12 +104,10 @@ def select_steps(enrolment_ids: Sequence[int], *, source: str) -> list[Handoff]:
     return handoffs
 
 
-def give_up_contact(
-    contact_id: int, error: Exception, *, source: str, template_id: int | None = None, priority: int | None = None
-) -> list[Handoff]:
+def give_up_contact(contact_id: int, error: Exception, *, source: str, **asked_for: int | None) -> list[Handoff]:
     """Keep a contact id that no delivery could be made of, so that a replay asks for it as `select` was asked."""
     reason = f"contact {contact_id}: fault: {short(error)}"
-    asked = {reason: _asking_for([contact_id], template_id, priority)}
+    asked = {reason: _asking_for([contact_id], **asked_for)}
     file_messages(Stage.INTAKE, asked, database.now(), message_id=source)
     return []
 
@@ -103,9 +115,10 @@ def give_up_contact(
 def _select(ids: list[int], source: str, template_id: int | None, priority: int | None) -> list[int]:
     now = database.now()
     template = _template(template_id)
+    asked = {"template_id": template_id, "priority": priority}
     if template is None:
         missing = "no active template" if template_id is None else f"template {template_id} does not exist"
-        file_messages(Stage.INTAKE, {missing: _asking_for(ids, template_id, priority)}, now, message_id=source)
+        file_messages(Stage.INTAKE, {missing: _asking_for(ids, **asked)}, now, message_id=source)
         return []
     # Locked, so that nobody is forgotten between here and the commit; in a statement of its own, because a lock can't
     # be taken through an outer join.
@@ -116,7 +129,7 @@ def _select(ids: list[int], source: str, template_id: int | None, priority: int 
         .where(Contact.id.in_(ids) & Contact.forgotten_at.is_null())
     )
     unknown = sorted(set(ids) - {c.id for c in contacts})
-    bodies = {f"contact {i} does not exist": _asking_for([i], template_id, priority) for i in unknown}
+    bodies = {f"contact {i} does not exist": _asking_for([i], **asked) for i in unknown}
     file_messages(Stage.INTAKE, bodies, now, message_id=source)
 
     against = reasons_against_each(contacts, now)
@@ -128,6 +141,22 @@ def _select(ids: list[int], source: str, template_id: int | None, priority: int 
     second = [row | _skip(Reason.IN_FLIGHT) for row in rows if row["contact"] not in there]
     insert_deliveries(second, cause=Cause.INTAKE)
     return sorted(d.id for d in there.values() if d.state == State.SELECTED)
+
+
+def _enrol(ids: list[int], source: str, campaign_id: int) -> None:
+    now = database.now()
+    campaign: Campaign | None = Campaign.get_or_none(Campaign.id == campaign_id)
+    if campaign is None or campaign.state == CampaignState.DONE:
+        why = "does not exist" if campaign is None else "is done, and takes nobody any more"
+        asked = {f"campaign {campaign_id} {why}": _asking_for(ids, campaign_id=campaign_id)}
+        file_messages(Stage.INTAKE, asked, now, message_id=source)
+        return
+    database.lock_publisher()
+    done = audience.enrol(campaign, ids, now)
+    reasons = {i: f"contact {i} does not exist" for i in done.unknown}
+    reasons |= {i: f"contact {i} is in another campaign, which goes on" for i in done.kept_out}
+    bodies = {reason: _asking_for([i], campaign_id=campaign_id) for i, reason in sorted(reasons.items())}
+    file_messages(Stage.INTAKE, bodies, now, message_id=source)
 
 
 def _select_steps(ids: list[int], source: str) -> list[int]:
@@ -213,7 +242,6 @@ def _of_source(contact_ids: list[int], source: str) -> Any:
     )
 
 
-def _asking_for(ids: list[int], template_id: int | None, priority: int | None) -> bytes:
+def _asking_for(ids: list[int], **asked: int | None) -> bytes:
     """Return the message that, put on `intake` again, asks for these ids as the first one did."""
-    asked = {"contact_ids": ids, "template_id": template_id, "priority": priority}
-    return json.dumps({k: v for k, v in asked.items() if v is not None}).encode()
+    return json.dumps({"contact_ids": ids} | {k: v for k, v in asked.items() if v is not None}).encode()

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from models import (
+    Attachment,
     Campaign,
     CampaignList,
     CampaignSender,
@@ -26,6 +27,7 @@ from models import (
     address,
     database,
 )
+from models.attachment import digest_of, store
 from models.contact_list import key_of
 
 _number = itertools.count(1)
@@ -66,6 +68,15 @@ def a_template(**values: Any) -> EmailTemplate:
         "updated_at": now,
     }
     return EmailTemplate.create(**defaults | values)
+
+
+def an_attachment(template: EmailTemplate, data: bytes = b"words", **values: Any) -> Attachment:
+    """Store a file that goes with the mails of a template."""
+    digest = digest_of(data)
+    store({digest: data})
+    number = next(_number)
+    defaults = {"name": f"file {number}.txt", "type": "text/plain", "position": number}
+    return Attachment.create(template=template, file=digest, **defaults | values)
 
 
 def an_account(**values: Any) -> SmtpAccount:
@@ -139,6 +150,16 @@ def an_enrolment(campaign: Campaign, contact: Contact | None = None, **values: A
     now, contact = database.now(), contact or a_contact()
     defaults = {"priority": contact.priority, "created_at": now, "updated_at": now}
     return Enrolment.create(campaign=campaign, contact=contact, **defaults | values)
+
+
+def on_its_way(enrolment: Enrolment, state: State, **values: Any) -> Delivery:
+    """Store the delivery of an enrolment's step, with a slot of its own where its state needs one."""
+    if state is State.RESERVED and "account" not in values:
+        values |= {"account": an_account(), "send_at": database.now(), "token": "slot"}
+    its = {"contact": enrolment.contact, "campaign": enrolment.campaign, "position": enrolment.position}
+    delivery = a_delivery(state, enrolment=enrolment, **its | values)
+    Enrolment.update(delivery_id=delivery.id).where(Enrolment.id == enrolment.id).execute()
+    return delivery
 
 
 def history_of(delivery_ids: Sequence[int]) -> list[Event]:

@@ -49,6 +49,7 @@ STATEMENTS = (
     "WHERE state = 'active' AND delivery_id IS NULL AND position = 1",
     "CREATE INDEX enrolment_due ON enrolment (campaign_id, account_id, due_at, id) "
     "WHERE state = 'active' AND delivery_id IS NULL AND position > 1",
+    "CREATE INDEX enrolment_written_to ON enrolment (contact_id) WHERE state = 'active' AND position > 1",
     "CREATE INDEX enrolment_on_its_way ON enrolment (delivery_id) WHERE delivery_id IS NOT NULL",
     "ALTER TABLE delivery ADD COLUMN campaign_id INTEGER REFERENCES campaign (id)",
     "ALTER TABLE delivery ADD COLUMN enrolment_id INTEGER REFERENCES enrolment (id)",

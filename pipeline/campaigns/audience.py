@@ -26,12 +26,14 @@ class Enrolled:
         already: those that were in it, whatever has become of it.
         in_another: those that are not put into it as long as they are in another campaign's sequence.
         unknown: ids of contacts that are not there, or have been forgotten.
+        kept_out: ids of those that are in another campaign's sequence, where contacts were named.
     """
 
     enrolled: int = 0
     already: int = 0
     in_another: int = 0
     unknown: tuple[int, ...] = ()
+    kept_out: tuple[int, ...] = ()
 
 
 def enrol(campaign: Campaign, contact_ids: Collection[int], now: dt.datetime) -> Enrolled:
@@ -50,7 +52,8 @@ def enrol(campaign: Campaign, contact_ids: Collection[int], now: dt.datetime) ->
     already = sum(bool(row.already) for row in found)
     shut_out = [row.id for row in found if row.in_another and not row.already and not campaign.shares_contacts]
     enrolled = _insert(campaign, Contact.id.in_({row.id for row in found}), now)
-    return Enrolled(enrolled, already, len(shut_out), tuple(sorted(asked - {row.id for row in found})))
+    unknown = asked - {row.id for row in found}
+    return Enrolled(enrolled, already, len(shut_out), tuple(sorted(unknown)), tuple(sorted(shut_out)))
 
 
 def enrol_lists(campaign: Campaign, now: dt.datetime) -> Enrolled:

@@ -77,6 +77,17 @@ def _used_on() -> Any:
     return of_account.select(fn.COUNT(SQL("*"))).tuples()
 
 
+def used_by_campaign(campaign_id: int, day: dt.date) -> int:
+    """Count a campaign's attempts on a local date that use up its limit."""
+    return int(_used_by_campaign().first(campaign=campaign_id, day=day)[0])
+
+
+@compiled
+def _used_by_campaign() -> Any:
+    of_campaign = used_on_day(Parameter("day")).where(Attempt.campaign == Parameter("campaign"))
+    return of_campaign.select(fn.COUNT(SQL("*"))).tuples()
+
+
 def used_since(account_id: int, since: dt.datetime) -> int:
     """Count an account's attempts after `since` (UTC) that use up a limit."""
     after = (Attempt.account == account_id) & (Attempt.transaction_at > since)

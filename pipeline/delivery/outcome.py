@@ -18,6 +18,7 @@ from models import (
     Cause,
     ChargedTo,
     Delivery,
+    EnrolmentState,
     Outcome,
     Reason,
     State,
@@ -27,6 +28,7 @@ from models import (
 )
 from models.dead_letter import file_deliveries
 from models.delivery import FORGOTTEN
+from models.enrolment import ends, of_addresses
 from models.suppression import suppress
 from pipeline.accounts.charge import charge
 from pipeline.capacity import usage
@@ -34,7 +36,7 @@ from pipeline.delivery.claim import Claim, locked
 from pipeline.delivery.following import Following, what_follows
 from pipeline.flow import Handoff, Stage
 from pipeline.runtime.failpoints import failpoint
-from pipeline.smtp.reply import MAX_TEXT, Reply, Result, Verdict
+from pipeline.smtp.reply import MAX_TEXT, TRANSACTION, Reply, Result, Verdict
 from pipeline.smtp.wire import wire_message_id
 
 #: Why a claim was given back: its dot was surely not sent.
@@ -58,14 +60,14 @@ def settle_unclaimed(delivery: Delivery, slot_token: str, result: Result) -> lis
         following = what_follows(delivery, result, now)
         if not _holds(delivery, slot_token):
             return []
-        # What the account is not charged with uses up its limit: the provider counts it too.
-        local_on = None if result.verdict.charged_to is ChargedTo.ACCOUNT else usage.date_of(now)
+        # What the account is not charged with uses up its limit: the provider counts it too, if it has seen it.
+        counts = result.verdict.charged_to is not ChargedTo.ACCOUNT and result.phase in TRANSACTION
         attempt = Attempt.insert(
             delivery=delivery.id,
             campaign=delivery.campaign_id,
             account=account.id,
             outcome=Outcome.FAILED,
-            local_on=local_on,
+            local_on=usage.date_of(now) if counts else None,
             **_said(result),
             finished_at=now,
         ).execute()
@@ -160,6 +162,8 @@ def _apply(
     moved = _transition(origin, mine, following, about, changes)
     if moved and following.state is State.BOUNCED and delivery.recipient != FORGOTTEN:
         suppress(SuppressionKind.ADDRESS, [delivery.address], "bounced", now)
+        # Also those in which nothing is on its way for them now.
+        ends(of_addresses([delivery.address]), EnrolmentState.BOUNCED, now, following.reason)
     if moved and following.gives_up and following.reason:
         file_deliveries({delivery.id: (following.reason, following.detail or "")}, now)
     return moved

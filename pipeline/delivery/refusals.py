@@ -1,6 +1,6 @@
 """Why a slot can't be used now: one closed, ordered list, checked before the dialogue and again under the lock.
 
-Reads: the slot's deliveries, their contacts and templates, the account and what it has used. Writes nothing.
+Reads: the slot's deliveries, their contacts, templates and campaigns, the account and what it has used. Writes nothing.
 """
 
 from __future__ import annotations
@@ -9,9 +9,21 @@ import datetime as dt
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import cached_property
 from typing import Any
 
-from models import Delivery, EmailTemplate, SmtpAccount, State
+from peewee import SQL, fn
+
+from models import (
+    AccountTag,
+    Campaign,
+    CampaignSender,
+    CampaignState,
+    Delivery,
+    EmailTemplate,
+    SmtpAccount,
+    State,
+)
 from models.compiled import Parameter, among, compiled
 from models.control import control
 from models.delivery import in_states
@@ -31,6 +43,7 @@ class Refusal(StrEnum):
     KEPT_OUT = "kept_out"
     PAUSED = "paused"
     ACCOUNT_UNUSABLE = "account_unusable"
+    NOT_ITS_SENDER = "not_its_sender"
     WINDOW_CLOSED = "window_closed"
     LIMIT_REACHED = "limit_reached"
     TOO_SOON = "too_soon"
@@ -48,6 +61,22 @@ class Use:
     def window(self) -> SendingWindow:
         """The hours in which sending is allowed."""
         return SendingWindow.from_settings(settings())
+
+    @cached_property
+    def campaigns(self) -> dict[int, Any]:
+        """The campaigns of the deliveries by id, each with whether it is the account's to send; asked once, and not
+        where there is none.
+        """
+        ids = {d.campaign_id for d in self.deliveries if d.campaign_id is not None}
+        return {row.id: row for row in _campaigns().rows(ids=ids, account=self.account.id)} if ids else {}
+
+
+@compiled
+def _campaigns() -> Any:
+    of_tag = AccountTag.select(AccountTag.tag).where(AccountTag.account == Parameter("account"))
+    sends = (CampaignSender.account == Parameter("account")) | CampaignSender.tag.in_(of_tag)
+    named = CampaignSender.select(SQL("1")).where((CampaignSender.campaign == Campaign.id) & sends)
+    return Campaign.select(Campaign, fn.EXISTS(named).alias("is_sender")).where(among(Campaign.id, "ids")).namedtuples()
 
 
 def refusal(use: Use, *, but: frozenset[Refusal] = frozenset()) -> Refusal | None:
@@ -79,6 +108,8 @@ def _kept_out(use: Use) -> bool:
 def _paused(use: Use) -> bool:
     if use.account.paused_at is not None or control().paused_at is not None:
         return True
+    if any(campaign.state != CampaignState.RUNNING for campaign in use.campaigns.values()):
+        return True
     return _paused_template().first(ids={d.template_id for d in use.deliveries}) is not None
 
 
@@ -100,13 +131,32 @@ def _open_claim() -> Any:
     return Delivery.select(Delivery.id).where(claimed).limit(1)
 
 
+def _not_its_sender(use: Use) -> bool:
+    if not all(campaign.is_sender for campaign in use.campaigns.values()):
+        return True
+    return any(d.sender_id not in (None, use.account.id) for d in use.deliveries)
+
+
 def _closed(use: Use) -> bool:
-    return not all(use.window.is_open(use.now, d.timezone) for d in use.deliveries)
+    today = use.window.local_date(use.now)
+    if any(_is_out_of_dates(campaign, today) for campaign in use.campaigns.values()):
+        return True
+    hours = {d.id: use.campaigns[d.campaign_id].hours if d.campaign_id else "" for d in use.deliveries}
+    return not all(use.window.is_open(use.now, d.timezone, hours[d.id]) for d in use.deliveries)
+
+
+def _is_out_of_dates(campaign: Any, today: dt.date) -> bool:
+    starts_on, ends_on = campaign.starts_on or today, campaign.ends_on or today
+    return not starts_on <= today <= ends_on
 
 
 def _used_up(use: Use) -> bool:
     today = use.window.local_date(use.now)
-    return usage.used_on(use.account.id, today) >= usage.limit_of(use.account, today)
+    if usage.used_on(use.account.id, today) >= usage.limit_of(use.account, today):
+        return True
+    # Its slots are dealt within it: this is for a limit that is lower since.
+    limits = {campaign.id: campaign.daily_limit for campaign in use.campaigns.values()}
+    return any(limit is not None and usage.used_by_campaign(i, today) >= limit for i, limit in limits.items())
 
 
 def _too_soon(use: Use) -> bool:
@@ -119,6 +169,7 @@ _LIST: dict[Refusal, Callable[[Use], bool]] = {
     Refusal.KEPT_OUT: _kept_out,
     Refusal.PAUSED: _paused,
     Refusal.ACCOUNT_UNUSABLE: _unusable,
+    Refusal.NOT_ITS_SENDER: _not_its_sender,
     Refusal.WINDOW_CLOSED: _closed,
     Refusal.LIMIT_REACHED: _used_up,
     Refusal.TOO_SOON: _too_soon,

@@ -2,8 +2,8 @@
 again.
 
 Reads: the contact, and others with the same normalised address, who are the same person. Writes, in one transaction:
-deliveries cancelled, every word about the person blanked, the hash, and the key that it is made with if it is the
-first. What is erased and what stays: `docs/forgetting.md`.
+deliveries cancelled, enrolments ended, every word about the person blanked, the hash, and the key that it is made with
+if it is the first. What is erased and what stays: `docs/forgetting.md`.
 Trouble: a mail that is being sent at this moment stops it, and nothing is changed.
 """
 
@@ -27,6 +27,8 @@ from models import (
     DeadLetter,
     Delivery,
     DomainCheck,
+    Enrolment,
+    EnrolmentState,
     ListMember,
     Purpose,
     Reason,
@@ -42,6 +44,7 @@ from models import (
 from models.address import forms, normalise
 from models.control import record_action
 from models.delivery import FORGOTTEN, by_id
+from models.enrolment import ends
 from models.errors import SlowpostError
 from models.suppression import suppress
 from pipeline.flow import TRIGGER
@@ -124,6 +127,7 @@ def forget(contact: int | str, who: str, reason: str = "") -> Forgotten:
         if any(d.state == State.SENDING for d in deliveries):
             raise BeingSentError(f"a mail to contact {named.id} is being sent: try again in a minute")
         cancel_where(of_person, Cause.FORGET, Reason.FORGOTTEN)
+        ends(Enrolment.contact.in_([c.id for c in same]), EnrolmentState.FORGOTTEN, now, Reason.FORGOTTEN)
         record_action(who, "forget", f"contact {named.id}", now, reason)
         _erase(same, of_person, person)
         domains = erased_websites.erase(Website.id.in_(websites), key)

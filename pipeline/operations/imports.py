@@ -35,7 +35,7 @@ from models.states import NOT_CLAIMED
 from models.suppression import suppress
 from pipeline.capacity import slots, usage
 from pipeline.flow import TRIGGER
-from pipeline.operations import account_values, csv_rows, erased_websites, fields, lists
+from pipeline.operations import account_values, csv_rows, erased_websites, fields, lists, stops
 from pipeline.operations.batches import Imported, Record, in_batches, lay_over
 from pipeline.operations.csv_rows import Listener, Parse, Row, Summary
 from pipeline.operations.mailboxes import Mailboxes
@@ -249,5 +249,6 @@ def _suppressions(rows: dict[Any, Row], _lines: dict[Any, int], summary: Summary
         if value not in forgotten:
             by_reason.setdefault((kind, row.get("reason", "imported")), []).append(value)
     added = sum(suppress(kind, values, reason, now) for (kind, reason), values in by_reason.items())
+    stops.suppressed(rows, now)
     summary.added += added
     summary.unchanged += len(rows) - added

@@ -1,6 +1,7 @@
 """The list of addresses and domains that must never be mailed: what a person puts on it, and takes off.
 
-Writes: the list, and the action without the address. What waits is not touched: the claim asks the list again.
+Writes: the list, the enrolments that end with it, and the action without the address. What waits is not touched: the
+claim asks the list again.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from dataclasses import dataclass
 from models import Suppression, SuppressionKind, address, database
 from models.control import record_action
 from models.suppression import suppress
-from pipeline.operations import fields
+from pipeline.operations import fields, stops
 from pipeline.operations.done import Done, OperationRefusedError
 from pipeline.rules.forgotten import forgotten_among
 
@@ -45,6 +46,7 @@ def add(text: str, who: str, reason: str = "") -> SuppressionDone:
         # A forgotten person is suppressed by a hash already; the address must not come back by this door.
         forgotten = kind is SuppressionKind.ADDRESS and forgotten_among([value])
         added = 0 if forgotten else suppress(kind, [value], reason or "added by hand", database.now())
+        stops.suppressed([(kind, value)], database.now())
         record_action(who, "suppress", f"{kind} added", database.now(), "" if forgotten else reason)
     return SuppressionDone(kind, value, bool(added))
 

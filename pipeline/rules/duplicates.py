@@ -1,6 +1,8 @@
-"""May this person be written to now: suppression, what was sent to the same address or website, what is on its way.
+"""May this person be written to now: suppression, what was sent to the same address or website, what is on its way,
+whose sequence goes on.
 
-Each rule is written once, in two forms: a question about some deliveries, and a condition for a query of contacts.
+Each rule is written once, in two forms: a question about some deliveries, and a condition for a query of contacts. A
+follow-up is kept back by suppression alone (and by its person's unfinished delivery, which a unique index sees to).
 Reads only.
 """
 
@@ -17,6 +19,7 @@ from peewee import SQL, Field, fn
 from models import Contact, Delivery, Reason, State, SuppressionKind, database
 from models.delivery import in_states
 from models.states import ON_ITS_WAY, UNFINISHED
+from pipeline.rules import sequences
 from pipeline.rules.suppressed import suppressed_among
 from pipeline.runtime.settings import Settings, settings
 
@@ -97,28 +100,38 @@ def reasons_against(candidates: Sequence[Delivery]) -> dict[int, list[Reason]]:
     ids = [d.id for d in candidates]
     suppressed = suppressed_among(d.address for d in candidates)
     # What is on its way is asked for before what was sent: what is sent in between is seen by the second question.
-    taken = {rule: rule.taken((_value(rule, d) for d in candidates), ids, now) for rule in sorted(RULES, key=_is_sent)}
+    apart = [d for d in candidates if not sequences.is_follow_up(d)]
+    taken = {rule: rule.taken((_value(rule, d) for d in apart), ids, now) for rule in sorted(RULES, key=_is_sent)}
+    in_sequence, ended = sequences.kept_back(apart), sequences.ended(candidates)
     against: dict[int, list[Reason]] = defaultdict(list)
     for d in candidates:
         if d.address in suppressed:
             against[d.id].append(REASON_OF[suppressed[d.address]])
-        if (d.position or 1) > 1:
-            continue
-        against[d.id] += [rule.reason for rule in RULES if _value(rule, d) in taken[rule]]
+        if d.id in ended:
+            against[d.id].append(Reason.SEQUENCE_ENDED)
+        if not sequences.is_follow_up(d):
+            against[d.id] += [rule.reason for rule in RULES if _value(rule, d) in taken[rule]]
+        if d.id in in_sequence:
+            against[d.id].append(Reason.IN_SEQUENCE)
         if not against[d.id] and _WEBSITE_ON_ITS_WAY.is_on and d.website_id:
             taken[_WEBSITE_ON_ITS_WAY].add(d.website_id)
     return {i: reasons for i, reasons in against.items() if reasons}
 
 
-def conditions(now: dt.datetime) -> Iterator[Any]:
+def conditions(now: dt.datetime, *, is_plain: bool = True) -> Iterator[Any]:
     """Yield the conditions under which a query of contacts finds those that may be written to at `now`. Suppression is
     not among them: that is checked page by page.
+
+    Args:
+        now: UTC.
+        is_plain: with a plain mail; False: with the first one of a campaign in which they are enrolled.
     """
     for person in (Delivery.contact == Contact.id, Delivery.address == Contact.address):
         yield ~fn.EXISTS(Delivery.select(SQL("1")).where(person & in_states(*UNFINISHED)))
     for rule in RULES:
         if rule.is_on:
             yield rule.lets_in(now)
+    yield from sequences.lets_in(is_plain=is_plain)
 
 
 def is_on_its_way(contact: Contact) -> bool:

@@ -12,19 +12,22 @@ from typing import Any
 from models import Contact, Delivery, Reason, Website
 from models.compiled import among, compiled
 from pipeline.rules import contact as contact_rules
+from pipeline.rules import sequences
 from pipeline.rules.duplicates import REASON_OF
 from pipeline.rules.suppressed import suppressed_among
 
 
 def reasons_to_skip(deliveries: Sequence[Delivery], now: dt.datetime) -> dict[int, list[Reason]]:
-    """Return why deliveries must not be sent any more, by id: suppressed meanwhile, or kept out by the contact's own
-    rules (imported anew as not validated, for example). Those without a reason are left out.
+    """Return why deliveries must not be sent any more, by id: suppressed meanwhile, kept out by the contact's own rules
+    (imported anew as not validated, for example), or of a sequence that has ended. Those without a reason are left out.
     """
     suppressed = suppressed_among(d.address for d in deliveries)
     contacts = _contacts().rows(ids={d.contact_id for d in deliveries})
     kept_out = contact_rules.reasons_against_each(contacts, now)
     on_list = {address: [REASON_OF[kind]] for address, kind in suppressed.items()}
     against = {d.id: on_list.get(d.address, []) + kept_out.get(d.contact_id, []) for d in deliveries}
+    for delivery_id in sequences.ended(deliveries):
+        against[delivery_id].append(Reason.SEQUENCE_ENDED)
     return {i: reasons for i, reasons in against.items() if reasons}
 
 

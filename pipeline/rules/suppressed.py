@@ -22,7 +22,7 @@ def covering(addresses: Iterable[str]) -> Any:
     known = hashes()
     wanted = set(addresses)
     keys = {key for address in wanted for key in _keys(known, address)}
-    domains = {domain for address in wanted for domain in _domain_and_parents(address)}
+    domains = {domain for address in wanted for domain in domain_and_parents(address)}
     return _covers(Suppression.value.in_(keys), Suppression.value.in_(domains))
 
 
@@ -34,7 +34,7 @@ def suppressed_among(addresses: Iterable[str]) -> dict[str, SuppressionKind]:
     keys_of = {address: _keys(known, address) for address in addresses}
     if not keys_of:
         return {}
-    domains_of = {address: set(_domain_and_parents(address)) for address in keys_of}
+    domains_of = {address: set(domain_and_parents(address)) for address in keys_of}
     addresses, domains = set().union(*keys_of.values()), set().union(*domains_of.values())
     by_kind: dict[str, set[str]] = {kind: set() for kind in SuppressionKind}
     for kind, value in _suppressed().rows(addresses=addresses, domains=domains):
@@ -64,6 +64,7 @@ def _covers(by_address: Any, by_domain: Any) -> Any:
     )
 
 
-def _domain_and_parents(address: str) -> list[str]:
+def domain_and_parents(address: str) -> list[str]:
+    """Return the domain of an address (or a domain itself) and all above it."""
     labels = address.rpartition("@")[2].split(".")
     return [".".join(labels[i:]) for i in range(len(labels) - 1)] or labels

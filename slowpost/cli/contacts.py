@@ -1,24 +1,36 @@
-"""`contacts import|list|find|show|check|forget`."""
+"""`contacts import|list|find|show|check|replied|forget`."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
 import click
 
 from pipeline.operations import forget as forgetting
-from pipeline.operations import imports
+from pipeline.operations import imports, stops
 from pipeline.operations.check_contacts import ContactsChecked
 from pipeline.reports import contacts as reports
 from pipeline.reports.contacts import ContactDetails, ContactRow
 from pipeline.reports.reasons import WORDS
 from slowpost.cli.acting import hand_on, report, say_where_the_key_is, who
 from slowpost.cli.importing import import_options, run_import
+from slowpost.cli.named_contacts import contacts_argument, each_named
 from slowpost.cli.output import emit, progress, show_fields, show_table
 from slowpost.cli.saying import say
-from slowpost.cli.shared import CONTACT, COUNT, ID, Refused, as_json, lists_option, reason, with_database
+from slowpost.cli.shared import (
+    CONTACT,
+    COUNT,
+    ID,
+    Refused,
+    as_json,
+    lists_option,
+    problem_of,
+    reason,
+    with_database,
+)
 
 
 @click.group()
@@ -156,6 +168,70 @@ def _shown_first(rows: Sequence[Any], columns: dict[str, str], title: str) -> No
         show_table(rows[:_ROWS], columns, "")
     if len(rows) > _ROWS:
         say(f"… and {len(rows) - _ROWS} more: --json has all of them")
+
+
+@dataclass(frozen=True)
+class NotNoted:
+    """A contact whose reply was not noted.
+
+    Attributes:
+        contact: as it was named.
+        problem: why.
+    """
+
+    contact: str
+    problem: str
+
+
+@dataclass(frozen=True)
+class Noted:
+    """What replies have ended.
+
+    Attributes:
+        contact_ids: the contacts that were named.
+        ended: enrolments that this has ended, also those of others at a website.
+        cancelled: deliveries that were cancelled.
+        refused: what was named and is nobody. (If only one is named and refused, no JSON is printed.)
+    """
+
+    contact_ids: tuple[int, ...]
+    ended: tuple[int, ...]
+    cancelled: tuple[int, ...]
+    refused: tuple[NotNoted, ...]
+
+
+@contacts.command()
+@contacts_argument
+@reason
+@as_json
+@with_database
+def replied(contacts: tuple[str, ...], reason: str, as_json: bool) -> None:
+    """Stop writing to contacts that have replied: their campaigns end for them, and what waits for them is cancelled.
+
+    CONTACT is an id or an address; - reads one from each line of stdin. Contacts with another spelling of the same
+    address are the same person. Where a campaign says so, it ends for the others of the website, too. A claimed mail
+    goes on.
+    """
+    meant: list[int] = []
+    refused: list[NotNoted] = []
+    with each_named(contacts) as each:
+        for text in filter(None, map(str.strip, each)):
+            try:
+                meant.append(stops.person_of(text))
+            except Exception as error:
+                problem = problem_of(error)
+                if problem is None or contacts == (text,):
+                    raise
+                say(problem, err=True)
+                refused.append(NotNoted(text, problem))
+    done = stops.replied(meant, who(), reason)
+    noted = Noted(done.contact_ids, done.ended, done.cancelled, tuple(refused))
+    words = (
+        f"{len(done.contact_ids)} replied: {len(done.ended)} enrolments ended, {len(done.cancelled)} mails cancelled"
+    )
+    report(hand_on(done.handoffs), as_json, words, noted)
+    if refused:
+        raise Refused(f"{len(refused)} of {len(refused) + len(meant)} contacts were refused")
 
 
 @contacts.command()

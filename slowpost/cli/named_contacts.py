@@ -1,4 +1,4 @@
-"""Contacts that a command is given, one by one or by stdin: what `lists` and `campaigns` have in common."""
+"""Contacts that a command is given, one by one or by the lines of stdin."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def with_each(contacts: tuple[str, ...], do: Callable[[Iterable[str], Listener],
         if len(contacts) > 1 or contacts == STDIN:
             say(f"line {line}: {why}" if contacts == STDIN else why, err=True)
 
-    with progress_of_lines() as at, _each(contacts) as each:
+    with progress_of_lines() as at, each_named(contacts) as each:
         done = do(each, Listener(on_refused, at))
     if refused and len(contacts) == 1 and contacts != STDIN:
         raise Refused(refused[0].reason)
@@ -53,7 +53,7 @@ def with_each(contacts: tuple[str, ...], do: Callable[[Iterable[str], Listener],
 
 
 @contextmanager
-def _each(contacts: tuple[str, ...]) -> Iterator[Iterable[str]]:
+def each_named(contacts: tuple[str, ...]) -> Iterator[Iterable[str]]:
     """Yield the contacts that are named, or those that the lines of stdin name."""
     if "-" not in contacts:
         yield contacts

@@ -140,8 +140,11 @@ def resume(account_id: int | None, template_id: int | None, reason: str, as_json
 @as_json
 @with_database
 def cancel(contact: str | None, template_id: int | None, reason: str, as_json: bool) -> None:
-    """Cancel the mails that wait for a contact (its id or address), or with a template. A claimed mail goes on."""
+    """Cancel the mails that wait for a contact (its id or address), or with a template, and end the contact's
+    campaigns. A claimed mail goes on.
+    """
     if (contact is None) == (template_id is None):
         raise click.UsageError("either a CONTACT or --template is needed")
     done = cancelling.cancel(who(), contact=contact, template_id=template_id, reason=reason)
-    finish(done, as_json, f"{len(done.cancelled)} deliveries cancelled")
+    ended = f", {len(done.ended)} enrolments ended" if done.ended else ""
+    finish(done, as_json, f"{len(done.cancelled)} deliveries cancelled{ended}")

@@ -99,7 +99,7 @@ def run(threads: int) -> None:
 @click.command()
 @click.option("--processes", default=1, show_default=True, type=click.IntRange(1, 64), help="Worker processes.")
 @click.option("--threads", default=8, show_default=True, type=click.IntRange(1, 64), help="Threads of each.")
-@click.option("--queues", default="", help="Only these queues, comma separated (default: all six).")
+@click.option("--queues", default="", help="Only these queues, comma separated (default: all).")
 def worker(processes: int, threads: int, queues: str) -> None:
     """Run workers, until SIGTERM or Ctrl-C: Dramatiq's own command with Slowpost's actors."""
     from actors import entry

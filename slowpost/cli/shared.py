@@ -174,3 +174,12 @@ def read_text(path: str) -> str:
     if "\x00" in text:
         raise Refused(f"{path}: it has a NUL character")
     return text
+
+
+def read_bytes(path: str, at_most: int) -> bytes:
+    """Return what a file, or stdin for `-`, holds; refuse what can't be read, and more than `at_most` bytes."""
+    with _open_bytes(path) as file:
+        data = file.read(at_most + 1)
+    if len(data) > at_most:
+        raise Refused(f"{path}: it is too large, there is room for {at_most:,} bytes")
+    return data

@@ -7,6 +7,7 @@ ADD_ACCOUNT = ["accounts", "add", "--host", "h.test", "--from", "me@h.test"]
 SET_ACCOUNT = ["accounts", "set", "1"]
 ADD_CAMPAIGN, ADD_STEP = ["campaigns", "add", "new"], ["campaigns", "add-step", "draft"]
 ADD_TEMPLATE = ["templates", "add", "new", "--subject", "s", "--text-file"]
+ATTACH = ["templates", "attach", "1"]
 BAD_INPUT = [
     (["nonsense"], USAGE, "No such command 'nonsense'"),
     (["send"], USAGE, "Missing argument 'CONTACT'"),
@@ -152,6 +153,10 @@ BAD_INPUT = [
     (["why", "nobody@x.test"], REFUSED, "there is no contact with the address nobody@x.test"),
     (["why", "0"], USAGE, "0 is not in the range 1<=x<=2147483647"),
     (["contacts", "forget", "99"], REFUSED, "there is no contact 99"),
+    (["contacts", "replied"], USAGE, "Missing argument 'CONTACT...'"),
+    (["contacts", "replied", "99"], REFUSED, "there is no contact 99"),
+    (["contacts", "replied", "nobody@x.test"], REFUSED, "there is no contact with the address nobody@x.test"),
+    (["contacts", "replied", "nobody"], USAGE, "'nobody' is neither the id of a contact nor an address"),
     (["websites", "import", "bad-header.csv"], REFUSED, "no column 'domain'"),
     ([*ADD_TEMPLATE, "absent.txt"], REFUSED, "absent.txt: there is no such file"),
     ([*ADD_TEMPLATE, "empty.csv"], REFUSED, "it is empty"),
@@ -164,6 +169,29 @@ BAD_INPUT = [
     (["templates", "preview", "1"], USAGE, "Missing option '--contact'"),
     (["templates", "preview", "1", "--contact", "99"], REFUSED, "there is no contact 99"),
     (["templates", "preview", "99", "--contact", "1"], REFUSED, "there is no template 99"),
+    ([*ATTACH], USAGE, "Missing argument 'FILE...'"),
+    ([*ATTACH, "--inline", "logo.png"], USAGE, "what stands behind --inline is its CID"),
+    ([*ATTACH, "-"], USAGE, "stdin needs a --name"),
+    ([*ATTACH, "a.txt", "b.txt", "--name", "c.txt"], USAGE, "--name is for one file"),
+    ([*ATTACH, "a.txt", "b.txt", "--inline=logo"], USAGE, "--inline CID is for one file"),
+    ([*ATTACH, "absent.pdf"], REFUSED, "absent.pdf: there is no such file"),
+    ([*ATTACH, "."], REFUSED, ".: it is a directory"),
+    ([*ATTACH, "empty.csv"], REFUSED, "empty.csv: it is empty"),
+    ([*ATTACH, "huge.bin"], REFUSED, "huge.bin: it is too large, there is room for 10,000,000 bytes"),
+    ([*ATTACH, "large.bin"], REFUSED, "and has at most 10,000,000 (a file is a third larger there)"),
+    ([*ATTACH, "large.bin", "large.bin"], REFUSED, "large.bin: it is too large, there is room for 2,000,000 bytes"),
+    ([*ATTACH, "setup.exe"], REFUSED, "setup.exe: mail servers refuse files that end in .exe"),
+    ([*ATTACH, "setup.exe", "--name", "offer.pdf"], REFUSED, "offer.pdf: it is a program (.exe), which mail servers"),
+    ([*ATTACH, "nul.txt", "--inline"], REFUSED, "nul.txt: an inline image is PNG, JPEG or GIF"),
+    ([*ATTACH, "nul.txt", "--name", "a/b"], REFUSED, "'a/b': a name has none of /\\:\"<>|?*"),
+    (
+        [*ATTACH, "nul.txt", "--name", "a\u202eb"],
+        REFUSED,
+        "'a\\u202eb': a name has no character that can't be seen, as",
+    ),
+    (["templates", "attach", "99", "nul.txt"], REFUSED, "there is no template 99"),
+    (["templates", "detach", "99", "a.pdf"], REFUSED, "there is no template 99"),
+    (["templates", "detach", "1", "a.pdf"], REFUSED, "template 1 has no attachment 'a.pdf'; it has none"),
     (["templates", "show", "99"], REFUSED, "there is no template 99"),
     (["templates", "show", "1", "--text", "--json"], USAGE, "not both"),
     (["templates", "check", "99"], REFUSED, "there is no template 99"),

@@ -19,6 +19,7 @@ from typing import Any
 
 from models import State
 from pipeline.operations.accounts import AccountDone, LoggedIn
+from pipeline.operations.attachments import AttachmentsDone
 from pipeline.operations.batches import Imported
 from pipeline.operations.campaign_states import CampaignStarted, CampaignStopped
 from pipeline.operations.campaign_steps import StepDone
@@ -54,6 +55,7 @@ from schedules.check_health import SwitchedOff
 from schedules.publish_batch import Batch
 from schedules.sweep import Swept
 from slowpost.cli.acting import shown
+from slowpost.cli.contacts import Noted
 from slowpost.cli.dead import Decided
 from slowpost.cli.service import Initialised
 from slowpost.cli.topology import Difference
@@ -103,6 +105,7 @@ ACTIONS: Mapping[str, Any] = {
     "contacts import FILE": Imported,
     "websites import FILE": Imported,
     "suppress import FILE": Imported,
+    "contacts replied CONTACT...": Noted,
     "contacts forget CONTACT": Forgotten,
     "lists add NAME": ListDone,
     "lists rename LIST NAME": ListDone,
@@ -124,6 +127,8 @@ ACTIONS: Mapping[str, Any] = {
     "templates activate TEMPLATE_ID": TemplateDone,
     "templates deactivate TEMPLATE_ID": TemplateDone,
     "templates remove TEMPLATE_ID": TemplateDone,
+    "templates attach TEMPLATE_ID FILE...": AttachmentsDone,
+    "templates detach TEMPLATE_ID NAME": AttachmentsDone,
     "templates rerender TEMPLATE_ID": Rerendered,
     "templates send-test TEMPLATE_ID": TestSent,
     "suppress add VALUE": SuppressionDone,
@@ -161,8 +166,8 @@ exit code is 1 (imports: with --strict, or where no line was taken).
 """
 
 ABOUT_OTHERS = """\
-`templates check` prints its JSON and has exit code 1 where the template fails for anybody, `contacts check` where DNS
-can't be asked.
+`templates check` prints its JSON and has exit code 1 where the template fails for anybody, or an image is missing,
+`contacts check` where DNS can't be asked.
 """
 
 #: The parts of the page: heading → what stands below it, and its commands.

@@ -35,6 +35,7 @@ COMMIT_AND_TRIGGER = {
     "accounts enable": ["accounts", "enable", "1"],
     "accounts remove": ["accounts", "remove", "1"],
     "contacts forget": ["contacts", "forget", "ann@example.test"],
+    "contacts replied": ["contacts", "replied", "ann@example.test"],
     "cancel": ["cancel", "ann@example.test"],
     "campaigns set": ["campaigns", "set", "1", "--limit", "3"],
     "campaigns resume": ["campaigns", "resume", "1"],
@@ -113,6 +114,21 @@ def test_an_address_does_for_a_contacts_id(furnished: Slowpost) -> None:
     forgotten = parsed(furnished("contacts", "forget", "jdoe@gmail.com", "--json"))
     assert forgotten == {"contact_id": free.id, "contact_ids": [free.id], "warnings": []}
     assert "no contact with the address" in furnished("send", "jdoe@gmail.com").err
+
+
+def test_replies_are_named_by_id_or_address_or_on_stdin_and_what_is_nobody_holds_up_no_other(ready: Slowpost) -> None:
+    with database.connection():
+        waiting = [a_delivery(State.READY, contact=a_contact(email=f"{name}@x.test")) for name in ("ann", "bob", "eve")]
+    done = ready("contacts", "replied", "-", "--reason", "by post", stdin="1\n\nBOB@x.test\n99\nno one\n3\n")
+    assert (done.code, done.out) == (1, "3 replied: 0 enrolments ended, 3 mails cancelled\n")
+    assert done.err.splitlines() == [
+        "there is no contact 99",
+        "'no one' is neither the id of a contact nor an address",
+        "slowpost: 2 of 5 contacts were refused",
+    ]
+    assert actions() == [("replied", f"contact {d.contact_id}", "by post") for d in waiting]
+    again = parsed(ready("contacts", "replied", "1", "2", "--json"))
+    assert again == {"contact_ids": [1, 2], "ended": [], "cancelled": [], "refused": [], "warnings": []}
 
 
 def test_every_acting_command_speaks_json() -> None:

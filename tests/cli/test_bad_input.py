@@ -93,6 +93,10 @@ def furnished(ready: Slowpost, tmp_path: Path) -> Slowpost:
     (tmp_path / "late.csv").write_bytes(b"email\n" + b"".join(b"p%d@b.test\n" % i for i in range(1200)) + b"\xe9\n")
     (tmp_path / "nul.txt").write_bytes(b"Hello\0\n")
     (tmp_path / "broken.txt").write_text("Hello\n{{ contact.name\n")
+    (tmp_path / "setup.exe").write_bytes(b"MZ\x90\0" + bytes(80))
+    for name, size in (("large.bin", 8_000_000), ("huge.bin", 10_000_001)):
+        with (tmp_path / name).open("wb") as file:
+            file.truncate(size)
     return ready
 
 

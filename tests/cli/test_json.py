@@ -33,7 +33,9 @@ from tests.builders import (
     a_template,
     a_website,
     an_account,
+    an_attachment,
     an_enrolment,
+    on_its_way,
 )
 from tests.cli.conftest import Slowpost
 from tests.cli.json_page import ACTIONS, OTHERS, PAGE, PARTS, REPORTS, item_of, page
@@ -152,12 +154,15 @@ WORDS: Mapping[str, str] = {
     "templates add NAME": "new --subject Hello --text-file -",
     "templates set TEMPLATE_ID": "1 --subject Hi",
     "templates remove TEMPLATE_ID": "unused",
+    "templates attach TEMPLATE_ID FILE...": "1 - --name other.txt",
+    "templates detach TEMPLATE_ID NAME": "1 offer.txt",
     "templates rerender TEMPLATE_ID": "demanding",
     "templates check TEMPLATE_ID": "demanding",
     "templates preview TEMPLATE_ID": "1 --contact 1",
     "templates send-test TEMPLATE_ID": "1 --to me@h.test --account 1 --contact 1",
     "suppress remove VALUE": "suppressed@example.test",
     "suppress add VALUE": "other.test",
+    "contacts replied CONTACT...": "1 99",
     "dead replay LETTER_ID...": "2 99",
     "dead discard LETTER_ID...": "1 99",
     "in-doubt resolve DELIVERY_ID": "3 --sent",
@@ -181,7 +186,9 @@ def furnished(ready: Slowpost, configure: Callable[..., None]) -> Iterator[Slowp
         now = database.now()
         contact = a_contact(website=a_website(extra={"pages": 3}), extra={"topic": "bees"}, last_contacted_at=now)
         account = an_account(enabled_at=now, warmup_start=1, warmup_step=2, warmup_on=dt.date(2026, 6, 1))
-        template = a_template(html="<p>Hello</p>")
+        template = a_template(html='<img src="cid:logo">')
+        for number, cid in enumerate((None, "logo")):
+            an_attachment(template, name=["offer.txt", "logo.png"][number], cid=cid)
         members = a_list(contact, name="list one")
         running = a_campaign(
             (0, [a_template()]), lists=[members], accounts=[account], without=[a_list(name="list two")],
@@ -223,8 +230,9 @@ def eventful(furnished: Slowpost, configure: Callable[..., None]) -> Iterator[Sl
             CampaignSender.create(campaign=draft, tag="nobody")
             a_campaign((0, [a_template()]), accounts=[bad], lists=[1], state="paused", no_footer_because="-")
             demanding = a_template(name="demanding", text="{{ contact.topic }}")
-            for contact in (Contact.get_by_id(1), a_contact()):
-                a_delivery(State.READY, template=demanding, contact=contact)
+            a_delivery(State.READY, template=demanding)
+            on_its_way(an_enrolment(a_campaign(), Contact.get_by_id(1)), State.READY, template=demanding)
+            an_enrolment(a_campaign((0, [a_template()]), accounts=[SmtpAccount.get_by_id(1)]))
             a_contact(email="free@example.test")
             a_contact(email="abuse@example.test")
             suppress("address", ["suppressed@example.test"], "asked", now)

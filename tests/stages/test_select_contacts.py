@@ -6,11 +6,11 @@ import json
 import threading
 from collections.abc import Callable
 
-from models import DeadLetter, Delivery, State, database
+from models import CampaignState, DeadLetter, Delivery, Enrolment, EnrolmentState, State, database
 from pipeline import select_contacts
 from pipeline.flow import Stage
 from pipeline.operations import forget
-from tests.builders import a_contact, a_delivery, a_template, a_website
+from tests.builders import a_campaign, a_contact, a_delivery, a_template, a_website, an_enrolment
 from tests.conftest import until_waiting_for_a_lock
 
 
@@ -73,6 +73,40 @@ def test_what_can_not_be_selected_is_a_dead_letter_that_can_be_put_back(any_data
         ("template 888888 does not exist", {"contact_ids": [contact.id], "template_id": 888_888}),
     ]
     assert Delivery.select().count() == 1
+
+
+def test_a_message_that_names_a_campaign_enrols_and_again_changes_nothing(any_database: str) -> None:
+    campaign, other = a_campaign(), a_campaign()
+    new, busy = a_contact(priority=4), an_enrolment(other).contact
+    ended = an_enrolment(campaign, state=EnrolmentState.STOPPED).contact
+    for _ in range(2):
+        ids = [new.id, busy.id, ended.id, 999_999]
+        assert select_contacts.select(ids, source="m1", campaign_id=campaign.id) == []
+    enrolled = [(e.contact_id, e.state, e.position, e.priority) for e in Enrolment.select().order_by(Enrolment.id)]
+    assert enrolled[1:] == [(ended.id, "stopped", 1, 0), (new.id, "active", 1, 4)]
+    letters = [(d.reason, json.loads(bytes(d.body))) for d in DeadLetter.select().order_by(DeadLetter.id)]
+    assert letters == [
+        (
+            f"contact {busy.id} is in another campaign, which goes on",
+            {"contact_ids": [busy.id], "campaign_id": campaign.id},
+        ),
+        ("contact 999999 does not exist", {"contact_ids": [999_999], "campaign_id": campaign.id}),
+    ]
+    assert Delivery.select().count() == 0
+
+
+def test_nobody_is_enrolled_in_a_campaign_that_is_unknown_or_done(any_database: str) -> None:
+    done, contact = a_campaign(state=CampaignState.DONE), a_contact()
+    for campaign_id in (done.id, 99):
+        select_contacts.select([contact.id], source="m1", campaign_id=campaign_id)
+    letters = [
+        (d.reason, json.loads(bytes(d.body))["campaign_id"]) for d in DeadLetter.select().order_by(DeadLetter.id)
+    ]
+    assert letters == [
+        (f"campaign {done.id} is done, and takes nobody any more", done.id),
+        ("campaign 99 does not exist", 99),
+    ]
+    assert Enrolment.select().count() == 0
 
 
 def test_two_processes_that_select_one_address_at_the_same_instant_make_one_delivery(postgres: str) -> None:

@@ -21,10 +21,19 @@ from tests.effort import counts
         ([1, 2, 3], [1, 2, 3], {}),
         ({"contact_id": 123}, [123], {}),
         ({"contact_ids": [1, 2], "template_id": 4, "priority": 7}, [1, 2], {"template_id": 4, "priority": 7}),
+        ({"contact_ids": [1, 2], "campaign_id": 3}, [1, 2], {"campaign_id": 3}),
     ],
 )
 def test_plain_json_of_any_program_is_taken(content: Any, ids: list[int], options: dict[str, Any]) -> None:
     assert decoded(content) == (ids, options | {"source": "m1"})
+
+
+@pytest.mark.parametrize("content", [[1, 2], {"contact_ids": [1, 2]}])
+def test_replies_are_taken_like_contacts_and_have_no_options(content: Any) -> None:
+    assert decoded(content, "replied") == ([1, 2], {"source": "m1"})
+    for key in ("template_id", "priority", "campaign_id"):
+        with pytest.raises(intake.UnacceptableError, match=f'unknown key "{key}"'):
+            intake.decode("replied", json.dumps({"contact_id": 1, key: 1}).encode(), "m1")
 
 
 def test_a_message_of_our_own_comes_back_as_it_was_sent() -> None:
@@ -66,6 +75,12 @@ def test_every_stage_has_the_actor_that_messages_for_it_name() -> None:
         (b'{"contact_id": 1, "urgent": true}', 'unknown key "urgent"'),
         (b'{"contact_id": 1, "priority": 10}', "priority 10 is no whole number from 0 to 9"),
         (b'{"contact_id": 1, "priority": true}', "priority true is no whole number from 0 to 9"),
+        (b'{"contact_id": 1, "campaign_id": 0}', "campaign_id: 0 is no id"),
+        (
+            b'{"contact_id": 1, "campaign_id": 3, "template_id": 4}',
+            "campaign_id stands alone: a campaign has templates",
+        ),
+        (b'{"contact_id": 1, "campaign_id": 3, "priority": 4}', "campaign_id stands alone: a campaign has templates"),
         (b'{"contact_id": 1, "template_id": "a\\u0000"}', 'template_id: "a\\u0000" is no id'),
         (b" " * (1024 * 1024 + 1), "the body has 1048577 bytes, allowed are 1048576"),
     ],

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 
 from models import Auth, Security
 from pipeline.dns.spf import Spf
-from pipeline.reports.doctor import providers
 from pipeline.reports.doctor.findings import Check, Finding, Level, fine
+from pipeline.rules import providers
 from pipeline.smtp.trial import Trial
 
 #: Days before a certificate's end from which on it is said.

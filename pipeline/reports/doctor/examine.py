@@ -27,10 +27,10 @@ from pipeline.dns.reverse import Reverse, reverse_of
 from pipeline.reports.closed import closed_dates
 from pipeline.reports.doctor import account as accounts
 from pipeline.reports.doctor import domain as domains
-from pipeline.reports.doctor import installation, providers
+from pipeline.reports.doctor import installation
 from pipeline.reports.doctor.findings import Check, Diagnosis, Finding, Level
 from pipeline.reports.reasons import local
-from pipeline.rules import forgotten
+from pipeline.rules import forgotten, providers
 from pipeline.runtime import public_holidays, secret_key
 from pipeline.runtime.secret_key import SecretKeyError
 from pipeline.runtime.settings import settings
