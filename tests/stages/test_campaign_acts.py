@@ -91,7 +91,7 @@ def test_contacts_that_are_named_come_in_and_each_that_does_not_is_counted_with_
         database.lock_publisher()
         ids = [new.id, there.id, busy.id, gone.id, 999]
         found = audience.enrol(campaign, ids, database.now())
-    assert found == Enrolled(enrolled=1, already=1, in_another=1, unknown=(gone.id, 999))
+    assert found == Enrolled(enrolled=1, already=1, in_another=1, unknown=(gone.id, 999), kept_out=(busy.id,))
     assert Enrolment.get(contact=there).state == EnrolmentState.REPLIED
 
 
