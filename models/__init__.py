@@ -2,6 +2,7 @@
 
 from models.account import Auth, Security, SmtpAccount
 from models.account_tag import AccountTag
+from models.attachment import Attachment, StoredFile
 from models.attempt import Attempt, ChargedTo, Outcome
 from models.campaign import (
     Campaign,
@@ -32,6 +33,8 @@ TABLES = (
     Website,
     Contact,
     EmailTemplate,
+    StoredFile,
+    Attachment,
     ContactList,
     ListMember,
     SmtpAccount,
@@ -55,6 +58,7 @@ __all__ = [
     "TABLES",
     "AccountTag",
     "Action",
+    "Attachment",
     "Attempt",
     "Auth",
     "Campaign",
@@ -84,6 +88,7 @@ __all__ = [
     "SmtpAccount",
     "State",
     "Step",
+    "StoredFile",
     "StoredKey",
     "Suppression",
     "SuppressionKind",

@@ -48,9 +48,9 @@ _TRANSACTION_AT = (
 
 class Attempt(Base):
     """One SMTP transaction. `token` and `claimed_at` are set if the dot was claimed; `local_on`, the date in the
-    window's zone, also if it was refused otherwise than by the account's fault. `verdict` is what the reply was judged
-    to mean. `transaction_at` is when its mail transaction was claimed or refused, as the database derives it; null: the
-    dialogue never came as far as MAIL FROM.
+    window's zone, also if a transaction was refused otherwise than by the account's fault. `verdict` is what the reply
+    was judged to mean. `transaction_at` is when its mail transaction was claimed or refused, as the database derives
+    it; null: the dialogue never came as far as MAIL FROM.
     """
 
     delivery = peewee.ForeignKeyField(Delivery, backref="attempt_rows")

@@ -35,7 +35,9 @@ class ListMember(Base):
 
 
 def key_of(name: str) -> str:
-    """Return the one form of all spellings of a list's name: without regard to case, on every database alike."""
+    """Return the one form of all spellings of a list's or a campaign's name: without regard to case, on every database
+    alike.
+    """
     return unicodedata.normalize("NFC", unicodedata.normalize("NFC", name).casefold())
 
 

@@ -64,6 +64,8 @@ LOCK_ORDER = (
     ("dead_letter",),
     ("smtp_account",),
     ("email_template",),
+    ("campaign",),
+    ("stored_file",),
     ("contact_list",),
     ("website",),
     ("contact",),

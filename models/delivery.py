@@ -131,7 +131,9 @@ Delivery.add_index(
     peewee.SQL("CREATE INDEX delivery_enrolment ON delivery (enrolment_id) WHERE enrolment_id IS NOT NULL")
 )
 Delivery.add_index(
-    peewee.SQL("CREATE INDEX delivery_campaign ON delivery (campaign_id, state) WHERE campaign_id IS NOT NULL")
+    peewee.SQL(
+        "CREATE INDEX delivery_campaign ON delivery (campaign_id, state, position) WHERE campaign_id IS NOT NULL"
+    )
 )
 Delivery.add_index(peewee.SQL("CREATE INDEX delivery_follows ON delivery (follows_id) WHERE follows_id IS NOT NULL"))
 

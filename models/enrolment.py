@@ -63,9 +63,9 @@ class Enrolment(Base):
     ended_at = UTCDateTimeField(null=True)
 
     class Meta:
-        """A contact is in a campaign once."""
+        """A contact is in a campaign once. How many stand where is counted through the other index."""
 
-        indexes = ((("campaign", "contact"), True),)
+        indexes = ((("campaign", "contact"), True), (("campaign", "state", "position"), False))
 
 
 _WAITS = "state = 'active' AND delivery_id IS NULL"

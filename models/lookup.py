@@ -1,14 +1,14 @@
-"""Finds the row that a person names: an account, a contact, a list or a template by its id, a contact also by its
-address, a list by its name. If there is none, `NotThereError` says so.
+"""Finds the row that a person names: an account, a campaign, a contact, a list or a template by its id, a contact also
+by its address, a campaign or a list by its name. If there is none, `NotThereError` says so.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Collection, Iterable
-from typing import Any
+from typing import Any, cast
 
-from models import Contact, ContactList, EmailTemplate, SmtpAccount
+from models import Campaign, Contact, ContactList, EmailTemplate, SmtpAccount
 from models.address import forms, normalise
 from models.contact_list import key_of
 from models.errors import SlowpostError
@@ -92,11 +92,19 @@ def is_id(text: str) -> bool:
 
 def contact_list(text: str) -> ContactList:
     """Return the list that a person means: by its id (digits), or by its name. Raises NotThereError."""
-    text = text.strip()
-    which = ContactList.id == int(text) if is_id(text) else ContactList.key == key_of(text)
-    found: ContactList | None = ContactList.get_or_none(which)
+    return cast(ContactList, _named(ContactList, "list", text.strip()))
+
+
+def campaign(text: str) -> Campaign:
+    """Return the campaign that a person means: by its id (digits), or by its name. Raises NotThereError."""
+    return cast(Campaign, _named(Campaign, "campaign", text.strip()))
+
+
+def _named(model: Any, noun: str, text: str) -> Any:
+    which = model.id == int(text) if is_id(text) else model.key == key_of(text)
+    found = model.get_or_none(which)
     if found is None:
-        raise NotThereError(f"there is no list {text if is_id(text) else repr(text)}")
+        raise NotThereError(f"there is no {noun} {text if is_id(text) else repr(text)}")
     return found
 
 

@@ -87,6 +87,8 @@ class Cause(StrEnum):
     RERENDER = "rerender"
     # an account was switched off, changed or removed, by a person or by its health
     ACCOUNT = "account"
+    # a campaign was changed or stopped
+    CAMPAIGN = "campaign"
     # a migration: what the row said before there were events; what it ended because two addresses are one
     MIGRATION = "migration"
     # an older version of the program, or SQL by hand

@@ -1,4 +1,4 @@
-"""Templates: what is written. A campaign is a template."""
+"""Templates: what is written."""
 
 from __future__ import annotations
 

@@ -14,7 +14,7 @@ Beside the route, `sweep` puts back what was lost. The rooms, from the top down;
     reports  operations                       what people see, and what they do
     the stages, sweep
     delivery                                  the claim, the outcome, the mails before
-    accounts                                  login, health, alerts
+    accounts  campaigns                       login, health, alerts; who is enrolled, what is due for whom
     capacity                                  a snapshot of accounts and backlog
     rules  smtp                               may this person be written to; the dialogue
     throttle  content                         pure: who is next and when; words and bytes

@@ -1,8 +1,8 @@
 """Stage 5: the mail is sent, by the right of a claim at the dot.
 
-Reads: `reserved` deliveries that hold the slot of the message's token, and their account. Writes: through `claim` and
-`outcome`. Hands on: each that was tried, to *record outcome*; what came early, to itself; a trigger for what gave its
-slot back.
+Reads: `reserved` deliveries that hold the slot of the message's token, their account, and what is attached to their
+template. Writes: through `claim` and `outcome`. Hands on: each that was tried, to *record outcome*; what came early, to
+itself; a trigger for what gave its slot back.
 Trouble: before the claim a process that dies costs nothing; after it the delivery is in doubt. A refusal that is
 charged to the account ends a list, and the untried rest goes back to `ready`, charged to nobody.
 """
@@ -21,6 +21,7 @@ from pipeline.accounts.identity import endpoint_of, sender_of, unsubscribe
 from pipeline.content.message import Envelope, MessageRefusedError, Rendered, build
 from pipeline.delivery import claim as claims
 from pipeline.delivery import outcome
+from pipeline.delivery.attachments import files_of
 from pipeline.delivery.claim import Claim
 from pipeline.delivery.conversation import thread_of
 from pipeline.delivery.refusals import Refusal, Use, is_missed, refusal
@@ -201,4 +202,5 @@ def _envelope(delivery: Delivery, account: SmtpAccount) -> Envelope:
         preheader=delivery.preheader,
         message_id=delivery.message_id,
     )
-    return build(rendered, sender_of(account), database.now(), unsubscribe(), thread_of(delivery))
+    thread, files = thread_of(delivery), files_of(delivery.template_id)
+    return build(rendered, sender_of(account), database.now(), unsubscribe(), thread, files)

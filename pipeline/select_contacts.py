@@ -151,9 +151,10 @@ def _enrol(ids: list[int], source: str, campaign_id: int) -> None:
         asked = {f"campaign {campaign_id} {why}": _asking_for(ids, campaign_id=campaign_id)}
         file_messages(Stage.INTAKE, asked, now, message_id=source)
         return
+    database.lock_publisher()
     done = audience.enrol(campaign, ids, now)
     reasons = {i: f"contact {i} does not exist" for i in done.unknown}
-    reasons |= {i: f"contact {i} is in another campaign, which goes on" for i in done.elsewhere}
+    reasons |= {i: f"contact {i} is in another campaign, which goes on" for i in done.kept_out}
     bodies = {reason: _asking_for([i], campaign_id=campaign_id) for i, reason in sorted(reasons.items())}
     file_messages(Stage.INTAKE, bodies, now, message_id=source)
 

@@ -17,7 +17,7 @@ from functools import partial
 from typing import Any
 
 from models import Contact, EmailTemplate, database, lookup
-from pipeline.campaigns import picking
+from pipeline.campaigns import audience, picking
 from pipeline.capacity.room import room
 from pipeline.flow import Handoff
 from pipeline.operations.done import Done
@@ -110,6 +110,7 @@ def _publish(*, limit: int | None, min_priority: int | None, template_id: int | 
 
 def _steps(now: dt.datetime, limit: int | None) -> Batch:
     """Put the steps of campaigns onto the route that are due and for which there is room."""
+    audience.enrol_running(now)
     today = room(now)
     ids = picking.pick(today, now, limit=limit) if today.campaigns else []
     handoffs = select_steps(ids, source=str(uuid.uuid4())) if ids else []

@@ -7,7 +7,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from models import (
+    Attachment,
     Campaign,
+    CampaignList,
     CampaignSender,
     CampaignState,
     Contact,
@@ -25,6 +27,7 @@ from models import (
     address,
     database,
 )
+from models.attachment import digest_of, store
 from models.contact_list import key_of
 
 _number = itertools.count(1)
@@ -65,6 +68,15 @@ def a_template(**values: Any) -> EmailTemplate:
         "updated_at": now,
     }
     return EmailTemplate.create(**defaults | values)
+
+
+def an_attachment(template: EmailTemplate, data: bytes = b"words", **values: Any) -> Attachment:
+    """Store a file that goes with the mails of a template."""
+    digest = digest_of(data)
+    store({digest: data})
+    number = next(_number)
+    defaults = {"name": f"file {number}.txt", "type": "text/plain", "position": number}
+    return Attachment.create(template=template, file=digest, **defaults | values)
 
 
 def an_account(**values: Any) -> SmtpAccount:
@@ -111,6 +123,8 @@ def a_campaign(
     *steps: tuple[int, Sequence[EmailTemplate]],
     accounts: Sequence[SmtpAccount] = (),
     tags: Sequence[str] = (),
+    lists: Sequence[ContactList] = (),
+    without: Sequence[ContactList] = (),
     **values: Any,
 ) -> Campaign:
     """Store a running campaign; `steps`: after how many working days, and with which templates."""
@@ -125,6 +139,9 @@ def a_campaign(
         CampaignSender.create(campaign=made, account=account)
     for tag in tags:
         CampaignSender.create(campaign=made, tag=tag)
+    for excluded, some in ((False, lists), (True, without)):
+        for found in some:
+            CampaignList.create(campaign=made, list=found, excluded=excluded)
     return made
 
 

@@ -1,18 +1,22 @@
-"""A strict reader of a mail's head, by RFC 5322, 2047 and 6532: neither Python's `email` nor Slowpost's own. What it
-does not understand to the letter it refuses.
+"""A strict reader of a mail: its head by RFC 5322, 2047 and 6532, its parts by RFC 2045, 2046, 2183 and 2231. It is
+neither Python's `email` nor Slowpost's own. What it does not understand to the letter it refuses.
 """
 
 from __future__ import annotations
 
 import base64
+import quopri
 import re
 from dataclasses import dataclass
+from typing import Any
 
 #: Octets of a line (RFC 5322 2.1.1), characters of an encoded word and of a line that has one (RFC 2047 section 2).
 MAX_LINE, MAX_WORD, MAX_LINE_WITH_WORD = 998, 75, 76
 SPECIALS = '()<>[]:;@\\,."'
 #: Recognised in words of a text or of a name (RFC 2047 section 2; no white space, no control characters within).
 ENCODED_WORD = re.compile(r"=\?([!-~]+?)\?([bqBQ])\?([!-~]*?)\?=")
+#: A parameter in quotes, or as RFC 2231 section 4 has it.
+PARAMETER = re.compile(r""";[ ]([a-z]+)(?:="((?:(?!=\?)[ !#-\[\]-~])*)"|\*=utf-8''([^\s;"()<>@,:/?*'=\[\]\\]*))""")
 
 
 class NotStrictError(AssertionError):
@@ -76,6 +80,81 @@ def head_of(data: bytes) -> Head:
             assert found is not None
             fields.append((found[1].lower(), found[2] or ""))
     return Head(fields)
+
+
+@dataclass(frozen=True)
+class Entity:
+    """A message, or a part of one: its head, its type with what goes with that, what is in it, and the parts it has."""
+
+    head: Head
+    type: str
+    parameters: dict[str, str]
+    content: bytes
+    parts: list[Entity]
+
+    def disposition(self) -> tuple[str, dict[str, str]]:
+        """Return how it is to be shown, and its name there."""
+        return with_parameters(self.head.one("content-disposition"))
+
+    def outline(self) -> Any:
+        """Return the types of it and of its parts."""
+        return (self.type, *(part.outline() for part in self.parts)) if self.parts else self.type
+
+    def leaves(self) -> list[Entity]:
+        """Return what has no parts, in its order."""
+        return [leaf for part in self.parts for leaf in part.leaves()] if self.parts else [self]
+
+
+def entity_of(data: bytes) -> Entity:
+    """Read a mail as it goes over the wire, or a part of it. Raises NotStrictError."""
+    head, body = head_of(data), data.partition(b"\r\n\r\n")[2]
+    kind, parameters = with_parameters(head.one("content-type"))
+    if not kind.startswith("multipart/"):
+        return Entity(head, kind, parameters, _content(head, body), [])
+    parts = [entity_of(part) for part in _parts(body, parameters["boundary"])]
+    demand(kind != "multipart/related" or parameters["type"] == parts[0].type, "related to another type")
+    return Entity(head, kind, parameters, b"", parts)
+
+
+def with_parameters(value: str) -> tuple[str, dict[str, str]]:
+    """Read a token with parameters, each of them once and in one piece."""
+    token = value.partition(";")[0]
+    demand(re.fullmatch(r"[a-z0-9]+(?:/[a-z0-9.+-]+)?", token) is not None, f"no token: {token}")
+    found: dict[str, str] = {}
+    at = len(token)
+    while at < len(value):
+        # No two readers agree about escapes and encoded words in quotes.
+        parameter = PARAMETER.match(value, at)
+        demand(parameter is not None, f"no parameter: {value[at:]}")
+        assert parameter is not None
+        name, quoted, encoded = parameter.groups()
+        demand(name not in found, f"{name} is there twice")
+        found[name] = _percent_decoded(encoded) if quoted is None else quoted
+        at = parameter.end()
+    return token, found
+
+
+def _percent_decoded(text: str) -> str:
+    demand(text.isascii() and not re.search(r"%(?![0-9A-F]{2})", text), "a bare % or more than ASCII")
+    return re.sub(rb"%(..)", lambda m: bytes([int(m[1], 16)]), text.encode("ascii")).decode("utf-8")
+
+
+def _parts(body: bytes, boundary: str) -> list[bytes]:
+    first, *parts, last = (b"\r\n" + body).split(b"\r\n--" + boundary.encode("ascii"))
+    demand(not first and last in (b"--", b"--\r\n"), "something before the parts, or behind them")
+    demand(all(part.startswith(b"\r\n") for part in parts), "a boundary amidst a line")
+    return [part.removeprefix(b"\r\n") for part in parts]
+
+
+def _content(head: Head, body: bytes) -> bytes:
+    encoding = head.one("content-transfer-encoding")
+    demand(encoding in ("7bit", "quoted-printable", "base64"), f"another encoding: {encoding}")
+    if encoding == "quoted-printable":
+        return quopri.decodestring(body)
+    if encoding == "7bit":
+        return body
+    demand(all(len(line) <= 76 for line in body.split(b"\r\n")), "a line of base64 is too long")
+    return base64.b64decode(body.replace(b"\r\n", b""), validate=True)
 
 
 def mailboxes(value: str) -> list[Mailbox]:

@@ -43,6 +43,7 @@ STATEMENTS = (
     "updated_at TIMESTAMPTZ NOT NULL, ended_at TIMESTAMPTZ, FOREIGN KEY (campaign_id) REFERENCES campaign (id), "
     "FOREIGN KEY (contact_id) REFERENCES contact (id), FOREIGN KEY (account_id) REFERENCES smtp_account (id))",
     "CREATE INDEX enrolment_contact_id ON enrolment (contact_id)",
+    "CREATE INDEX enrolment_campaign_id_state_position ON enrolment (campaign_id, state, position)",
     "CREATE UNIQUE INDEX enrolment_campaign_id_contact_id ON enrolment (campaign_id, contact_id)",
     "CREATE INDEX enrolment_first ON enrolment (campaign_id, priority DESC, id) "
     "WHERE state = 'active' AND delivery_id IS NULL AND position = 1",
@@ -58,7 +59,7 @@ STATEMENTS = (
     "DROP INDEX delivery_lane",
     "CREATE INDEX delivery_lane ON delivery (template_id, lane, priority DESC, id) WHERE state IN ('ready')",
     "CREATE INDEX delivery_enrolment ON delivery (enrolment_id) WHERE enrolment_id IS NOT NULL",
-    "CREATE INDEX delivery_campaign ON delivery (campaign_id, state) WHERE campaign_id IS NOT NULL",
+    "CREATE INDEX delivery_campaign ON delivery (campaign_id, state, position) WHERE campaign_id IS NOT NULL",
     "ALTER TABLE attempt ADD COLUMN campaign_id INTEGER REFERENCES campaign (id)",
     "CREATE INDEX attempt_of_campaign ON attempt (campaign_id, local_on) WHERE campaign_id IS NOT NULL",
 )

@@ -18,7 +18,7 @@ from pipeline.accounts import quota
 from pipeline.accounts.alerts import Alert, alert
 from pipeline.capacity import usage
 from pipeline.rules.addresses import domain_of
-from pipeline.smtp.reply import IN_PASSING, Phase, Result, Verdict
+from pipeline.smtp.reply import IN_PASSING, TRANSACTION, Result, Verdict
 from pipeline.throttle.breaker import FAILURES_BEFORE_REST, FIRST_REST, rest_after
 
 #: A login that is refused a second time so much later is refused for good.
@@ -26,8 +26,6 @@ LOGIN_AGAIN_AFTER = FIRST_REST
 #: A reply at RCPT or at the dot that speaks of the account only in passing is believed when so many deliveries in a
 #: row have met it.
 DELIVERIES_TO_BE_SURE = 3
-#: The login is over, and was not refused.
-_LOGGED_IN = IN_PASSING | {Phase.MAIL}
 #: These make a row: each delivery, and each recipient's site, once.
 _IN_ROW = (Verdict.ACCOUNT_FOR_NOW, Verdict.ACCOUNT_QUOTA, Verdict.ACCOUNT_FOR_GOOD, Verdict.SITE_BY_POLICY)
 #: Attempts of a row that are looked at: more only make its rest no longer.
@@ -54,7 +52,7 @@ class _Change:
 def charge(account: SmtpAccount, delivery_id: int, result: Result, now: dt.datetime) -> Callable[[], None]:
     """Change the account as the verdict says; return what is to be called after the commit, to tell somebody."""
     change = _change(account, delivery_id, result, now)
-    if result.phase in _LOGGED_IN and account.login_refused_at is not None:
+    if result.phase in TRANSACTION and account.login_refused_at is not None:
         change.columns.setdefault("login_refused_at", None)
     if change.columns:
         SmtpAccount.update(updated_at=now, **change.columns).where(SmtpAccount.id == account.id).execute()

@@ -22,6 +22,9 @@ from pipeline.runtime.settings import Settings, settings
 from pipeline.smtp.reply import IN_PASSING
 from pipeline.throttle.breaker import MAX_ACCOUNT_FAILURES
 
+#: A message that was never offered, since the server had said what it takes: no account is the worse for it.
+_TOO_LARGE = (Attempt.charged_to == ChargedTo.CONTENT) & Attempt.transaction_at.is_null()
+
 
 @dataclass(frozen=True)
 class Health:
@@ -60,7 +63,7 @@ def health_of(account: SmtpAccount) -> Health:
 @compiled
 def _last_attempts(number: int) -> Any:
     counts = (Attempt.outcome == Outcome.ACCEPTED) | Attempt.charged_to.in_(COUNTS_AGAINST_HEALTH)
-    counts &= ~fn.EXISTS(_failed_by_others())
+    counts &= ~fn.EXISTS(_failed_by_others()) & ~_TOO_LARGE
     of_account = (Attempt.account == Parameter("account")) & (Attempt.finished_at >= Parameter("since"))
     query = Attempt.select(Attempt.outcome, Attempt.delivery).where(of_account & counts)
     return query.order_by(Attempt.id.desc()).limit(number).tuples()

@@ -1,45 +1,127 @@
-"""Whom a campaign is for: who is enrolled. Writes enrolments, in the caller's transaction."""
+"""A campaign's audience: who is put into it, from its lists or by name.
+
+Reads: lists, contacts, enrolments. Writes enrolments in the caller's transaction, which has the publisher's lock
+(`database.lock_publisher`): so nobody comes into two sequences at once. Can be run again; who is in it stays as they
+are.
+"""
 
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Sequence
+from collections.abc import Collection
 from dataclasses import dataclass
+from typing import Any
 
-from models import Campaign, Contact, Enrolment, EnrolmentState, database
+from peewee import SQL, Value, fn
+
+from models import Campaign, CampaignList, CampaignState, Contact, Enrolment, EnrolmentState, ListMember, database
 
 
 @dataclass(frozen=True)
 class Enrolled:
-    """What became of contacts that were to be enrolled: their ids.
+    """What came of enrolling contacts.
 
     Attributes:
-        enrolled: those that are now.
-        already: those that were, whether it goes on or has ended.
-        elsewhere: those in the sequence of another campaign, who are left there.
-        unknown: those that are not there, or have been forgotten.
+        enrolled: contacts that are in the campaign now and were not.
+        already: those that were in it, whatever has become of it.
+        in_another: those that are not put into it as long as they are in another campaign's sequence.
+        unknown: ids of contacts that are not there, or have been forgotten.
+        kept_out: ids of those that are in another campaign's sequence, where contacts were named.
     """
 
-    enrolled: tuple[int, ...]
-    already: tuple[int, ...]
-    elsewhere: tuple[int, ...]
-    unknown: tuple[int, ...]
+    enrolled: int = 0
+    already: int = 0
+    in_another: int = 0
+    unknown: tuple[int, ...] = ()
+    kept_out: tuple[int, ...] = ()
 
 
-def enrol(campaign: Campaign, contact_ids: Sequence[int], now: dt.datetime) -> Enrolled:
-    """Enrol contacts, in the caller's transaction. Again: changes nothing."""
-    asked = Contact.id.in_(list(contact_ids)) & Contact.forgotten_at.is_null()
-    there = list(database.for_update(Contact.select().where(asked).order_by(Contact.id)))
-    theirs = Enrolment.contact.in_([c.id for c in there])
-    already = {row.contact_id for row in Enrolment.select().where(theirs & (Enrolment.campaign == campaign.id))}
-    elsewhere: set[int] = set()
+def enrol(campaign: Campaign, contact_ids: Collection[int], now: dt.datetime) -> Enrolled:
+    """Put contacts into a campaign, at most as many as a statement takes (`flow.MAX_IDS`)."""
+    asked = set(contact_ids)
+    # Nobody is forgotten between here and the commit.
+    database.lock_rows(Contact, Contact.id.in_(asked))
+    rows = (
+        Contact.select(
+            Contact.id, fn.EXISTS(_of(campaign)).alias("already"), fn.EXISTS(_elsewhere(campaign)).alias("in_another")
+        )
+        .where(Contact.id.in_(asked) & Contact.forgotten_at.is_null())
+        .namedtuples()
+    )
+    found = list(rows)
+    already = sum(bool(row.already) for row in found)
+    shut_out = [row.id for row in found if row.in_another and not row.already and not campaign.shares_contacts]
+    enrolled = _insert(campaign, Contact.id.in_({row.id for row in found}), now)
+    unknown = asked - {row.id for row in found}
+    return Enrolled(enrolled, already, len(shut_out), tuple(sorted(unknown)), tuple(sorted(shut_out)))
+
+
+def enrol_lists(campaign: Campaign, now: dt.datetime) -> Enrolled:
+    """Put the contacts of a campaign's lists into it, without those of its excluded lists. `already` is not counted."""
+    members = _members(campaign)
+    enrolled = _insert(campaign, members, now)
+    return Enrolled(enrolled=enrolled, in_another=_waiting_elsewhere(campaign, members))
+
+
+def enrol_running(now: dt.datetime) -> None:
+    """Put into each running campaign whoever is on its lists by now."""
+    for campaign in Campaign.select().where(Campaign.state == CampaignState.RUNNING).order_by(Campaign.id):
+        _insert(campaign, _members(campaign), now)
+
+
+def _members(campaign: Campaign) -> Any:
+    """Return the condition that a contact is on one of a campaign's lists, and on none of those that are excluded."""
+
+    def on(*, excluded: bool) -> Any:
+        lists = CampaignList.select(CampaignList.list).where(
+            (CampaignList.campaign == campaign.id) & (CampaignList.excluded == excluded)
+        )
+        return Contact.id.in_(ListMember.select(ListMember.contact).where(ListMember.list.in_(lists)))
+
+    return on(excluded=False) & ~on(excluded=True)
+
+
+def _insert(campaign: Campaign, which: Any, now: dt.datetime) -> int:
+    """Enrol the contacts of a condition who may be; return how many that are."""
+    at = Value(now, converter=Enrolment.created_at.db_value)
+    values = {
+        Enrolment.campaign: Value(campaign.id),
+        Enrolment.contact: Contact.id,
+        Enrolment.state: Value(EnrolmentState.ACTIVE),
+        Enrolment.position: Value(1),
+        Enrolment.priority: Contact.priority,
+        Enrolment.created_at: at,
+        Enrolment.updated_at: at,
+    }
+    new = which & Contact.forgotten_at.is_null() & ~fn.EXISTS(_of(campaign))
     if not campaign.shares_contacts:
-        active = theirs & (Enrolment.state == EnrolmentState.ACTIVE) & (Enrolment.campaign != campaign.id)
-        elsewhere = {row.contact_id for row in Enrolment.select().where(active)} - already
-    new = [c for c in there if c.id not in already | elsewhere]
-    common = {"campaign": campaign.id, "created_at": now, "updated_at": now}
-    rows = [common | {"contact": c.id, "priority": c.priority} for c in new]
-    if rows:
-        Enrolment.insert_many(rows).on_conflict(action="nothing").execute()
-    unknown = set(contact_ids) - {c.id for c in there}
-    return Enrolled(tuple(c.id for c in new), tuple(sorted(already)), tuple(sorted(elsewhere)), tuple(sorted(unknown)))
+        new &= ~fn.EXISTS(_elsewhere(campaign))
+    # Locked: nobody is forgotten between here and the commit.
+    contacts = database.for_update(Contact.select(*values.values()).where(new).order_by(Contact.id))
+    insert = Enrolment.insert_from(contacts, list(values)).on_conflict(action="nothing")
+    return int(insert.as_rowcount().execute())
+
+
+def _waiting_elsewhere(campaign: Campaign, which: Any) -> int:
+    """Return how many of a condition are kept out of a campaign by another's sequence."""
+    if campaign.shares_contacts:
+        return 0
+    kept_out = ~fn.EXISTS(_of(campaign)) & fn.EXISTS(_elsewhere(campaign))
+    return int(Contact.select().where(which & Contact.forgotten_at.is_null() & kept_out).count())
+
+
+def _of(campaign: Campaign) -> Any:
+    """Return the query of a contact's enrolment in a campaign."""
+    return Enrolment.select(SQL("1")).where((Enrolment.campaign == campaign.id) & (Enrolment.contact == Contact.id))
+
+
+def _elsewhere(campaign: Campaign) -> Any:
+    """Return the query of a contact's enrolments in other campaigns that go on."""
+    goes_on = (Enrolment.campaign != campaign.id) & (Enrolment.state == EnrolmentState.ACTIVE)
+    return Enrolment.select(SQL("1")).where((Enrolment.contact == Contact.id) & goes_on)
+
+
+def is_empty(campaign: Campaign) -> bool:
+    """Tell whether a campaign has neither a list nor anybody enrolled."""
+    lists = CampaignList.select().where((CampaignList.campaign == campaign.id) & ~CampaignList.excluded)
+    return not lists.exists() and not Enrolment.select().where(Enrolment.campaign == campaign.id).exists()

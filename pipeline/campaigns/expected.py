@@ -200,9 +200,17 @@ def _by_time(expected: Expected) -> tuple[dt.datetime | None, int]:
 
 
 def _firsts(campaign: Campaign, now: dt.datetime, most: int) -> Iterator[Expected]:
-    for row in islice(picking.candidates(campaign, now), most):
+    for one in islice(picking.candidates(campaign, now, most), most):
+        who = one.contact
         yield Expected(
-            row.id, row.address, row.website, row.timezone or "", row.urgency, campaign.id, row.enrolment, position=1
+            who.id,
+            who.address,
+            who.website_id,
+            who.timezone or "",
+            one.priority,
+            campaign.id,
+            one.enrolment_id,
+            position=1,
         )
 
 

@@ -7,7 +7,7 @@ due, and what becomes of the enrolments of accounts that are off for good, in th
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import reduce
 from operator import add
@@ -29,6 +29,8 @@ from pipeline.throttle.window import SendingWindow
 
 #: Enrolments read at a time; accounts that one statement reads for.
 PAGE, ACCOUNTS_AT_ONCE = 500, 100
+#: Read beyond what is wanted, in place of those that are passed over.
+SLACK = 10
 
 WAITS = (Enrolment.state == EnrolmentState.ACTIVE) & Enrolment.delivery_id.is_null()
 
@@ -77,32 +79,48 @@ def room_of(known: KnownCampaign, accounts: Mapping[int, int]) -> tuple[dict[int
     return left, most if known.limit is None else min(most, max(0, known.limit - known.used))
 
 
-def candidates(campaign: Campaign, now: dt.datetime) -> Iterator[Any]:
-    """Yield contacts that wait for their first mail and may be written to, page by page in the order of the index
-    `enrolment_first`, with `enrolment` and its `urgency`.
+@dataclass(frozen=True)
+class Candidate:
+    """An enrolment that waits for its first mail, and its contact, who may be written to."""
+
+    enrolment_id: int
+    priority: int
+    contact: Contact
+
+
+def candidates(campaign: Campaign, now: dt.datetime, most: int) -> Iterator[Candidate]:
+    """Yield who waits for the first mail and may be written to, in the order of the index `enrolment_first`; read in
+    pages for `most` that are wanted.
     """
-    columns = (Contact.id, Contact.address, Contact.website.alias("website"), Contact.timezone)
-    query = (
-        Contact.select(*columns, Enrolment.id.alias("enrolment"), Enrolment.priority.alias("urgency"))
-        .join(Enrolment, on=(Enrolment.contact == Contact.id))
+    size = most + SLACK
+    waiting = (
+        Enrolment.select(Enrolment.id, Enrolment.contact, Enrolment.priority)
         .where((Enrolment.campaign == campaign.id) & WAITS & (Enrolment.position == 1))
         .order_by(Enrolment.priority.desc(), Enrolment.id)
-        .limit(PAGE)
     )
-    for condition in (*contact_rules.conditions(now), *duplicates.conditions(now, is_plain=False)):
+    conditions = (*contact_rules.conditions(now), *duplicates.conditions(now, is_plain=False))
+    behind: Any = True
+    while page := list(waiting.where(behind).limit(size := min(size, PAGE)).tuples()):
+        # The enrolments first: a planner that sees both would rather begin with all contacts.
+        contacts = {c.id: c for c in _let_in([contact_id for _, contact_id, _ in page], conditions)}
+        suppressed = suppressed_among(c.address for c in contacts.values())
+        for enrolment_id, contact_id, priority in page:
+            contact = contacts.get(contact_id)
+            if contact is None or contact.address in suppressed:
+                continue
+            if not contact_rules.unseen_by_conditions(contact, now):
+                yield Candidate(enrolment_id, priority, contact)
+        last_id, _, last = page[-1]
+        behind = (Enrolment.priority < last) | ((Enrolment.priority == last) & (Enrolment.id > last_id))
+        size *= 2
+
+
+def _let_in(contact_ids: Sequence[int], conditions: Iterable[Any]) -> list[Contact]:
+    query = Contact.select(Contact.id, Contact.address, Contact.website, Contact.timezone)
+    query = query.where(Contact.id.in_(contact_ids))
+    for condition in conditions:
         query = query.where(condition)
-    page = list(query.namedtuples())
-    while page:
-        suppressed = suppressed_among(row.address for row in page)
-        for row in page:
-            contact = Contact(id=row.id, address=row.address, timezone=row.timezone)
-            if row.address not in suppressed and not contact_rules.unseen_by_conditions(contact, now):
-                yield row
-        last = page[-1]
-        behind = (Enrolment.priority < last.urgency) | (
-            (Enrolment.priority == last.urgency) & (Enrolment.id > last.enrolment)
-        )
-        page = list(query.where(behind).namedtuples()) if len(page) == PAGE else []
+    return list(query)
 
 
 def may_be_written_to(contact_ids: Sequence[int], now: dt.datetime) -> dict[int, Contact]:
@@ -164,15 +182,16 @@ class _Reader:
     def _firsts(self, campaign: Campaign, most: int) -> Iterator[int]:
         """Yield enrolments that wait for their first mail, the best first; of one website only its best."""
         number = 0
-        for row in candidates(campaign, self.now):
+        for one in candidates(campaign, self.now, most):
             if number == most:
                 return
-            taken = row.address in self.addresses
-            taken |= duplicates.one_of_a_website() and row.website in self.websites
-            goes = self._opens_today(row.timezone, campaign) and self.steps.template_for(campaign.id, 1, row.id)
-            if goes and not taken:
-                self.addresses.add(row.address)
-                if row.website:
-                    self.websites.add(row.website)
+            contact = one.contact
+            taken = contact.address in self.addresses
+            taken |= duplicates.one_of_a_website() and contact.website_id in self.websites
+            goes = self._opens_today(contact.timezone, campaign)
+            if goes and not taken and self.steps.template_for(campaign.id, 1, contact.id) is not None:
+                self.addresses.add(contact.address)
+                if contact.website_id:
+                    self.websites.add(contact.website_id)
                 number += 1
-                yield row.enrolment
+                yield one.enrolment_id

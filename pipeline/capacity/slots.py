@@ -29,13 +29,14 @@ def give_back(
     *,
     account_ids: Iterable[int] | None = None,
     template_ids: Iterable[int] | None = None,
+    campaign_ids: Iterable[int] | None = None,
     delivery_ids: Iterable[int] | None = None,
 ) -> list[int]:
     """Take unclaimed slots back, of all deliveries or of those named, in the caller's transaction.
 
     Args:
         cause: the act that takes them.
-        account_ids, template_ids, delivery_ids: whose slots; None: of all.
+        account_ids, template_ids, campaign_ids, delivery_ids: whose slots; None: of all.
 
     Returns:
         The deliveries that are `ready` again.
@@ -45,6 +46,7 @@ def give_back(
     for column, ids in (
         (Delivery.account, account_ids),
         (Delivery.template, template_ids),
+        (Delivery.campaign, campaign_ids),
         (Delivery.id, delivery_ids),
     ):
         if ids is not None:

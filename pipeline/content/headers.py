@@ -11,10 +11,12 @@ from __future__ import annotations
 import base64
 import quopri
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 
 from models import address as addresses
+from pipeline.content import parameters
+from pipeline.content.parameters import HeaderError, Token
 
 #: Characters of a line with an encoded word, and of such a word (RFC 2047 section 2). Others are folded there, too.
 LINE, WORD = 76, 75
@@ -38,10 +40,6 @@ _BARE = re.compile(rf"(?P<name>)(?P<local>{_LOCAL})@(?P<domain>{_DOMAIN})")
 _ELEMENT = re.compile(r"<[!-;=?-~]+>")
 _ID = re.compile(rf"<{_DOTTED}@{_DOTTED}>")
 _PHRASE = re.compile(rf"{_ATOM}(?: {_ATOM})*")
-
-
-class HeaderError(ValueError):
-    """A value can't stand in a header field, or a field is not one that `write` makes; the message says why."""
 
 
 @dataclass(frozen=True)
@@ -81,17 +79,46 @@ class Elements:
 
 @dataclass(frozen=True)
 class Ids:
-    """Message-IDs, each in its angle brackets (RFC 5322 3.6.4, without its obsolete forms and domain literals)."""
+    """Ids of messages or parts of them, in angle brackets (RFC 5322 3.6.4, without obsolete forms, domain literals)."""
 
     ids: tuple[str, ...]
 
 
-Value = Text | Mailboxes | Elements | Ids
+Value = Text | Mailboxes | Elements | Ids | Token
 
 
 def is_id(text: str) -> bool:
     """Tell whether a text is one Message-ID."""
     return _ID.fullmatch(text) is not None
+
+
+def head(meant: Mapping[str, Value]) -> bytes:
+    """Return fields that have been read again. Raises HeaderError."""
+    written = b"".join(write(name, value) for name, value in meant.items())
+    compare(written.removesuffix(b"\r\n"), meant)
+    return written
+
+
+def compare(head: bytes, meant: Mapping[str, Value], *, besides: Set[str] = frozenset()) -> None:
+    """Read a head again.
+
+    Args:
+        head: its lines.
+        meant: what each field is to say.
+        besides: names, in lower case, of fields that may be there, too.
+
+    Raises:
+        HeaderError: it does not say what was meant, or says something else.
+    """
+    said = fields(head)
+    kinds = {name.lower(): (name, value) for name, value in meant.items()}
+    if sorted(name for name, _ in said) != sorted(kinds.keys() | besides & {name for name, _ in said}):
+        raise HeaderError("there are other headers than Slowpost sets")
+    for raw_name, raw in said:
+        if raw_name in kinds:
+            name, value = kinds[raw_name]
+            if read(raw, type(value)) != value:
+                raise HeaderError(f"{name} would not say what was meant")
 
 
 def write(name: str, value: Value) -> bytes:
@@ -109,6 +136,8 @@ def write(name: str, value: Value) -> bytes:
             if not all(map(is_id, ids)):
                 raise HeaderError("a Message-ID is none")
             tokens = list(ids)
+        case Token():
+            tokens = parameters.words(value)
     return _folded(f"{name}:".encode(), [token.encode() for token in tokens])
 
 
@@ -117,7 +146,7 @@ def read(raw: str, kind: type[Value]) -> Value:
 
     Args:
         raw: what stands behind the colon and its space.
-        kind: what it is a list of, or a text.
+        kind: what it is a list of, or a text, or a token.
 
     Raises:
         HeaderError: it is not a field of this kind as `write` makes it.
@@ -128,6 +157,8 @@ def read(raw: str, kind: type[Value]) -> Value:
         return Elements(tuple(found[0] for found in _each(raw, _ELEMENT.match)))
     if kind is Ids:
         return Ids(tuple(found[0] for found in _each(raw, _ID.match, between=" ")))
+    if kind is Token:
+        return parameters.read(raw)
     found = _each(raw, lambda text, at: _NAMED.match(text, at) or _BARE.match(text, at))
     return Mailboxes(tuple(Mailbox(_name(m["name"]), _unquoted(m["local"]), m["domain"]) for m in found))
 

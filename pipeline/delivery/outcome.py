@@ -36,7 +36,7 @@ from pipeline.delivery.claim import Claim, locked
 from pipeline.delivery.following import Following, what_follows
 from pipeline.flow import Handoff, Stage
 from pipeline.runtime.failpoints import failpoint
-from pipeline.smtp.reply import MAX_TEXT, Reply, Result, Verdict
+from pipeline.smtp.reply import MAX_TEXT, TRANSACTION, Reply, Result, Verdict
 from pipeline.smtp.wire import wire_message_id
 
 #: Why a claim was given back: its dot was surely not sent.
@@ -60,14 +60,14 @@ def settle_unclaimed(delivery: Delivery, slot_token: str, result: Result) -> lis
         following = what_follows(delivery, result, now)
         if not _holds(delivery, slot_token):
             return []
-        # What the account is not charged with uses up its limit: the provider counts it too.
-        local_on = None if result.verdict.charged_to is ChargedTo.ACCOUNT else usage.date_of(now)
+        # What the account is not charged with uses up its limit: the provider counts it too, if it has seen it.
+        counts = result.verdict.charged_to is not ChargedTo.ACCOUNT and result.phase in TRANSACTION
         attempt = Attempt.insert(
             delivery=delivery.id,
             campaign=delivery.campaign_id,
             account=account.id,
             outcome=Outcome.FAILED,
-            local_on=local_on,
+            local_on=usage.date_of(now) if counts else None,
             **_said(result),
             finished_at=now,
         ).execute()

@@ -176,16 +176,18 @@ def change(
                 slots.give_back(Cause.ACCOUNT, account_ids=[account_id])
             warmup_on = account_values.warmup_on(becomes, was, usage.date_of(now))
             _update_account(account_id, **changes, warmup_on=warmup_on)
-            _retag(account_id, tags, untags)
+            if _retag(account_id, tags, untags):
+                slots.give_back(Cause.ACCOUNT, account_ids=[account_id])
             record_action(who, "set", f"account {account_id}", now, reason)
     except peewee.IntegrityError:
         raise _name_taken(changes["name"]) from None
     return AccountDone(account_id, becomes["name"], new_key=new_key.path, handoffs=(TRIGGER,))
 
 
-def _retag(account_id: int, tags: Collection[str], untags: Collection[str] = ()) -> None:
+def _retag(account_id: int, tags: Collection[str], untags: Collection[str] = ()) -> bool:
+    """Give an account tags and take some away; tell whether that changes anything, such as which campaigns it sends."""
     there = tags_of([account_id])[account_id]
-    set_tags({account_id: {*there, *tags} - {*untags}})
+    return bool(set_tags({account_id: {*there, *tags} - {*untags}}))
 
 
 def test(account_id: int) -> LoggedIn:

@@ -6,6 +6,7 @@ else; what may be a secret is read through `unquoted`.
 
 from __future__ import annotations
 
+import datetime as dt
 import functools
 import re
 import shlex
@@ -24,7 +25,7 @@ T = TypeVar("T")
 #: Characters of a name by which something is found again: what every index takes.
 MAX_NAME = 200
 #: Characters of a list's name: what fits into a line of a table.
-MAX_LIST_NAME = 100
+MAX_SHORT_NAME = 100
 #: The highest id that there can be.
 MAX_ID = 2**31 - 1
 #: Characters of a domain (RFC 1035 2.3.4).
@@ -105,10 +106,19 @@ def name(text: str) -> str:
 
 def list_name(text: str) -> str:
     """Return the name of a list."""
+    return _name_of(text, "list")
+
+
+def campaign_name(text: str) -> str:
+    """Return the name of a campaign."""
+    return _name_of(text, "campaign")
+
+
+def _name_of(text: str, noun: str) -> str:
     found = text.strip()
-    if not 1 <= len(found) <= MAX_LIST_NAME or not found.isprintable() or found.isdecimal():
-        allowed = f"1 to {MAX_LIST_NAME} printable characters, not only digits"
-        raise FieldError(f"is no name of a list, which has {allowed}", given=found)
+    if not 1 <= len(found) <= MAX_SHORT_NAME or not found.isprintable() or found.isdecimal():
+        allowed = f"1 to {MAX_SHORT_NAME} printable characters, not only digits"
+        raise FieldError(f"is no name of a {noun}, which has {allowed}", given=found)
     return found
 
 
@@ -119,6 +129,11 @@ def contact(text: str) -> str:
     if not is_id and not ("@" in found and found.isprintable()):
         raise FieldError("is neither the id of a contact nor an address", given=found)
     return found
+
+
+def template_id(text: str) -> int:
+    """Return the id of a template."""
+    return _whole(text, 1, MAX_ID, "the id of a template")
 
 
 def tag(text: str) -> str:
@@ -157,6 +172,24 @@ def warmup_start(text: str) -> int:
 def warmup_step(text: str) -> int:
     """Return by how much that limit rises each day."""
     return _whole(text, 1, 1_000_000, "a whole number of mails more each day, 1 to 1000000")
+
+
+def weight(text: str) -> int:
+    """Return the weight of a campaign, or of a variant of a step, beside the others."""
+    return _whole(text, 1, 1000, "a weight, a whole number from 1 to 1000")
+
+
+def days_after(text: str) -> int:
+    """Return how many days after the step before a step of a campaign goes."""
+    return _whole(text, 1, 365, "a whole number of days from 1 to 365")
+
+
+def date(text: str) -> dt.date:
+    """Return a date."""
+    try:
+        return dt.datetime.strptime(text.strip(), "%Y-%m-%d").date()  # noqa: DTZ007  # a date has no zone
+    except ValueError:
+        raise FieldError("is no date such as 2026-12-31", given=text.strip()) from None
 
 
 def timezone(text: str) -> str:

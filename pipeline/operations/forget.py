@@ -21,6 +21,7 @@ from peewee import Value
 from models import (
     Action,
     Attempt,
+    Campaign,
     Cause,
     Contact,
     DeadLetter,
@@ -56,14 +57,15 @@ from pipeline.rules.addresses import domain_of
 from pipeline.rules.domains import DOMAIN
 from pipeline.runtime import keys, secret_key
 
-#: Columns of accounts in which people and servers write freely, and all others.
+#: Columns of accounts and campaigns in which people and servers write freely, and all others.
 _OF_ACCOUNTS = (
     SmtpAccount.disabled_reason,
     SmtpAccount.paused_after,
     SmtpAccount.quota_after,
     SmtpAccount.rests_after,
 )
-_FREE_TEXT = (Action.reason, Suppression.reason, *_OF_ACCOUNTS)
+_OF_CAMPAIGNS = (Campaign.no_footer_because, Campaign.paused_after)
+_FREE_TEXT = (Action.reason, Suppression.reason, *_OF_ACCOUNTS, *_OF_CAMPAIGNS)
 #: A dead letter's reason that quotes what a stranger has written, or a row.
 _QUOTES = ('"', "fault: ")
 
@@ -140,8 +142,8 @@ def forget(contact: int | str, who: str, reason: str = "") -> Forgotten:
 def _lock_what_people_write() -> None:
     """Lock the rows that may name a person, before the person's own, as `database.LOCK_ORDER` has it."""
     database.lock_rows(DeadLetter, DeadLetter.body.is_null(False))
-    written = (column.is_null(False) for column in _OF_ACCOUNTS)
-    database.lock_rows(SmtpAccount, reduce(or_, written))
+    for model, columns in ((SmtpAccount, _OF_ACCOUNTS), (Campaign, _OF_CAMPAIGNS)):
+        database.lock_rows(model, reduce(or_, (column.is_null(False) for column in columns)))
 
 
 def _person(contacts: list[Contact], deliveries: list[Delivery], domains: Iterable[str], address: str) -> Person:

@@ -16,7 +16,18 @@ from typing import Any
 
 from peewee import EXCLUDED, fn
 
-from models import Cause, Contact, Delivery, SmtpAccount, SuppressionKind, Website, address, database
+from models import (
+    Cause,
+    Contact,
+    Delivery,
+    Enrolment,
+    EnrolmentState,
+    SmtpAccount,
+    SuppressionKind,
+    Website,
+    address,
+    database,
+)
 from models.account_tag import set_tags
 from models.contact_list import enlist
 from models.delivery import in_states
@@ -160,6 +171,10 @@ def _contacts(
         zone = Contact.select(fn.COALESCE(Contact.timezone, "")).where(Contact.id == Delivery.contact)
         waiting = Delivery.contact.in_(changed) & in_states(*NOT_CLAIMED)
         Delivery.update(timezone=zone).where(waiting).execute()
+        # Who waits for a mail of a campaign waits by the contact's priority.
+        priority = Contact.select(Contact.priority).where(Contact.id == Enrolment.contact)
+        goes_on = Enrolment.contact.in_(changed) & (Enrolment.state == EnrolmentState.ACTIVE)
+        Enrolment.update(priority=priority).where(goes_on).execute()
 
 
 def _website_ids(domains: set[str], now: dt.datetime) -> dict[str, int]:
@@ -213,9 +228,9 @@ def _accounts(rows: dict[Any, Row], lines: dict[Any, int], summary: Summary, lis
     only_retagged = len(retagged - {*added, *changed})
     summary.updated += only_retagged
     summary.unchanged -= only_retagged
-    if changed:
-        # A lower limit or another server: what was planned for these accounts is planned anew.
-        slots.give_back(Cause.ACCOUNT, account_ids=changed)
+    if others := {*changed, *retagged}:
+        # A lower limit, another server or another brand: what was planned for these accounts is planned anew.
+        slots.give_back(Cause.ACCOUNT, account_ids=others)
 
 
 def _given_for_account(row: Row, base: Row) -> Row:

@@ -11,7 +11,7 @@ from functools import partial
 
 import peewee
 
-from models import Contact, ContactList, ListMember, database, lookup
+from models import Campaign, CampaignList, Contact, ContactList, ListMember, database, lookup
 from models.contact_list import enlist, key_of
 from models.control import record_action
 from pipeline.operations import fields
@@ -98,9 +98,14 @@ def rename(named: str, name: str, who: str, reason: str = "") -> ListDone:
 
 
 def remove(named: str, who: str, reason: str = "") -> ListDone:
-    """Remove a list, by its name or id; its contacts stay. Raises NotThereError."""
+    """Remove a list, by its name or id; its contacts stay. Raises NotThereError, OperationRefusedError: a campaign has
+    it.
+    """
     with database.transaction():
         found = _locked(lookup.contact_list(named).id)
+        campaigns = Campaign.select(Campaign.name).join(CampaignList).where(CampaignList.list == found.id)
+        if (campaign := campaigns.order_by(Campaign.id).first()) is not None:
+            raise OperationRefusedError(f"list {found.id} ({found.name}) is in the campaign {campaign.name!r}")
         members = _members(found.id)
         # In the order in which all lock them; they go with the list.
         database.lock_rows(ListMember, ListMember.list == found.id)
@@ -188,11 +193,12 @@ def _change(named: str, contacts: Iterable[str], listener: Listener, record: Rec
     found = lookup.contact_list(named)
     record = replace(record, subject=f"list {found.id}")
     store = partial(_store, list_id=found.id, change=change)
-    done = in_batches(_rows(contacts, listener), lambda row: row["contact"], store, listener, record)
+    done = in_batches(contacts_in(contacts, listener), lambda row: row["contact"], store, listener, record)
     return MembersDone(found.id, found.name, done.added, done.unchanged, done.refused)
 
 
-def _rows(contacts: Iterable[str], listener: Listener) -> Iterator[tuple[int, Row | None]]:
+def contacts_in(contacts: Iterable[str], listener: Listener) -> Iterator[tuple[int, Row | None]]:
+    """Yield the contact that each of some texts names, with its place; None where it can name none, which is told."""
     for number, text in enumerate(contacts, 1):
         try:
             if text.strip():

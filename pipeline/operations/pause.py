@@ -21,7 +21,7 @@ class PauseDone(Done):
     """A pause or its end.
 
     Attributes:
-        target: what is paused or resumed; both of its keys null: everything.
+        target: what is paused or resumed; all of its keys null: everything.
         changed: false if it was paused, or running, already.
     """
 

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 
 import peewee
 
-from models import Delivery, EmailTemplate, database, lookup
+from models import Campaign, Delivery, EmailTemplate, Step, Variant, database, lookup
+from models.attachment import detach_all
 from models.control import record_action
 from models.delivery import in_states
 from models.states import State
@@ -111,7 +112,7 @@ def change(
         changes["name"] = fields.name(name)
     try:
         with database.transaction():
-            return _change(_locked(template_id), who, changes, reason=reason)
+            return _change(locked(template_id), who, changes, reason=reason)
     except peewee.IntegrityError:
         raise _name_taken(str(changes.get("name"))) from None
 
@@ -121,7 +122,7 @@ def set_active(template_id: int, who: str, *, active: bool, reason: str = "") ->
     FieldError: it has no subject.
     """
     with database.transaction():
-        template = _locked(template_id)
+        template = locked(template_id)
         changed = template.active != _is_active(template.subject, active, otherwise=template.active)
         if changed:
             now = database.now()
@@ -131,11 +132,11 @@ def set_active(template_id: int, who: str, *, active: bool, reason: str = "") ->
 
 
 def remove(template_id: int, who: str, reason: str = "") -> TemplateDone:
-    """Remove a template that no delivery was ever made with.
+    """Remove a template that no delivery was ever made with, and that is in no campaign, and its attachments.
 
     Raises:
         NotThereError: there is no such template.
-        OperationRefusedError: a delivery refers to it.
+        OperationRefusedError: a delivery or a campaign refers to it.
     """
     refusal = OperationRefusedError(
         f"template {template_id} has deliveries, which keep it: deactivate it with "
@@ -143,14 +144,23 @@ def remove(template_id: int, who: str, reason: str = "") -> TemplateDone:
     )
     try:
         with database.transaction():
-            template = _locked(template_id)
+            template = locked(template_id)
             if Delivery.select().where(Delivery.template == template_id).exists():
                 raise refusal
+            if (name := _campaign_with(template_id)) is not None:
+                raise OperationRefusedError(f"template {template_id} is in the campaign {name!r}")
+            detach_all(template_id)
             EmailTemplate.delete().where(EmailTemplate.id == template_id).execute()
             record_action(who, "remove", f"template {template_id}", database.now(), reason)
     except peewee.IntegrityError:  # somebody was faster to use it
         raise refusal from None
     return TemplateDone(template_id, template.name, template.active, changed=True)
+
+
+def _campaign_with(template_id: int) -> str | None:
+    """Return the name of a campaign that a template is in."""
+    query = Campaign.select(Campaign.name).join(Step).join(Variant).where(Variant.template == template_id)
+    return next((campaign.name for campaign in query.order_by(Campaign.id)), None)
 
 
 def _change(
@@ -175,7 +185,8 @@ def _change(
     return TemplateDone(template.id, str(becomes["name"]), bool(becomes["active"]), changed, waiting)
 
 
-def _locked(template_id: int) -> EmailTemplate:
+def locked(template_id: int) -> EmailTemplate:
+    """Return a template, its row locked until the transaction ends. Raises NotThereError."""
     query = database.for_update(EmailTemplate.select().where(EmailTemplate.id == template_id))
     return query.first() or lookup.template(template_id)
 

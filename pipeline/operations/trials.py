@@ -13,8 +13,12 @@ from models.control import record_action
 from pipeline.accounts.identity import endpoint_of, sender_of, unsubscribe
 from pipeline.accounts.template_limits import IN_ROW
 from pipeline.content import message
+from pipeline.content.files import AttachmentRow, warning
+from pipeline.content.mime import references
 from pipeline.content.template import Before, Footer, Parts, TemplateError, TemplateLimitError, check_syntax, render
+from pipeline.delivery.attachments import files_of, rows_of
 from pipeline.operations import fields
+from pipeline.operations.attachments import missing_and_unused
 from pipeline.operations.done import Done, OperationRefusedError
 from pipeline.rules.eligible import eligible
 from pipeline.runtime.settings import settings
@@ -31,12 +35,16 @@ class Preview:
         preheader: the line that mail programs show after it.
         text: the text body.
         html: the HTML body.
+        attachments: what goes with it, in this order.
+        warning: what attachments do to a mail; null without one.
     """
 
     subject: str
     preheader: str | None
     text: str
     html: str | None
+    attachments: tuple[AttachmentRow, ...]
+    warning: str | None
 
 
 @dataclass(frozen=True)
@@ -59,10 +67,18 @@ class Checked:
     Attributes:
         tried: with how many; the third in a row that is stopped by a limit is the last.
         failures: for whom it fails.
+        missing: the ids by which its HTML refers to inline images that are not there.
+        unused: the ids of inline images that it does not refer to; they are not sent then.
+        attachments: what goes with it, in this order.
+        warning: what attachments do to a mail; null without one.
     """
 
     tried: int
     failures: tuple[Failure, ...]
+    missing: tuple[str, ...]
+    unused: tuple[str, ...]
+    attachments: tuple[AttachmentRow, ...]
+    warning: str | None
 
 
 @dataclass(frozen=True)
@@ -83,6 +99,7 @@ class TestSent(Done):
 def preview(template_id: int, contact: int | str) -> Preview:
     """Return what a template becomes for a contact (id or address). Raises NotThereError, TemplateError."""
     parts = _rendered(lookup.template(template_id), contact)
+    attachments = rows_of(template_id)
     sender = message.Sender(address="[sender.email]", name="[sender.name]", signature="[sender.signature]")
 
     def fill(text: str, *, as_html: bool = False) -> str:
@@ -93,6 +110,8 @@ def preview(template_id: int, contact: int | str) -> Preview:
         preheader=None if parts.preheader is None else fill(parts.preheader),
         text=fill(parts.text),
         html=None if parts.html is None else fill(parts.html, as_html=True),
+        attachments=attachments,
+        warning=warning(attachments),
     )
 
 
@@ -103,19 +122,25 @@ def check(template_id: int, limit: int) -> Checked:
     check_syntax(template)
     footer = Footer.from_settings(settings())
     failures = []
+    meant = references(template.html or "")
     tried = stopped = 0
     query = Contact.select(Contact, Website).left_outer_join(Website).where(Contact.id.in_(ids))
     for contact in query.order_by(Contact.id):
         tried += 1
         try:
-            render(template, contact, contact.website if contact.website_id else None, footer, _before(template))
+            parts = render(
+                template, contact, contact.website if contact.website_id else None, footer, _before(template)
+            )
+            meant |= references(parts.html or "")
             stopped = 0
         except TemplateError as error:
             failures.append(Failure(contact.id, str(error)))
             stopped = stopped + 1 if isinstance(error, TemplateLimitError) else 0
         if stopped == IN_ROW:
             break
-    return Checked(tried, tuple(failures))
+    attachments = rows_of(template_id)
+    missing, unused = missing_and_unused(meant, attachments)
+    return Checked(tried, tuple(failures), missing, unused, attachments, warning(attachments))
 
 
 def send_test(
@@ -142,7 +167,7 @@ def send_test(
     sender = sender_of(account)
     message_id = f"<{secrets.token_hex(16)}@{sender.address.rpartition('@')[2]}>"
     words = message.Rendered(fields.email(to), "", parts.subject, parts.text, parts.html, parts.preheader, message_id)
-    envelope = message.build(words, sender, database.now(), unsubscribe())
+    envelope = message.build(words, sender, database.now(), unsubscribe(), files=files_of(template_id))
     connections = Connections()
     try:
         with connections.transaction(endpoint_of(account)) as transaction:

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from models import EmailTemplate, lookup
+from pipeline.content.files import AttachmentRow, warning
+from pipeline.delivery.attachments import rows_of
 
 
 @dataclass(frozen=True)
@@ -41,12 +43,16 @@ class TemplateDetails(TemplateRow):
         text: the source of the text body.
         html: the source of the HTML body.
         created_at: when it was added (UTC).
+        attachments: what goes with each of its mails, in this order.
+        warning: what attachments do to a mail; null without one.
     """
 
     preheader: str | None
     text: str
     html: str | None
     created_at: dt.datetime
+    attachments: tuple[AttachmentRow, ...]
+    warning: str | None
 
 
 def templates() -> list[TemplateRow]:
@@ -57,8 +63,15 @@ def templates() -> list[TemplateRow]:
 def template(template_id: int) -> TemplateDetails:
     """Return one template with its source. Raises NotThereError."""
     found = lookup.template(template_id)
+    attachments = rows_of(template_id)
     return TemplateDetails(
-        **_values(found), preheader=found.preheader, text=found.text, html=found.html, created_at=found.created_at
+        **_values(found),
+        preheader=found.preheader,
+        text=found.text,
+        html=found.html,
+        created_at=found.created_at,
+        attachments=attachments,
+        warning=warning(attachments),
     )
 
 

@@ -12,9 +12,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from pipeline.smtp.table import TABLE, Said
-from pipeline.smtp.verdict import IN_PASSING, Phase, Verdict
+from pipeline.smtp.verdict import IN_PASSING, TRANSACTION, Phase, Verdict
 
-__all__ = ["IN_PASSING", "Phase", "Reply", "Result", "Verdict", "judge", "judge_failure"]
+__all__ = ["IN_PASSING", "TRANSACTION", "Phase", "Reply", "Result", "Verdict", "judge", "judge_failure"]
 
 #: Characters of a server's text that are kept.
 MAX_TEXT = 500

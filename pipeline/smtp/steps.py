@@ -10,12 +10,19 @@ from pipeline.smtp.reply import Phase, Reply, Result, Verdict, judge, judge_fail
 
 
 class StepError(Exception):
-    """A step of the dialogue did not go well; `lost`: because the server had closed the connection."""
+    """A step of the dialogue did not go well.
 
-    def __init__(self, result: Result, *, lost: bool = False) -> None:
+    Attributes:
+        result: what it means.
+        lost: because the server had closed the connection.
+        said: something was said to the server; else the connection is as good as before.
+    """
+
+    def __init__(self, result: Result, *, lost: bool = False, said: bool = True) -> None:
         super().__init__(result.reply.text)
         self.result = result
         self.lost = lost
+        self.said = said
 
     def is_refusal_of(self, phase: Phase) -> bool:
         """Tell whether the server has answered 5yz to a command of `phase`."""

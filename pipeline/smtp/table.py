@@ -14,14 +14,13 @@ import re
 from dataclasses import dataclass
 
 from pipeline.smtp import wording
-from pipeline.smtp.verdict import Phase, Verdict
+from pipeline.smtp.verdict import TRANSACTION, Phase, Verdict
 
 _LOGIN = frozenset({Phase.CONNECT, Phase.GREETING, Phase.TLS, Phase.AUTH})
 _AUTH = frozenset({Phase.AUTH})
 _SENDER = frozenset({Phase.MAIL})
 _RECIPIENT = frozenset({Phase.RCPT})
 _MESSAGE = frozenset({Phase.DATA, Phase.BODY, Phase.DOT})
-_TRANSACTION = _SENDER | _RECIPIENT | _MESSAGE
 _FROM_RECIPIENT = _RECIPIENT | _MESSAGE
 
 
@@ -121,8 +120,9 @@ _SENDER_ROWS = (
     _row(Verdict.ACCOUNT_FOR_NOW, words=r"unusual (rate|sending activity)|too much mail"),
     # RFC 3463 X.2.2 in reply to MAIL FROM: the mailbox that sends
     _row(Verdict.ACCOUNT_FOR_NOW, _SENDER, enhanced=r"[45]\.2\.2"),
-    # RFC 1870 section 6.1: 552 message size exceeds limit
+    # RFC 1870 section 6.1: 552 message size exceeds limit; RFC 3463 X.3.4 and X.2.3 with whatever code
     _row(Verdict.CONTENT, _SENDER, codes=r"552"),
+    _row(Verdict.CONTENT, _SENDER, codes=r"5\d\d", enhanced=r"5\.(3\.4|2\.3)"),
     # RFC 5321 4.3.2: MAIL FROM refused for good
     _row(Verdict.ACCOUNT_FOR_GOOD, _SENDER, codes=r"55\d"),
     _row(Verdict.ACCOUNT_FOR_NOW, _SENDER),
@@ -247,7 +247,7 @@ _OWN_SERVER = (
 
 _MESSAGE_AND_POLICY = (
     # RFC 3463 X.3.4 and X.2.3 too big
-    _row(Verdict.CONTENT, _TRANSACTION, codes=r"5\d\d", enhanced=r"5\.(3\.4|2\.3)"),
+    _row(Verdict.CONTENT, TRANSACTION, codes=r"5\d\d", enhanced=r"5\.(3\.4|2\.3)"),
     # Exchange: 5.7.124, 5.7.129, 5.7.133 to 5.7.136, RESOLVER.RST: a recipient or group that takes mail from some only
     _row(Verdict.SITE_BY_POLICY, codes=r"5\d\d", enhanced=r"5\.7\.1(2[349]|3[3-6])"),
     _row(Verdict.SITE_BY_POLICY, codes=r"5\d\d", words=r"RESOLVER\.RST\."),

@@ -20,6 +20,9 @@ from pipeline.smtp.connection import Connection, Endpoint
 from pipeline.smtp.reply import Phase, Result, Verdict, judge, judge_failure
 from pipeline.smtp.steps import StepError, demand, guarded, refused, reply_of
 
+#: The body may take so many timeouts of a command: RFC 5321 4.5.3.2.5 gives 3 minutes to each block of it.
+BODY_TIMEOUTS = 3
+
 
 class Transaction:
     """One message to one server, step by step."""
@@ -39,9 +42,9 @@ class Transaction:
         """
         try:
             connection = self._accepting(envelope)
-            guarded(Phase.BODY, lambda smtp: smtp.send(_dot_stuffed(envelope.data)), connection.smtp)
+            guarded(Phase.BODY, functools.partial(self._send_body, envelope.data), connection.smtp)
         except StepError as trouble:
-            if trouble.result.reply.code in (None, 421) or trouble.result.phase is Phase.BODY:
+            if trouble.said and (trouble.result.reply.code in (None, 421) or trouble.result.phase is Phase.BODY):
                 self.abandon()
             return trouble.result
         return None
@@ -100,7 +103,16 @@ class Transaction:
             return new
         return kept
 
+    def _send_body(self, data: bytes, smtp: smtplib.SMTP) -> None:
+        # A timeout is that of all that is sent in one call.
+        if smtp.sock is not None:
+            smtp.sock.settimeout(self._endpoint.timeout * BODY_TIMEOUTS)
+        smtp.send(_dot_stuffed(data))
+        if smtp.sock is not None:
+            smtp.sock.settimeout(self._endpoint.timeout)
+
     def _envelope(self, smtp: smtplib.SMTP, envelope: Envelope) -> None:
+        _demand_room(smtp, len(envelope.data))
         options = ""
         if envelope.needs_smtputf8:
             if not smtp.has_extn("smtputf8"):
@@ -144,6 +156,16 @@ class Transaction:
                 # The server waits for a message all the same: only closing the connection ends that.
                 self.abandon()
             raise troubles[0]
+
+
+def _demand_room(smtp: smtplib.SMTP, size: int) -> None:
+    """Raise StepError where the server has said that it takes no message of this size (RFC 1870 section 4; 0: that it
+    has no fixed limit).
+    """
+    limit = smtp.esmtp_features.get("size", "")
+    if re.fullmatch(r"[0-9]{1,20}", limit) and 0 < int(limit) < size:
+        text = f"the message has {size} octets, and the server takes {limit} (SIZE)"
+        raise StepError(refused(Verdict.CONTENT, Phase.GREETING, text), said=False)
 
 
 def _has_hung_up(trouble: StepError) -> bool:

@@ -23,6 +23,8 @@ class Phase(StrEnum):
 
 #: Where a server speaks of a recipient or a message, and of the account only in passing.
 IN_PASSING = frozenset({Phase.RCPT, Phase.DATA, Phase.BODY, Phase.DOT})
+#: A mail transaction has begun (RFC 5321 3.3).
+TRANSACTION = IN_PASSING | {Phase.MAIL}
 
 
 class Verdict(StrEnum):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from pipeline.throttle.shares import Senders, shares
@@ -57,30 +57,68 @@ def deal(
     return _take_turns(room, due, wants) + _take_turns(room, first, wants)
 
 
+class _Part:
+    """Accounts that have senders in common with one another and with no others, and what is to go from them."""
+
+    def __init__(self, accounts: Mapping[int, int]) -> None:
+        self._accounts = accounts
+        self._wanted: Counter[Senders] = Counter()
+        self._granted = 0
+
+    def add(self, senders: Senders, number: int = 1) -> bool:
+        """Let so many mails go from these accounts; tell whether more can go then than before."""
+        self._wanted[senders] += number
+        before, self._granted = self._granted, sum(shares(self._accounts, self._wanted).values())
+        return self._granted > before
+
+    def take(self, senders: Senders) -> bool:
+        """Let one mail go from these accounts if there is room for it; tell whether there was."""
+        if self.add(senders):
+            return True
+        self._wanted[senders] -= 1
+        return False
+
+
 class _Room:
     """What can still go today."""
 
     def __init__(self, accounts: Mapping[int, int], on_its_way: Mapping[Senders, int], wants: Sequence[Wants]) -> None:
-        self._accounts = accounts
-        self._wanted = Counter(on_its_way)
         self._campaigns = {w.campaign.id: w.campaign for w in wants}
         self._left = {c.id: c.limit - c.used for c in self._campaigns.values() if c.limit is not None}
+        self._part_of: dict[int, _Part] = {}
+        for together in _apart(accounts.keys() & s for s in (*on_its_way, *(w.campaign.senders for w in wants))):
+            self._part_of |= dict.fromkeys(together, _Part({i: accounts[i] for i in together}))
+        for senders, number in on_its_way.items():
+            if known := senders & self._part_of.keys():
+                self._part_of[min(known)].add(frozenset(known), number)
 
     def take(self, campaign_id: int, sender: int | None) -> bool:
         """Take room for one mail; tell whether there was any."""
-        if self._left.get(campaign_id, 1) <= 0:
-            return False
-        senders = self._campaigns[campaign_id].senders
+        senders = self._campaigns[campaign_id].senders & self._part_of.keys()
         if sender is not None:
             senders &= {sender}
-        before = sum(shares(self._accounts, self._wanted).values())
-        self._wanted[senders] += 1
-        if sum(shares(self._accounts, self._wanted).values()) == before:
-            self._wanted[senders] -= 1
+        if not senders or self._left.get(campaign_id, 1) <= 0:
+            return False
+        if not self._part_of[min(senders)].take(frozenset(senders)):
             return False
         if campaign_id in self._left:
             self._left[campaign_id] -= 1
         return True
+
+
+def _apart(sets: Iterable[Collection[int]]) -> list[set[int]]:
+    """Return the unions of sets that have something in common, directly or through others."""
+    found: list[set[int]] = []
+    for one in sets:
+        together = set(one)
+        apart = []
+        for other in found:
+            if together & other:
+                together |= other
+            else:
+                apart.append(other)
+        found = [*apart, together] if together else apart
+    return found
 
 
 def _take_turns(room: _Room, items: Mapping[int, deque[FollowUp]], wants: Sequence[Wants]) -> list[int]:

@@ -30,6 +30,7 @@ COMMANDS: Mapping[str, tuple[str, str, str]] = {
     "lists": ("lists", "lists", "Named sets of them."),
     "websites": ("websites", "websites", "The sites they belong to."),
     "templates": ("templates", "templates", "What is written."),
+    "campaigns": ("campaigns", "campaigns", "Whom, what, from where, and what follows."),
     "suppress": ("suppress", "suppress", "Addresses and domains that must never be mailed."),
     "log": ("log", "log", "The attempts: what was sent, and what came of it."),
     "dead": ("dead", "dead", "What was given up and waits for your decision."),

@@ -17,7 +17,7 @@ from pipeline.reports.contacts import ContactDetails, ContactRow
 from pipeline.reports.reasons import WORDS
 from slowpost.cli.acting import hand_on, report, say_where_the_key_is, who
 from slowpost.cli.importing import import_options, run_import
-from slowpost.cli.naming import contacts_argument, each_named
+from slowpost.cli.named_contacts import contacts_argument, each_named
 from slowpost.cli.output import emit, progress, show_fields, show_table
 from slowpost.cli.saying import say
 from slowpost.cli.shared import (

@@ -10,15 +10,12 @@ from typing import Any
 import click
 
 from pipeline.operations import lists as operations
-from pipeline.operations.csv_rows import Listener, RefusedLine
 from pipeline.operations.lists import MembersDone
 from pipeline.reports import lists as reports
 from pipeline.reports.lists import ListDetails
 from slowpost.cli.acting import finish, report, who
-from slowpost.cli.importing import progress_of_lines
-from slowpost.cli.naming import STDIN, contacts_argument, each_named
+from slowpost.cli.named_contacts import contacts_argument, with_each
 from slowpost.cli.output import emit, progress, show_fields, show_table
-from slowpost.cli.saying import say
 from slowpost.cli.shared import COUNT, ID, LIST, Refused, as_json, reason, with_database
 
 
@@ -94,9 +91,8 @@ def remove(named: str, reason: str, as_json: bool) -> None:
 
 
 def _members(command: Callable[..., Any]) -> Callable[..., Any]:
-    return click.argument("named", metavar="LIST", type=LIST)(
-        contacts_argument(reason(as_json(with_database(command))))
-    )
+    argument = click.argument("named", metavar="LIST", type=LIST)
+    return argument(contacts_argument(reason(as_json(with_database(command)))))
 
 
 @lists.command()
@@ -124,17 +120,7 @@ def take(named: str, contacts: tuple[str, ...], reason: str, as_json: bool) -> N
 def _change(
     change: Callable[..., MembersDone], contacts: tuple[str, ...], as_json: bool, changed: str, unchanged: str
 ) -> None:
-    refused: list[RefusedLine] = []
-
-    def on_refused(line: int, why: str) -> None:
-        refused.append(RefusedLine(line, why))
-        if len(contacts) > 1 or contacts == STDIN:
-            say(f"line {line}: {why}" if contacts == STDIN else why, err=True)
-
-    with progress_of_lines() as at, each_named(contacts) as each:
-        done = change(each, Listener(on_refused, at))
-    if refused and len(contacts) == 1 and contacts != STDIN:
-        raise Refused(refused[0].reason)
+    done, refused = with_each(contacts, change)
     sentence = f"list {done.id} ({done.name}): {done.changed} {changed}, {done.unchanged} {unchanged}"
     report([], as_json, f"{sentence}, {done.refused} refused", replace(done, refused_lines=tuple(refused)))
     if refused:

@@ -46,12 +46,11 @@ class _Contact(click.ParamType[str, Any]):
 CONTACT = _Contact()
 
 
-class _List(click.ParamType[str, Any]):
-    """A list of contacts as a person names it: its name, or its id. Whether it is there, `models.lookup.contact_list`
-    says.
-    """
+class _Named(click.ParamType[str, Any]):
+    """A list or a campaign as a person names it: its name, or its id. Whether it is there, `models.lookup` says."""
 
-    name = "list"
+    def __init__(self, noun: str) -> None:
+        self.name = noun
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
         text = str(value).strip()
@@ -60,8 +59,8 @@ class _List(click.ParamType[str, Any]):
         return text
 
 
-#: A list of contacts, by name or id; a command gets the text.
-LIST = _List()
+#: A list of contacts, and a campaign, by name or id; a command gets the text.
+LIST, CAMPAIGN = _Named("list"), _Named("campaign")
 
 
 def lists_option(what: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
@@ -175,3 +174,12 @@ def read_text(path: str) -> str:
     if "\x00" in text:
         raise Refused(f"{path}: it has a NUL character")
     return text
+
+
+def read_bytes(path: str, at_most: int) -> bytes:
+    """Return what a file, or stdin for `-`, holds; refuse what can't be read, and more than `at_most` bytes."""
+    with _open_bytes(path) as file:
+        data = file.read(at_most + 1)
+    if len(data) > at_most:
+        raise Refused(f"{path}: it is too large, there is room for {at_most:,} bytes")
+    return data

@@ -1,19 +1,19 @@
-"""`templates add|set|activate|deactivate|remove|list|show|preview|check|rerender|send-test`."""
+"""`templates add|set|activate|deactivate|remove|list|show|rerender`; the others stand in `trials` and `attachments`."""
 
 from __future__ import annotations
 
 import click
 
 from pipeline.operations import templates as operations
-from pipeline.operations import trials
 from pipeline.operations.rerender import rerender as render_anew
 from pipeline.operations.templates import TemplateDone
 from pipeline.reports import templates as reports
 from pipeline.reports.templates import TemplateDetails
+from slowpost.cli import attachments, trials
 from slowpost.cli.acting import finish, who
 from slowpost.cli.output import emit, progress, show_fields, show_table
 from slowpost.cli.saying import say, say_file
-from slowpost.cli.shared import CONTACT, ID, Refused, as_json, read_text, reason, with_database
+from slowpost.cli.shared import ID, Refused, as_json, read_text, reason, with_database
 
 FOLLOW_UP = "Without a subject: for mails that follow another, and have its subject."
 OF_MAIL_BEFORE = "(that of the mail before)"
@@ -214,44 +214,9 @@ def _details(template: TemplateDetails) -> None:
     for name, source in (("TEXT", template.text), ("HTML", template.html)):
         if source is not None:
             say(f"\n{name}\n{source}")
-
-
-@templates.command()
-@click.argument("template_id", type=ID)
-@click.option("--contact", type=CONTACT, required=True, help="For whom: an id or an address.")
-@as_json
-@with_database
-def preview(template_id: int, contact: str, as_json: bool) -> None:
-    """Show what a template becomes for a contact; the sender's fields stand in brackets."""
-    found = trials.preview(template_id, contact)
-
-    def show() -> None:
-        for name, value in vars(found).items():
-            if value is not None:
-                say(f"{name.upper()}\n{value}\n")
-
-    emit(found, as_json, show)
-
-
-@templates.command()
-@click.argument("template_id", type=ID)
-@click.option(
-    "--limit", default=1000, show_default=True, type=click.IntRange(1, 10_000), help="Eligible contacts to try."
-)
-@as_json
-@with_database
-def check(template_id: int, limit: int, as_json: bool) -> None:
-    """Render a template for eligible contacts and say for whom it fails. Exit 1 if it fails for any."""
-    checked = trials.check(template_id, limit)
-
-    def show() -> None:
-        say(f"tried with {checked.tried} eligible contacts, {len(checked.failures)} fail")
-        if checked.failures:
-            show_table(checked.failures, {"contact_id": "CONTACT", "problem": "PROBLEM"}, "")
-
-    emit(checked, as_json, show)
-    if checked.failures:
-        raise Refused(f"template {template_id} fails for {len(checked.failures)} of {checked.tried} contacts")
+    if template.attachments:
+        say()
+        attachments.show_attachments(template.attachments, template.warning)
 
 
 @templates.command()
@@ -274,15 +239,5 @@ def rerender(template_id: int, reason: str, as_json: bool) -> None:
         )
 
 
-@templates.command("send-test")
-@click.argument("template_id", type=ID)
-@click.option("--to", "to", required=True, help="Your own address.")
-@click.option("--account", "account_id", type=ID, required=True)
-@click.option("--contact", type=CONTACT, required=True, help="For whom it is rendered: an id or an address.")
-@reason
-@as_json
-@with_database
-def send_test(template_id: int, to: str, account_id: int, contact: str, reason: str, as_json: bool) -> None:
-    """Send to yourself, now, what a template becomes for a contact. It uses up no limit and changes no contact."""
-    done = trials.send_test(template_id, who(), to=to, account_id=account_id, contact=contact, reason=reason)
-    finish(done, as_json, f"accepted by {done.host}: {done.reply}")
+for command in (trials.preview, trials.check, trials.send_test, attachments.attach, attachments.detach):
+    templates.add_command(command)

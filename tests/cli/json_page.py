@@ -19,10 +19,15 @@ from typing import Any
 
 from models import State
 from pipeline.operations.accounts import AccountDone, LoggedIn
+from pipeline.operations.attachments import AttachmentsDone
 from pipeline.operations.batches import Imported
+from pipeline.operations.campaign_states import CampaignStarted, CampaignStopped
+from pipeline.operations.campaign_steps import StepDone
+from pipeline.operations.campaigns import CampaignDone, CampaignWritten
 from pipeline.operations.cancel import Cancelled
 from pipeline.operations.check_contacts import ContactsChecked
 from pipeline.operations.decisions import DoubtResolved
+from pipeline.operations.enrolling import EnrolDone
 from pipeline.operations.forget import Forgotten
 from pipeline.operations.lists import ListDone, MembersDone
 from pipeline.operations.pause import PauseDone
@@ -33,6 +38,7 @@ from pipeline.operations.suppression import SuppressionDone
 from pipeline.operations.templates import TemplateDone
 from pipeline.operations.trials import Checked, Preview, TestSent
 from pipeline.reports.accounts import AccountRow
+from pipeline.reports.campaigns import CampaignDetails, CampaignRow
 from pipeline.reports.contacts import ContactDetails, ContactRow
 from pipeline.reports.dead_letters import DeadLetterDetails, DeadLetterRow
 from pipeline.reports.doctor.findings import Diagnosis
@@ -70,6 +76,8 @@ REPORTS: Mapping[str, Any] = {
     "contacts show CONTACT": ContactDetails,
     "lists list": list[ListRow],
     "lists show LIST": ListDetails,
+    "campaigns list": list[CampaignRow],
+    "campaigns show CAMPAIGN": CampaignDetails,
     "templates list": list[TemplateRow],
     "templates show TEMPLATE_ID": TemplateDetails,
     "dead list": list[DeadLetterRow],
@@ -104,11 +112,23 @@ ACTIONS: Mapping[str, Any] = {
     "lists remove LIST": ListDone,
     "lists put LIST CONTACT...": MembersDone,
     "lists take LIST CONTACT...": MembersDone,
+    "campaigns add NAME": CampaignWritten,
+    "campaigns set CAMPAIGN": CampaignWritten,
+    "campaigns start CAMPAIGN": CampaignStarted,
+    "campaigns pause CAMPAIGN": CampaignDone,
+    "campaigns resume CAMPAIGN": CampaignDone,
+    "campaigns stop CAMPAIGN": CampaignStopped,
+    "campaigns enrol CAMPAIGN CONTACT...": EnrolDone,
+    "campaigns add-step CAMPAIGN": StepDone,
+    "campaigns set-step CAMPAIGN STEP": StepDone,
+    "campaigns remove-step CAMPAIGN STEP": StepDone,
     "templates add NAME": TemplateDone,
     "templates set TEMPLATE_ID": TemplateDone,
     "templates activate TEMPLATE_ID": TemplateDone,
     "templates deactivate TEMPLATE_ID": TemplateDone,
     "templates remove TEMPLATE_ID": TemplateDone,
+    "templates attach TEMPLATE_ID FILE...": AttachmentsDone,
+    "templates detach TEMPLATE_ID NAME": AttachmentsDone,
     "templates rerender TEMPLATE_ID": Rerendered,
     "templates send-test TEMPLATE_ID": TestSent,
     "suppress add VALUE": SuppressionDone,
@@ -146,8 +166,8 @@ exit code is 1 (imports: with --strict, or where no line was taken).
 """
 
 ABOUT_OTHERS = """\
-`templates check` prints its JSON and has exit code 1 where the template fails for anybody, `contacts check` where DNS
-can't be asked.
+`templates check` prints its JSON and has exit code 1 where the template fails for anybody, or an image is missing,
+`contacts check` where DNS can't be asked.
 """
 
 #: The parts of the page: heading → what stands below it, and its commands.

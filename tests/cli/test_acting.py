@@ -21,7 +21,7 @@ from models import Action, Attempt, Delivery, EmailTemplate, SmtpAccount, State,
 from models.dead_letter import OPEN, DeadLetter, file_deliveries, file_message
 from pipeline.accounts import passwords
 from slowpost.cli import COMMANDS, cli
-from tests.builders import a_contact, a_delivery, a_template, an_account
+from tests.builders import a_campaign, a_contact, a_delivery, a_list, a_template, an_account
 from tests.cli.conftest import Slowpost
 from tests.cli.test_bad_input import contents
 from tests.cli.test_commands import parsed
@@ -37,6 +37,9 @@ COMMIT_AND_TRIGGER = {
     "contacts forget": ["contacts", "forget", "ann@example.test"],
     "contacts replied": ["contacts", "replied", "ann@example.test"],
     "cancel": ["cancel", "ann@example.test"],
+    "campaigns set": ["campaigns", "set", "1", "--limit", "3"],
+    "campaigns resume": ["campaigns", "resume", "1"],
+    "campaigns stop": ["campaigns", "stop", "1"],
     "templates rerender": ["templates", "rerender", "1"],
     "dead replay, a delivery": ["dead", "replay", "1"],
     "dead discard": ["dead", "discard", "1"],
@@ -336,7 +339,15 @@ def furnished(ready: Slowpost, configure: Callable[..., None]) -> Slowpost:
         account, template, ann = an_account(), a_template(), a_contact(email="ann@example.test")
         failed = a_delivery(State.FAILED, template=template)
         file_deliveries({failed.id: ("attempts_used_up", "452")}, database.now())
-        a_delivery(State.READY, template=template, contact=ann)
+        campaign = a_campaign(
+            (0, [template]),
+            name="paused",
+            state="paused",
+            no_footer_because="-",
+            accounts=[account],
+            lists=[a_list(ann)],
+        )
+        a_delivery(State.READY, template=template, contact=ann, campaign=campaign, position=1)
         doubtful = a_delivery(State.IN_DOUBT, template=template)
         Attempt.create(
             delivery=doubtful, account=account, token="t", claimed_at=database.now(), outcome="in_doubt"

@@ -13,7 +13,7 @@ import pytest
 
 from models import database
 from slowpost.cli import COMMANDS, cli
-from tests.builders import a_contact, a_list, a_template, an_account
+from tests.builders import a_campaign, a_contact, a_list, a_template, an_account
 from tests.cli.bad_input import BAD_INPUT, REFUSED
 from tests.cli.conftest import Slowpost
 
@@ -84,6 +84,7 @@ def furnished(ready: Slowpost, tmp_path: Path) -> Slowpost:
         a_template()
         an_account(name="account one", port=1)
         a_list(name="list one")
+        a_campaign(name="draft", state="draft")
     (tmp_path / "empty.csv").write_text("")
     (tmp_path / "bad-header.csv").write_text("adress,nom\na@b.test,Ann\n")
     (tmp_path / "twice.csv").write_text("email,email\na@b.test,a@b.test\n")
@@ -92,6 +93,10 @@ def furnished(ready: Slowpost, tmp_path: Path) -> Slowpost:
     (tmp_path / "late.csv").write_bytes(b"email\n" + b"".join(b"p%d@b.test\n" % i for i in range(1200)) + b"\xe9\n")
     (tmp_path / "nul.txt").write_bytes(b"Hello\0\n")
     (tmp_path / "broken.txt").write_text("Hello\n{{ contact.name\n")
+    (tmp_path / "setup.exe").write_bytes(b"MZ\x90\0" + bytes(80))
+    for name, size in (("large.bin", 8_000_000), ("huge.bin", 10_000_001)):
+        with (tmp_path / name).open("wb") as file:
+            file.truncate(size)
     return ready
 
 

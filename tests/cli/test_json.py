@@ -19,7 +19,7 @@ import dramatiq
 import pytest
 
 from actors.rabbitmq.broker import QuorumBroker
-from models import Attempt, Contact, EmailTemplate, SmtpAccount, State, database
+from models import Attempt, CampaignSender, Contact, EmailTemplate, SmtpAccount, State, database
 from models.dead_letter import file_deliveries, file_message
 from models.suppression import suppress
 from pipeline.accounts import passwords
@@ -33,6 +33,7 @@ from tests.builders import (
     a_template,
     a_website,
     an_account,
+    an_attachment,
     an_enrolment,
     on_its_way,
 )
@@ -54,7 +55,15 @@ def test_every_command_that_has_json_is_on_the_page() -> None:
 @pytest.mark.parametrize("command", REPORTS)
 def test_a_report_prints_each_key_with_its_type(furnished: Slowpost, command: str) -> None:
     words = [
-        {"CONTACT": "1", "ACCOUNT_ID": "1", "LIST": "1", "TEXT": "site", "TEMPLATE_ID": "1", "LETTER_ID": "1"}.get(w, w)
+        {
+            "CONTACT": "1",
+            "ACCOUNT_ID": "1",
+            "LIST": "1",
+            "CAMPAIGN": "1",
+            "TEXT": "site",
+            "TEMPLATE_ID": "1",
+            "LETTER_ID": "1",
+        }.get(w, w)
         for w in command.split()
     ]
     printed = json.loads(furnished(*words, "--json").out)
@@ -131,11 +140,22 @@ WORDS: Mapping[str, str] = {
     "cancel": "--template demanding",
     "lists add NAME": "new",
     "lists rename LIST NAME": "1 new",
+    "lists remove LIST": "free",
     "lists put LIST CONTACT...": "1 free@example.test 99",
     "lists take LIST CONTACT...": "1 1 99",
+    "campaigns add NAME": "new --list 1 --tag nobody",
+    "campaigns set CAMPAIGN": "2 --limit 3",
+    "campaigns start CAMPAIGN": "2 --no-footer-because none",
+    "campaigns enrol CAMPAIGN CONTACT...": "1 free@example.test 99",
+    "campaigns resume CAMPAIGN": "3",
+    "campaigns add-step CAMPAIGN": "2 --template unused --after 3",
+    "campaigns set-step CAMPAIGN STEP": "2 1 --template unused",
+    "campaigns remove-step CAMPAIGN STEP": "2 1",
     "templates add NAME": "new --subject Hello --text-file -",
     "templates set TEMPLATE_ID": "1 --subject Hi",
     "templates remove TEMPLATE_ID": "unused",
+    "templates attach TEMPLATE_ID FILE...": "1 - --name other.txt",
+    "templates detach TEMPLATE_ID NAME": "1 offer.txt",
     "templates rerender TEMPLATE_ID": "demanding",
     "templates check TEMPLATE_ID": "demanding",
     "templates preview TEMPLATE_ID": "1 --contact 1",
@@ -166,8 +186,16 @@ def furnished(ready: Slowpost, configure: Callable[..., None]) -> Iterator[Slowp
         now = database.now()
         contact = a_contact(website=a_website(extra={"pages": 3}), extra={"topic": "bees"}, last_contacted_at=now)
         account = an_account(enabled_at=now, warmup_start=1, warmup_step=2, warmup_on=dt.date(2026, 6, 1))
-        template = a_template(html="<p>Hello</p>")
-        a_list(contact, name="list one")
+        template = a_template(html='<img src="cid:logo">')
+        for number, cid in enumerate((None, "logo")):
+            an_attachment(template, name=["offer.txt", "logo.png"][number], cid=cid)
+        members = a_list(contact, name="list one")
+        running = a_campaign(
+            (0, [template]), lists=[members], accounts=[account], without=[a_list(name="list two")],
+            no_footer_because="none", starts_on=now.date(), ends_on=dt.date(2100, 1, 1), daily_limit=9,
+        )  # fmt: skip
+        an_enrolment(running, contact, state="replied")
+        an_enrolment(running, position=2, due_at=now)
         suppress("address", [contact.address], "asked", now)
         two = "in_flight,suppressed_address"
         a_delivery(State.SKIPPED, contact=contact, template=template, reason=two)
@@ -194,8 +222,12 @@ def eventful(furnished: Slowpost, configure: Callable[..., None]) -> Iterator[Sl
             now = database.now()
             SmtpAccount.update(port=server.port).execute()
             a_template(name="unused")
+            a_list(name="free")
             passwords.encrypt("a key is made")
             bad = an_account(enabled_at=now, username="me", password="by no key")
+            draft = a_campaign((0, [a_template()]), (3, [a_template()]), accounts=[bad], lists=[1], state="draft")
+            CampaignSender.create(campaign=draft, tag="nobody")
+            a_campaign((0, [a_template()]), accounts=[bad], lists=[1], state="paused", no_footer_because="-")
             demanding = a_template(name="demanding", text="{{ contact.topic }}")
             a_delivery(State.READY, template=demanding)
             on_its_way(an_enrolment(a_campaign(), Contact.get_by_id(1)), State.READY, template=demanding)

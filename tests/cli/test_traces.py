@@ -31,13 +31,13 @@ REPORTS = [
     ["accounts", "list"], ["accounts", "show", "1"],
     ["status"], ["plan"], ["log"], ["dead", "list"], ["dead", "show", "1"], ["in-doubt", "list"],
     ["contacts", "list"], ["contacts", "find", "marked"], ["contacts", "show", "1"], ["contacts", "show", "2"],
-    ["lists", "list"], ["lists", "show", "1"],
+    ["lists", "list"], ["lists", "show", "1"], ["campaigns", "list"], ["campaigns", "show", "1"],
     ["why", "1"], ["why", "2"], ["why", "3"], ["suppress", "list"], ["templates", "list"], ["templates", "show", "1"],
     ["templates", "preview", "1", "--contact", "1"], ["templates", "check", "1"], ["doctor", "--offline"], ["sweep"],
     ["publish", "--dry-run"], ["check-health"],
 ]  # fmt: skip
 #: Commands whose second word says what they do.
-GROUPS = ("accounts", "contacts", "lists", "templates", "suppress", "dead", "in-doubt")
+GROUPS = ("accounts", "contacts", "lists", "campaigns", "templates", "suppress", "dead", "in-doubt")
 
 
 def test_what_is_private_is_only_where_the_page_says(has_run: Run, slowpost: Slowpost) -> None:
@@ -124,6 +124,8 @@ def has_run(ready: Slowpost, tmp_path: Path, configure: Callable[..., None], mai
     )
     text = "Dear {{ contact.name }} of {{ contact.topic }}: MarkedWords\n"
     assert ready("templates", "add", "t", "--subject", "MarkedWords", "--text-file", "-", stdin=text).code == 0
+    assert ready("campaigns", "add", "spring", "--list", "everybody", "--account", "1").code == 0
+    assert ready("campaigns", "add-step", "spring", "--template", "1").code == 0
     for contact in ("1", "2", "3"):
         assert ready("send", contact).code == 0
     with (tmp_path / "log").open("wb") as log:

@@ -1,16 +1,21 @@
-"""Names, addresses and subjects of strangers: a mail says exactly what was meant, or is refused with a reason."""
+"""Names, addresses and subjects of strangers, and names of files: a mail says exactly what was meant, or is refused for
+a reason.
+"""
 
 from __future__ import annotations
 
 import datetime as dt
 import re
+import unicodedata
 from collections import Counter
 from collections.abc import Callable
+from email import message_from_bytes, policy
 from typing import Any
 
 from hypothesis import strategies as st
 
 from models import address as addresses
+from pipeline.content.files import FileError, checked_name
 from pipeline.content.markers import MARK_START
 from pipeline.content.message import (
     Envelope,
@@ -20,8 +25,9 @@ from pipeline.content.message import (
     Unsubscribe,
     build,
 )
+from pipeline.content.mime import File, encoded
 from tests.faults.fuzzing import fuzz
-from tests.strict_mail import Mailbox, head_of
+from tests.strict_mail import Mailbox, entity_of, head_of
 
 
 def test_fuzz_every_mail_says_what_was_meant_or_is_refused(
@@ -58,6 +64,35 @@ def test_fuzz_every_mail_says_what_was_meant_or_is_refused(
         assert_envelope(envelope, its_mailbox, own_mailbox)
 
     seed = fuzz(judged, MAILS, cases=counts(150, 100_000))
+    report(cases=sum(came_to.values()), **came_to, seed=seed)
+    assert min(came_to["built"], came_to["refused"]) > 0
+
+
+def test_fuzz_every_file_has_the_name_that_was_meant_or_is_refused(
+    counts: Callable[[int, int], int], report: Callable[..., None]
+) -> None:
+    came_to: Counter[str] = Counter()
+    words = Rendered("a@a.test", "", "Hello", "Hello\n", None, None, "<1@a.test>")
+
+    def judged(given: str) -> None:
+        try:
+            name = checked_name(given)
+        except FileError:
+            came_to["refused"] += 1
+            assert NO_FILE.search(given) or not given.isprintable() or len(given.encode()) > 255
+            return
+        came_to["built"] += 1
+        mail = build(
+            words, Sender("b@a.test"), AT, STOP, files=[File(name, "text/plain", encoded(b"what is in it"))]
+        ).data
+        assert name == unicodedata.normalize("NFC", given)
+        assert mail.isascii()
+        _, part = entity_of(mail).leaves()
+        assert (part.disposition(), part.content) == (("attachment", {"filename": name}), b"what is in it")
+        (other,) = message_from_bytes(mail, policy=policy.default).iter_attachments()
+        assert (other.get_filename(), other.get_payload(decode=True)) == (name, b"what is in it")
+
+    seed = fuzz(judged, NAMES_OF_FILES, cases=counts(150, 100_000))
     report(cases=sum(came_to.values()), **came_to, seed=seed)
     assert min(came_to["built"], came_to["refused"]) > 0
 
@@ -107,6 +142,14 @@ WORDS = HARMLESS | HARMLESS | HARMLESS | HARMLESS | st.lists(PIECES | st.sampled
 #: By our own judgement there is nothing to refuse. (Addresses, words of a header, a line of a header.)
 REFUSED = re.compile(r"[\x00-\x08\x0a-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]|=\?.*\?[bq]\?", re.IGNORECASE | re.DOTALL)
 FITS = 450
+#: What no file is called: nothing, a path, what Windows does not take, a space around it, a full stop at its end.
+NO_FILE = re.compile(r'^$|[/\\:"<>|?*]|^ | $|\.$')
+#: What parameters and file systems are tripped up by.
+OF_FILES = [
+    ".pdf", ".exe", '"; filename="', "; filename*=utf-8''", "*0=", "*1*=", "%", "%41", "%e4", "''", "utf-8''", "name*",
+    "/", "..", "C:", "\\", "::$DATA", "\u202e", "=\n\t",
+]  # fmt: skip
+NAMES_OF_FILES = WORDS | st.lists(PIECES | st.sampled_from(OF_FILES), max_size=6).map("".join)
 #: As written → in IDNA.
 DOMAINS = st.sampled_from(
     [

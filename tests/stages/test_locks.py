@@ -10,12 +10,25 @@ from typing import Any
 
 import pytest
 
-from models import Cause, Contact, Control, DeadLetter, Delivery, Reason, SmtpAccount, State, database
+from models import (
+    Attachment,
+    Cause,
+    Contact,
+    Control,
+    DeadLetter,
+    Delivery,
+    Reason,
+    SmtpAccount,
+    State,
+    StoredFile,
+    attachment,
+    database,
+)
 from models.database import db
 from models.dead_letter import file_deliveries
 from pipeline import check_duplicates, record_outcome, reserve_slot
 from pipeline.capacity import slots, snapshot
-from pipeline.operations import decisions, pause
+from pipeline.operations import attachments, decisions, pause
 from pipeline.operations.decisions import DecisionRefusedError
 from pipeline.operations.forget import forget
 from pipeline.rules import duplicates
@@ -106,6 +119,54 @@ def test_a_mail_that_is_sent_while_another_of_its_website_is_checked_is_seen(
     assert Delivery.get_by_id(selected.id).state == State.SKIPPED
 
 
+@pytest.mark.parametrize("moment", ["drop_unused", "record_action"])
+def test_a_file_that_its_last_template_lets_go_while_another_takes_it_stays(
+    postgres: str, meanwhile: Meanwhile, moment: str
+) -> None:
+    first, second = a_template(), a_template()
+    attachments.attach(first.id, "me", [FILE])
+    meanwhile(attachments, moment, lambda: attachments.attach(second.id, "you", [FILE]))
+    attachments.detach(first.id, "me", FILE.name)
+    meanwhile.is_over()
+    assert [a.template_id for a in Attachment.select()] == [second.id]
+    assert [bytes(file.data) for file in StoredFile.select()] == [FILE.data]
+
+
+def test_a_file_that_a_template_takes_while_the_last_other_lets_it_go_stays(
+    postgres: str, meanwhile: Meanwhile
+) -> None:
+    first, second = a_template(), a_template()
+    attachments.attach(first.id, "me", [FILE])
+    meanwhile(attachments, "record_action", lambda: attachments.detach(first.id, "you", FILE.name))
+    attachments.attach(second.id, "me", [FILE])
+    meanwhile.is_over()
+    assert [a.template_id for a in Attachment.select()] == [second.id]
+
+
+def test_two_templates_that_swap_their_files_do_not_wait_for_each_other(
+    postgres: str, meanwhile: Meanwhile, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, second = a_template(), a_template()
+    other = attachments.Given(FILE.name, b"another")
+    attachments.attach(first.id, "me", [FILE])
+    attachments.attach(second.id, "me", [other])
+    lock = attachment._lock
+
+    def before_the_second_lock(digest: str) -> bool:
+        monkeypatch.setattr(attachment, "_lock", lock)
+        meanwhile(attachment, "_lock", lambda: attachments.attach(second.id, "you", [FILE], replace=True))
+        return lock(digest)
+
+    monkeypatch.setattr(attachment, "_lock", before_the_second_lock)
+    attachments.attach(first.id, "me", [other], replace=True)
+    meanwhile.is_over()
+    assert {a.template_id: bytes(a.file.data) for a in Attachment.select()} == {
+        first.id: b"another",
+        second.id: b"words",
+    }
+    assert StoredFile.select().count() == 2
+
+
 def test_a_lock_out_of_order_fails_whatever_test_takes_it(postgres: str) -> None:
     def change(account: SmtpAccount) -> None:
         SmtpAccount.update(name="another").where(SmtpAccount.id == account.id).execute()
@@ -119,6 +180,9 @@ def test_a_lock_out_of_order_fails_whatever_test_takes_it(postgres: str) -> None
         change(an_account())
     with database.transaction(), pytest.raises(LockOrderError, match="smtp_account is locked after throttle, delivery"):
         change_late(an_account())
+
+
+FILE = attachments.Given("a.txt", b"words")
 
 
 class Meanwhile:

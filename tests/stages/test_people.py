@@ -26,7 +26,7 @@ from pipeline.delivery.claim import Claim
 from pipeline.operations import forget
 from pipeline.rules.suppressed import suppressed_among
 from pipeline.smtp.reply import Phase, Reply, Result, Verdict
-from tests.builders import a_contact, a_delivery, a_website, an_account
+from tests.builders import a_campaign, a_contact, a_delivery, a_website, an_account
 
 pytestmark = pytest.mark.usefixtures("any_database")
 
@@ -44,6 +44,7 @@ def test_forgetting_leaves_no_trace_of_the_address_in_any_column_of_any_table() 
     a_delivery(State.READY, contact=other, text="Dear Traceable", source=f"crm {ADDRESS}")
     refused = an_account(enabled=False, disabled_reason=f"rcpt: 550 {ADDRESS.upper()} not allowed")
     an_account(**dict.fromkeys(("paused_after", "quota_after", "rests_after"), f"dot: 451 <{ADDRESS}> rate limit"))
+    a_campaign(no_footer_because="asked by Jo Traceable", paused_after=f"dot: 451 <{ADDRESS}>")
     Attempt.create(delivery=failed, account=refused, outcome="failed", text=f"<{ADDRESS}> unknown", finished_at=now)
     file_deliveries({failed.id: (Reason.RECIPIENT_REFUSED, f"<{ADDRESS}> unknown")}, now)
     file_message(

@@ -214,6 +214,13 @@ def test_what_would_not_say_what_was_meant_is_refused(monkeypatch: pytest.Monkey
         build(WORDS, ME, AT, STOP)
 
 
+@pytest.mark.parametrize("poison", ["a\nb", "a\rb", "a\r\r\nb", "\n\r", "a\0b"])
+def test_what_is_in_no_lines_of_smtp_is_refused(monkeypatch: pytest.MonkeyPatch, poison: str) -> None:
+    monkeypatch.setattr("pipeline.content.message._body", lambda *_: f"MIME-Version: 1.0\r\n\r\n{poison}\r\n".encode())
+    with pytest.raises(MessageRefusedError, match="a bare line break or NUL"):
+        build(WORDS, ME, AT, STOP)
+
+
 AT = dt.datetime(2026, 6, 2, 14, 0, tzinfo=dt.UTC)
 ME = Sender("me@example.test", "Me", "reply@example.test", "Best,\nMe <3")
 STOP = Unsubscribe("stop@example.test", "https://example.test/stop")

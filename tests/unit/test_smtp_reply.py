@@ -97,6 +97,12 @@ def test_a_full_mailbox_is_the_accounts_where_the_words_say_your_mailbox() -> No
     assert judge(Phase.RCPT, Reply(552, "5.2.2 The mailbox is full")) is Verdict.MAILBOX_FULL
 
 
+@pytest.mark.parametrize("phase", [Phase.MAIL, Phase.RCPT, Phase.DATA, Phase.DOT])
+@pytest.mark.parametrize("said", [(552, "5.3.4 too large"), (550, "5.3.4 too large"), (554, "5.2.3 too big")])
+def test_a_message_that_is_too_large_is_nobodys_fault_but_its_own(phase: Phase, said: tuple[int, str]) -> None:
+    assert judge(phase, Reply(*said)) is Verdict.CONTENT
+
+
 def test_only_the_start_of_a_reply_is_judged() -> None:
     assert judge(Phase.RCPT, Reply(550, f"{'x' * 2000} user unknown")) is Verdict.SITE_BY_POLICY
 
