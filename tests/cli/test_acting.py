@@ -340,7 +340,7 @@ def furnished(ready: Slowpost, configure: Callable[..., None]) -> Slowpost:
         failed = a_delivery(State.FAILED, template=template)
         file_deliveries({failed.id: ("attempts_used_up", "452")}, database.now())
         campaign = a_campaign(
-            (0, [template]),
+            (0, [a_template()]),
             name="paused",
             state="paused",
             no_footer_because="-",
