@@ -37,6 +37,8 @@ NAMES = (
     "deliver:published",
     *(f"record:{step}" for step in _STEPS),
 )
+#: The same beside the route, where replies are noted.
+OF_REPLIES = tuple(f"replied:{step}" for step in _STEPS)
 
 
 class FailpointError(Exception):

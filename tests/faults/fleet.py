@@ -176,8 +176,8 @@ class Fleet:
         self.send(source, ids)
         return ids
 
-    def send(self, source: str, ids: list[int], patience: float = 60) -> None:
-        """Put ids on `intake`, as a program with pika and confirms does; again while RabbitMQ is away."""
+    def send(self, source: str, ids: list[int], patience: float = 60, *, queue: str = "intake") -> None:
+        """Put ids on a queue, as a program with pika and confirms does; again while RabbitMQ is away."""
         deadline = time.monotonic() + patience
         while True:
             try:
@@ -185,7 +185,7 @@ class Fleet:
                     channel = connection.channel()
                     channel.confirm_delivery()
                     properties = pika.BasicProperties(message_id=source, delivery_mode=2)
-                    channel.basic_publish("", "intake", json.dumps(ids).encode(), properties, mandatory=True)
+                    channel.basic_publish("", queue, json.dumps(ids).encode(), properties, mandatory=True)
                 return
             except (pika.exceptions.AMQPError, OSError):
                 assert time.monotonic() < deadline, "RabbitMQ does not come back"
