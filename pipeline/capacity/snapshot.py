@@ -70,8 +70,9 @@ def detailed(now: dt.datetime) -> Snapshot:
     hours, campaigns, found = _hours_of(rows), first.backlog.campaigns, _lanes_of_today(rows, now)
     have_slots = [row.delivery_id for row in rows if row.state == State.RESERVED]
     size = _size_of_head(first.accounts, found, now)
-    # Nobody who gets a slot now may send the others.
-    found = [lane for lane in found if first.backlog.senders(size.takers, head.group(lane, hours))]
+    if size.takers:
+        # Nobody who gets a slot now may send the others.
+        found = [lane for lane in found if first.backlog.senders(size.takers, head.group(lane, hours))]
     seen = head.read(found, size, now, have_slots, hours)
     unseen = head.unseen(seen, _window(), now, sum(a.left for a in first.accounts), campaigns, hours)
     return _assembled(rows, now, seen.deliveries, seen.failed_by, unseen)

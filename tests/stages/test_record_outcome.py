@@ -143,5 +143,6 @@ def attempts(account: SmtpAccount, clock: Clock, accepted: int, charged: dict[st
                 account=account,
                 outcome=outcome,
                 charged_to=charged_to,
+                phase="dot" if charged_to == "content" else "",
                 finished_at=clock.at,
             )

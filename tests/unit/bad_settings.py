@@ -30,6 +30,7 @@ BAD = {
     "mail_daily_limit": ["abc", "-1", "1.5", "1000001", "inf", ""],
     "mail_min_interval": ["-0.1", "soon", "nan", "inf"],
     "mail_spread": ["maybe", "true", ""],
+    "mail_follow_ups_first": ["maybe", "true", ""],
     "mail_jitter": ["0.51", "-0.1", "lots"],
     "mail_max_attempts": ["0", "many"],
     "mail_retry_backoff": ["60,,300", "0", "1m", "-60", ""],
