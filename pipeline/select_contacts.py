@@ -180,21 +180,25 @@ def _select_steps(ids: list[int], source: str) -> list[int]:
         template = steps.template_for(enrolment.campaign_id, enrolment.position, enrolment.contact_id)
         if template is not None and not against[enrolment.contact_id]:
             step = steps.step_of[enrolment.campaign_id, enrolment.position]
-            rows[enrolment.id] = _row(enrolment.contact, template, source, None, now, ()) | _of_step(enrolment, step)
+            rows[enrolment.id] = _row(enrolment.contact, template, source, None, now, ()) | _of_step(
+                enrolment, step, template
+            )
     made = insert_deliveries(sorted(rows.values(), key=lambda row: row["address"]), cause=Cause.INTAKE)
     for delivery in Delivery.select(Delivery.id, Delivery.enrolment).where(of_ids(made)):
         Enrolment.update(delivery_id=delivery.id, updated_at=now).where(Enrolment.id == delivery.enrolment_id).execute()
     return made
 
 
-def _of_step(enrolment: Enrolment, step: Step) -> dict[str, Any]:
+def _of_step(enrolment: Enrolment, step: Step, template: EmailTemplate) -> dict[str, Any]:
     """Return what a step's delivery has beside what each has."""
+    # Another account begins a conversation of its own, if the step has a subject for it.
+    is_new = enrolment.account_id is None and bool(template.subject)
     return {
         "campaign": enrolment.campaign_id,
         "enrolment": enrolment.id,
         "position": step.position,
         "sender_id": enrolment.account_id,
-        "follows": enrolment.last_id,
+        "follows": None if is_new else enrolment.last_id,
         "quotes": step.quotes,
         "reply_prefix": enrolment.campaign.reply_prefix,
     }

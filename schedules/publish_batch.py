@@ -17,7 +17,7 @@ from functools import partial
 from typing import Any
 
 from models import Contact, EmailTemplate, database, lookup
-from pipeline.campaigns import audience, picking
+from pipeline.campaigns import picking
 from pipeline.capacity.room import room
 from pipeline.flow import Handoff
 from pipeline.operations.done import Done
@@ -72,7 +72,7 @@ def publish(
         min_priority: 0 to 9; None: MAIL_PUBLISH_MIN_PRIORITY.
         template_id: what to write; None: the active template with the lowest id.
         lists: only contacts of these, by their names or ids; none: of all.
-        dry_run: only say what would be picked.
+        dry_run: only say what would be picked, of those that are enrolled.
 
     Raises:
         NotThereError: there is no such template or list.
@@ -80,6 +80,10 @@ def publish(
         KeyLockedError: forgotten people can't be told from others.
     """
     asked = partial(_publish, limit=limit, min_priority=min_priority, template_id=template_id, lists=lists)
+    if not dry_run and template_id is None and not lists:
+        with database.transaction():
+            database.lock_publisher()
+            picking.prepare(database.now())
     with database.transaction(undo=dry_run):
         database.lock_publisher()
         batch = asked()
@@ -110,7 +114,6 @@ def _publish(*, limit: int | None, min_priority: int | None, template_id: int | 
 
 def _steps(now: dt.datetime, limit: int | None) -> Batch:
     """Put the steps of campaigns onto the route that are due and for which there is room."""
-    audience.enrol_running(now)
     today = room(now)
     ids = picking.pick(today, now, limit=limit) if today.campaigns else []
     handoffs = select_steps(ids, source=str(uuid.uuid4())) if ids else []

@@ -15,8 +15,9 @@ from typing import Any
 
 from models import Campaign, CampaignState, Contact, Enrolment, EnrolmentState, SmtpAccount, WhenAccountIsOff
 from models.enrolment import ends
-from pipeline.campaigns import due
+from pipeline.campaigns import audience, due
 from pipeline.campaigns.steps import Steps
+from pipeline.capacity import snapshot
 from pipeline.capacity.room import Room
 from pipeline.flow import chunks
 from pipeline.rules import contact as contact_rules
@@ -29,10 +30,25 @@ from pipeline.throttle.window import SendingWindow
 
 #: Enrolments read at a time; accounts that one statement reads for.
 PAGE, ACCOUNTS_AT_ONCE = 500, 100
+#: Why an enrolment ends whose account is off, where the campaign says so.
+ACCOUNT_OFF = "account_off"
 #: Read beyond what is wanted, in place of those that are passed over.
 SLACK = 10
 
 WAITS = (Enrolment.state == EnrolmentState.ACTIVE) & Enrolment.delivery_id.is_null()
+
+
+def prepare(now: dt.datetime) -> None:
+    """Bring enrolments up to date, in a transaction of its own before that which picks: it locks contacts behind them.
+
+    Whoever is on a running campaign's lists by now is enrolled; when a next step is due is worked out; and what becomes
+    of those whose account is off is done.
+    """
+    window = SendingWindow.from_settings(settings())
+    audience.enrol_running(now)
+    due.work_out(window, now)
+    campaigns = snapshot.outline(now).backlog.campaigns
+    _leave_accounts_that_are_off(running(campaigns, window.local_date(now)), campaigns, now)
 
 
 def pick(room: Room, now: dt.datetime, *, limit: int | None = None) -> list[int]:
@@ -44,9 +60,7 @@ def pick(room: Room, now: dt.datetime, *, limit: int | None = None) -> list[int]
         limit: how many at most.
     """
     window = SendingWindow.from_settings(settings())
-    due.work_out(window, now)
     today = running(room.campaigns, window.local_date(now))
-    _leave_accounts_that_are_off(today, now)
     reader = _Reader(room, now, window, Steps.of([c.id for c in today]))
     wants = [reader.wants(campaign) for campaign in today]
     picked = deal(room.accounts, room.on_its_way, wants, follow_ups_first=settings().mail_follow_ups_first)
@@ -61,13 +75,16 @@ def running(known: Collection[int], today: dt.date) -> list[Campaign]:
     return [campaign for campaign in rows if campaign.id in known]
 
 
-def _leave_accounts_that_are_off(campaigns: Sequence[Campaign], now: dt.datetime) -> None:
-    """Do what each campaign says with enrolments whose account is off for good."""
+def _leave_accounts_that_are_off(
+    campaigns: Sequence[Campaign], known: Mapping[int, KnownCampaign], now: dt.datetime
+) -> None:
+    """Do what each campaign says with enrolments whose account is off for good, or not the campaign's any more."""
     off = SmtpAccount.select(SmtpAccount.id).where(~SmtpAccount.enabled | SmtpAccount.removed_at.is_null(False))
     for campaign in campaigns:
-        theirs = (Enrolment.campaign == campaign.id) & WAITS & (Enrolment.position > 1) & Enrolment.account.in_(off)
+        gone = Enrolment.account.in_(off) | Enrolment.account.not_in(sorted(known[campaign.id].senders))
+        theirs = (Enrolment.campaign == campaign.id) & WAITS & (Enrolment.position > 1) & gone
         if campaign.when_account_is_off == WhenAccountIsOff.STOP:
-            ends(theirs, EnrolmentState.STOPPED, now, "account_off")
+            ends(theirs, EnrolmentState.STOPPED, now, ACCOUNT_OFF)
         elif campaign.when_account_is_off == WhenAccountIsOff.OTHER:
             Enrolment.update(account=None, updated_at=now).where(theirs).execute()
 

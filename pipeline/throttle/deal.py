@@ -127,8 +127,9 @@ class Dealer:
             until, at = delivery.failed_by.get(account.id), self._today.at(self._taken, account, delivery)
             if until is None or at is None or self._today.is_full(delivery.group):
                 continue
-            if self._fits(delivery, account, max(at, until)):
-                found.append((max(at, until), delivery))
+            then = self._today.open(delivery.clock).soonest(max(at, until))
+            if then is not None and self._fits(delivery, account, then):
+                found.append((then, delivery))
         return found
 
     def _give(self, account: Account, send_at: dt.datetime, delivery: Waiting) -> None:

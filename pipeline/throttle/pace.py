@@ -110,8 +110,10 @@ class Today:
             if position < pace.n and (sooner := pace.at(position, shift, earliest)) and (at is None or sooner < at):
                 at = sooner
         until = delivery.failed_by.get(account.id)
-        # What comes sooner than the even spread waits for the end of a backoff.
-        return until if at is not None and until is not None and at < until <= self.time_of(position) else at
+        if at is not None and until is not None and at < until <= self.time_of(position):
+            # What comes sooner than the even spread waits for the end of a backoff.
+            return self._pace.open.soonest(until)
+        return at
 
     def time_of(self, position: int) -> dt.datetime:
         """Return the time that the even spread gives a position, whoever has it; at the latest today's end."""

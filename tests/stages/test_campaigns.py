@@ -7,7 +7,9 @@ from collections import Counter
 from collections.abc import Callable
 from zoneinfo import ZoneInfo
 
-from models import Attempt, Delivery, EmailTemplate, Enrolment, EnrolmentState, State
+import pytest
+
+from models import Attempt, Delivery, EmailTemplate, Enrolment, EnrolmentState, SmtpAccount, State, WhenAccountIsOff
 from pipeline.flow import TRIGGER
 from pipeline.reports import plan
 from schedules import publish_batch
@@ -100,6 +102,31 @@ def test_the_plan_of_a_morning_is_what_is_sent_that_day_picked_already_or_not(
         assert [s[:3] for s in sent] == [p[:3] for p in of_today]
         assert all(abs(s[3] - p[3]) <= TOLERANCE for s, p in zip(sent, of_today, strict=True))
     assert Counter(e.state for e in Enrolment.select()) == {EnrolmentState.FINISHED: 30}
+
+
+@pytest.mark.parametrize("when", list(WhenAccountIsOff))
+def test_what_follows_when_the_account_of_a_conversation_is_off_is_as_the_campaign_says(
+    any_database: str, clock: Clock, server: ScriptedServer, configure: Callable[..., None], when: WhenAccountIsOff
+) -> None:
+    configure(mail_window_days="mon-fri")
+    clock.at = local(7, 30, day=1)
+    accounts = [an_account(port=server.port) for _ in range(2)]
+    steps = (0, [a_template()]), (1, [a_template(subject="Again")])
+    enrolment = an_enrolment(a_campaign(*steps, accounts=accounts, when_account_is_off=when))
+    on_the_calendar(clock, until=local(20, day=1))
+    first = sent_from(of(enrolment)[0])
+    SmtpAccount.update(enabled=False).where(SmtpAccount.id == first).execute()
+    on_the_calendar(clock, until=local(20, day=3))
+    later, again = of(enrolment)[1:], Enrolment.get_by_id(enrolment.id)
+    if when is WhenAccountIsOff.OTHER:
+        assert [(d.state, d.follows_id) for d in later] == [(State.SENT, None)]
+        assert sent_from(later[0]) != first
+    else:
+        ended = {
+            WhenAccountIsOff.WAIT: (EnrolmentState.ACTIVE, None),
+            WhenAccountIsOff.STOP: (EnrolmentState.STOPPED, "account_off"),
+        }
+        assert (later, (again.state, again.reason)) == ([], ended[when])
 
 
 def of(enrolment: Enrolment) -> list[Delivery]:
