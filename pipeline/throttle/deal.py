@@ -70,11 +70,15 @@ class Dealer:
             delivery = self._queue.pop()
             account = self._next_account(delivery)
             at = None if account is None else self._today.at(self._taken, account, delivery)
+            if at is not None:
+                # By their own jitter they fitted the turn less, but this time would be before their clocks open.
+                later = [w for w in passed_over if self._today.opens_after(w, at)]
+                passed_over = [w for w in passed_over if w not in later]
+                self._pass_over(later)
             if account is None or at is None or self._today.is_full(delivery.group):
                 self._leave(delivery, account)
             elif self._today.opens_after(delivery, at):
-                self._late.add(delivery)
-                self._today.count(delivery.group)
+                self._pass_over([delivery])
                 self._is_free(account)
             elif (senders := self._late.keep(account)) is not None:
                 self._deal_late(account, senders)
@@ -90,6 +94,12 @@ class Dealer:
         self.rest += passed_over
         self.rest += self._queue
         self.rest += self._late.rest()
+
+    def _pass_over(self, deliveries: Iterable[Waiting]) -> None:
+        """Let deliveries wait for their clocks to open later today."""
+        for delivery in deliveries:
+            self._late.add(delivery)
+            self._today.count(delivery.group)
 
     def _taken_back(self) -> list[Waiting]:
         opened = self._late.taken_back(self._today.time_of(self._taken))

@@ -38,8 +38,8 @@ class Late:
         self._slots = list(today.slots)
 
     def add(self, delivery: Waiting) -> None:
-        """Pass over a delivery; of each clock the most urgent come first."""
-        self._of_clock.setdefault(delivery.clock, []).append(delivery)
+        """Pass over a delivery."""
+        bisect.insort(self._of_clock.setdefault(delivery.clock, []), delivery, key=self._today.urgency)
         senders = self._today.senders_of(delivery.group)
         if delivery.failed_by:
             senders = frozenset(a.id for a in self._today.usable if a.id in senders and self._may_send(a, delivery))

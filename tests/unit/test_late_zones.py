@@ -10,6 +10,7 @@ import pytest
 from pipeline.throttle.decide import decide
 from pipeline.throttle.forecast import Forecast, Planned
 from pipeline.throttle.types import Account, Backlog, Decision, Rules, Slot, Waiting
+from pipeline.throttle.window import SendingWindow
 from tests.unit.day import WINDOW, ZONE, in_zone, local
 
 #: 11:00 to 17:00, 14:00 to 17:00 and 16:00 to 17:00 in New York, in June.
@@ -99,6 +100,16 @@ def test_a_slot_that_waits_for_its_zone_leaves_its_position_to_capacity_that_com
     backlog = Backlog((Waiting(2),), {in_zone(""): 1})
     decision = decide([kept, Account(2, 1)], backlog, local(10), WINDOW, EXACT)
     assert decision.reserved == (Slot(2, local(10), (Waiting(2),)),)
+
+
+def test_age_decides_also_where_its_jitter_puts_the_older_one_behind_the_opening_of_its_zone() -> None:
+    hours = ((dt.time(8), dt.time(12)), (dt.time(13, 30), dt.time(17)))
+    window = SendingWindow(hours, ZONE, frozenset(range(7)))
+    # Its own turn would be at 15:07, over lunch in Los Angeles; the younger one's at 9:52, before it opens there.
+    older, younger = Waiting(1, share=1.0, group=in_zone(LOS_ANGELES)), Waiting(2, share=-1.0)
+    backlog = Backlog((older, younger), {in_zone(LOS_ANGELES): 1, in_zone(""): 1})
+    decision = decide([Account(1, 1)], backlog, local(8), window, Rules(jitter=0.5), last_transaction_today=local(8))
+    assert [slot.deliveries for slot in decision.reserved] == [(older,)]
 
 
 EXACT = Rules(jitter=0)
