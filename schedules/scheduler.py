@@ -38,9 +38,10 @@ def make_scheduler() -> BackgroundScheduler:
 
 
 def publish() -> None:
-    """Publish a batch, and log how many contacts were picked, or why none."""
+    """Publish a batch, and log how many steps and contacts were picked, or why none."""
     batch = publish_batch.publish()
-    log.info("batch", picked=len(batch.contact_ids), template_id=batch.template_id, reason=batch.reason)
+    picked = {"steps": len(batch.enrolment_ids), "picked": len(batch.contact_ids)}
+    log.info("batch", **picked, template_id=batch.template_id, reason=batch.reason)
     # Waited for here: a job that is begun again would pick others.
     until_available(partial(entry.publish, batch.handoffs))
 

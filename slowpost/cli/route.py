@@ -48,14 +48,15 @@ def publish(
     dry_run: bool,
     as_json: bool,
 ) -> None:
-    """The batch publisher: put as many eligible contacts onto the route as could be written to today."""
+    """The batch publisher: put as many steps of campaigns, then contacts, onto the route as could go today."""
     from schedules import publish_batch
 
     batch = publish_batch.publish(
         limit=limit, min_priority=min_priority, template_id=template_id, lists=lists, dry_run=dry_run
     )
     done = "would be put" if dry_run else "put"
-    sentence = batch.reason or f"{len(batch.contact_ids)} contacts {done} onto the route"
+    steps = f"{len(batch.enrolment_ids)} steps of campaigns and " if batch.enrolment_ids else ""
+    sentence = batch.reason or f"{steps}{len(batch.contact_ids)} contacts {done} onto the route"
     if dry_run and batch.contact_ids:
         sentence += "\n" + " ".join(map(str, batch.contact_ids))
     finish(batch, as_json, sentence)
