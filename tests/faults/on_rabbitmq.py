@@ -25,11 +25,6 @@ SHORT_OF_MEMORY = """
 LADDER = frozenset(topology.ladder(level) for level in range(topology.LEVELS))
 
 
-def all_queues() -> frozenset[str]:
-    """Return the names of all queues that Slowpost declares; they are the same on each version of RabbitMQ."""
-    return frozenset(queue.name for queue in topology.topology((3, 10)).queues)
-
-
 def purge(url: str, queues: Collection[str]) -> int:
     """Empty queues; return how many messages that has cost."""
     with pika.BlockingConnection(pika.URLParameters(url)) as connection:
