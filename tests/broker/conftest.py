@@ -28,9 +28,12 @@ UNIT_MS = 10
 
 
 @pytest.fixture
-def empty_rabbitmq(request: pytest.FixtureRequest, rabbitmq_url: str) -> str:
+def empty_rabbitmq(request: pytest.FixtureRequest, rabbitmq_url: str, configure: Callable[..., None]) -> str:
     """The URL of a vhost in which there is nothing, or only what `broker` declares anyhow."""
-    vhost.empty(rabbitmq_url, BROKER if "broker" in request.fixturenames else NOBODY)
+    owner = BROKER if "broker" in request.fixturenames else NOBODY
+    if owner == BROKER:
+        configure(mail_retry_backoff="1,2")
+    vhost.empty(rabbitmq_url, owner)
     return rabbitmq_url
 
 
@@ -39,19 +42,20 @@ BROKER, NOBODY = "broker", "nobody"
 
 
 @pytest.fixture
-def broker(
-    request: pytest.FixtureRequest, empty_rabbitmq: str, configure: Callable[..., None]
-) -> Iterator[QuorumBroker]:
-    """A broker that knows the six queues. A file whose tests bind and declare nothing else says LEAVES_QUEUES."""
-    configure(mail_retry_backoff="1,2")
+def broker(empty_rabbitmq: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[QuorumBroker]:
+    """A broker that knows the six queues, and retries after 1 and 2 s. If the test changes nothing of what it declares,
+    that stays for the next.
+    """
+    changes = vhost.changes(monkeypatch)
     made = QuorumBroker(empty_rabbitmq, middleware=[WorkerState()], unit_ms=UNIT_MS)
     for stage in Stage:
         made.declare_queue(stage)
     # Patiently: a name that has just been deleted can still be refused.
     until_available(made.declare_topology)
+    declared = changes.copy()
     yield made
     made.close()
-    if getattr(request.module, "LEAVES_QUEUES", False):
+    if changes == declared:
         vhost.leave(empty_rabbitmq, BROKER)
 
 
@@ -75,7 +79,7 @@ def count(url: str, queue: str) -> int:
 def until_counted(broker: QuorumBroker, queue: str, number: int, patience: float = 10) -> None:
     """Wait until `number` messages are ready in a queue: what a closed consumer held is there again a little later."""
     deadline = time.monotonic() + patience
-    while (found := broker.counts()[queue]) != number:
+    while (found := broker.channel.queue_declare(queue, passive=True).method.message_count) != number:
         assert time.monotonic() < deadline, f"{found} messages in {queue}, not {number}"
         broker.connection.sleep(0.02)
 

@@ -244,9 +244,6 @@ def test_a_worker_that_is_told_to_stop_while_it_waits_puts_the_message_back(monk
         waiting.until_available(away)
 
 
-LEAVES_QUEUES = True
-
-
 def consumed(broker: QuorumBroker, queue: str, number: int) -> tuple[Any, list[Any]]:
     """Return a consumer and the next `number` good messages that it gives."""
     consumer: Any = broker.consume(queue, prefetch=10, timeout=100)

@@ -153,7 +153,6 @@ def test_two_at_once_do_the_work_once(broker: QuorumBroker, postgres: str) -> No
 
 
 QUEUE = "dead-letter"
-LEAVES_QUEUES = True
 
 
 @pytest.fixture(autouse=True)

@@ -24,6 +24,7 @@ from pipeline.flow import Stage
 from pipeline.runtime import waiting as waits
 from tests.broker.conftest import count, until
 from tests.broker.two_stages import STOCK_VHOST, VHOST, ours, stock
+from tests.faults.on_rabbitmq import short_of_memory
 from tests.servers import PrivateRabbitmq
 
 
@@ -71,17 +72,14 @@ def test_a_memory_alarm_holds_a_handoff_back_and_the_worker_says_so(
 ) -> None:
     worker = worker_of(ours)
     worker.broker.enqueue(encode(Stage.DEDUPE, [1]))
-    node.ctl("set_vm_memory_high_watermark", "absolute", "1MB")
-    try:
-        with structlog.testing.capture_logs() as logs:
+    with structlog.testing.capture_logs() as logs:
+        with short_of_memory(node):
             worker.start()
             until(lambda: waited_for(logs) == {"RabbitMQ"}, logs)
             assert count(node.url, Stage.RENDER) == 0
-            node.ctl("set_vm_memory_high_watermark", "0.6")
-            # Perhaps twice: RabbitMQ may also have read what it had held back.
-            until(lambda: count(node.url, Stage.RENDER) >= 1, logs)
-    finally:
-        node.ctl("set_vm_memory_high_watermark", "0.6")
+        until(lambda: any(entry["event"] == "going on" for entry in logs), logs)
+    # Perhaps twice: RabbitMQ may also have read what it had held back.
+    assert count(node.url, Stage.RENDER) >= 1
     worker.stop()
     assert count(node.url, Stage.DEDUPE) == 0
 

@@ -15,19 +15,8 @@ LONG_INTERVAL = 2
 #: Seconds in which a run has to come to rest: a worker that has waited for long looks again after 30 s
 #: (`faults.LONGEST_WAIT`), and what is lost on the way to two stages needs two sweeps and a slot each.
 SETTLES_WITHIN = 120
-#: For `rabbitmqctl eval`: the watermark, "~", and the alarms that there are below another.
-SHORT_OF_MEMORY = """
-    Before = vm_memory_monitor:get_vm_memory_high_watermark(),
-    vm_memory_monitor:set_vm_memory_high_watermark({absolute, 1000000}),
-    io:format("~p~~~p", [Before, rabbit_alarm:get_alarms()]).
-"""
 #: The delay ladder's queues.
 LADDER = frozenset(topology.ladder(level) for level in range(topology.LEVELS))
-
-
-def all_queues() -> frozenset[str]:
-    """Return the names of all queues that Slowpost declares; they are the same on each version of RabbitMQ."""
-    return frozenset(queue.name for queue in topology.topology((3, 10)).queues)
 
 
 def purge(url: str, queues: Collection[str]) -> int:
@@ -40,10 +29,11 @@ def purge(url: str, queues: Collection[str]) -> int:
 @contextmanager
 def short_of_memory(node: PrivateRabbitmq) -> Iterator[None]:
     """Let a node take nothing more from publishers for the block."""
-    # In one call: each takes most of a second.
-    before, _, alarms = node.ctl("eval", SHORT_OF_MEMORY).partition("~")
+    before = node.evaluate("vm_memory_monitor:get_vm_memory_high_watermark().")
+    set_to = "vm_memory_monitor:set_vm_memory_high_watermark({})".format
+    alarms = node.evaluate(f"{set_to('{absolute, 1000000}')}, rabbit_alarm:get_alarms().")
     try:
         assert "memory" in alarms
         yield
     finally:
-        node.ctl("set_vm_memory_high_watermark", before)
+        node.evaluate(f"{set_to(before)}.")

@@ -170,11 +170,11 @@ def impatient(node: PrivateRabbitmq, timeout: int) -> Iterator[None]:
     of them once a second; otherwise it is half an hour, and once a minute.
     """
     set_both = "[application:set_env(rabbit, K, V) || {K, V} <- [{consumer_timeout, %d}, {channel_tick_interval, %d}]]."
-    node.ctl("eval", set_both % (timeout * 1000, 1000))
+    node.evaluate(set_both % (timeout * 1000, 1000))
     try:
         yield
     finally:
-        node.ctl("eval", set_both % (1_800_000, 60_000))
+        node.evaluate(set_both % (1_800_000, 60_000))
 
 
 @contextmanager

@@ -15,9 +15,10 @@ from typing import Any
 import pytest
 
 from pipeline.flow import Stage
+from tests.broker.vhost import all_queues
 from tests.faults import fleet as fleets
 from tests.faults.fleet import Fleet
-from tests.faults.on_rabbitmq import LADDER, LONG_INTERVAL, SETTLES_WITHIN, all_queues, purge
+from tests.faults.on_rabbitmq import LADDER, LONG_INTERVAL, SETTLES_WITHIN, purge
 from tests.servers import PrivateRabbitmq
 
 

@@ -18,12 +18,13 @@ from actors.rabbitmq import topology
 from models import database, schema
 from pipeline.flow import Stage
 from pipeline.runtime.failpoints import NAMES
+from tests.broker.vhost import all_queues
 from tests.builders import a_template, an_account
 from tests.faults import fleet as fleets
 from tests.faults.commit_proxy import AFTER, BEFORE, KINDS, CommitProxy
 from tests.faults.fleet import QUEUES_LAST_AFTER, Fleet
 from tests.faults.on_postgres import takes_no_writes
-from tests.faults.on_rabbitmq import all_queues, purge, short_of_memory
+from tests.faults.on_rabbitmq import purge, short_of_memory
 from tests.faults.oracle import oracle
 from tests.faults.proxy import Fault, Proxy
 from tests.servers import PrivatePostgres, PrivateRabbitmq
