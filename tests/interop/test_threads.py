@@ -76,7 +76,7 @@ def renamed(sent: Delivery) -> Delivery:
     """Let a mail be one whose Message-ID was ours until its provider gave it another."""
     with database.connection():
         sent.message_id, sent.wire_message_id = f"<ours-{sent.id}@{DOMAIN}>", sent.message_id
-        sent.save()
+        sent.save(only=sent.dirty_fields)
     return sent
 
 
