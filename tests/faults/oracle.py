@@ -14,6 +14,7 @@ import datetime as dt
 import functools
 import json
 import os
+import socket
 import subprocess
 import sys
 import time
@@ -280,7 +281,10 @@ class _Session:
             case "4yz" | "5yz":
                 write((b"451" if action == "4yz" else b"554") + b" misbehaves\r\n")
             case "closes-after":
+                # In one segment: whatever this machine does meanwhile, the client has its end with the reply.
+                self._writer.get_extra_info("socket").setsockopt(socket.IPPROTO_TCP, socket.TCP_CORK, 1)
                 write(reply + b"\r\n")
+                self._writer.write_eof()
             case "floods":
                 write(reply + b"x" * (10 << 20) + b"\r\n")
             case "garbles":
