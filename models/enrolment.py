@@ -8,7 +8,7 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Iterable, Mapping
 from enum import StrEnum
-from typing import Any
+from typing import Any, TypeVar
 
 import peewee
 from peewee import SQL
@@ -21,6 +21,8 @@ from models.campaign import Campaign, Step
 from models.contact import Contact
 from models.database import UTCDateTimeField
 from models.states import Reason, State
+
+T = TypeVar("T")
 
 
 class EnrolmentState(StrEnum):
@@ -89,7 +91,7 @@ _ENDS_AS = {
     State.FAILED: EnrolmentState.FAILED,
     State.CANCELLED: EnrolmentState.STOPPED,
 }
-_SUPPRESSED = (Reason.SUPPRESSED_ADDRESS, Reason.SUPPRESSED_DOMAIN)
+_SUPPRESSED = frozenset({Reason.SUPPRESSED_ADDRESS, Reason.SUPPRESSED_DOMAIN})
 
 
 def follow(
@@ -111,48 +113,51 @@ def follow(
         reason_of: why each has moved.
     """
     if to is State.SENT:
-        for delivery_id, enrolment_id in of_delivery.items():
-            _has_been_sent(enrolment_id, delivery_id, account_of.get(delivery_id), now)
+        for account_id, ids in _by_value(account_of).items():
+            _come_to(ids, **_one_step_further(now), account=account_id)
     elif to in _ENDS_AS:
-        for delivery_id, enrolment_id in of_delivery.items():
-            reason = reason_of.get(delivery_id)
+        for reason, ids in _by_value(reason_of).items():
             state = EnrolmentState.FORGOTTEN if reason == Reason.FORGOTTEN else _ENDS_AS[to]
-            _mine(enrolment_id, delivery_id, state=state, reason=reason, ended_at=now, updated_at=now)
+            _come_to(ids, state=state, reason=reason, ended_at=now, updated_at=now)
     elif to is State.SKIPPED:
-        for delivery_id, enrolment_id in of_delivery.items():
-            reason = reason_of.get(delivery_id) or ""
+        for reason, ids in _by_value(reason_of).items():
             ended: dict[str, Any] = {}
-            if any(word in reason.split(",") for word in _SUPPRESSED):
+            if reason is not None and not _SUPPRESSED.isdisjoint(reason.split(",")):
                 ended = {"state": EnrolmentState.SUPPRESSED, "reason": reason, "ended_at": now}
-            _mine(enrolment_id, delivery_id, **ended, updated_at=now)
+            _come_to(ids, **ended, updated_at=now)
     elif origin is State.FAILED:
         _begin_again(of_delivery, now)
 
 
-def _has_been_sent(enrolment_id: int, delivery_id: int, account_id: int | None, now: dt.datetime) -> None:
-    following = Step.select(SQL("1")).where(
-        (Step.campaign == Enrolment.campaign) & (Step.position == Enrolment.position + 1)
-    )
-    is_last = ~peewee.fn.EXISTS(following)
-    _mine(
-        enrolment_id,
-        delivery_id,
-        position=Enrolment.position + 1,
-        due_at=None,
-        last_id=delivery_id,
-        account=account_id,
-        sent_at=now,
-        state=peewee.Case(None, ((is_last, EnrolmentState.FINISHED),), Enrolment.state),
-        ended_at=peewee.Case(None, ((is_last, peewee.Value(now, converter=Enrolment.ended_at.db_value)),), None),
-        updated_at=now,
-    )
+def _by_value(values: Mapping[int, T]) -> dict[T, list[int]]:
+    """Return the keys that have each value."""
+    found: dict[T, list[int]] = {}
+    for key, value in values.items():
+        found.setdefault(value, []).append(key)
+    return found
 
 
-def _mine(enrolment_id: int, delivery_id: int, **changes: Any) -> None:
-    """Change an enrolment that goes on and waits for this delivery, and let it wait no more."""
-    waits = (Enrolment.id == enrolment_id) & (Enrolment.delivery_id == delivery_id)
-    Enrolment.update(delivery_id=None).where(waits & (Enrolment.state != EnrolmentState.ACTIVE)).execute()
-    Enrolment.update(delivery_id=None, **changes).where(waits & (Enrolment.state == EnrolmentState.ACTIVE)).execute()
+def _one_step_further(now: dt.datetime) -> dict[str, Any]:
+    """Return what changes when the delivery that an enrolment waits for has been sent."""
+    next_one = (Step.campaign == Enrolment.campaign) & (Step.position == Enrolment.position + 1)
+    is_last = ~peewee.fn.EXISTS(Step.select(SQL("1")).where(next_one))
+    return {
+        "position": Enrolment.position + 1,
+        "due_at": None,
+        "last_id": Enrolment.delivery_id,
+        "sent_at": now,
+        "state": peewee.Case(None, ((is_last, EnrolmentState.FINISHED),), Enrolment.state),
+        "ended_at": peewee.Case(None, ((is_last, peewee.Value(now, converter=Enrolment.ended_at.db_value)),), None),
+        "updated_at": now,
+    }
+
+
+def _come_to(delivery_ids: list[int], **changes: Any) -> None:
+    """Let enrolments wait no more for these deliveries, and change those of them that go on."""
+    waits = Enrolment.delivery_id.in_(delivery_ids)
+    active = Enrolment.state == EnrolmentState.ACTIVE
+    Enrolment.update(delivery_id=None, **changes).where(waits & active).execute()
+    Enrolment.update(delivery_id=None).where(waits & ~active).execute()
 
 
 def _begin_again(of_delivery: Mapping[int, int], now: dt.datetime) -> None:
