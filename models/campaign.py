@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from enum import StrEnum
+from typing import Any
 
 import peewee
 
 from models.account import SmtpAccount
+from models.account_tag import AccountTag
 from models.base import Base
 from models.contact_list import ContactList
 from models.database import UTCDateTimeField
@@ -89,6 +91,14 @@ class CampaignSender(Base):
         """A campaign has an account, and a tag, once."""
 
         indexes = ((("campaign", "account"), True), (("campaign", "tag"), True))
+
+
+def senders() -> Any:
+    """Return the query of campaign and account of each account that sends one: by its id, or by a tag."""
+    pair = (CampaignSender.campaign.alias("campaign"), CampaignSender.account.alias("account"))
+    named = CampaignSender.select(*pair).where(CampaignSender.account.is_null(False))
+    of_tag = AccountTag.account.alias("account")
+    return named | CampaignSender.select(pair[0], of_tag).join(AccountTag, on=AccountTag.tag == CampaignSender.tag)
 
 
 class Step(Base):

@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from peewee import Select
+
 from models import AccountTag, Campaign, CampaignSender, EmailTemplate, SmtpAccount, Step, Variant, database
+from models.campaign import senders
 from pipeline.campaigns import audience
 from pipeline.capacity import usage
 from pipeline.content import footer
@@ -57,11 +60,9 @@ def notes(campaign: Campaign) -> Iterator[str]:
 
 def sends(campaign: Campaign) -> Any:
     """Return the condition that an account, which has not been removed, sends a campaign."""
-    its = CampaignSender.select().where(CampaignSender.campaign == campaign.id)
-    tags = its.select(CampaignSender.tag).where(CampaignSender.tag.is_null(False))
-    of_tag = AccountTag.select(AccountTag.account).where(AccountTag.tag.in_(tags))
-    named = its.select(CampaignSender.account).where(CampaignSender.account.is_null(False))
-    return SmtpAccount.removed_at.is_null() & (SmtpAccount.id.in_(named) | SmtpAccount.id.in_(of_tag))
+    pair = senders().alias("pair")
+    its = Select([pair], [pair.c.account]).where(pair.c.campaign == campaign.id)
+    return SmtpAccount.removed_at.is_null() & SmtpAccount.id.in_(its)
 
 
 def _without_footer(campaign: Campaign) -> Iterator[str]:

@@ -5,13 +5,11 @@ from __future__ import annotations
 import datetime as dt
 from typing import Any
 
-from peewee import JOIN, SQL, Case, fn
+from peewee import JOIN, SQL, Case, Select, fn
 
 from models import (
-    AccountTag,
     Attempt,
     Campaign,
-    CampaignSender,
     CampaignState,
     Control,
     Delivery,
@@ -20,6 +18,7 @@ from models import (
     State,
     json_rows,
 )
+from models.campaign import senders
 from models.compiled import Parameter, as_it_is, compiled
 from pipeline.capacity import head, lanes, usage
 from pipeline.capacity.slots import HOLDS
@@ -97,13 +96,9 @@ def _campaigns() -> Any:
 
 def _senders() -> Any:
     """Return the query whose one value has campaign and account of each account that sends a running campaign."""
-    of_tag = AccountTag.select(AccountTag.account).where(AccountTag.tag == CampaignSender.tag)
-    sends = (SmtpAccount.id == CampaignSender.account) | SmtpAccount.id.in_(of_tag)
-    return (
-        CampaignSender.select(json_rows.collected(CampaignSender.campaign, SmtpAccount.id))
-        .join(SmtpAccount, on=sends)
-        .where(CampaignSender.campaign.in_(lanes.running_campaigns()))
-    )
+    pair = senders().alias("pair")
+    collected = json_rows.collected(pair.c.campaign, pair.c.account)
+    return Select([pair], [collected]).where(pair.c.campaign.in_(lanes.running_campaigns()))
 
 
 def _enough(is_counted: bool) -> Any:

@@ -12,18 +12,17 @@ from enum import StrEnum
 from functools import cached_property
 from typing import Any
 
-from peewee import SQL, fn
+from peewee import SQL, Select, fn
 
 from models import (
-    AccountTag,
     Campaign,
-    CampaignSender,
     CampaignState,
     Delivery,
     EmailTemplate,
     SmtpAccount,
     State,
 )
+from models.campaign import senders
 from models.compiled import Parameter, among, compiled
 from models.control import control
 from models.delivery import in_states
@@ -73,9 +72,9 @@ class Use:
 
 @compiled
 def _campaigns() -> Any:
-    of_tag = AccountTag.select(AccountTag.tag).where(AccountTag.account == Parameter("account"))
-    sends = (CampaignSender.account == Parameter("account")) | CampaignSender.tag.in_(of_tag)
-    named = CampaignSender.select(SQL("1")).where((CampaignSender.campaign == Campaign.id) & sends)
+    pair = senders().alias("pair")
+    is_its = (pair.c.campaign == Campaign.id) & (pair.c.account == Parameter("account", convert=int))
+    named = Select([pair], [SQL("1")]).where(is_its)
     return Campaign.select(Campaign, fn.EXISTS(named).alias("is_sender")).where(among(Campaign.id, "ids")).namedtuples()
 
 
