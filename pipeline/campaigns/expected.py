@@ -19,6 +19,7 @@ from models.states import NOT_CLAIMED, State
 from pipeline.campaigns import picking
 from pipeline.campaigns.due import due_at
 from pipeline.campaigns.steps import Steps
+from pipeline.capacity.room import Room
 from pipeline.flow import MAX_IDS, chunks
 from pipeline.rules import duplicates
 from pipeline.rules.eligible import eligible, template_to_pick
@@ -26,9 +27,8 @@ from pipeline.runtime.settings import settings
 from pipeline.throttle.dealing import FollowUp, Wants, deal
 from pipeline.throttle.forecast import Forecast, Planned
 from pipeline.throttle.limits import jitter_share
-from pipeline.throttle.shares import Senders, shares
-from pipeline.throttle.types import Backlog, Group, Waiting
 from pipeline.throttle.types import Campaign as KnownCampaign
+from pipeline.throttle.types import Group, Waiting
 from pipeline.throttle.window import Clock, SendingWindow
 
 #: The batch publisher runs so often.
@@ -66,6 +66,7 @@ class ExpectedPublisher:
         """Read what waits at `now`: no more than `most` first mails of each campaign."""
         self._window = window
         self._campaigns = list(Campaign.select().where(Campaign.id.in_(list(known))).order_by(Campaign.id))
+        self._hours = {campaign.id: campaign.hours for campaign in self._campaigns}
         self._steps = Steps.of([c.id for c in self._campaigns])
         self._firsts = {c.id: list(_firsts(c, now, most)) for c in self._campaigns}
         self._due: dict[tuple[int, int | None], list[Expected]] = {}
@@ -88,19 +89,13 @@ class ExpectedPublisher:
         now, window = forecast.now, self._window
         if not window.contains(now):
             return []
-        accounts = {a.id: a.left for a in forecast.accounts.values() if not a.is_cooling(now)}
-        on_its_way: Counter[Senders] = Counter()
-        of_campaign: Counter[int | None] = Counter()
-        backlog = Backlog(campaigns=forecast.campaigns)
-        for group, number in forecast.on_its_way().items():
-            on_its_way[backlog.senders(frozenset(accounts), group)] += number
-            of_campaign[group.campaign] += number
-        known = {i: replace(c, used=c.used + of_campaign[i]) for i, c in forecast.campaigns.items()}
-        wants, of_id = self._wants(known, accounts, now)
-        steps = [of_id[i] for i in deal(accounts, on_its_way, wants, follow_ups_first=settings().mail_follow_ups_first)]
-        for step in steps:
-            on_its_way[backlog.senders(frozenset(accounts), self._group(step))] += 1
-        left = sum(accounts.values()) - sum(shares(accounts, on_its_way).values())
+        usable = [account for account in forecast.accounts.values() if not account.is_cooling(now)]
+        today = Room.of(usable, forecast.on_its_way(), forecast.campaigns)
+        wants, of_id = self._wants(today, now)
+        first = settings().mail_follow_ups_first
+        steps = [of_id[i] for i in deal(today.accounts, today.on_its_way, wants, follow_ups_first=first)]
+        taken = forecast.on_its_way() + Counter(map(self._group, steps))
+        left = Room.of(usable, taken, forecast.campaigns).left
         contacts = list(islice((c for c in self._contacts if window.opens_today(now, c.zone)), left))
         found = [*self._enter(steps), *self._enter(sorted(contacts, key=lambda c: c.contact_id))]
         self._forget({(p.campaign_id, p.enrolment_id, p.contact_id) for p in (*steps, *contacts)})
@@ -121,35 +116,24 @@ class ExpectedPublisher:
         waiting = self._due.setdefault((follow_up.campaign_id, follow_up.sender), [])
         bisect.insort(waiting, follow_up, key=_by_time)
 
-    def _wants(
-        self, known: Mapping[int, KnownCampaign], accounts: Mapping[int, int], now: dt.datetime
-    ) -> tuple[list[Wants], dict[int, Expected]]:
+    def _wants(self, room: Room, now: dt.datetime) -> tuple[list[Wants], dict[int, Expected]]:
         """Return what each campaign could send, and who stands behind the ids in it."""
         of_id: dict[int, Expected] = {}
         wants = []
-        websites: set[int] = set()
-        addresses: set[str] = set()
+        picked = duplicates.Picked()
         for campaign in self._campaigns:
-            left, most = picking.room_of(known[campaign.id], accounts)
+            known = room.campaigns[campaign.id]
+            left, most = picking.room_of(known, room.accounts)
             if not self._is_on(campaign, now) or not most:
-                wants.append(Wants(known[campaign.id], campaign.weight))
+                wants.append(Wants(known, campaign.weight))
                 continue
             due = [e for i, n in (*left.items(), (None, most)) for e in self._due_from(campaign, i, min(n, most), now)]
-            follow_ups = [e for e in sorted(due, key=_by_time) if self._goes_today(e, now)]
-            firsts: list[Expected] = []
-            for expected in self._firsts[campaign.id]:
-                if len(firsts) == most:
-                    break
-                taken = expected.address in addresses
-                taken |= duplicates.one_of_a_website() and expected.website in websites
-                if not taken and self._goes_today(expected, now):
-                    firsts.append(expected)
-                    addresses.add(expected.address)
-                    if expected.website is not None:
-                        websites.add(expected.website)
+            follow_ups = sorted(due, key=_by_time)
+            fits = (e for e in self._firsts[campaign.id] if self._goes(e, now) and picked.add(e.address, e.website))
+            firsts = list(islice(fits, most))
             of_id |= {e.enrolment_id: e for e in (*follow_ups, *firsts)}
             later = [FollowUp(e.enrolment_id, e.sender) for e in follow_ups]
-            wants.append(Wants(known[campaign.id], campaign.weight, later, [e.enrolment_id for e in firsts]))
+            wants.append(Wants(known, campaign.weight, later, [e.enrolment_id for e in firsts]))
         return wants, of_id
 
     def _is_on(self, campaign: Campaign, now: dt.datetime) -> bool:
@@ -160,10 +144,12 @@ class ExpectedPublisher:
 
     def _due_from(self, campaign: Campaign, sender: int | None, most: int, now: dt.datetime) -> Iterator[Expected]:
         waiting = self._due.get((campaign.id, sender), ())
-        return islice((e for e in waiting if e.due_at is not None and e.due_at <= now), most)
+        due = (e for e in waiting if e.due_at is not None and e.due_at <= now and self._goes(e, now))
+        return islice(due, most)
 
-    def _goes_today(self, expected: Expected, now: dt.datetime) -> bool:
-        return self._template_for(expected) is not None and self._window.opens_today(now, *self._group(expected).clock)
+    def _goes(self, expected: Expected, now: dt.datetime) -> bool:
+        opens = self._window.opens_today(now, *self._group(expected).clock)
+        return opens and self._template_for(expected) is not None
 
     def _template_for(self, expected: Expected) -> EmailTemplate | None:
         if expected.campaign_id is None:
@@ -171,7 +157,7 @@ class ExpectedPublisher:
         return self._steps.template_for(expected.campaign_id, expected.position, expected.contact_id)
 
     def _group(self, expected: Expected) -> Group:
-        hours = next((c.hours for c in self._campaigns if c.id == expected.campaign_id), "")
+        hours = "" if expected.campaign_id is None else self._hours[expected.campaign_id]
         return Group(Clock(expected.zone, hours), expected.campaign_id, expected.sender)
 
     def _enter(self, picked: Sequence[Expected]) -> Iterator[Waiting]:

@@ -7,9 +7,11 @@ due, and what becomes of the enrolments of accounts that are off for good, in th
 from __future__ import annotations
 
 import datetime as dt
+from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import reduce
+from itertools import islice
 from operator import add
 from typing import Any
 
@@ -28,13 +30,13 @@ from pipeline.throttle.dealing import FollowUp, Wants, deal
 from pipeline.throttle.types import Campaign as KnownCampaign
 from pipeline.throttle.window import SendingWindow
 
-#: Enrolments read at a time; accounts that one statement reads for.
-PAGE, ACCOUNTS_AT_ONCE = 500, 100
+#: Enrolments read at a time; of one account; accounts that one statement reads for.
+PAGE, PAGE_OF_ACCOUNT, ACCOUNTS_AT_ONCE = 500, 50, 100
 #: Why an enrolment ends whose account is off, where the campaign says so.
 ACCOUNT_OFF = "account_off"
 #: Read beyond what is wanted, in place of those that are passed over.
 SLACK = 10
-
+#: An enrolment goes on, and nothing is on its way for it.
 WAITS = (Enrolment.state == EnrolmentState.ACTIVE) & Enrolment.delivery_id.is_null()
 
 
@@ -150,14 +152,13 @@ def may_be_written_to(contact_ids: Sequence[int], now: dt.datetime) -> dict[int,
 
 @dataclass
 class _Reader:
-    """Reads what campaigns could send today; no contact's website is picked for two of them."""
+    """Reads what campaigns could send today; nobody's address or website is picked for two of them."""
 
     room: Room
     now: dt.datetime
     window: SendingWindow
     steps: Steps
-    websites: set[int] = field(default_factory=set)
-    addresses: set[str] = field(default_factory=set)
+    picked: duplicates.Picked = field(default_factory=duplicates.Picked)
 
     def wants(self, campaign: Campaign) -> Wants:
         """Return what a campaign could send today."""
@@ -165,24 +166,43 @@ class _Reader:
         left, most = room_of(known, self.room.accounts)
         if not most or not self.window.opens_today(self.now, "", campaign.hours):
             return Wants(known, campaign.weight)
-        follow_ups = list(self._follow_ups(campaign, {i: min(n, most) for i, n in left.items()}, most))
-        return Wants(known, campaign.weight, follow_ups, list(self._firsts(campaign, most)))
+        follow_ups = self._follow_ups(campaign, {i: min(n, most) for i, n in left.items()} | {None: most})
+        return Wants(known, campaign.weight, follow_ups, list(islice(self._firsts(campaign, most), most)))
 
-    def _follow_ups(self, campaign: Campaign, left: Mapping[int, int], most: int) -> Iterator[FollowUp]:
-        """Yield what is due, the oldest first, of each account as much as it has left."""
+    def _follow_ups(self, campaign: Campaign, most: Mapping[int | None, int]) -> list[FollowUp]:
+        """Return what is due, the oldest first, of each account so many as it has left. It is read page by page: what
+        may not go now keeps nothing behind it from going.
+        """
         found: list[Any] = []
-        for some in chunks([*left.items(), (None, most)], ACCOUNTS_AT_ONCE):
-            found.extend(reduce(add, (self._due_from(campaign, *each) for each in some)).namedtuples())
-        contacts = may_be_written_to([row.contact for row in found], self.now)
-        for row in sorted(found, key=lambda row: (row.due_at, row.id)):
-            template = self.steps.template_for(campaign.id, row.position, row.contact)
-            contact = contacts.get(row.contact)
-            if contact is not None and template is not None and self._opens_today(contact.timezone, campaign):
-                yield FollowUp(row.id, row.account)
+        wanted, last = dict(most), dict[int | None, Any]()
+        while wanted:
+            page = self._due(campaign, wanted, last)
+            contacts = may_be_written_to([row.contact for row in page], self.now)
+            read: Counter[int | None] = Counter()
+            for row in page:
+                read[row.account] += 1
+                last[row.account] = row
+                contact = contacts.get(row.contact)
+                if wanted[row.account] and contact is not None and self._goes(campaign, row.position, contact):
+                    wanted[row.account] -= 1
+                    found.append(row)
+            wanted = {i: n for i, n in wanted.items() if n and read[i] == PAGE_OF_ACCOUNT}
+        return [FollowUp(row.id, row.account) for row in sorted(found, key=lambda row: (row.due_at, row.id))]
 
-    def _due_from(self, campaign: Campaign, account_id: int | None, most: int) -> Any:
+    def _due(self, campaign: Campaign, accounts: Iterable[int | None], last: Mapping[int | None, Any]) -> list[Any]:
+        """Return the next page of each account, behind the `last` row that was read of it, if any was."""
+        found: list[Any] = []
+        for some in chunks(list(accounts), ACCOUNTS_AT_ONCE):
+            pages = (self._due_from(campaign, account_id, last.get(account_id)) for account_id in some)
+            found.extend(reduce(add, pages).namedtuples())
+        return sorted(found, key=lambda row: (row.due_at, row.id))
+
+    def _due_from(self, campaign: Campaign, account_id: int | None, last: Any) -> Any:
         of_account = Enrolment.account.is_null() if account_id is None else Enrolment.account == account_id
         is_due = (Enrolment.position > 1) & (Enrolment.due_at <= self.now)
+        if last is not None:
+            later = (Enrolment.due_at == last.due_at) & (Enrolment.id > last.id)
+            is_due &= (Enrolment.due_at > last.due_at) | later
         columns = (
             Enrolment.id,
             Enrolment.contact.alias("contact"),
@@ -191,24 +211,16 @@ class _Reader:
             Enrolment.due_at,
         )
         rows = Enrolment.select(*columns).where((Enrolment.campaign == campaign.id) & WAITS & of_account & is_due)
-        return rows.order_by(Enrolment.due_at, Enrolment.id).limit(most)
+        return rows.order_by(Enrolment.due_at, Enrolment.id).limit(PAGE_OF_ACCOUNT)
 
-    def _opens_today(self, zone: str | None, campaign: Campaign) -> bool:
-        return self.window.opens_today(self.now, zone or "", campaign.hours)
+    def _goes(self, campaign: Campaign, position: int, contact: Contact) -> bool:
+        """Tell whether a step can be sent today: its contact's clock opens, and its template is not paused."""
+        opens = self.window.opens_today(self.now, contact.timezone or "", campaign.hours)
+        return opens and self.steps.template_for(campaign.id, position, contact.id) is not None
 
     def _firsts(self, campaign: Campaign, most: int) -> Iterator[int]:
         """Yield enrolments that wait for their first mail, the best first; of one website only its best."""
-        number = 0
         for one in candidates(campaign, self.now, most):
-            if number == most:
-                return
             contact = one.contact
-            taken = contact.address in self.addresses
-            taken |= duplicates.one_of_a_website() and contact.website_id in self.websites
-            goes = self._opens_today(contact.timezone, campaign)
-            if goes and not taken and self.steps.template_for(campaign.id, 1, contact.id) is not None:
-                self.addresses.add(contact.address)
-                if contact.website_id:
-                    self.websites.add(contact.website_id)
-                number += 1
+            if self._goes(campaign, 1, contact) and self.picked.add(contact.address, contact.website_id):
                 yield one.enrolment_id

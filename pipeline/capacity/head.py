@@ -16,14 +16,14 @@ from pipeline.capacity import lanes, usage
 from pipeline.capacity.lanes import Lane
 from pipeline.throttle.decide import HeadSize
 from pipeline.throttle.limits import jitter_share
-from pipeline.throttle.types import Campaign, Group, Waiting, have_senders_in_common
+from pipeline.throttle.types import Account, Campaign, Group, Waiting, senders_of
 from pipeline.throttle.window import Clock, SendingWindow
 
 #: Of deliveries, the accounts that have failed each, with the time before which each leaves it alone.
 FailedBy = Mapping[int, Mapping[int, dt.datetime]]
 
-#: The hours of campaigns, by id.
-Hours = Mapping[int, str]
+#: Running campaigns, by id.
+Campaigns = Mapping[int, Campaign]
 
 #: What the throttle wants to know of a delivery.
 JUDGED_BY = (
@@ -59,9 +59,9 @@ class Head:
         return tuple(delivery for of_lane in self.of_lane.values() for delivery in of_lane)
 
 
-def read(of_today: Sequence[Lane], size: HeadSize, now: dt.datetime, also: Sequence[int], hours: Hours) -> Head:
+def read(of_today: Sequence[Lane], size: HeadSize, now: dt.datetime, also: Sequence[int], campaigns: Campaigns) -> Head:
     """Return the head of these lanes: what is due at `now` (UTC), with the accounts that have failed it. These are
-    returned for the deliveries `also`, too. `hours`: of campaigns.
+    returned for the deliveries `also`, too.
     """
     found: dict[Lane, list[Any]] = {lane: [] for lane in of_today}
     lane_of = {(lane.template_id, lane.key): lane for lane in of_today}
@@ -81,27 +81,29 @@ def read(of_today: Sequence[Lane], size: HeadSize, now: dt.datetime, also: Seque
             and not size.is_enough([failed_by.get(row.id, ()) for row in found[lane]])
         ]
         number *= 2
-    of_lane = {lane: [waiting(row.id, row, failed_by, hours) for row in rows] for lane, rows in found.items()}
+    of_lane = {lane: [waiting(row.id, row, failed_by, campaigns) for row in rows] for lane, rows in found.items()}
     return Head(of_lane, failed_by, size)
 
 
 def unseen(
-    head: Head, window: SendingWindow, now: dt.datetime, enough: int, campaigns: Mapping[int, Campaign], hours: Hours
+    head: Head, window: SendingWindow, now: dt.datetime, accounts: Sequence[Account], campaigns: Campaigns
 ) -> dict[Group, int]:
     """Return, for each group whose clock opens later today, how many beyond the head are more urgent than all that the
-    same accounts may send now, counted up to `enough`.
+    same accounts may send now, counted up to what the accounts have left.
     """
-    group_of = {lane: group(lane, hours) for lane in head.of_lane}
+    group_of = {lane: group(lane, campaigns) for lane in head.of_lane}
     open_now = [lane for lane in head.of_lane if window.is_open(now, *group_of[lane].clock)]
     places: dict[Lane, lanes.Place] = {}
     for lane, found in head.of_lane.items():
         if lane in open_now or len(found) < head.size.size:
             continue
-        rivals = (o for o in open_now if have_senders_in_common(group_of[lane], group_of[o], campaigns))
+        senders = senders_of(group_of[lane], frozenset(a.id for a in accounts), campaigns)
+        rivals = (other for other in open_now if senders_of(group_of[other], senders, campaigns))
         first = head.size.first_to_go(head.of_lane[other] for other in rivals)
         if first is not None and (-found[-1].priority, found[-1].id) < (-first.priority, first.id):
             places[lane] = first.priority, first.id
     beyond: dict[Group, int] = {}
+    enough = sum(account.left for account in accounts)
     # So many of each that `enough` are left when those of the head, which are counted with them, are taken off.
     most = enough + max((len(head.of_lane[lane]) for lane in places), default=0)
     for lane, number in lanes.more_urgent(places, now, most).items():
@@ -109,18 +111,18 @@ def unseen(
     return beyond
 
 
-def group(lane: Lane, hours: Hours) -> Group:
+def group(lane: Lane, campaigns: Campaigns) -> Group:
     """Return when and from which accounts a lane's deliveries may go."""
-    return _group(lane.zone, lane.campaign_id, lane.sender_id, hours)
+    return _group(lane.zone, lane.campaign_id, lane.sender_id, campaigns)
 
 
-def waiting(delivery_id: int, row: Any, failed_by: FailedBy, hours: Hours) -> Waiting:
+def waiting(delivery_id: int, row: Any, failed_by: FailedBy, campaigns: Campaigns) -> Waiting:
     """Return a delivery, given a row with what it is judged by."""
     share = jitter_share(row.contact, row.template)
-    its = _group(row.timezone, row.campaign, row.sender, hours)
+    its = _group(row.timezone, row.campaign, row.sender, campaigns)
     return Waiting(delivery_id, row.priority, failed_by.get(delivery_id, {}), share, its)
 
 
-def _group(zone: str, campaign: int | None, sender: int | None, hours: Hours) -> Group:
-    own = hours.get(campaign, "") if campaign is not None else ""
-    return Group(Clock(zone, own), campaign, sender)
+def _group(zone: str, campaign_id: int | None, sender: int | None, campaigns: Campaigns) -> Group:
+    campaign = None if campaign_id is None else campaigns.get(campaign_id)
+    return Group(Clock(zone, "" if campaign is None else campaign.hours), campaign_id, sender)

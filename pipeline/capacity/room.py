@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import datetime as dt
 from collections import Counter
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
 from peewee import SQL, fn
@@ -20,7 +20,7 @@ from models.states import ON_ROUTE
 from pipeline.capacity import head, lanes, snapshot, statement
 from pipeline.runtime.settings import settings
 from pipeline.throttle.shares import Senders, shares
-from pipeline.throttle.types import Backlog, Campaign, Group
+from pipeline.throttle.types import Account, Campaign, Group, senders_of
 from pipeline.throttle.window import SendingWindow
 
 #: On the route and not in the backlog: few, since the stages take no time and an account has one slot. Like the partial
@@ -41,6 +41,24 @@ class Room:
     accounts: Mapping[int, int]
     on_its_way: Mapping[Senders, int]
     campaigns: Mapping[int, Campaign]
+
+    @classmethod
+    def of(cls, accounts: Iterable[Account], counts: Mapping[Group, int], campaigns: Mapping[int, Campaign]) -> Room:
+        """Return the room of accounts that don't rest.
+
+        Args:
+            accounts: those.
+            counts: how many deliveries on the route could go today, by group.
+            campaigns: those that run, by id.
+        """
+        left = {account.id: account.left for account in accounts}
+        on_its_way: Counter[Senders] = Counter()
+        of_campaign: Counter[int | None] = Counter()
+        for group, count in counts.items():
+            on_its_way[senders_of(group, frozenset(left), campaigns)] += count
+            of_campaign[group.campaign] += count
+        busy = {i: replace(campaign, used=campaign.used + of_campaign[i]) for i, campaign in campaigns.items()}
+        return cls(left, on_its_way, busy)
 
     @property
     def capacity(self) -> int:
@@ -70,38 +88,34 @@ def room(now: dt.datetime, template: EmailTemplate | None = None) -> Room:
         template: what is going to be written.
     """
     seen = snapshot.outline(now)
-    accounts = {a.id: a.left for a in seen.accounts if not a.is_cooling(now)}
+    usable = [account for account in seen.accounts if not account.is_cooling(now)]
     window, campaigns = SendingWindow.from_settings(settings()), seen.backlog.campaigns
-    counts = _on_the_route(template, now, window.day_end(now), sum(accounts.values()))
-    on_its_way: Counter[Senders] = Counter()
-    of_campaign: Counter[int | None] = Counter()
-    for group, count in counts.items():
-        if window.opens_today(now, *group.clock):
-            on_its_way[Backlog(campaigns=campaigns).senders(frozenset(accounts), group)] += count
-            of_campaign[group.campaign] += count
-    busy = {i: Campaign(i, c.senders, c.limit, c.used + of_campaign[i]) for i, c in campaigns.items()}
-    return Room(accounts, on_its_way, busy)
+    enough = sum(account.left for account in usable)
+    counts = _on_the_route(template, now, window.day_end(now), enough, campaigns)
+    goes = {group: count for group, count in counts.items() if window.opens_today(now, *group.clock)}
+    return Room.of(usable, goes, campaigns)
 
 
-def _on_the_route(template: EmailTemplate | None, now: dt.datetime, before: dt.datetime, enough: int) -> Counter[Group]:
+def _on_the_route(
+    template: EmailTemplate | None, now: dt.datetime, before: dt.datetime, enough: int, campaigns: head.Campaigns
+) -> Counter[Group]:
     """Count by group what is not claimed and may go before `before` (UTC); of each lane no more than `enough`."""
-    hours = snapshot.hours_of_campaigns(now)
     counts: Counter[Group] = Counter()
     for lane in lanes.read(Control.select(lanes.gather(now, enough, before)).scalar()):
-        counts[head.group(lane, hours)] += lane.count
+        counts[head.group(lane, campaigns)] += lane.count
     goes = Delivery.template.not_in(statement.paused_templates()) & lanes.runs()
     if template is not None:
         goes |= Delivery.template == template.id
-    counts += _by_group(_BESIDE_BACKLOG & goes, before, hours)
+    counts += _by_group(_BESIDE_BACKLOG & goes, before, campaigns)
     if template is not None and template.paused_at is not None:
-        counts += _by_group(in_states(State.READY) & (Delivery.template == template.id), before, hours)
+        counts += _by_group(in_states(State.READY) & (Delivery.template == template.id), before, campaigns)
     return counts
 
 
-def _by_group(which: Any, before: dt.datetime, hours: head.Hours) -> Counter[Group]:
+def _by_group(which: Any, before: dt.datetime, campaigns: head.Campaigns) -> Counter[Group]:
     in_time = Delivery.not_before.is_null() | (Delivery.not_before < before)
     query = Delivery.select(Delivery.lane, fn.COUNT(SQL("*"))).where(which & in_time).group_by(Delivery.lane)
     counts: Counter[Group] = Counter()
     for key, number in query.tuples():
-        counts[head.group(lanes.Lane(0, key, number, None), hours)] += number
+        counts[head.group(lanes.Lane(0, key, number, None), campaigns)] += number
     return counts

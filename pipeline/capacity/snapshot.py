@@ -22,7 +22,7 @@ from pipeline.capacity.slots import StoredSlot
 from pipeline.runtime.settings import settings
 from pipeline.throttle.breaker import is_on_trial
 from pipeline.throttle.decide import HeadSize, size_of_head
-from pipeline.throttle.types import Account, Backlog, Campaign, Group, Rules, Slot, Waiting
+from pipeline.throttle.types import Account, Backlog, Campaign, Group, Rules, Slot, Waiting, senders_of
 from pipeline.throttle.window import Clock, SendingWindow
 
 
@@ -55,27 +55,28 @@ def outline(now: dt.datetime) -> Snapshot:
     to tell whether anything is to change.
     """
     rows = statement.rows(now)
-    hours = _hours_of(rows)
+    campaigns = _campaigns_of(rows)
     top: dict[Group, int] = {}
-    for lane in _lanes_of_today(rows, now):
-        group = head.group(lane, hours)
+    for lane in _lanes_of_today(rows, now, campaigns):
+        group = head.group(lane, campaigns)
         top[group] = max(lane.priority or 0, top.get(group, 0))
-    return _assembled(rows, now, [Waiting(0, priority, group=group) for group, priority in top.items()])
+    return _assembled(rows, now, campaigns, [Waiting(0, priority, group=group) for group, priority in top.items()])
 
 
 def detailed(now: dt.datetime) -> Snapshot:
     """Return a snapshot with the head of the backlog: enough to decide who gets which slot."""
     rows = statement.rows(now)
-    first = _assembled(rows, now)
-    hours, campaigns, found = _hours_of(rows), first.backlog.campaigns, _lanes_of_today(rows, now)
+    campaigns = _campaigns_of(rows)
+    accounts = _assembled(rows, now, campaigns).accounts
+    found = _lanes_of_today(rows, now, campaigns)
     have_slots = [row.delivery_id for row in rows if row.state == State.RESERVED]
-    size = _size_of_head(first.accounts, found, now)
+    size = _size_of_head(accounts, found, now)
     if size.takers:
         # Nobody who gets a slot now may send the others.
-        found = [lane for lane in found if first.backlog.senders(size.takers, head.group(lane, hours))]
-    seen = head.read(found, size, now, have_slots, hours)
-    unseen = head.unseen(seen, _window(), now, sum(a.left for a in first.accounts), campaigns, hours)
-    return _assembled(rows, now, seen.deliveries, seen.failed_by, unseen)
+        found = [lane for lane in found if senders_of(head.group(lane, campaigns), size.takers, campaigns)]
+    seen = head.read(found, size, now, have_slots, campaigns)
+    unseen = head.unseen(seen, _window(), now, accounts, campaigns)
+    return _assembled(rows, now, campaigns, seen.deliveries, seen.failed_by, unseen)
 
 
 def backlog_from(now: dt.datetime, size: int) -> list[tuple[Waiting, dt.datetime | None]]:
@@ -91,7 +92,7 @@ def backlog_from(now: dt.datetime, size: int) -> list[tuple[Waiting, dt.datetime
 
 def _first(now: dt.datetime, number: int) -> list[tuple[Waiting, dt.datetime | None]]:
     stands = statement.rows(now)
-    hours = _hours_of(stands)
+    campaigns = _campaigns_of(stands)
     coming = Delivery.select(*head.JUDGED_BY).where(
         in_states(State.SELECTED, State.CLEARED) & Delivery.template.not_in(statement.paused_templates()) & lanes.runs()
     )
@@ -99,17 +100,12 @@ def _first(now: dt.datetime, number: int) -> list[tuple[Waiting, dt.datetime | N
     rows = [*waiting, *lanes.in_order(coming).limit(number).namedtuples()]
     rows = sorted(rows, key=lambda row: (-row.priority, row.id))[:number]
     failed_by = usage.failed_by([row.id for row in rows])
-    return [(head.waiting(row.id, row, failed_by, hours), row.not_before) for row in rows]
+    return [(head.waiting(row.id, row, failed_by, campaigns), row.not_before) for row in rows]
 
 
 def stored_slots() -> dict[int, StoredSlot]:
     """Return the unclaimed slots, by account."""
     return outline(database.now()).stored
-
-
-def hours_of_campaigns(now: dt.datetime) -> dict[int, str]:
-    """Return the hours of running campaigns, by id; "" for the window's."""
-    return _hours_of(statement.rows(now))
 
 
 def something_could_go() -> bool:
@@ -118,7 +114,7 @@ def something_could_go() -> bool:
     idle = (a for a in seen.accounts if a.slot is None and not a.sending and not a.is_cooling(seen.now))
     open_now = [w.group for w in seen.backlog.head if _window().is_open(seen.now, *w.clock)]
     free = frozenset(account.id for account in idle)
-    return any(seen.backlog.senders(free, group) for group in open_now)
+    return any(senders_of(group, free, seen.backlog.campaigns) for group in open_now)
 
 
 def without_common_hour(seen: Snapshot) -> list[Clock]:
@@ -131,7 +127,7 @@ def ids_in_view(now: dt.datetime) -> list[int]:
     """Return the deliveries that a decision depends on: those that have a slot, and the head of the backlog."""
     rows = statement.rows(now)
     found = _lanes_of(rows)
-    size = _size_of_head(_assembled(rows, now).accounts, found, now).size
+    size = _size_of_head(_assembled(rows, now, _campaigns_of(rows)).accounts, found, now).size
     first = lanes.head(found, head.JUDGED_BY, now, size)
     return [row.delivery_id for row in rows if row.state == State.RESERVED] + [row.id for row in first]
 
@@ -139,22 +135,18 @@ def ids_in_view(now: dt.datetime) -> list[int]:
 def judge(delivery_ids: Sequence[int]) -> list[Waiting]:
     """Return these deliveries as the throttle sees them; raises if it can't process one."""
     rows = Delivery.select(*head.JUDGED_BY).where(of_ids(delivery_ids)).namedtuples()
-    failed_by, hours = usage.failed_by(delivery_ids), _hours_of(statement.rows(database.now()))
-    return [head.waiting(row.id, row, failed_by, hours) for row in rows]
+    failed_by, campaigns = usage.failed_by(delivery_ids), _campaigns_of(statement.rows(database.now()))
+    return [head.waiting(row.id, row, failed_by, campaigns) for row in rows]
 
 
 def _lanes_of(rows: list[Any]) -> list[Lane]:
     return lanes.read(rows[0].lanes)
 
 
-def _lanes_of_today(rows: list[Any], now: dt.datetime) -> list[Lane]:
-    hours, window = _hours_of(rows), _window()
+def _lanes_of_today(rows: list[Any], now: dt.datetime, campaigns: head.Campaigns) -> list[Lane]:
+    window = _window()
     due = (lane for lane in _lanes_of(rows) if lane.priority is not None)
-    return [lane for lane in due if window.opens_today(now, *head.group(lane, hours).clock)]
-
-
-def _hours_of(rows: list[Any]) -> dict[int, str]:
-    return {campaign_id: hours for campaign_id, _, hours, _ in json_rows.rows_of(rows[0].campaigns)}
+    return [lane for lane in due if window.opens_today(now, *head.group(lane, campaigns).clock)]
 
 
 def _campaigns_of(rows: list[Any]) -> dict[int, Campaign]:
@@ -162,14 +154,15 @@ def _campaigns_of(rows: list[Any]) -> dict[int, Campaign]:
     for campaign_id, account_id in json_rows.rows_of(rows[0].senders):
         senders.setdefault(campaign_id, set()).add(account_id)
     return {
-        campaign_id: Campaign(campaign_id, frozenset(senders.get(campaign_id, ())), limit, used)
-        for campaign_id, limit, _, used in json_rows.rows_of(rows[0].campaigns)
+        campaign_id: Campaign(campaign_id, frozenset(senders.get(campaign_id, ())), limit, used, hours)
+        for campaign_id, limit, hours, used in json_rows.rows_of(rows[0].campaigns)
     }
 
 
 def _assembled(
     rows: list[Any],
     now: dt.datetime,
+    campaigns: head.Campaigns,
     deliveries: Sequence[Waiting] = (),
     failed_by: head.FailedBy = MappingProxyType({}),
     unseen: Mapping[Group, int] = MappingProxyType({}),
@@ -177,11 +170,10 @@ def _assembled(
     window, control = _window(), rows[0]
     today = window.local_date(now)
     last_transaction = usage.to_time(control.last_transaction)
-    hours = _hours_of(rows)
     counts: dict[Group, int] = {}
     for lane in _lanes_of(rows):
         if lane.count:
-            group = head.group(lane, hours)
+            group = head.group(lane, campaigns)
             counts[group] = counts.get(group, 0) + lane.count
     stored: dict[int, StoredSlot] = {}
     accounts = []
@@ -189,7 +181,7 @@ def _assembled(
         of_account = list(its_rows)
         holders = [r for r in of_account if r.state == State.RESERVED]
         if holders:
-            held = tuple(head.waiting(r.delivery_id, r, failed_by, hours) for r in holders)
+            held = tuple(head.waiting(r.delivery_id, r, failed_by, campaigns) for r in holders)
             stored[account_id] = StoredSlot(holders[0].token, Slot(account_id, holders[0].send_at, held))
         is_sending = any(r.state == State.SENDING for r in of_account)
         accounts.append(_account(of_account[0], today, stored.get(account_id), is_sending=is_sending))
@@ -203,7 +195,7 @@ def _assembled(
         else None,
         accounts=tuple(accounts),
         stored=stored,
-        backlog=Backlog(tuple(deliveries), counts, unseen, usage.to_time(control.next_not_before), _campaigns_of(rows)),
+        backlog=Backlog(tuple(deliveries), counts, unseen, usage.to_time(control.next_not_before), campaigns),
     )
 
 

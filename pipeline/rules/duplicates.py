@@ -151,9 +151,22 @@ def passes_at(reason: Reason, contact: Contact) -> dt.datetime | None:
     return None if last is None else last + dt.timedelta(days=rule.days(settings()), microseconds=1)
 
 
-def one_of_a_website() -> bool:
-    """Tell whether only one of a website may be picked at a time."""
-    return _WEBSITE_ON_ITS_WAY.is_on
+class Picked:
+    """Whom a run has picked: of one address, and of one website where that rule is on, only one."""
+
+    def __init__(self) -> None:
+        """Begin with nobody."""
+        self._addresses: set[str] = set()
+        self._websites: set[int] = set()
+
+    def add(self, address: str, website_id: int | None) -> bool:
+        """Pick somebody, unless there is one with this normalised address or of this website; tell whether it was."""
+        if address in self._addresses or (_WEBSITE_ON_ITS_WAY.is_on and website_id in self._websites):
+            return False
+        self._addresses.add(address)
+        if website_id is not None:
+            self._websites.add(website_id)
+        return True
 
 
 def _is_sent(rule: Rule) -> bool:

@@ -48,19 +48,14 @@ def eligible(
             their own clocks, too; the others are found again on a day on which they can. None: on whatever day.
         lists: only contacts that are on one of these (ids); none: of all.
     """
-    picked: list[int] = []
-    websites: set[int] = set()
-    addresses: set[str] = set()
+    ids: list[int] = []
+    picked = duplicates.Picked()
     for contact in _candidates(template, min_priority, today, lists, PAGE):
-        if len(picked) >= limit:
+        if len(ids) >= limit:
             break
-        taken = contact.address in addresses or (duplicates.one_of_a_website() and contact.website_id in websites)
-        if not taken:
-            picked.append(contact.id)
-            addresses.add(contact.address)
-            if contact.website_id:
-                websites.add(contact.website_id)
-    return picked
+        if picked.add(contact.address, contact.website_id):
+            ids.append(contact.id)
+    return ids
 
 
 def writable_on(list_id: int) -> int:

@@ -23,7 +23,7 @@ from pipeline.throttle.types import (
     Group,
     Rules,
     Waiting,
-    have_senders_in_common,
+    senders_of,
 )
 from pipeline.throttle.window import SendingWindow
 
@@ -231,7 +231,8 @@ class Forecast:
         open_now = {group for group in lanes if self._window.is_open(self.now, *group.clock)}
         unseen = {}
         for group in lanes.keys() - open_now:
-            rivals = (heads[g] for g in open_now if have_senders_in_common(group, g, self.campaigns))
+            senders = senders_of(group, frozenset(self.accounts), self.campaigns)
+            rivals = (heads[g] for g in open_now if senders_of(g, senders, self.campaigns))
             if (first := size.first_to_go(rivals)) is not None:
                 not_more_urgent = bisect.bisect_left(lanes[group], _from_the_end(first), key=_from_the_end)
                 unseen[group] = max(0, len(lanes[group]) - not_more_urgent - len(heads[group]))

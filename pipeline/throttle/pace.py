@@ -8,7 +8,7 @@ from collections.abc import Collection, Sequence
 
 from pipeline.throttle.open_time import OpenTime
 from pipeline.throttle.shares import Senders, shares
-from pipeline.throttle.types import Account, Backlog, Group, Rules, Slot, Waiting
+from pipeline.throttle.types import Account, Backlog, Group, Rules, Slot, Waiting, senders_of
 from pipeline.throttle.window import Clock, SendingWindow
 
 #: What deliveries are ordered by.
@@ -159,7 +159,7 @@ class Today:
     def senders_of(self, group: Group) -> Senders:
         """Return the usable accounts that may send a group's deliveries."""
         if group not in self._senders:
-            self._senders[group] = self._backlog.senders(self._all, group)
+            self._senders[group] = senders_of(group, self._all, self._backlog.campaigns)
         return self._senders[group]
 
     def is_full(self, group: Group) -> bool:
@@ -179,7 +179,8 @@ class Today:
         """Tell whether an account may send a delivery at `at`: one of another group's never, and one that has failed it
         only where no other account is usable, and after its backoff.
         """
-        if delivery.group.campaign is not None and not self._backlog.senders(frozenset({account_id}), delivery.group):
+        group, campaigns = delivery.group, self._backlog.campaigns
+        if group.campaign is not None and not senders_of(group, frozenset({account_id}), campaigns):
             return False
         leaves_alone_until = delivery.failed_by.get(account_id)
         if leaves_alone_until is None:

@@ -59,13 +59,14 @@ class Waiting:
 @dataclass(frozen=True)
 class Campaign:
     """A running campaign: the accounts that may send for it, how many mails of it may go a day (None: no limit of its
-    own), and how many have gone today.
+    own), how many have gone today, and its own hours (see `Clock`).
     """
 
     id: int
     senders: frozenset[int]
     limit: int | None = None
     used: int = 0
+    hours: str = ""
 
 
 @dataclass(frozen=True)
@@ -103,17 +104,14 @@ class Account:
         return is_resting(self.cooling_until, now)
 
 
-def have_senders_in_common(a: Group, b: Group, campaigns: Mapping[int, Campaign]) -> bool:
-    """Tell whether some account may send the deliveries of both groups."""
-    senders: frozenset[int] | None = None
-    for group in (a, b):
-        for theirs in (
-            None if group.campaign is None else campaigns[group.campaign].senders,
-            None if group.sender is None else frozenset({group.sender}),
-        ):
-            if theirs is not None:
-                senders = theirs if senders is None else senders & theirs
-    return senders is None or bool(senders)
+def senders_of(group: Group, accounts: frozenset[int], campaigns: Mapping[int, Campaign]) -> frozenset[int]:
+    """Return which of `accounts` (ids) may send a group's deliveries; of a campaign that is not among `campaigns`
+    (those that run, by id) none.
+    """
+    if group.campaign is not None:
+        campaign = campaigns.get(group.campaign)
+        accounts = accounts & campaign.senders if campaign is not None else frozenset()
+    return accounts if group.sender is None else accounts & {group.sender}
 
 
 @dataclass(frozen=True)
@@ -134,13 +132,6 @@ class Backlog:
     def count(self) -> int:
         """How many wait in all groups."""
         return sum(self.counts.values())
-
-    def senders(self, accounts: frozenset[int], group: Group) -> frozenset[int]:
-        """Return which of `accounts` (ids) may send a group's deliveries."""
-        if group.campaign is not None:
-            campaign = self.campaigns.get(group.campaign)
-            accounts = accounts & campaign.senders if campaign is not None else frozenset()
-        return accounts if group.sender is None else accounts & {group.sender}
 
 
 @dataclass(frozen=True)

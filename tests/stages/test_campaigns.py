@@ -129,6 +129,25 @@ def test_what_follows_when_the_account_of_a_conversation_is_off_is_as_the_campai
         assert (later, (again.state, again.reason)) == ([], ended[when])
 
 
+def test_a_follow_up_that_may_not_go_keeps_none_behind_it_from_going_in_the_plan_and_on_the_day(
+    any_database: str, clock: Clock, server: ScriptedServer, configure: Callable[..., None]
+) -> None:
+    configure(mail_window_days="mon-fri", mail_daily_limit=1)
+    clock.at = local(7, 45)
+    account = an_account(port=server.port)
+    campaign = a_campaign((0, [a_template()]), (1, [a_template()]), accounts=[account])
+    yesterday = clock.at - dt.timedelta(days=1)
+    waits = {"position": 2, "account": account, "sent_at": yesterday, "due_at": yesterday}
+    for _ in range(60):
+        an_enrolment(campaign, a_contact(validated=False), **waits)
+    behind = an_enrolment(campaign, **waits)
+    planned = [(row.contact_id, row.send_at) for row in plan.plan(1).planned]
+    on_the_calendar(clock, until=local(23))
+    (sent,) = all_sent()
+    assert [contact_id for contact_id, _ in planned] == [sent.contact_id] == [behind.contact_id]
+    assert abs(sent.sent_at - planned[0][1]) <= TOLERANCE
+
+
 def of(enrolment: Enrolment) -> list[Delivery]:
     return list(Delivery.select().where(Delivery.enrolment == enrolment.id).order_by(Delivery.position))
 
