@@ -9,13 +9,13 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import partial
 
-from models import Contact, database, lookup
+from models import database, lookup
 from pipeline.campaigns import audience
 from pipeline.operations.batches import Record, in_batches
 from pipeline.operations.campaigns import demand_open, locked
 from pipeline.operations.csv_rows import Listener, RefusedLine, Row, Summary
 from pipeline.operations.done import Done
-from pipeline.operations.lists import contacts_in
+from pipeline.operations.lists import contacts_in, ids_of
 
 
 @dataclass(frozen=True)
@@ -80,12 +80,7 @@ def _store(
     database.lock_publisher()
     campaign = locked(str(campaign_id))
     demand_open(campaign)
-    ids = []
-    for text, meant in lookup.contacts_of(rows).items():
-        if isinstance(meant, Contact):
-            ids.append(meant.id)
-        else:
-            listener.refused(lines[text], str(meant))
+    ids = ids_of(rows, lines, listener)
     found = audience.enrol(campaign, ids, database.now())
     counts.append(found)
     # Who has been forgotten in between is not there any more.

@@ -208,6 +208,17 @@ def contacts_in(contacts: Iterable[str], listener: Listener) -> Iterator[tuple[i
             yield number, None
 
 
+def ids_of(rows: dict[str, Row], lines: dict[str, int], listener: Listener) -> list[int]:
+    """Return the ids of the contacts that rows of `contacts_in` name; those that are not there are told."""
+    ids = []
+    for text, meant in lookup.contacts_of(rows).items():
+        if isinstance(meant, Contact):
+            ids.append(meant.id)
+        else:
+            listener.refused(lines[text], str(meant))
+    return ids
+
+
 def _store(
     rows: dict[str, Row],
     lines: dict[str, int],
@@ -220,13 +231,8 @@ def _store(
     _locked(list_id)
     before = lookup.contacts_of(rows).values()
     database.lock_rows(Contact, Contact.id.in_([c.id for c in before if isinstance(c, Contact)]))
-    ids = []
     # Asked again when they are locked: nobody is forgotten between here and the commit.
-    for text, meant in lookup.contacts_of(rows).items():
-        if isinstance(meant, Contact):
-            ids.append(meant.id)
-        else:
-            listener.refused(lines[text], str(meant))
+    ids = ids_of(rows, lines, listener)
     changed = change(list_id, set(ids))
     summary.refused += len(rows) - len(ids)
     summary.added += changed

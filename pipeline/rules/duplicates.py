@@ -102,7 +102,7 @@ def reasons_against(candidates: Sequence[Delivery]) -> dict[int, list[Reason]]:
     # What is on its way is asked for before what was sent: what is sent in between is seen by the second question.
     apart = [d for d in candidates if not sequences.is_follow_up(d)]
     taken = {rule: rule.taken((_value(rule, d) for d in apart), ids, now) for rule in sorted(RULES, key=_is_sent)}
-    in_sequence, ended = sequences.kept_back(apart), sequences.ended(candidates)
+    in_sequence, ended = sequences.kept_back(candidates), sequences.ended(candidates)
     against: dict[int, list[Reason]] = defaultdict(list)
     for d in candidates:
         if d.address in suppressed:
