@@ -1,4 +1,4 @@
-"""`campaigns add|set|list|show|start|pause|resume|stop|enrol|add-step|set-step|remove-step`."""
+"""`campaigns add|set|list|show|start|pause|resume|stop|enrol`; the others stand in `campaign_steps` and `applying`."""
 
 from __future__ import annotations
 
@@ -9,18 +9,19 @@ from typing import Any
 
 import click
 
+from pipeline.operations import campaign_apply, campaign_values, enrolling
 from pipeline.operations import campaign_states as states
-from pipeline.operations import campaign_values, enrolling
 from pipeline.operations import campaigns as operations
 from pipeline.operations.campaign_values import Parts
 from pipeline.operations.campaigns import CampaignDone
 from pipeline.reports import campaigns as reports
 from pipeline.reports.campaigns import CampaignDetails, StepRow
 from slowpost.cli.acting import finish, report, who
+from slowpost.cli.applying import FORMAT, apply
 from slowpost.cli.campaign_steps import STEP_COMMANDS
 from slowpost.cli.named_contacts import contacts_argument, with_each
 from slowpost.cli.output import emit, show_fields, show_table
-from slowpost.cli.saying import say
+from slowpost.cli.saying import say, say_file
 from slowpost.cli.shared import CAMPAIGN, ID, LIST, Refused, as_json, reason, with_database
 
 campaign_argument = click.argument("named", metavar="CAMPAIGN", type=CAMPAIGN)
@@ -35,7 +36,7 @@ def campaigns() -> None:
     """
 
 
-for _command in STEP_COMMANDS:
+for _command in (apply, *STEP_COMMANDS):
     campaigns.add_command(_command)
 
 
@@ -169,10 +170,16 @@ def list_(as_json: bool) -> None:
 
 @campaigns.command()
 @campaign_argument
+@click.option("--format", "form", type=FORMAT, help="The file that describes it, for `campaigns apply`.")
 @as_json
 @with_database
-def show(named: str, as_json: bool) -> None:
+def show(named: str, form: str | None, as_json: bool) -> None:
     """Show a campaign: its lists, accounts and steps, how far it has come, and what keeps it from running."""
+    if form is not None:
+        if as_json:
+            raise click.UsageError("either --format or --json, not both")
+        say_file(campaign_apply.written(named, form))
+        return
     found = reports.campaign(named)
     emit(found, as_json, lambda: _details(found))
 
