@@ -21,6 +21,7 @@ from models import State
 from pipeline.operations.accounts import AccountDone, LoggedIn
 from pipeline.operations.attachments import AttachmentsDone
 from pipeline.operations.batches import Imported
+from pipeline.operations.campaign_apply import CampaignApplied
 from pipeline.operations.campaign_states import CampaignStarted, CampaignStopped
 from pipeline.operations.campaign_steps import StepDone
 from pipeline.operations.campaigns import CampaignDone, CampaignWritten
@@ -114,6 +115,7 @@ ACTIONS: Mapping[str, Any] = {
     "lists take LIST CONTACT...": MembersDone,
     "campaigns add NAME": CampaignWritten,
     "campaigns set CAMPAIGN": CampaignWritten,
+    "campaigns apply FILE": CampaignApplied,
     "campaigns start CAMPAIGN": CampaignStarted,
     "campaigns pause CAMPAIGN": CampaignDone,
     "campaigns resume CAMPAIGN": CampaignDone,
