@@ -6,10 +6,12 @@ that people call for one of them. It can be looked at first: then the same is do
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence, Set
+from collections.abc import Sequence, Set
 from dataclasses import dataclass
 
-from models import Campaign, CampaignState, EmailTemplate, Step, database, lookup
+from peewee import fn
+
+from models import Campaign, CampaignState, Delivery, EmailTemplate, State, Step, Variant, database, lookup
 from pipeline.campaigns import readiness
 from pipeline.operations import campaign_steps, campaigns, templates
 from pipeline.operations.campaign_file import Wanted, WantedStep
@@ -17,7 +19,6 @@ from pipeline.operations.campaign_written import Change, changes, fields_of, tab
 from pipeline.operations.done import Done, OperationRefusedError
 from pipeline.operations.file_values import Mistake
 from pipeline.operations.file_writing import WRITERS
-from pipeline.operations.template_file import Words
 
 
 @dataclass(frozen=True)
@@ -68,7 +69,7 @@ def apply(wanted: Wanted, who: str, reason: str = "", *, looked_at: Sequence[Cha
     Raises:
         NotThereError: a list, account or template is not there any more.
         OperationRefusedError: the campaign is done; it is started, and could not be like that; a step has mails and
-            can't be removed; or it would not change what was agreed to.
+            can be neither removed nor moved; or it would not change what was agreed to.
     """
     with database.transaction():
         done = _apply(wanted, who, reason)
@@ -82,7 +83,7 @@ def _apply(wanted: Wanted, who: str, reason: str) -> CampaignApplied:
     database.lock_publisher()
     there = Campaign.get_or_none(Campaign.key == wanted.values["key"])
     before = fields_of(there, wanted.templates)
-    notes = _write_templates(wanted.templates, who, reason)
+    notes = _write_templates(wanted, who, reason)
     if there is None:
         done = campaigns.add(wanted.values, wanted.parts, who, reason)
     else:
@@ -104,15 +105,28 @@ def _apply(wanted: Wanted, who: str, reason: str) -> CampaignApplied:
     )
 
 
-def _write_templates(written: Mapping[str, Words], who: str, reason: str) -> list[str]:
-    """Write templates; return what is to be said of mails that keep their old words."""
+def _write_templates(wanted: Wanted, who: str, reason: str) -> list[str]:
+    """Write templates; return what is to be said of those that are changed: who else has them, which mails keep their
+    words.
+    """
+    written = wanted.templates
     there = EmailTemplate.select(EmailTemplate.name).where(EmailTemplate.name.in_(list(written)))
     # Those that are there are locked, in the order of their ids.
     names = [name for (name,) in there.order_by(EmailTemplate.id).tuples()]
     notes = []
     for name in [*names, *sorted(written.keys() - set(names))]:
-        done = templates.add(name, who, written[name], replace=True, reason=reason)
-        if done.changed and done.keep_their_words:
+        # A new one is for its campaign, and for nobody beside it, even when the campaign has it no longer.
+        active = None if name in names else False
+        done = templates.add(name, who, written[name], active=active, replace=True, reason=reason)
+        if not done.changed:
+            continue
+        of_others = (Variant.template == done.id) & (Campaign.key != wanted.values["key"])
+        others = Campaign.select(Campaign.name).join(Step).join(Variant).where(of_others).distinct()
+        notes += [
+            f"template {done.id} ({name}) is also in the campaign {other!r}"
+            for (other,) in others.order_by(Campaign.name).tuples()
+        ]
+        if done.keep_their_words:
             notes.append(
                 f"template {done.id} ({name}): {done.keep_their_words} mails that are rendered keep their words: "
                 f"`slowpost templates rerender {done.id}`"
@@ -120,7 +134,30 @@ def _write_templates(written: Mapping[str, Words], who: str, reason: str) -> lis
     return notes
 
 
+def _demand_in_place(campaign_id: int, wanted: Sequence[WantedStep]) -> None:
+    """Refuse steps that move although mails have been made for them, or for one behind them: contacts who wait for a
+    step would get one of them twice, or never.
+    """
+    its = (Delivery.campaign == campaign_id) & (Delivery.state != State.SKIPPED)
+    made = Delivery.select(fn.MAX(Delivery.position)).where(its).scalar() or 0
+    there: dict[int, set[str]] = {}
+    variants = Variant.select(Step.position, EmailTemplate.name).join(Step).switch(Variant).join(EmailTemplate)
+    for position, name in variants.where(Step.campaign == campaign_id).tuples():
+        there.setdefault(position, set()).add(name)
+    for position, step in enumerate(wanted, 1):
+        names = {name for name, _ in step.variants}
+        if names & there.get(position, set()):
+            continue
+        for other in sorted(there):
+            if names & there[other] and min(position, other) <= made:
+                raise OperationRefusedError(
+                    f"step {position} would be what step {other} is, and mails have been made for step {made}: until "
+                    "there each step stays where it is (if only its template is to be another's: `campaigns set-step`)"
+                )
+
+
 def _write_steps(named: str, wanted: Sequence[WantedStep], who: str, reason: str) -> None:
+    _demand_in_place(int(named), wanted)
     there = Step.select().where(Step.campaign == int(named)).count()
     ids = _ids_of({name for step in wanted for name, _ in step.variants})
     for position, step in enumerate(wanted, 1):

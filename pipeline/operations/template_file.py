@@ -47,6 +47,7 @@ class TemplatesRead:
             self._reading.wrong(field, "name is missing: by which a template is found again")
         name = self._reading.value(given.get("name"), fields.name, None)
         words: dict[str, str | None] = {part: self._part(part, given.get(part)) for part in templates.PARTS}
+        words |= {part: words[part] or None for part in ("html", "preheader")}
         for body in BODIES:
             if (file := given.get(f"{body}-file")) is not None:
                 if body in given:

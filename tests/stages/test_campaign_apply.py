@@ -25,7 +25,7 @@ from pipeline.operations.campaign_file import Wanted
 from pipeline.operations.campaign_written import Change
 from pipeline.operations.done import OperationRefusedError
 from pipeline.reports import campaigns as reports
-from tests.builders import a_contact, a_delivery, a_list, a_template, an_account, an_enrolment
+from tests.builders import a_campaign, a_contact, a_delivery, a_list, a_template, an_account, an_enrolment
 from tests.cli.test_bad_input import contents
 
 FILE = """\
@@ -190,6 +190,50 @@ def test_steps_of_a_running_campaign_follow_the_operations_of_one(started: Any) 
     assert Enrolment.get_by_id(waits.id).due_at is None
     apply(FILE.partition("  - after: 3")[0])
     assert Enrolment.get_by_id(waits.id).state == EnrolmentState.FINISHED
+
+
+@pytest.mark.parametrize(
+    ("made", "becomes", "said"),
+    [
+        (2, "a new b c", "step 3 would be what step 2 is, and mails have been made for step 2: until there each step"),
+        (1, "b c", "step 1 would be what step 2 is"),
+        (2, "a c", "step 2 would be what step 3 is"),
+        (3, "a b", "has made mails for step 3 or one behind it"),
+        (1, "a new b c", None),
+        (1, "a c", None),
+        (2, "a new c", None),
+        (3, "a b c new", None),
+    ],
+)
+def test_a_step_that_has_mails_stays_where_it_is_so_that_nobody_gets_one_twice_or_never(
+    furnished: None, made: int, becomes: str, said: str | None
+) -> None:
+    a, b, c, _ = (a_template(name=name) for name in ("a", "b", "c", "new"))
+    a_campaign((0, [a]), (1, [b]), (1, [c]), name="spring", accounts=[SmtpAccount.get()], no_footer_because="-")
+    an_enrolment(Campaign.get())
+    a_delivery(State.SENT, campaign=1, position=made)
+    a_delivery(State.SKIPPED, campaign=1, position=3)
+    first, *others = becomes.split()
+    steps = ", ".join([f"{{template: {first}}}", *(f"{{template: {name}, after: 1}}" for name in others)])
+    text, before = f"name: spring\naccounts: [sales]\nsteps: [{steps}]\n", contents()
+    if said is None:
+        apply(text)
+        assert [s.variants[0].name for s in reports.campaign("spring").steps] == becomes.split()
+    else:
+        with pytest.raises(OperationRefusedError, match=said):
+            apply(text)
+        assert contents() == before
+
+
+def test_a_template_that_a_file_makes_is_picked_for_nobody_beside_its_campaign(furnished: None) -> None:
+    apply(FILE)
+    assert not EmailTemplate.get(name="hello").active
+    # One that was there stays as it was, and who else has it is said.
+    EmailTemplate.update(active=True).where(EmailTemplate.name == "hello").execute()
+    a_campaign((0, [EmailTemplate.get(name="hello")]), name="other")
+    done = apply(FILE.replace("Dear", "Hi"))
+    assert done.notes == (f"template {EmailTemplate.get(name='hello').id} (hello) is also in the campaign 'other'",)
+    assert EmailTemplate.get(name="hello").active
 
 
 def test_a_slot_that_was_planned_by_old_values_is_given_back_and_mails_keep_their_words(started: Any) -> None:
