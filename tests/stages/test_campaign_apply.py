@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import datetime as dt
+import re
 from collections.abc import Callable
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from models import (
     Action,
@@ -17,6 +21,7 @@ from models import (
     EnrolmentState,
     SmtpAccount,
     State,
+    WhenAccountIsOff,
     database,
 )
 from pipeline.operations import campaign_apply, campaign_file, campaign_states
@@ -27,6 +32,7 @@ from pipeline.operations.done import OperationRefusedError
 from pipeline.reports import campaigns as reports
 from tests.builders import a_campaign, a_contact, a_delivery, a_list, a_template, an_account, an_enrolment
 from tests.cli.test_bad_input import contents
+from tests.effort import counts
 
 FILE = """\
 name: Spring
@@ -93,6 +99,45 @@ def test_the_file_that_a_campaign_is_written_to_changes_nothing_of_it(furnished:
     Campaign.update(name="x", key="x").where(Campaign.key == "all").execute()
     assert apply(text, form).id == 4
     assert campaign_apply.written("4", form) == text
+
+
+characters = st.characters(exclude_categories=["Cs"], exclude_characters="{\0")
+texts = st.text(characters | st.sampled_from("\n\r\t '\"\\:#-\x85\u2028"), min_size=1).filter(
+    lambda text: bool(text.strip())
+)
+lines = texts.map(lambda text: re.sub(r"[\r\n]", " ", text).strip()[:200].strip()).filter(bool)
+
+
+@settings(
+    max_examples=counts(15, 300),
+    deadline=None,
+    derandomize=True,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
+)
+@given(
+    words=st.tuples(lines, lines, texts, st.none() | texts, st.none() | texts),
+    values=st.fixed_dictionaries(
+        {},
+        optional={
+            "daily_limit": st.none() | st.integers(0, 1_000_000),
+            "starts_on": st.dates(dt.date(1000, 1, 1)),
+            "hours": st.sampled_from(["", "08:00-09:00,10:30-17:00"]),
+            "weight": st.integers(1, 1000),
+            "shares_contacts": st.booleans(),
+            "when_account_is_off": st.sampled_from(WhenAccountIsOff),
+            "no_footer_because": texts,
+        },
+    ),
+    form=st.sampled_from(["yaml", "toml"]),
+)
+def test_whatever_stands_in_a_campaign_its_file_changes_nothing(
+    sqlite: str, words: Any, values: dict[str, Any], form: str
+) -> None:
+    name, subject, text, html, preheader = words
+    with database.transaction(undo=True):
+        template = a_template(name=name, subject=subject, text=text, html=html, preheader=preheader)
+        a_campaign((0, [template]), (3, [template]), name="spring", state="draft", tags=["a"], **values)
+        assert apply(campaign_apply.written("spring", form), form).changes == ()
 
 
 def test_a_look_says_what_would_change_and_changes_nothing(furnished: None) -> None:
