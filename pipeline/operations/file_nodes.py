@@ -6,7 +6,7 @@ to whoever reads the key, and not to the format.
 
 from __future__ import annotations
 
-from bisect import bisect_right
+from bisect import bisect_left
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -69,7 +69,7 @@ class Lines:
 
     def at(self, index: int) -> int:
         """Return on which line a character stands, from 1; a line end is on the line that it ends."""
-        return bisect_right(self._ends, index - 1) + 1
+        return bisect_left(self._ends, index) + 1
 
 
 def depth_of(line: int, depth: int) -> int:

@@ -197,7 +197,12 @@ def test_a_running_campaign_is_changed_in_whole_where_a_part_alone_could_not_be(
     assert ("allow no footer", "friends") in [(a.verb, a.reason) for a in Action.select()]
     done = apply(FILE.replace("without:", "no-footer-because: ''\nwithout:"))
     assert [change.field for change in done.changes] == ["templates[hello].text", "no-footer-because"]
-    assert Campaign.get().state == CampaignState.RUNNING
+    # Other templates, of which all have one, come with the end of the reason.
+    apply(bare.replace("without:", "no-footer-because: friends\nwithout:").replace("{{ postal_address }}", "-"))
+    whole = FILE.replace("name: hello", "name: hello 2").replace("name: again", "name: again 2")
+    done = apply(whole.replace("without:", "no-footer-because: ''\nwithout:"))
+    assert {"steps[1].templates", "steps[2].templates", "no-footer-because"} <= {one.field for one in done.changes}
+    assert (Campaign.get().state, Campaign.get().no_footer_because) == (CampaignState.RUNNING, None)
 
 
 @pytest.mark.parametrize(
