@@ -1,4 +1,4 @@
-"""`campaigns add|set|list|show|start|pause|resume|stop|enrol|add-step|set-step|remove-step`."""
+"""`campaigns add|set|list|show|start|pause|resume|stop|enrol`; the rest in `campaign_steps` and `campaign_reports`."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from pipeline.operations.campaigns import CampaignDone
 from pipeline.reports import campaigns as reports
 from pipeline.reports.campaigns import CampaignDetails, StepRow
 from slowpost.cli.acting import finish, report, who
+from slowpost.cli.campaign_reports import REPORT_COMMANDS
 from slowpost.cli.campaign_steps import STEP_COMMANDS
 from slowpost.cli.named_contacts import contacts_argument, with_each
 from slowpost.cli.output import emit, show_fields, show_table
@@ -35,7 +36,7 @@ def campaigns() -> None:
     """
 
 
-for _command in STEP_COMMANDS:
+for _command in (*STEP_COMMANDS, *REPORT_COMMANDS):
     campaigns.add_command(_command)
 
 

@@ -38,6 +38,7 @@ from pipeline.operations.suppression import SuppressionDone
 from pipeline.operations.templates import TemplateDone
 from pipeline.operations.trials import Checked, Preview, TestSent
 from pipeline.reports.accounts import AccountRow
+from pipeline.reports.campaign_report import CampaignReport
 from pipeline.reports.campaigns import CampaignDetails, CampaignRow
 from pipeline.reports.contacts import ContactDetails, ContactRow
 from pipeline.reports.dead_letters import DeadLetterDetails, DeadLetterRow
@@ -78,6 +79,7 @@ REPORTS: Mapping[str, Any] = {
     "lists show LIST": ListDetails,
     "campaigns list": list[CampaignRow],
     "campaigns show CAMPAIGN": CampaignDetails,
+    "campaigns report CAMPAIGN": CampaignReport,
     "templates list": list[TemplateRow],
     "templates show TEMPLATE_ID": TemplateDetails,
     "dead list": list[DeadLetterRow],
