@@ -12,9 +12,19 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
-from peewee import SQL, Value, fn
+from peewee import JOIN, SQL, Value, fn
 
-from models import Campaign, CampaignList, CampaignState, Contact, Enrolment, EnrolmentState, ListMember, database
+from models import (
+    Campaign,
+    CampaignList,
+    CampaignState,
+    Contact,
+    Enrolment,
+    EnrolmentState,
+    ListMember,
+    Website,
+    database,
+)
 
 
 @dataclass(frozen=True)
@@ -67,6 +77,21 @@ def enrol_running(now: dt.datetime) -> None:
     """Put into each running campaign whoever is on its lists by now."""
     for campaign in Campaign.select().where(Campaign.state == CampaignState.RUNNING).order_by(Campaign.id):
         _insert(campaign, _members(campaign), now)
+
+
+def meant(campaign: Campaign) -> Any:
+    """Return the query of the contacts that a campaign has still to write to, each with its website and, as `enrolled`,
+    its enrolment: those whose enrolment goes on, and those of its lists who are not in it yet.
+    """
+    of_it = (Enrolment.campaign == campaign.id) & (Enrolment.contact == Contact.id)
+    goes_on = Enrolment.state == EnrolmentState.ACTIVE
+    return (
+        Contact.select(Contact, Website, Enrolment)
+        .left_outer_join(Website)
+        .switch(Contact)
+        .join(Enrolment, JOIN.LEFT_OUTER, on=of_it, attr="enrolled")
+        .where(Contact.forgotten_at.is_null() & (goes_on | (Enrolment.id.is_null() & _members(campaign))))
+    )
 
 
 def _members(campaign: Campaign) -> Any:

@@ -7,12 +7,13 @@ from collections.abc import Iterator
 import click
 
 from pipeline.reports import campaign_report as reports
+from pipeline.reports.campaign_check.findings import CampaignChecked, CampaignFinding
 from pipeline.reports.campaign_report import CampaignReport, Comparison, Figures, Verdict
 from pipeline.reports.reasons import in_words
 from pipeline.runtime.settings import settings
-from slowpost.cli.output import emit, show_csv, show_fields, show_table
+from slowpost.cli.output import emit, progress, show_csv, show_fields, show_table
 from slowpost.cli.saying import say
-from slowpost.cli.shared import CAMPAIGN, as_json, with_database
+from slowpost.cli.shared import CAMPAIGN, Refused, as_json, with_database
 
 #: What enrolments wait for, in words.
 _WAITING = {
@@ -105,4 +106,59 @@ def _in_words(one: Comparison) -> str:
     )
 
 
-REPORT_COMMANDS = (report,)
+@click.command()
+@click.argument("named", metavar="CAMPAIGN", type=CAMPAIGN)
+@click.option("--no-login", is_flag=True, help="Log in nowhere.")
+@click.option(
+    "--limit",
+    default=1000,
+    show_default=True,
+    type=click.IntRange(0, 100_000),
+    help="Contacts whose mails are rendered, evenly among all; 0: none.",
+)
+@as_json
+@with_database
+def check(named: str, no_login: bool, limit: int, as_json: bool) -> None:
+    """Say what would go wrong with a campaign before its first mail. Exit code 1 if anything would hurt.
+
+    Looks at its templates, at each of its contacts and at its accounts; renders its mails, logs in to its accounts'
+    servers, and sends nothing.
+    """
+    from pipeline.reports.campaign_check.examine import examine
+
+    found = examine(named, progress, limit=limit, log_in=not no_login)
+    emit(found, as_json, lambda: _show_checked(found))
+    if found.hurts:
+        problems = sum(finding.severity == "problem" for finding in found.findings)
+        raise Refused(f"campaign {found.id} ({found.name}): {problems} of these would hurt")
+
+
+def _show_checked(found: CampaignChecked) -> None:
+    for finding in found.findings:
+        label = f"{finding.severity:<7}"
+        colour = "red" if finding.severity == "problem" else "cyan"
+        say(f"  {_where(finding)}{finding.found}{_whom(finding)}", label=label, colour=colour)
+        if finding.remedy:
+            say(f"{'':7}  to do: {finding.remedy}")
+    say(
+        f"{found.audience} contacts to write to, {found.goes} of them can be; {found.rendered} mails rendered, "
+        f"{found.logins} logins tried"
+    )
+
+
+def _where(finding: CampaignFinding) -> str:
+    if finding.step is not None:
+        return f"step {finding.step}, template {finding.template_id}: "
+    return "" if finding.account_id is None else f"account {finding.account_id}: "
+
+
+def _whom(finding: CampaignFinding) -> str:
+    if not finding.contacts:
+        return ""
+    ids = ", ".join(map(str, finding.contact_ids))
+    if finding.contacts == 1:
+        return f" (contact {ids})"
+    return f" ({finding.contacts} contacts: {ids}{', …' if finding.contacts > len(finding.contact_ids) else ''})"
+
+
+REPORT_COMMANDS = (report, check)
