@@ -85,8 +85,10 @@ def meant(campaign: Campaign) -> Any:
     """
     of_it = (Enrolment.campaign == campaign.id) & (Enrolment.contact == Contact.id)
     goes_on = Enrolment.state == EnrolmentState.ACTIVE
+    # Without times, which take longer to read than all the rest.
+    columns = [c for c in (*Contact._meta.sorted_fields, *Website._meta.sorted_fields) if not c.name.endswith("_at")]
     return (
-        Contact.select(Contact, Website, Enrolment)
+        Contact.select(*columns, Enrolment.id, Enrolment.position, Enrolment.delivery_id)
         .left_outer_join(Website)
         .switch(Contact)
         .join(Enrolment, JOIN.LEFT_OUTER, on=of_it, attr="enrolled")

@@ -28,7 +28,7 @@ from pipeline.throttle.wall_clock import midnight
 from pipeline.throttle.window import SendingWindow
 
 #: Contacts read at a time.
-PAGE = 1000
+PAGE = 5000
 
 OnProgress = Callable[[int, int], object]
 
