@@ -15,7 +15,8 @@ from typing import Any
 from models import Delivery, SmtpAccount, State, database
 from models.control import control
 from models.delivery import in_states, of_ids
-from pipeline.campaigns.expected import NOT_MADE, ExpectedPublisher
+from pipeline.campaigns.awaited import NOT_MADE
+from pipeline.campaigns.expected import ExpectedPublisher
 from pipeline.capacity import snapshot, statement, usage
 from pipeline.reports import account_states
 from pipeline.reports.closed import ClosedDate, closed_dates
@@ -38,7 +39,7 @@ class PlannedRow:
         contact_id: to whom.
         template_id: what is written.
         campaign_id: the campaign; null for a plain mail.
-        enrolment_id: the contact's enrolment there.
+        enrolment_id: the contact's enrolment there; null before the batch publisher has enrolled it.
         position: the step, from 1.
         account_id: from which account.
         account: the account's name.
@@ -150,7 +151,7 @@ def _picked(forecast: Forecast, delivery_id: int) -> dict[str, Any]:
         "contact_id": who.contact_id,
         "template_id": template.id,
         "campaign_id": who.campaign_id,
-        "enrolment_id": who.enrolment_id or None,
+        "enrolment_id": who.enrolment_id if 0 < who.enrolment_id < NOT_MADE else None,
         "position": who.position or None,
         "state": None,
     }
