@@ -88,14 +88,15 @@ def _select(campaign: Campaign, of_contact: int | None) -> Any:
 
 def members(campaign: Campaign) -> Any:
     """Return the condition that a contact is on one of a campaign's lists, and on none of those that are excluded."""
+    return on_list_of(campaign, excluded=False) & ~on_list_of(campaign, excluded=True)
 
-    def on(*, excluded: bool) -> Any:
-        lists = CampaignList.select(CampaignList.list).where(
-            (CampaignList.campaign == campaign.id) & (CampaignList.excluded == excluded)
-        )
-        return Contact.id.in_(ListMember.select(ListMember.contact).where(ListMember.list.in_(lists)))
 
-    return on(excluded=False) & ~on(excluded=True)
+def on_list_of(campaign: Campaign, *, excluded: bool) -> Any:
+    """Return the condition that a contact is on one of a campaign's lists, or of those that are excluded."""
+    lists = CampaignList.select(CampaignList.list).where(
+        (CampaignList.campaign == campaign.id) & (CampaignList.excluded == excluded)
+    )
+    return Contact.id.in_(ListMember.select(ListMember.contact).where(ListMember.list.in_(lists)))
 
 
 def _insert(campaign: Campaign, which: Any, now: dt.datetime) -> int:

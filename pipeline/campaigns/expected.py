@@ -47,6 +47,8 @@ class ExpectedPublisher:
 
     Attributes:
         picked: who was picked, with the template, by the id that the forecast's delivery has.
+        joined: how many come into each campaign.
+        finished: how many get its last mail.
     """
 
     def __init__(
@@ -65,6 +67,8 @@ class ExpectedPublisher:
         self._hours = {campaign.id: campaign.hours for campaign in self._campaigns}
         self._steps = Steps.of([c.id for c in self._campaigns])
         self._contacted = Contacted()
+        self.joined: Counter[int] = Counter()
+        self.finished: Counter[int] = Counter()
         self._firsts = {c.id: self._read_firsts(c, now, most) for c in self._campaigns}
         for newcomer in awaited.newcomers(self._campaigns, now):
             self._enrol(newcomer)
@@ -93,6 +97,7 @@ class ExpectedPublisher:
     def _enrol(self, newcomer: Expected) -> None:
         assert newcomer.campaign_id is not None
         self._contacted.enrols(newcomer)
+        self.joined[newcomer.campaign_id] += 1
         bisect.insort(self._firsts[newcomer.campaign_id], newcomer, key=_best_first)
 
     def waits_for(self, campaign_id: int) -> int:
@@ -142,7 +147,9 @@ class ExpectedPublisher:
         if following is not None:
             due = due_at(planned.send_at, following.days, self._window, working_days=following.working_days)
             self._add(replace(done, position=done.position + 1, sender=planned.account_id, due_at=due))
-        elif others := self._kept_out.get(done.contact_id):
+            return
+        self.finished[done.campaign_id] += 1
+        if others := self._kept_out.get(done.contact_id):
             self._enrol(replace(others.pop(0), enrolment_id=next(self._enrolment_ids)))
 
     def _add(self, follow_up: Expected) -> None:
