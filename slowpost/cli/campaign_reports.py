@@ -9,6 +9,7 @@ import click
 from pipeline.reports import campaign_report as reports
 from pipeline.reports.campaign_check.findings import CampaignChecked, CampaignFinding
 from pipeline.reports.campaign_report import CampaignReport, Comparison, Figures, Verdict
+from pipeline.reports.ends import LOOKS_AHEAD
 from pipeline.reports.reasons import in_words
 from pipeline.runtime.settings import settings
 from slowpost.cli.output import emit, progress, show_csv, show_fields, show_table
@@ -40,7 +41,8 @@ def report(named: str, as_csv: bool, as_json: bool) -> None:
     """
     if as_csv and as_json:
         raise click.UsageError("either --csv or --json, not both")
-    found = reports.report(named)
+    with progress("expected end", LOOKS_AHEAD.total_seconds()) as at:
+        found = reports.report(named, at)
     if as_csv:
         show_csv(reports.rows(found), reports.COLUMNS)
         return

@@ -281,7 +281,8 @@ def _words() -> Iterator[str]:
     yield "## Words\n"
     yield f"States of a delivery, in the order of the route: {', '.join(f'`{state}`' for state in State)}.\n"
     yield "Reasons:\n\n| word | in a sentence |\n|---|---|"
-    sentences = {word: sentence.format(until="a time", number="so many") for word, sentence in WORDS.items()}
+    stands_for = {"until": "a time", "number": "so many", "campaign": "ID", "account": "ID"}
+    sentences = {word: sentence.format(**stands_for) for word, sentence in WORDS.items()}
     yield from (f"| `{word}` | {sentence} |" for word, sentence in sentences.items())
     yield ""
 

@@ -10,13 +10,16 @@ from pipeline.reports.campaign_check.findings import About, CampaignFinding, Sev
 from pipeline.reports.closed import closed_dates
 from pipeline.reports.doctor.installation import weekend_of
 from pipeline.reports.ends import End
-from pipeline.reports.reasons import in_words, local
+from pipeline.reports.reasons import NotYet, in_words, local
 from pipeline.runtime.settings import settings
 from pipeline.throttle.wall_clock import midnight
 from pipeline.throttle.window import SendingWindow
 
 #: Days that are looked at where the end can't be told; closed dates that are named.
 DAYS, NAMED = 60, 5
+
+#: Why an end can't be told: these are no fault of the campaign's, or said elsewhere.
+_ONLY_SAID = (NotYet.TOO_FAR, NotYet.NOBODY_WAITS, NotYet.EVERYTHING_PAUSED, NotYet.CAMPAIGN_PAUSED)
 
 _WEEK, _DAY = dt.timedelta(days=7), dt.timedelta(days=1)
 
@@ -38,14 +41,13 @@ def capacity(contacts: int, steps: int, a_day: int, end: End) -> Iterator[Campai
             Severity.PROBLEM, About.CAPACITY, f"{mails}: no account that is on has a limit", "`slowpost accounts list`"
         )
     elif end.date is not None:
-        yield CampaignFinding(Severity.NOTE, About.CAPACITY, f"{mails}; its last mail is expected on {end.date}")
+        left = f"; {end.left} contacts do not get all of it: they wait for what no time brings" if end.left else ""
+        yield CampaignFinding(Severity.NOTE, About.CAPACITY, f"{mails}; its last mail is expected on {end.date}{left}")
     else:
-        why = "" if end.why is None else f": {in_words(end.why, settings().mail_window_timezone)}"
-        yield CampaignFinding(
-            Severity.PROBLEM if end.why is not None else Severity.NOTE,
-            About.CAPACITY,
-            f"{mails}; when its last mail goes can't be told{why}",
-        )
+        assert end.why is not None
+        why = in_words(end.why, settings().mail_window_timezone)
+        severity = Severity.NOTE if end.why.reason in _ONLY_SAID else Severity.PROBLEM
+        yield CampaignFinding(severity, About.CAPACITY, f"{mails}; when its last mail goes can't be told: {why}")
 
 
 def days(campaign: Campaign, now: dt.datetime, end: dt.date | None) -> Iterator[CampaignFinding]:

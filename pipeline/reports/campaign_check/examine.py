@@ -21,7 +21,7 @@ from pipeline.content.message import Sender
 from pipeline.reports.campaign_check import audience, calendar, senders, words
 from pipeline.reports.campaign_check.findings import About, CampaignChecked, CampaignFinding, Severity
 from pipeline.reports.campaign_check.rendering import Trials
-from pipeline.reports.ends import end_of
+from pipeline.reports.ends import LOOKS_AHEAD, end_of
 
 #: Contacts whose mails are rendered, if nobody says.
 LIMIT = 1000
@@ -58,7 +58,7 @@ def examine(named: str, progress: Progress, *, limit: int = LIMIT, log_in: bool 
     with progress("logins") as at:
         of_senders, logins = senders.tried(accounts, at, log_in=log_in)
     with progress("expected end") as at:
-        end = end_of([campaign], at)[campaign.id]
+        end = end_of([campaign], lambda seconds: at(seconds, LOOKS_AHEAD.total_seconds()))[campaign.id]
     a_day = senders.a_day(campaign, accounts, usage.date_of(now))
     found = [
         *_of_campaign(campaign),
