@@ -38,6 +38,7 @@ from pipeline.operations.suppression import SuppressionDone
 from pipeline.operations.templates import TemplateDone
 from pipeline.operations.trials import Checked, Preview, TestSent
 from pipeline.reports.accounts import AccountRow
+from pipeline.reports.campaign_check.findings import CampaignChecked
 from pipeline.reports.campaign_report import CampaignReport
 from pipeline.reports.campaigns import CampaignDetails, CampaignRow
 from pipeline.reports.contacts import ContactDetails, ContactRow
@@ -144,6 +145,7 @@ ACTIONS: Mapping[str, Any] = {
 #: The same of what only looks what would be, of the schedule's jobs, and of RabbitMQ's queues.
 OTHERS: Mapping[str, Any] = {
     "contacts check": ContactsChecked,
+    "campaigns check CAMPAIGN": CampaignChecked,
     "templates preview TEMPLATE_ID": Preview,
     "templates check TEMPLATE_ID": Checked,
     "sweep": Swept,
@@ -169,7 +171,7 @@ exit code is 1 (imports: with --strict, or where no line was taken).
 
 ABOUT_OTHERS = """\
 `templates check` prints its JSON and has exit code 1 where the template fails for anybody, or an image is missing,
-`contacts check` where DNS can't be asked.
+`contacts check` where DNS can't be asked, `campaigns check` where there is a problem among the findings.
 """
 
 #: The parts of the page: heading → what stands below it, and its commands.

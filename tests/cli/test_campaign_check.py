@@ -75,7 +75,7 @@ def world(
     )  # fmt: skip
     contacts = [a_contact(name=n, extra={"company": f"{n} Ltd"}, website=a_website(title="T")) for n in ("A", "B", "C")]
     people = a_list(*contacts, name="people")
-    first = a_template(text="Dear {{ contact.name }} of {{ contact.company }}" + FOOTER)
+    first = a_template(subject="Hello", text="Dear {{ contact.name }} of {{ contact.company }}" + FOOTER)
     follow_up = a_template(subject="", text="Again" + FOOTER)
     account = an_account(port=server.port)
     campaign = a_campaign(
