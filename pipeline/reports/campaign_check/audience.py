@@ -134,7 +134,7 @@ class Audience:
         for contact_id in sequences.kept_back(candidates):
             against[contact_id].append(Reason.IN_SEQUENCE)
         if not self._campaign.shares_contacts:
-            self.seen.elsewhere.add(self._elsewhere([c.id for c in first]))
+            self.seen.elsewhere.add(self._elsewhere([c.id for c in first if getattr(c, "enrolled", None) is None]))
         return against
 
     def _elsewhere(self, contact_ids: Sequence[int]) -> list[int]:
