@@ -109,7 +109,7 @@ class Watch:
             return End(self._window.local_date(last), None, left)
         if not left:
             return End(None, Because(NotYet.NOBODY_WAITS, campaign_id=campaign.id))
-        return End(None, self._nothing_goes(campaign, left), left)
+        return End(None, self._nothing_goes(campaign, forecast, left), left)
 
     def _goes_on(self, campaign: Campaign, forecast: Forecast, waits: int) -> Because | None:
         """Return why a campaign has not come to its end, though somebody waits for whom it could; None: it has, as far
@@ -120,12 +120,16 @@ class Watch:
         is_stalled = forecast.now - self._last.get(campaign.id, self._now) > STALLED_AFTER
         return None if is_stalled else Because(NotYet.TOO_FAR, forecast.now, campaign_id=campaign.id)
 
-    def _nothing_goes(self, campaign: Campaign, left: int) -> Because:
+    def _nothing_goes(self, campaign: Campaign, forecast: Forecast, left: int) -> Because:
         """Return why nothing of a campaign goes, as far as the forecast looks."""
         seen = snapshot.outline(self._now)
-        without = held.by_accounts(campaign, Group(campaign=campaign.id), seen)
-        if (because := next(without, None)) is not None and not because.passes:
+        because = next(held.by_accounts(campaign, Group(campaign=campaign.id), seen), None)
+        if because is not None and not because.passes:
             return because
+        if not any(
+            forecast.accounts[i].limit for i in forecast.campaigns[campaign.id].senders & forecast.accounts.keys()
+        ):
+            return Because(NotYet.NO_CAPACITY)
         return Because(NotYet.CONTACTS_WAIT, number=left, campaign_id=campaign.id)
 
 

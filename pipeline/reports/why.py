@@ -157,19 +157,18 @@ def _next_step(contact: Contact, steps: Sequence[Enrolment], now: dt.datetime) -
     goes = [step for step, against in zip(steps, of_each, strict=True) if all(b.passes for b in against)]
     others = (b for b in sequences.outside(contact) if b.reason == NotYet.IN_OTHER_SEQUENCE)
     again = tuple(dict.fromkeys((*chain.from_iterable(of_each), *others)))
-    found = (
-        foreseen.Found()
-        if not goes
-        else foreseen.look_for(lambda forecast, planned: _is_step_of(goes, forecast, planned), now)
-    )
+    found = foreseen.Found()
+    if goes:
+        found = foreseen.look_for(lambda forecast, planned: _is_step_of(goes, forecast, planned), now)
     if not again and found.ahead:
         again = (Because(NotYet.BEHIND_OTHERS, number=found.ahead),)
     if found.planned is not None:
         planned = found.planned
         return _Answer(again, again, planned.send_at, is_planned=True, account_id=planned.account_id)
     soonest = [_not_before(of, now, contact) for step, of in zip(steps, of_each, strict=True) if step in goes]
-    earliest = max((at for at in (*soonest, found.until) if at is not None), default=None) if goes else None
-    return _Answer(again, again, earliest)
+    known = [at for at in soonest if at is not None]
+    bounds = [found.until, min(known) if known and len(known) == len(soonest) else None]
+    return _Answer(again, again, max((at for at in bounds if at is not None), default=None))
 
 
 def _is_step_of(steps: Sequence[Enrolment], forecast: Forecast, planned: Planned) -> bool:
