@@ -236,12 +236,16 @@ CASES: dict[str, tuple[Callable[[World], object], tuple[str, str, dict[str, Any]
         lambda w: change(w.account, daily_limit=0),
         ("problem", "capacity", {}, [], "3 contacts and 2 steps are up to 6 mails; today it may send 0"),
     ),
+    "its last date comes too soon": (
+        lambda w: change(w.campaign, ends_on=dt.date(2026, 6, 3)),
+        ("problem", "capacity", {}, [], "comes before 3 contacts have got all of its mails"),
+    ),
     "a weekend": (
-        lambda _: None,
+        lambda _: Step.update(days=20).where(Step.position == 2).execute(),
         ("note", "days", {}, [], "mail would go out on weekends, next on Sat 2026-06-06"),
     ),
     "a holiday": (
-        lambda _: None,
+        lambda _: Step.update(days=20).where(Step.position == 2).execute(),
         ("note", "days", {}, [], "nothing goes out on Fri 2026-06-19, Juneteenth National Independence Day (US)"),
     ),
 }
@@ -272,13 +276,17 @@ def test_each_thing_that_would_go_wrong_is_found(
     result = slowpost("campaigns", "check", "spring", "--json")
 
     found = json.loads(result.out)
-    fits = [f for f in found["findings"] if (f["severity"], f["about"]) == (severity, about) and words in f["found"]]
+    expected = {"severity": severity, "about": about} | at
+    fits = [f for f in found["findings"] if expected.items() <= drop_lists(f).items() and words in f["found"]]
     assert len(fits) == 1, found["findings"]
-    assert {name: fits[0][name] for name in at} == at
     assert fits[0]["contact_ids"] == contact_ids
     assert fits[0]["contacts"] in (None, 0, 3) if not contact_ids else fits[0]["contacts"] == len(contact_ids)
     hurts = any(f["severity"] == "problem" for f in found["findings"])
     assert (found["hurts"], result.code) == (hurts, int(hurts))
+
+
+def drop_lists(finding: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in finding.items() if not isinstance(value, list)}
 
 
 @pytest.mark.parametrize(
