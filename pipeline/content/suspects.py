@@ -23,12 +23,12 @@ _NOUNS = r"(?:name|company|title|city|country|website|industry|position|role|ema
 _BRACKETS = rf"\[\s*(?:(?:insert|enter)\b[^\[\]\n]{{0,40}}|(?:{_WORDS}[ _-]?)*{_NOUNS}|{_WORDS}[ _-]?{_NOUNS})\s*\]"
 _PLACEHOLDER = re.compile("|".join([*_MARKED, rf"(?i:{_BRACKETS})"]))
 #: What is no text of an HTML body.
-_NO_TEXT = re.compile(r"<(style|script)\b.*?</\1\s*>|<!--.*?-->", re.DOTALL | re.IGNORECASE)
+_NO_TEXT = re.compile(r"<(style|script)\b.*?(?:</\1\s*>|\Z)|<!--.*?(?:-->|\Z)", re.DOTALL | re.IGNORECASE)
 _TAG = re.compile(r"</?[A-Za-z][^<>]*>")
 #: Styles of an element by which nobody sees it.
 _HIDDEN = re.compile(
-    r"""<[A-Za-z][^<>]*\sstyle\s*=\s*(?:"[^"]*|'[^']*)(?<![\w-])(?:display\s*:\s*none|visibility\s*:\s*hidden|"""
-    r"mso-hide\s*:\s*all|font-size\s*:\s*0|opacity\s*:\s*0(?!\.)|max-height\s*:\s*0)",
+    r"""<[A-Za-z][^<>]{0,1000}\sstyle\s*=\s*(?:"[^"<>]{0,1000}|'[^'<>]{0,1000})(?<![\w-])"""
+    r"(?:display\s*:\s*none|visibility\s*:\s*hidden|mso-hide\s*:\s*all|font-size\s*:\s*0|opacity\s*:\s*0(?!\.)|max-height\s*:\s*0)",
     re.IGNORECASE,
 )
 

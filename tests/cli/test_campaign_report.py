@@ -54,8 +54,3 @@ def test_the_report_is_read_by_a_person_a_program_and_a_spreadsheet(ready: Slowp
         ("1", "1", "6", "2", "0.3333"),
         ("1", "1", "3", "1", "0.3333"),
     ]
-
-
-def test_one_form_at_a_time_and_a_campaign_that_is_not_there(ready: Slowpost) -> None:
-    assert ready("campaigns", "report", "1", "--csv", "--json").code == 2
-    assert ready("campaigns", "report", "1").err == "slowpost: there is no campaign 1\n"
