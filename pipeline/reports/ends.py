@@ -8,7 +8,9 @@ import datetime as dt
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 
-from models import Campaign, CampaignState, Enrolment, EnrolmentState, database
+from peewee import fn
+
+from models import Campaign, CampaignState, Enrolment, EnrolmentState, Step, database
 from pipeline.campaigns.expected import ExpectedPublisher
 from pipeline.capacity import snapshot
 from pipeline.reports import foreseen, held
@@ -17,14 +19,15 @@ from pipeline.runtime.settings import settings
 from pipeline.throttle.by_day import run_by_day
 from pipeline.throttle.forecast import Forecast, Planned
 from pipeline.throttle.types import Group
+from pipeline.throttle.wall_clock import midnight
 from pipeline.throttle.window import SendingWindow
 
 #: How far ahead an end is looked for …
 LOOKS_AHEAD = dt.timedelta(days=366)
 #: … and at how many mails in whole days at most.
 LOOKS_AT = 50_000
-#: What has sent nothing for so long does not get on by itself.
-STALLED_AFTER = dt.timedelta(days=31)
+#: What has sent nothing for so long, beyond what steps and rules let it wait for, does not get on by itself.
+PATIENCE = dt.timedelta(days=31)
 
 
 @dataclass(frozen=True)
@@ -68,6 +71,9 @@ class Watch:
         self._window = SendingWindow.from_settings(settings())
         self._last: dict[int, dt.datetime] = {}
         self._seen = 0
+        longest = Step.select(fn.MAX(Step.days)).where(Step.campaign.in_([c.id for c in campaigns])).scalar() or 0
+        days = max(settings().mail_dedupe_contact_days, settings().mail_dedupe_website_days, 2 * longest)
+        self._patience = PATIENCE + dt.timedelta(days=days)
 
     def sent(self, planned: Planned) -> None:
         """Take note of a mail."""
@@ -89,7 +95,14 @@ class Watch:
         publisher, today = forecast.publisher, self._window.local_date(forecast.now)
         assert isinstance(publisher, ExpectedPublisher)
         there = (c for c in self._campaigns if c.id in forecast.campaigns and (c.ends_on or today) >= today)
-        return any(publisher.waits_for(campaign.id) for campaign in there)
+        return any(publisher.waits_for(c.id) and not self._is_stalled(c, forecast) for c in there)
+
+    def _is_stalled(self, campaign: Campaign, forecast: Forecast) -> bool:
+        """Tell whether a campaign has sent nothing for so long that no time brings it on."""
+        since = self._last.get(campaign.id, self._now)
+        if campaign.starts_on is not None:
+            since = max(since, midnight(self._window.zone, campaign.starts_on))
+        return forecast.now - since > self._patience
 
     def ends(self, forecast: Forecast | None) -> dict[int, End]:
         """Return when they are over, as far as the forecast has come; None: everything is paused."""
@@ -97,9 +110,9 @@ class Watch:
 
     def _end(self, campaign: Campaign, forecast: Forecast | None) -> End:
         if forecast is None:
-            return End(None, Because(NotYet.EVERYTHING_PAUSED))
+            return End(None, Because(NotYet.EVERYTHING_PAUSED), _active(campaign))
         if campaign.id not in forecast.campaigns:
-            return End(None, next(held.by_campaign(campaign, self._window, self._now)))
+            return End(None, next(held.by_campaign(campaign, self._window, self._now), None), _active(campaign))
         assert isinstance(forecast.publisher, ExpectedPublisher)
         last, waits = self._last.get(campaign.id), forecast.publisher.waits_for(campaign.id)
         left = _active(campaign) + forecast.publisher.joined[campaign.id] - forecast.publisher.finished[campaign.id]
@@ -117,8 +130,9 @@ class Watch:
         """
         if campaign.ends_on is not None and campaign.ends_on < self._window.local_date(forecast.now):
             return Because(NotYet.OVER_BEFORE, number=waits, campaign_id=campaign.id)
-        is_stalled = forecast.now - self._last.get(campaign.id, self._now) > STALLED_AFTER
-        return None if is_stalled else Because(NotYet.TOO_FAR, forecast.now, campaign_id=campaign.id)
+        if self._is_stalled(campaign, forecast):
+            return None
+        return Because(NotYet.TOO_FAR, forecast.now, campaign_id=campaign.id)
 
     def _nothing_goes(self, campaign: Campaign, forecast: Forecast, left: int) -> Because:
         """Return why nothing of a campaign goes, as far as the forecast looks."""

@@ -87,7 +87,8 @@ def _without_account(campaign: Campaign | None, group: Group) -> Iterator[Becaus
     elif group.sender is None:
         yield Because(NotYet.CAMPAIGN_ACCOUNTS_OFF, campaign_id=campaign.id)
     else:
-        is_paused = SmtpAccount.get_by_id(group.sender).enabled
+        sender = SmtpAccount.get_by_id(group.sender)
+        is_paused = sender.paused_at is not None and sender.enabled and sender.removed_at is None
         word = NotYet.SENDER_PAUSED if is_paused else NotYet.SENDER_OFF
         yield Because(word, campaign_id=campaign.id, account_id=group.sender)
 

@@ -146,13 +146,17 @@ class Plan:
     closed: tuple[ClosedDate, ...]
 
 
-def plan(days: int, progress: Callable[[float], object] = lambda _: None) -> Plan:
+#: Is told how many seconds the forecast has come to, and of how many.
+Progress = Callable[[float, float], object]
+
+
+def plan(days: int, progress: Progress = lambda _seconds, _of: None) -> Plan:
     """Return the plan.
 
     Args:
         days: how far ahead, 24 hours each.
-        progress: is told how many seconds the forecast has come to: those of the plan, and, where a campaign goes on
-            longer, at most `ends.LOOKS_AHEAD`.
+        progress: is told how far the plan has come; then, where a campaign goes on longer, how far its end has been
+            looked for.
     """
     now = database.now()
     until = now + dt.timedelta(days=days)
@@ -163,7 +167,7 @@ def plan(days: int, progress: Callable[[float], object] = lambda _: None) -> Pla
     watch = Watch(running, now)
     rows = () if forecast is None else tuple(_rows(forecast, until, watch, progress))
     if forecast is not None:
-        watch.look_ahead(forecast, progress)
+        watch.look_ahead(forecast, lambda seconds: progress(seconds, LOOKS_AHEAD.total_seconds()))
     mails, ends = Counter(row.campaign_id for row in rows), watch.ends(forecast)
     campaigns = tuple(PlannedCampaign(c.id, c.name, mails[c.id], ends[c.id]) for c in running)
     return Plan(until, rows, tuple(_sums(rows, window)), campaigns, _paused(), tuple(_notes(now)), tuple(closed))
@@ -176,13 +180,11 @@ def _sums(rows: Sequence[PlannedRow], window: SendingWindow) -> Iterator[Planned
         yield PlannedDay(date, counts.total(), counts[None], tuple(OfCampaign(*found) for found in of_campaigns))
 
 
-def _rows(
-    forecast: Forecast, until: dt.datetime, watch: Watch, progress: Callable[[float], object]
-) -> Iterator[PlannedRow]:
+def _rows(forecast: Forecast, until: dt.datetime, watch: Watch, progress: Progress) -> Iterator[PlannedRow]:
     names = dict(SmtpAccount.select(SmtpAccount.id, SmtpAccount.name).tuples())
     now, planned = forecast.now, forecast.run(until)
     while some := list(islice(planned, BATCH)):
-        progress((some[-1].send_at - now).total_seconds())
+        progress((some[-1].send_at - now).total_seconds(), (until - now).total_seconds())
         found = {d.id: d for d in Delivery.select().where(of_ids(p.delivery.id for p in some if _is_made(p)))}
         for entry in some:
             watch.sent(entry)

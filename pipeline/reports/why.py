@@ -146,9 +146,13 @@ def _answer_of(contact: Contact, now: dt.datetime) -> _Answer:
     plain, outside = tuple(_against_picking(contact, now)), tuple(dict.fromkeys(sequences.outside(contact)))
     if outside:
         plain = tuple(because for because in plain if because.reason != NotYet.NO_TEMPLATE)
-    can_be_picked = not plain and eligible.template_to_pick() is not None
-    again = () if can_be_picked else (*outside, *plain)
-    return _Answer(again, again, _not_before(again, now, contact))
+    if plain or eligible.template_to_pick() is None:
+        again = (*outside, *plain)
+        return _Answer(again, again, _not_before(again, now, contact))
+    found = _look_for({(None, contact.id)}, now)
+    if found.planned is None:
+        return _Answer((), (), found.until or _not_before((), now, contact))
+    return _Answer((), (), found.planned.send_at, is_planned=True, account_id=found.planned.account_id)
 
 
 def _next_step(contact: Contact, steps: Sequence[Enrolment], now: dt.datetime) -> _Answer:
@@ -159,7 +163,7 @@ def _next_step(contact: Contact, steps: Sequence[Enrolment], now: dt.datetime) -
     again = tuple(dict.fromkeys((*chain.from_iterable(of_each), *others)))
     found = foreseen.Found()
     if goes:
-        found = foreseen.look_for(lambda forecast, planned: _is_step_of(goes, forecast, planned), now)
+        found = _look_for({(step.campaign_id, step.contact_id) for step in goes}, now)
     if not again and found.ahead:
         again = (Because(NotYet.BEHIND_OTHERS, number=found.ahead),)
     if found.planned is not None:
@@ -171,12 +175,15 @@ def _next_step(contact: Contact, steps: Sequence[Enrolment], now: dt.datetime) -
     return _Answer(again, again, max((at for at in bounds if at is not None), default=None))
 
 
-def _is_step_of(steps: Sequence[Enrolment], forecast: Forecast, planned: Planned) -> bool:
-    """Tell whether a planned mail is the next step of one of these enrolments, be it stored or not."""
-    publisher = forecast.publisher
-    assert isinstance(publisher, ExpectedPublisher)
-    who, _ = publisher.picked.get(planned.delivery.id, (None, None))
-    return who is not None and any((s.campaign_id, s.contact_id) == (who.campaign_id, who.contact_id) for s in steps)
+def _look_for(mails: set[tuple[int | None, int]], now: dt.datetime) -> foreseen.Found:
+    """Look for the first that the batch publisher is going to pick of these: campaign, or None, and contact."""
+
+    def is_one(forecast: Forecast, planned: Planned) -> bool:
+        assert isinstance(forecast.publisher, ExpectedPublisher)
+        who, _ = forecast.publisher.picked.get(planned.delivery.id, (None, None))
+        return who is not None and (who.campaign_id, who.contact_id) in mails
+
+    return foreseen.look_for(is_one, now)
 
 
 def _not_before(reasons: Sequence[Because], now: dt.datetime, contact: Contact) -> dt.datetime | None:

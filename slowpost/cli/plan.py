@@ -25,7 +25,7 @@ def plan(days: int, as_json: bool) -> None:
     """
     from pipeline.reports import plan as planning
 
-    with progress("planning") as at:
+    with progress("planning", days * 86_400) as at:
         found = planning.plan(days, at)
 
     def show() -> None:

@@ -121,10 +121,10 @@ def test_who_came_onto_a_list_since_is_in_the_plan_and_goes_then(
 @pytest.mark.parametrize(
     ("spoil", "why", "left"),
     [
-        (lambda: pause.pause(pause.Target(), ""), Because(NotYet.EVERYTHING_PAUSED), 0),
+        (lambda: pause.pause(pause.Target(), ""), Because(NotYet.EVERYTHING_PAUSED), 4),
         (lambda: Campaign.update(state=CampaignState.PAUSED).execute(),
-         Because(NotYet.CAMPAIGN_PAUSED, campaign_id=1), 0),
-        (lambda: Campaign.update(state=CampaignState.DONE).execute(), Because(NotYet.CAMPAIGN_DONE, campaign_id=1), 0),
+         Because(NotYet.CAMPAIGN_PAUSED, campaign_id=1), 4),
+        (lambda: Campaign.update(state=CampaignState.DONE).execute(), Because(NotYet.CAMPAIGN_DONE, campaign_id=1), 4),
         (lambda: SmtpAccount.update(enabled=False).execute(), Because(NotYet.CAMPAIGN_ACCOUNTS_OFF, campaign_id=1), 4),
         (lambda: SmtpAccount.update(daily_limit=0).execute(), Because(NotYet.NO_CAPACITY), 4),
         (lambda: Contact.update(validated=False).execute(),
