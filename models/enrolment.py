@@ -85,6 +85,8 @@ WRITTEN_TO = "state = 'active' AND position > 1"
 Enrolment.add_index(SQL(f"CREATE INDEX enrolment_written_to ON enrolment (contact_id) WHERE {WRITTEN_TO}"))
 Enrolment.add_index(SQL("CREATE INDEX enrolment_on_its_way ON enrolment (delivery_id) WHERE delivery_id IS NOT NULL"))
 
+#: Why an enrolment ends as `replied` when it was not its own contact who has, but another of the website.
+WEBSITE_REPLIED = "website_replied"
 #: How an enrolment ends when its delivery ends so.
 _ENDS_AS = {
     State.BOUNCED: EnrolmentState.BOUNCED,

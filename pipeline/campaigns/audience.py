@@ -8,13 +8,23 @@ are.
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Collection
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from peewee import SQL, Value, fn
+from peewee import JOIN, SQL, Value, fn
 
-from models import Campaign, CampaignList, CampaignState, Contact, Enrolment, EnrolmentState, ListMember, database
+from models import (
+    Campaign,
+    CampaignList,
+    CampaignState,
+    Contact,
+    Enrolment,
+    EnrolmentState,
+    ListMember,
+    Website,
+    database,
+)
 
 
 @dataclass(frozen=True)
@@ -58,27 +68,62 @@ def enrol(campaign: Campaign, contact_ids: Collection[int], now: dt.datetime) ->
 
 def enrol_lists(campaign: Campaign, now: dt.datetime) -> Enrolled:
     """Put the contacts of a campaign's lists into it, without those of its excluded lists. `already` is not counted."""
-    members = _members(campaign)
-    enrolled = _insert(campaign, members, now)
-    return Enrolled(enrolled=enrolled, in_another=_waiting_elsewhere(campaign, members))
+    of_lists = members(campaign)
+    enrolled = _insert(campaign, of_lists, now)
+    return Enrolled(enrolled=enrolled, in_another=_waiting_elsewhere(campaign, of_lists))
 
 
 def enrol_running(now: dt.datetime) -> None:
     """Put into each running campaign whoever is on its lists by now."""
     for campaign in Campaign.select().where(Campaign.state == CampaignState.RUNNING).order_by(Campaign.id):
-        _insert(campaign, _members(campaign), now)
+        _insert(campaign, members(campaign), now)
 
 
-def _members(campaign: Campaign) -> Any:
+def meant(campaign: Campaign) -> Any:
+    """Return the query of the contacts that a campaign has still to write to, each with its website and, as `enrolled`,
+    its enrolment: those whose enrolment goes on, and those of its lists who are not in it yet.
+    """
+    of_it = (Enrolment.campaign == campaign.id) & (Enrolment.contact == Contact.id)
+    goes_on = Enrolment.state == EnrolmentState.ACTIVE
+    # Without times, which take longer to read than all the rest.
+    columns = [c for c in (*Contact._meta.sorted_fields, *Website._meta.sorted_fields) if not c.name.endswith("_at")]
+    return (
+        Contact.select(*columns, Enrolment.id, Enrolment.position, Enrolment.delivery_id)
+        .left_outer_join(Website)
+        .switch(Contact)
+        .join(Enrolment, JOIN.LEFT_OUTER, on=of_it, attr="enrolled")
+        .where(Contact.forgotten_at.is_null() & (goes_on | (Enrolment.id.is_null() & members(campaign))))
+    )
+
+
+def newcomers(campaigns: Iterable[Campaign], of_contact: int | None = None) -> Iterator[tuple[Campaign, Contact]]:
+    """Yield who would be put into each of these campaigns (in the order of their ids) if they were enrolled now, in
+    that order, with their priority; of one contact alone, where that is given.
+    """
+    taken: set[int] = set()
+    for campaign in campaigns:
+        query = _select(campaign, of_contact).where(_may_come(campaign))
+        found = [contact for contact in query if campaign.shares_contacts or contact.id not in taken]
+        taken |= {contact.id for contact in found}
+        yield from ((campaign, contact) for contact in found)
+
+
+def _select(campaign: Campaign, of_contact: int | None) -> Any:
+    which = members(campaign) if of_contact is None else members(campaign) & (Contact.id == of_contact)
+    return Contact.select(Contact.id, Contact.priority).where(which).order_by(Contact.id)
+
+
+def members(campaign: Campaign) -> Any:
     """Return the condition that a contact is on one of a campaign's lists, and on none of those that are excluded."""
+    return on_list_of(campaign, excluded=False) & ~on_list_of(campaign, excluded=True)
 
-    def on(*, excluded: bool) -> Any:
-        lists = CampaignList.select(CampaignList.list).where(
-            (CampaignList.campaign == campaign.id) & (CampaignList.excluded == excluded)
-        )
-        return Contact.id.in_(ListMember.select(ListMember.contact).where(ListMember.list.in_(lists)))
 
-    return on(excluded=False) & ~on(excluded=True)
+def on_list_of(campaign: Campaign, *, excluded: bool) -> Any:
+    """Return the condition that a contact is on one of a campaign's lists, or of those that are excluded."""
+    lists = CampaignList.select(CampaignList.list).where(
+        (CampaignList.campaign == campaign.id) & (CampaignList.excluded == excluded)
+    )
+    return Contact.id.in_(ListMember.select(ListMember.contact).where(ListMember.list.in_(lists)))
 
 
 def _insert(campaign: Campaign, which: Any, now: dt.datetime) -> int:
@@ -93,21 +138,38 @@ def _insert(campaign: Campaign, which: Any, now: dt.datetime) -> int:
         Enrolment.created_at: at,
         Enrolment.updated_at: at,
     }
-    new = which & Contact.forgotten_at.is_null() & ~fn.EXISTS(_of(campaign))
-    if not campaign.shares_contacts:
-        new &= ~fn.EXISTS(_elsewhere(campaign))
+    new = which & _may_come(campaign)
     # Locked: nobody is forgotten between here and the commit.
     contacts = database.for_update(Contact.select(*values.values()).where(new).order_by(Contact.id))
     insert = Enrolment.insert_from(contacts, list(values)).on_conflict(action="nothing")
     return int(insert.as_rowcount().execute())
 
 
+def _may_come(campaign: Campaign) -> Any:
+    """Return the condition that a contact who is not in a campaign may be put into it."""
+    new = Contact.forgotten_at.is_null() & ~fn.EXISTS(_of(campaign))
+    return new if campaign.shares_contacts else new & ~fn.EXISTS(_elsewhere(campaign))
+
+
 def _waiting_elsewhere(campaign: Campaign, which: Any) -> int:
     """Return how many of a condition are kept out of a campaign by another's sequence."""
-    if campaign.shares_contacts:
-        return 0
-    kept_out = ~fn.EXISTS(_of(campaign)) & fn.EXISTS(_elsewhere(campaign))
-    return int(Contact.select().where(which & Contact.forgotten_at.is_null() & kept_out).count())
+    return 0 if campaign.shares_contacts else int(Contact.select().where(which & _kept_out(campaign)).count())
+
+
+def waiting_elsewhere(
+    campaigns: Iterable[Campaign], of_contact: int | None = None
+) -> Iterator[tuple[Campaign, list[Contact]]]:
+    """Yield for each of these campaigns the contacts of its lists that are kept out by another's sequence, with their
+    priority; of one contact alone, where that is given.
+    """
+    for campaign in campaigns:
+        if not campaign.shares_contacts:
+            yield campaign, list(_select(campaign, of_contact).where(_kept_out(campaign)))
+
+
+def _kept_out(campaign: Campaign) -> Any:
+    """Return the condition that a contact is kept out of a campaign by another's sequence."""
+    return Contact.forgotten_at.is_null() & ~fn.EXISTS(_of(campaign)) & fn.EXISTS(_elsewhere(campaign))
 
 
 def _of(campaign: Campaign) -> Any:

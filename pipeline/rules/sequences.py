@@ -8,7 +8,7 @@ Reads only.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from peewee import SQL, fn
@@ -33,11 +33,11 @@ def kept_back(candidates: Sequence[Delivery]) -> set[int]:
     """
     first = [d for d in candidates if not is_follow_up(d)]
     enrolled = _enrolled(d.address for d in first if d.position is None)
-    written_to = _written_to(d.website_id for d in first)
+    begun = written_to(d.website_id for d in first)
     return {
         d.id
         for d in first
-        if (d.position is None and d.address in enrolled) or written_to.get(d.website_id, set()) - {d.contact_id}
+        if (d.position is None and d.address in enrolled) or begun.get(d.website_id, set()) - {d.contact_id}
     }
 
 
@@ -78,7 +78,7 @@ def _addresses() -> Any:
     return Contact.select(Contact.address).join(Enrolment).where(enrolled).distinct().tuples()
 
 
-def _written_to(websites: Iterator[int | None]) -> dict[int, set[int]]:
+def written_to(websites: Iterable[int | None]) -> dict[int, set[int]]:
     """Return which contacts have been written to in a sequence that goes on, by their website."""
     wanted = {website_id for website_id in websites if website_id is not None}
     found: dict[int, set[int]] = defaultdict(set)

@@ -76,7 +76,7 @@ class Today:
         held = [a.slot for a in accounts if a.slot]
         slots = self.slots = [(slot.send_at, len(slot.deliveries)) for slot in held]
         self.left = {a.id: max(0, a.left - (len(a.slot.deliveries) if a.slot else 0)) for a in usable}
-        self.of_campaign = _of_campaign(backlog, held)
+        self.of_campaign = left_of_campaigns(backlog, held)
         waiting = self._waiting()
         granted = shares(self.left, {senders: sum(counts.values()) for senders, counts in waiting.items()})
         n = min(sum(number for _, number in slots) + sum(granted.values()), sum(a.left for a in usable))
@@ -231,7 +231,7 @@ class Today:
         return spans[-1][1] if spans else self.now
 
 
-def _of_campaign(backlog: Backlog, held: Sequence[Slot]) -> dict[int, int]:
+def left_of_campaigns(backlog: Backlog, held: Sequence[Slot]) -> dict[int, int]:
     """Return how many more slots each campaign with a limit of its own may get today."""
     of = Counter(delivery.group.campaign for slot in held for delivery in slot.deliveries)
     limits = {c.id: c.limit - c.used for c in backlog.campaigns.values() if c.limit is not None}

@@ -1,4 +1,6 @@
-"""`campaigns add|set|list|show|start|pause|resume|stop|enrol`; the others stand in `campaign_steps` and `applying`."""
+"""`campaigns add|set|list|show|start|pause|resume|stop|enrol`; the rest in `applying`, `campaign_steps` and
+`campaign_reports`.
+"""
 
 from __future__ import annotations
 
@@ -18,6 +20,7 @@ from pipeline.reports import campaigns as reports
 from pipeline.reports.campaigns import CampaignDetails, StepRow
 from slowpost.cli.acting import finish, report, who
 from slowpost.cli.applying import FORMAT, apply
+from slowpost.cli.campaign_reports import REPORT_COMMANDS
 from slowpost.cli.campaign_steps import STEP_COMMANDS
 from slowpost.cli.named_contacts import contacts_argument, with_each
 from slowpost.cli.output import emit, show_fields, show_table
@@ -36,7 +39,7 @@ def campaigns() -> None:
     """
 
 
-for _command in (apply, *STEP_COMMANDS):
+for _command in (apply, *STEP_COMMANDS, *REPORT_COMMANDS):
     campaigns.add_command(_command)
 
 

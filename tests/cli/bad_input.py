@@ -107,6 +107,10 @@ BAD_INPUT = [
     (["lists", "put", "nobody", "1"], REFUSED, "there is no list 'nobody'"),
     (["campaigns", "show", "99"], REFUSED, "there is no campaign 99"),
     (["campaigns", "show", "99999999999999999999"], USAGE, "is not in the range"),
+    (["campaigns", "check", "nobody"], REFUSED, "there is no campaign 'nobody'"),
+    (["campaigns", "check", "draft", "--limit", "-1"], USAGE, "is not in the range"),
+    (["campaigns", "report", "nobody"], REFUSED, "there is no campaign 'nobody'"),
+    (["campaigns", "report", "draft", "--csv", "--json"], USAGE, "either --csv or --json, not both"),
     (["campaigns", "start", "nobody"], REFUSED, "there is no campaign 'nobody'"),
     (["campaigns", "start", "draft", "--no-footer-because", " "], USAGE, "--no-footer-because needs a reason"),
     (
