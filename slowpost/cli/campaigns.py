@@ -15,7 +15,7 @@ from pipeline.operations import campaigns as operations
 from pipeline.operations.campaign_values import Parts
 from pipeline.operations.campaigns import CampaignDone
 from pipeline.reports import campaigns as reports
-from pipeline.reports.campaigns import CampaignDetails, StepRow
+from pipeline.reports.campaigns import CampaignDetails, CampaignRow, StepRow
 from slowpost.cli.acting import finish, report, who
 from slowpost.cli.campaign_steps import STEP_COMMANDS
 from slowpost.cli.named_contacts import contacts_argument, with_each
@@ -154,6 +154,7 @@ def _with_notes(sentence: str, notes: tuple[str, ...]) -> str:
 def list_(as_json: bool) -> None:
     """List the campaigns and how far they have come."""
     rows = reports.campaigns()
+    shown = [vars(row) | {"state": _state(row)} for row in rows]
     columns = {
         "id": "ID",
         "name": "NAME",
@@ -164,7 +165,11 @@ def list_(as_json: bool) -> None:
         "sent": "SENT",
         "next_due_at": "NEXT FOLLOW-UP",
     }
-    emit(rows, as_json, lambda: show_table(rows, columns, "no campaigns: make one with `slowpost campaigns add`"))
+    emit(rows, as_json, lambda: show_table(shown, columns, "no campaigns: make one with `slowpost campaigns add`"))
+
+
+def _state(row: CampaignRow) -> str:
+    return f"{row.state}, nobody waits" if row.state == "running" and not row.active else row.state
 
 
 @campaigns.command()
@@ -178,9 +183,9 @@ def show(named: str, as_json: bool) -> None:
 
 
 def _details(found: CampaignDetails) -> None:
-    show_fields(
-        found, ("id", "name", "state", "paused_after", "daily_limit", "starts_on", "ends_on", "hours", "weight")
-    )
+    show_fields(found, ("id", "name"))
+    say(f"state: {_state(found)}")
+    show_fields(found, ("paused_after", "daily_limit", "starts_on", "ends_on", "hours", "weight"))
     say(f"lists: {_names(found.lists)}")
     if found.without:
         say(f"without: {_names(found.without)}")
@@ -189,6 +194,7 @@ def _details(found: CampaignDetails) -> None:
     show_fields(found, ("shares_contacts", "stops_website", "when_account_is_off", "reply_prefix", "no_footer_because"))
     show_fields(found, ("created_at", "started_at", "ended_at"))
     show_fields(found, ("enrolled", "active", "ended", "sent", "next_due_at"))
+    say(f"bounces: {found.bounces.in_words() or 'none'}")
     rows = [vars(step) | {"after": _after(step), "templates": _variants(step)} for step in found.steps]
     columns = {"step": "STEP", "after": "AFTER", "templates": "TEMPLATES", "quotes": "QUOTES", "active": "NEXT FOR"}
     show_table(rows, columns | {"sent": "SENT"}, "no steps: add one with `slowpost campaigns add-step`")
