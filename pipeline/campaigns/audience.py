@@ -14,7 +14,19 @@ from typing import Any
 
 from peewee import SQL, Value, fn
 
-from models import Campaign, CampaignList, CampaignState, Contact, Enrolment, EnrolmentState, ListMember, database
+from models import (
+    Campaign,
+    CampaignList,
+    CampaignState,
+    Contact,
+    Enrolment,
+    EnrolmentState,
+    ListMember,
+    Reason,
+    database,
+)
+from models.enrolment import ends
+from pipeline.rules import sequences
 
 
 @dataclass(frozen=True)
@@ -23,7 +35,7 @@ class Enrolled:
 
     Attributes:
         enrolled: contacts that are in the campaign now and were not.
-        already: those that were in it, whatever has become of it.
+        already: those whose person was in it, by whichever contact, whatever has become of it.
         in_another: those that are not put into it as long as they are in another campaign's sequence.
         unknown: ids of contacts that are not there, or have been forgotten.
         kept_out: ids of those that are in another campaign's sequence, where contacts were named.
@@ -64,25 +76,35 @@ def enrol_lists(campaign: Campaign, now: dt.datetime) -> Enrolled:
 
 
 def enrol_running(now: dt.datetime) -> None:
-    """Put into each running campaign whoever is on its lists by now."""
-    for campaign in Campaign.select().where(Campaign.state == CampaignState.RUNNING).order_by(Campaign.id):
+    """Put into each running campaign whoever is on its lists by now, and end it for those on a list that it excludes:
+    what is on its way for these is kept back by itself (`rules.sequences`).
+    """
+    running = list(Campaign.select().where(Campaign.state == CampaignState.RUNNING).order_by(Campaign.id))
+    for campaign in running:
         _insert(campaign, _members(campaign), now)
+    # Behind all contacts, as `database.LOCK_ORDER` has it.
+    for campaign in running:
+        waits = (Enrolment.campaign == campaign.id) & Enrolment.delivery_id.is_null()
+        shut_out = Enrolment.contact.in_(_on_lists(campaign, excluded=True))
+        ends(waits & shut_out, EnrolmentState.STOPPED, now, Reason.ON_EXCLUDED_LIST)
 
 
 def _members(campaign: Campaign) -> Any:
     """Return the condition that a contact is on one of a campaign's lists, and on none of those that are excluded."""
+    on, not_on = (_on_lists(campaign, excluded=excluded) for excluded in (False, True))
+    return Contact.id.in_(on) & Contact.id.not_in(not_on)
 
-    def on(*, excluded: bool) -> Any:
-        lists = CampaignList.select(CampaignList.list).where(
-            (CampaignList.campaign == campaign.id) & (CampaignList.excluded == excluded)
-        )
-        return Contact.id.in_(ListMember.select(ListMember.contact).where(ListMember.list.in_(lists)))
 
-    return on(excluded=False) & ~on(excluded=True)
+def _on_lists(campaign: Campaign, *, excluded: bool) -> Any:
+    """Return the query of the contacts on a campaign's lists, or on those that are excluded."""
+    lists = CampaignList.select(CampaignList.list).where(
+        (CampaignList.campaign == campaign.id) & (CampaignList.excluded == excluded)
+    )
+    return ListMember.select(ListMember.contact).where(ListMember.list.in_(lists))
 
 
 def _insert(campaign: Campaign, which: Any, now: dt.datetime) -> int:
-    """Enrol the contacts of a condition who may be; return how many that are."""
+    """Enrol the contacts of a condition who may be, of each person the oldest one; return how many that are."""
     at = Value(now, converter=Enrolment.created_at.db_value)
     values = {
         Enrolment.campaign: Value(campaign.id),
@@ -93,11 +115,16 @@ def _insert(campaign: Campaign, which: Any, now: dt.datetime) -> int:
         Enrolment.created_at: at,
         Enrolment.updated_at: at,
     }
-    new = which & Contact.forgotten_at.is_null() & ~fn.EXISTS(_of(campaign))
+    itself = (Enrolment.campaign == campaign.id) & (Enrolment.contact == Contact.id)
+    # Most are in it themselves, which is soon found; only of the others is the person asked for.
+    outside = ~fn.EXISTS(Enrolment.select(SQL("1")).where(itself)) & ~fn.EXISTS(_of(campaign))
+    new = which & Contact.forgotten_at.is_null() & outside
     if not campaign.shares_contacts:
         new &= ~fn.EXISTS(_elsewhere(campaign))
+    oldest = Contact.id.in_(Contact.select(fn.MIN(Contact.id)).where(new).group_by(Contact.address))
     # Locked: nobody is forgotten between here and the commit.
-    contacts = database.for_update(Contact.select(*values.values()).where(new).order_by(Contact.id))
+    fit = oldest & Contact.forgotten_at.is_null()
+    contacts = database.for_update(Contact.select(*values.values()).where(fit).order_by(Contact.id))
     insert = Enrolment.insert_from(contacts, list(values)).on_conflict(action="nothing")
     return int(insert.as_rowcount().execute())
 
@@ -111,14 +138,13 @@ def _waiting_elsewhere(campaign: Campaign, which: Any) -> int:
 
 
 def _of(campaign: Campaign) -> Any:
-    """Return the query of a contact's enrolment in a campaign."""
-    return Enrolment.select(SQL("1")).where((Enrolment.campaign == campaign.id) & (Enrolment.contact == Contact.id))
+    """Return the query of the enrolments of a contact's person in a campaign."""
+    return sequences.of_person().where(Enrolment.campaign == campaign.id)
 
 
 def _elsewhere(campaign: Campaign) -> Any:
-    """Return the query of a contact's enrolments in other campaigns that go on."""
-    goes_on = (Enrolment.campaign != campaign.id) & (Enrolment.state == EnrolmentState.ACTIVE)
-    return Enrolment.select(SQL("1")).where((Enrolment.contact == Contact.id) & goes_on)
+    """Return the query of the enrolments of a contact's person in other campaigns that go on."""
+    return sequences.of_person().where((Enrolment.campaign != campaign.id) & sequences.goes_on())
 
 
 def is_empty(campaign: Campaign) -> bool:

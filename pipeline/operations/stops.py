@@ -14,6 +14,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from peewee import SQL, fn
+
 from models import (
     Campaign,
     Cause,
@@ -45,6 +47,8 @@ from pipeline.runtime.faults import short
 
 #: A reply ends these: what has failed would go on with a replay.
 _ENDED_BY_REPLY = (EnrolmentState.ACTIVE, EnrolmentState.FAILED)
+#: A reply is one to these, where they have written to the person last.
+_ANSWERED = (EnrolmentState.FINISHED, EnrolmentState.STOPPED)
 
 
 @dataclass(frozen=True)
@@ -153,9 +157,20 @@ def _stop(named: Sequence[Contact]) -> tuple[list[int], list[int]]:
     lock_waiting(waiting)
     # Before what waits is cancelled: nobody has stopped them by hand.
     end = (EnrolmentState.REPLIED, database.now(), Reason.REPLIED)
-    ended = ends(Enrolment.contact.in_(sorted(people)), *end, origins=_ENDED_BY_REPLY)
+    theirs = Enrolment.contact.in_(sorted(people))
+    answered = ends(theirs & _wrote_last(), *end, origins=_ANSWERED)
+    ended = sorted([*answered, *ends(theirs, *end, origins=_ENDED_BY_REPLY)])
     ended += ends(Enrolment.id.in_(sorted(others)), *end)
     return ended, cancel_where(waiting, Cause.REPLIED, Reason.REPLIED)
+
+
+def _wrote_last() -> Any:
+    """Return the condition that no enrolment of the same person has sent a mail later than this one."""
+    later, contact, same = Enrolment.alias(), Contact.alias(), Contact.alias()
+    person = same.select(same.address).where(same.id == Enrolment.contact)
+    others = later.select(SQL("1")).join(contact, on=contact.id == later.contact)
+    others = others.where((contact.address == person) & (later.sent_at > Enrolment.sent_at))
+    return Enrolment.sent_at.is_null(False) & ~fn.EXISTS(others)
 
 
 def _others_of_websites(people: set[int]) -> dict[int, int]:
