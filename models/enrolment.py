@@ -93,7 +93,12 @@ _ENDS_AS = {
     State.FAILED: EnrolmentState.FAILED,
     State.CANCELLED: EnrolmentState.STOPPED,
 }
-_SUPPRESSED = frozenset({Reason.SUPPRESSED_ADDRESS, Reason.SUPPRESSED_DOMAIN})
+#: How it ends when its delivery is skipped for such a reason; for any other it waits again.
+_SKIPPED_AS = {
+    Reason.SUPPRESSED_ADDRESS: EnrolmentState.SUPPRESSED,
+    Reason.SUPPRESSED_DOMAIN: EnrolmentState.SUPPRESSED,
+    Reason.ON_EXCLUDED_LIST: EnrolmentState.STOPPED,
+}
 
 
 def follow(
@@ -123,9 +128,9 @@ def follow(
             _come_to(ids, state=state, reason=reason, ended_at=now, updated_at=now)
     elif to is State.SKIPPED:
         for reason, ids in _by_value(reason_of).items():
-            ended: dict[str, Any] = {}
-            if reason is not None and not _SUPPRESSED.isdisjoint(reason.split(",")):
-                ended = {"state": EnrolmentState.SUPPRESSED, "reason": reason, "ended_at": now}
+            words = (reason or "").split(",")
+            ends_as = next((state for word, state in _SKIPPED_AS.items() if word in words), None)
+            ended = {} if ends_as is None else {"state": ends_as, "reason": reason, "ended_at": now}
             _come_to(ids, **ended, updated_at=now)
     elif origin is State.FAILED:
         _begin_again(of_delivery, now)

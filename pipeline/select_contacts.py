@@ -191,16 +191,16 @@ def _select_steps(ids: list[int], source: str) -> list[int]:
 
 def _of_step(enrolment: Enrolment, step: Step, template: EmailTemplate) -> dict[str, Any]:
     """Return what a step's delivery has beside what each has."""
-    # Another account begins a conversation of its own, if the step has a subject for it.
-    is_new = enrolment.account_id is None and bool(template.subject)
+    # Another account begins a conversation of its own: with its step's subject, or with that of the mails before.
+    is_new = enrolment.account_id is None
     return {
         "campaign": enrolment.campaign_id,
         "enrolment": enrolment.id,
         "position": step.position,
         "sender_id": enrolment.account_id,
-        "follows": None if is_new else enrolment.last_id,
-        "quotes": step.quotes,
-        "reply_prefix": enrolment.campaign.reply_prefix,
+        "follows": None if is_new and template.subject else enrolment.last_id,
+        "quotes": step.quotes and not is_new,
+        "reply_prefix": enrolment.campaign.reply_prefix and not is_new,
     }
 
 

@@ -22,9 +22,12 @@ from models import (
     Enrolment,
     EnrolmentState,
     ListMember,
+    Reason,
     Website,
     database,
 )
+from models.enrolment import ends
+from pipeline.rules import sequences
 
 
 @dataclass(frozen=True)
@@ -33,7 +36,7 @@ class Enrolled:
 
     Attributes:
         enrolled: contacts that are in the campaign now and were not.
-        already: those that were in it, whatever has become of it.
+        already: those whose person was in it, by whichever contact, whatever has become of it.
         in_another: those that are not put into it as long as they are in another campaign's sequence.
         unknown: ids of contacts that are not there, or have been forgotten.
         kept_out: ids of those that are in another campaign's sequence, where contacts were named.
@@ -73,12 +76,6 @@ def enrol_lists(campaign: Campaign, now: dt.datetime) -> Enrolled:
     return Enrolled(enrolled=enrolled, in_another=_waiting_elsewhere(campaign, of_lists))
 
 
-def enrol_running(now: dt.datetime) -> None:
-    """Put into each running campaign whoever is on its lists by now."""
-    for campaign in Campaign.select().where(Campaign.state == CampaignState.RUNNING).order_by(Campaign.id):
-        _insert(campaign, members(campaign), now)
-
-
 def meant(campaign: Campaign) -> Any:
     """Return the query of the contacts that a campaign has still to write to, each with its website and, as `enrolled`,
     its enrolment: those whose enrolment goes on, and those of its lists who are not in it yet.
@@ -96,21 +93,40 @@ def meant(campaign: Campaign) -> Any:
     )
 
 
+def enrol_running(now: dt.datetime) -> None:
+    """Put into each running campaign whoever is on its lists by now, and end it for those on a list that it excludes:
+    what is on its way for these is kept back by itself (`rules.sequences`).
+    """
+    running = list(Campaign.select().where(Campaign.state == CampaignState.RUNNING).order_by(Campaign.id))
+    for campaign in running:
+        _insert(campaign, members(campaign), now)
+    # Behind all contacts, as `database.LOCK_ORDER` has it.
+    for campaign in running:
+        waits = (Enrolment.campaign == campaign.id) & Enrolment.delivery_id.is_null()
+        shut_out = Enrolment.contact.in_(_on_lists(campaign, excluded=True))
+        ends(waits & shut_out, EnrolmentState.STOPPED, now, Reason.ON_EXCLUDED_LIST)
+
+
 def newcomers(campaigns: Iterable[Campaign], of_contact: int | None = None) -> Iterator[tuple[Campaign, Contact]]:
     """Yield who would be put into each of these campaigns (in the order of their ids) if they were enrolled now, in
     that order, with their priority; of one contact alone, where that is given.
     """
-    taken: set[int] = set()
+    taken: set[str] = set()
     for campaign in campaigns:
-        query = _select(campaign, of_contact).where(_may_come(campaign))
-        found = [contact for contact in query if campaign.shares_contacts or contact.id not in taken]
-        taken |= {contact.id for contact in found}
+        which = members(campaign)
+        if of_contact is not None:
+            itself = Contact.alias()
+            which &= Contact.address == itself.select(itself.address).where(itself.id == of_contact)
+        query = _chosen(_fit(campaign, which), of_contact)
+        found = [contact for contact in query if campaign.shares_contacts or contact.address not in taken]
+        taken |= {contact.address for contact in found}
         yield from ((campaign, contact) for contact in found)
 
 
-def _select(campaign: Campaign, of_contact: int | None) -> Any:
-    which = members(campaign) if of_contact is None else members(campaign) & (Contact.id == of_contact)
-    return Contact.select(Contact.id, Contact.priority).where(which).order_by(Contact.id)
+def _chosen(which: Any, of_contact: int | None) -> Any:
+    if of_contact is not None:
+        which &= Contact.id == of_contact
+    return Contact.select(Contact.id, Contact.address, Contact.priority).where(which).order_by(Contact.id)
 
 
 def members(campaign: Campaign) -> Any:
@@ -120,10 +136,14 @@ def members(campaign: Campaign) -> Any:
 
 def on_list_of(campaign: Campaign, *, excluded: bool) -> Any:
     """Return the condition that a contact is on one of a campaign's lists, or of those that are excluded."""
+    return Contact.id.in_(_on_lists(campaign, excluded=excluded))
+
+
+def _on_lists(campaign: Campaign, *, excluded: bool) -> Any:
     lists = CampaignList.select(CampaignList.list).where(
         (CampaignList.campaign == campaign.id) & (CampaignList.excluded == excluded)
     )
-    return Contact.id.in_(ListMember.select(ListMember.contact).where(ListMember.list.in_(lists)))
+    return ListMember.select(ListMember.contact).where(ListMember.list.in_(lists))
 
 
 def _insert(campaign: Campaign, which: Any, now: dt.datetime) -> int:
@@ -138,17 +158,22 @@ def _insert(campaign: Campaign, which: Any, now: dt.datetime) -> int:
         Enrolment.created_at: at,
         Enrolment.updated_at: at,
     }
-    new = which & _may_come(campaign)
     # Locked: nobody is forgotten between here and the commit.
-    contacts = database.for_update(Contact.select(*values.values()).where(new).order_by(Contact.id))
+    fit = _fit(campaign, which) & Contact.forgotten_at.is_null()
+    contacts = database.for_update(Contact.select(*values.values()).where(fit).order_by(Contact.id))
     insert = Enrolment.insert_from(contacts, list(values)).on_conflict(action="nothing")
     return int(insert.as_rowcount().execute())
 
 
-def _may_come(campaign: Campaign) -> Any:
-    """Return the condition that a contact who is not in a campaign may be put into it."""
-    new = Contact.forgotten_at.is_null() & ~fn.EXISTS(_of(campaign))
-    return new if campaign.shares_contacts else new & ~fn.EXISTS(_elsewhere(campaign))
+def _fit(campaign: Campaign, which: Any) -> Any:
+    """Return the condition of those contacts of a condition who may come into a campaign: of each person the oldest."""
+    itself = (Enrolment.campaign == campaign.id) & (Enrolment.contact == Contact.id)
+    # Most are in it themselves, which is soon found; only of the others is the person asked for.
+    outside = ~fn.EXISTS(Enrolment.select(SQL("1")).where(itself)) & ~fn.EXISTS(_of(campaign))
+    new = which & Contact.forgotten_at.is_null() & outside
+    if not campaign.shares_contacts:
+        new &= ~fn.EXISTS(_elsewhere(campaign))
+    return Contact.id.in_(Contact.select(fn.MIN(Contact.id)).where(new).group_by(Contact.address))
 
 
 def _waiting_elsewhere(campaign: Campaign, which: Any) -> int:
@@ -164,7 +189,7 @@ def waiting_elsewhere(
     """
     for campaign in campaigns:
         if not campaign.shares_contacts:
-            yield campaign, list(_select(campaign, of_contact).where(_kept_out(campaign)))
+            yield campaign, list(_chosen(members(campaign) & _kept_out(campaign), of_contact))
 
 
 def _kept_out(campaign: Campaign) -> Any:
@@ -173,14 +198,13 @@ def _kept_out(campaign: Campaign) -> Any:
 
 
 def _of(campaign: Campaign) -> Any:
-    """Return the query of a contact's enrolment in a campaign."""
-    return Enrolment.select(SQL("1")).where((Enrolment.campaign == campaign.id) & (Enrolment.contact == Contact.id))
+    """Return the query of the enrolments of a contact's person in a campaign."""
+    return sequences.of_person().where(Enrolment.campaign == campaign.id)
 
 
 def _elsewhere(campaign: Campaign) -> Any:
-    """Return the query of a contact's enrolments in other campaigns that go on."""
-    goes_on = (Enrolment.campaign != campaign.id) & (Enrolment.state == EnrolmentState.ACTIVE)
-    return Enrolment.select(SQL("1")).where((Enrolment.contact == Contact.id) & goes_on)
+    """Return the query of the enrolments of a contact's person in other campaigns that go on."""
+    return sequences.of_person().where((Enrolment.campaign != campaign.id) & sequences.goes_on())
 
 
 def is_empty(campaign: Campaign) -> bool:

@@ -46,6 +46,8 @@ from pipeline.runtime.faults import short
 
 #: A reply ends these: what has failed would go on with a replay.
 _ENDED_BY_REPLY = (EnrolmentState.ACTIVE, EnrolmentState.FAILED)
+#: A reply is one to these, where they have written to the person last.
+_ANSWERED = (EnrolmentState.FINISHED, EnrolmentState.STOPPED)
 
 
 @dataclass(frozen=True)
@@ -157,7 +159,7 @@ def _stop(named: Sequence[Contact]) -> tuple[list[int], list[int]]:
     end = (EnrolmentState.REPLIED, database.now())
     ended = ends(Enrolment.contact.in_(sorted(people)), *end, Reason.REPLIED, origins=_ENDED_BY_REPLY)
     answered = Enrolment.id.in_(sorted(_written_last(addresses)))
-    ended += ends(answered, *end, Reason.REPLIED, origins=[EnrolmentState.FINISHED])
+    ended += ends(answered, *end, Reason.REPLIED, origins=_ANSWERED)
     ended += ends(Enrolment.id.in_(sorted(others)), *end, WEBSITE_REPLIED)
     return ended, cancel_where(waiting, Cause.REPLIED, Reason.REPLIED)
 

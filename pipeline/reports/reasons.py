@@ -124,6 +124,7 @@ WORDS: dict[str, str] = {
     Reason.WEBSITE_CONTACTED_RECENTLY: "its website has been written to" + AGAIN,
     Reason.IN_SEQUENCE: "it, or another contact of its website, is in a campaign that goes on",
     Reason.SEQUENCE_ENDED: "its campaign has ended for the contact",
+    Reason.ON_EXCLUDED_LIST: "it is on a list whose contacts its campaign is not for",
     Reason.TEMPLATE_ERROR: "its template can't be rendered for it",
     Reason.TEMPLATE_LIMIT: "rendering its template took too much time or memory, and was stopped",
     Reason.NOTHING_TO_FOLLOW: "the mail that it was to follow was not sent",
@@ -138,6 +139,7 @@ WORDS: dict[str, str] = {
     Reason.RESOLVED_SENT: "somebody decided that it was sent",
     Reason.NO_OUTCOME: "nobody can know whether it was sent: see `slowpost in-doubt list`",
     Reason.CANCELLED: "somebody cancelled it",
+    Reason.CAMPAIGN_OVER: "the last date of its campaign is over",
     Reason.REPLIED: "the contact, or another of its website, has replied",
     Reason.FORGOTTEN: "the contact has been forgotten",
 }

@@ -28,7 +28,7 @@ def test_a_list_of_dead_addresses_is_paused_after_four_refusals_each_an_interval
     monkeypatch.setattr(
         stopping,
         "alert",
-        lambda what, why, _at, *, account_id, template_id: told.append((what, why, account_id, template_id)),
+        lambda what, why, _at, *, account_id, template_id, **_: told.append((what, why, account_id, template_id)),
     )
     with ScriptedServer({"RCPT": reply}) as server:
         account, template = an_account(port=server.port, daily_limit=100), a_template()

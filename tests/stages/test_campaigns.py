@@ -5,11 +5,22 @@ from __future__ import annotations
 import datetime as dt
 from collections import Counter
 from collections.abc import Callable
+from email import message_from_bytes
 from zoneinfo import ZoneInfo
 
 import pytest
 
-from models import Attempt, Delivery, EmailTemplate, Enrolment, EnrolmentState, SmtpAccount, State, WhenAccountIsOff
+from models import (
+    Attempt,
+    Delivery,
+    EmailTemplate,
+    Enrolment,
+    EnrolmentState,
+    SmtpAccount,
+    State,
+    Step,
+    WhenAccountIsOff,
+)
 from pipeline.flow import TRIGGER
 from pipeline.reports import plan
 from schedules import publish_batch
@@ -127,6 +138,32 @@ def test_what_follows_when_the_account_of_a_conversation_is_off_is_as_the_campai
             WhenAccountIsOff.STOP: (EnrolmentState.STOPPED, "account_off"),
         }
         assert (later, (again.state, again.reason)) == ([], ended[when])
+
+
+def test_another_account_begins_a_conversation_of_its_own_with_the_subject_of_the_first_mail(
+    any_database: str, clock: Clock, server: ScriptedServer, configure: Callable[..., None]
+) -> None:
+    configure(mail_window_days="mon-fri")
+    clock.at = local(7, 30, day=1)
+    accounts = [an_account(port=server.port, from_name="Jo"), an_account(port=server.port, from_name="Al")]
+    steps = (0, [a_template(subject="{{ sender.name }} asks")]), (1, [follow_up()]), (1, [follow_up()])
+    when = {"when_account_is_off": WhenAccountIsOff.OTHER, "reply_prefix": True}
+    enrolment = an_enrolment(a_campaign(*steps, accounts=accounts, **when))
+    Step.update(quotes=True).execute()
+    on_the_calendar(clock, until=local(20, day=1))
+    EmailTemplate.update(subject="Edited since").where(EmailTemplate.subject != "").execute()
+    SmtpAccount.update(enabled=False).where(SmtpAccount.id == sent_from(of(enrolment)[0])).execute()
+    on_the_calendar(clock, until=local(20, day=3))
+
+    first, second, third = of(enrolment)
+    assert len({sent_from(d) for d in (second, third)} - {sent_from(first)}) == 1
+    mails = [message_from_bytes(mail) for mail in server.mails]
+    subject = str(mails[0]["Subject"])
+    assert [str(mail["Subject"]) for mail in mails] == [subject, subject, f"Re: {subject}"]
+    assert subject in ("Jo asks", "Al asks")
+    named = [(mail["In-Reply-To"], mail["References"]) for mail in mails]
+    assert named == [(None, None), (None, None), (second.message_id, second.message_id)]
+    assert [" wrote:" in d.text for d in (first, second, third)] == [False, False, True]
 
 
 def test_a_follow_up_that_may_not_go_keeps_none_behind_it_from_going_in_the_plan_and_on_the_day(
