@@ -97,7 +97,10 @@ def test_who_came_onto_a_list_since_is_in_the_plan_and_goes_then(
     )
     here = [a_contact(priority=i % 3) for i in range(6)]
     elsewhere = an_enrolment(second).contact
-    enlist([found.id], [c.id for c in (*here, elsewhere)])
+    site = a_website()
+    here.append(a_contact(website=site, priority=9))
+    colleague = a_contact(website=site)
+    enlist([found.id], [c.id for c in (*here, elsewhere, colleague)])
     others = [a_contact() for _ in range(3)]
     enlist([found.id, left_out.id], [others[0].id])
     enlist([found.id], [a_contact(validated=False).id])
