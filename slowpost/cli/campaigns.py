@@ -11,8 +11,8 @@ from typing import Any
 
 import click
 
-from pipeline.operations import campaign_values, enrolling
 from pipeline.operations import campaign_states as states
+from pipeline.operations import campaign_values, enrolling
 from pipeline.operations import campaigns as operations
 from pipeline.operations.campaign_values import Parts
 from pipeline.operations.campaigns import CampaignDone
