@@ -134,11 +134,14 @@ def test_a_reply_that_comes_late_is_one_to_the_campaign_that_wrote_last(
     any_database: str, clock: Clock, state: EnrolmentState
 ) -> None:
     person, same = a_contact(email="j.doe@gmail.com"), a_contact(email="jdoe@gmail.com")
-    of_last_year = an_enrolment(a_campaign(), person, state=state, ended_at=clock.at, sent_at=clock.at - 365 * DAY)
-    wrote_last = an_enrolment(a_campaign(), person, state=state, ended_at=clock.at, sent_at=clock.at - DAY)
+    of_last_year = an_enrolment(a_campaign(), person, state=state, ended_at=clock.at)
+    wrote_last = an_enrolment(a_campaign(), person, state=state, ended_at=clock.at)
     never_wrote = an_enrolment(a_campaign(), same, state=EnrolmentState.STOPPED, ended_at=clock.at)
     unsubscribed = an_enrolment(a_campaign(), same, state=EnrolmentState.UNSUBSCRIBED, ended_at=clock.at)
-    stranger = an_enrolment(a_campaign(), state=state, ended_at=clock.at, sent_at=clock.at)
+    stranger = an_enrolment(a_campaign(), state=state, ended_at=clock.at)
+    for enrolment, days in ((wrote_last, 1), (of_last_year, 365), (stranger, 0)):
+        sent_at = clock.at - days * DAY
+        a_delivery(State.SENT, contact=enrolment.contact, enrolment=enrolment, position=1, sent_at=sent_at)
     assert stops.replied([same.id], "me").ended == (wrote_last.id,)
     assert stops.replied([person.id], "me").ended == ()
     states = [Enrolment.get_by_id(e.id).state for e in (wrote_last, of_last_year, never_wrote, unsubscribed, stranger)]

@@ -225,7 +225,7 @@ def test_why_of_an_enrolled_contact_says_what_keeps_its_next_step_back(
 def test_why_of_a_contact_that_is_in_no_campaign_says_why_it_is_not(
     any_database: str, clock: Clock, state: CampaignState, values: dict[str, Any], reasons: list[Because]
 ) -> None:
-    contact = a_contact()
+    contact, values = a_contact(), dict(values)
     lists = [a_list(contact)] if values.pop("lists", True) else []
     without, ended = lists if values.pop("without", False) else [], values.pop("ended", False)
     its_lists = [a_list(contact)] if without else lists
