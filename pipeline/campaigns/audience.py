@@ -15,6 +15,10 @@ from typing import Any
 from peewee import SQL, Value, fn
 
 from models import Campaign, CampaignList, CampaignState, Contact, Enrolment, EnrolmentState, ListMember, database
+from pipeline.flow import chunks
+
+#: Contacts enrolled in one statement.
+BATCH = 1000
 
 
 @dataclass(frozen=True)
@@ -58,15 +62,14 @@ def enrol(campaign: Campaign, contact_ids: Collection[int], now: dt.datetime) ->
 
 def enrol_lists(campaign: Campaign, now: dt.datetime) -> Enrolled:
     """Put the contacts of a campaign's lists into it, without those of its excluded lists. `already` is not counted."""
-    of_lists = members(campaign)
-    enrolled = _insert(campaign, of_lists, now)
-    return Enrolled(enrolled=enrolled, in_another=_waiting_elsewhere(campaign, of_lists))
+    enrolled = _enrol_members(campaign, now)
+    return Enrolled(enrolled=enrolled, in_another=_waiting_elsewhere(campaign, members(campaign)))
 
 
 def enrol_running(now: dt.datetime) -> None:
     """Put into each running campaign whoever is on its lists by now."""
     for campaign in Campaign.select().where(Campaign.state == CampaignState.RUNNING).order_by(Campaign.id):
-        _insert(campaign, members(campaign), now)
+        _enrol_members(campaign, now)
 
 
 def newcomers(campaigns: Iterable[Campaign], of_contact: int | None = None) -> Iterator[tuple[Campaign, Contact]]:
@@ -93,10 +96,27 @@ def members(campaign: Campaign) -> Any:
 
 def on_list_of(campaign: Campaign, *, excluded: bool) -> Any:
     """Return the condition that a contact is on one of a campaign's lists, or of those that are excluded."""
+    return Contact.id.in_(_on_lists(campaign, excluded=excluded))
+
+
+def _on_lists(campaign: Campaign, *, excluded: bool) -> Any:
+    """Return the query of the contacts on a campaign's lists, or on those that are excluded."""
     lists = CampaignList.select(CampaignList.list).where(
         (CampaignList.campaign == campaign.id) & (CampaignList.excluded == excluded)
     )
-    return Contact.id.in_(ListMember.select(ListMember.contact).where(ListMember.list.in_(lists)))
+    return ListMember.select(ListMember.contact).where(ListMember.list.in_(lists))
+
+
+def _enrol_members(campaign: Campaign, now: dt.datetime) -> int:
+    """Enrol the contacts of a campaign's lists who are not in it yet and may be; return how many that are."""
+    enrolled = (Enrolment.campaign == campaign.id) & (Enrolment.contact == ListMember.contact)
+    # Asked of the lists alone, which have their indexes: a planner that sees the contacts, too, reads all of them.
+    query = _on_lists(campaign, excluded=False).where(
+        ListMember.contact.not_in(_on_lists(campaign, excluded=True))
+        & ~fn.EXISTS(Enrolment.select(SQL("1")).where(enrolled))
+    )
+    new = sorted({contact_id for (contact_id,) in query.tuples()})
+    return sum(_insert(campaign, Contact.id.in_(some), now) for some in chunks(new, BATCH))
 
 
 def _insert(campaign: Campaign, which: Any, now: dt.datetime) -> int:
