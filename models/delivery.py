@@ -166,12 +166,14 @@ def of_ids(ids: Iterable[int]) -> Any:
     return Delivery.id.in_(list(ids))
 
 
-def by_id(values: Mapping[int, Any], field: peewee.Field | None = None) -> Any:
+def by_id(values: Mapping[int, Any], field: peewee.Field | None = None, *, of: Any = None) -> Any:
     """Return the expression that gives each delivery its own value, so that one UPDATE changes a set.
 
     Args:
         values: by delivery id.
         field: the column whose conversion the values need, where the driver does not know their type.
+        of: the column of ids, where they are not those of deliveries.
     """
     convert = field.db_value if field is not None else None
-    return peewee.Case(Delivery.id, tuple((i, peewee.Value(v, converter=convert)) for i, v in values.items()))
+    its = tuple((i, peewee.Value(value, converter=convert)) for i, value in values.items())
+    return peewee.Case(Delivery.id if of is None else of, its)

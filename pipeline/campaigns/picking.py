@@ -15,7 +15,7 @@ from itertools import islice
 from operator import add
 from typing import Any
 
-from models import Campaign, CampaignState, Contact, Enrolment, EnrolmentState, SmtpAccount, WhenAccountIsOff
+from models import Campaign, CampaignState, Contact, Enrolment, EnrolmentState, SmtpAccount, Website, WhenAccountIsOff
 from models.campaign import is_within_dates
 from models.enrolment import ends
 from pipeline.campaigns import audience, due
@@ -158,7 +158,9 @@ def let_in(page: Sequence[Waits], conditions: Iterable[Any], now: dt.datetime) -
 
 def may_be_written_to(contact_ids: Sequence[int], now: dt.datetime) -> dict[int, Contact]:
     """Return those of some contacts that may get a follow-up, by id."""
-    contacts = list(Contact.select().where(Contact.id.in_(list(contact_ids))))
+    # With their websites, or each would be asked for on its own.
+    query = Contact.select(Contact, Website).left_outer_join(Website).where(Contact.id.in_(list(contact_ids)))
+    contacts = list(query)
     against = contact_rules.reasons_against_each(contacts, now)
     suppressed = suppressed_among(c.address for c in contacts)
     return {c.id: c for c in contacts if not against[c.id] and c.address not in suppressed}
@@ -190,7 +192,9 @@ class _Reader:
         found: list[Any] = []
         wanted, last = dict(most), dict[int | None, Any]()
         while wanted:
-            page = self._due(campaign, wanted, last)
+            # Most of those that are due may go: the first page is no longer than that takes.
+            sizes = {i: PAGE_OF_ACCOUNT if i in last else min(n + SLACK, PAGE_OF_ACCOUNT) for i, n in wanted.items()}
+            page = self._due(campaign, sizes, last)
             contacts = may_be_written_to([row.contact for row in page], self.now)
             read: Counter[int | None] = Counter()
             for row in page:
@@ -200,14 +204,14 @@ class _Reader:
                 if wanted[row.account] and contact is not None and self._goes(campaign, row.position, contact):
                     wanted[row.account] -= 1
                     found.append(row)
-            wanted = {i: n for i, n in wanted.items() if n and read[i] == PAGE_OF_ACCOUNT}
+            wanted = {i: n for i, n in wanted.items() if n and read[i] == sizes[i]}
         return [FollowUp(row.id, row.account) for row in sorted(found, key=lambda row: (row.due_at, row.id))]
 
-    def _due(self, campaign: Campaign, accounts: Iterable[int | None], last: Mapping[int | None, Any]) -> list[Any]:
-        """Return the next page of each account, behind the `last` row that was read of it, if any was."""
+    def _due(self, campaign: Campaign, sizes: Mapping[int | None, int], last: Mapping[int | None, Any]) -> list[Any]:
+        """Return the next page of each account, so many rows, behind the `last` that was read of it, if any was."""
         found: list[Any] = []
-        for some in chunks(list(accounts), ACCOUNTS_AT_ONCE):
-            pages = (self._due_from(campaign, account_id, last.get(account_id)) for account_id in some)
+        for some in chunks(list(sizes), ACCOUNTS_AT_ONCE):
+            pages = (self._due_from(campaign, i, last.get(i)).limit(sizes[i]) for i in some)
             found.extend(reduce(add, pages).namedtuples())
         return sorted(found, key=lambda row: (row.due_at, row.id))
 
@@ -225,7 +229,7 @@ class _Reader:
             Enrolment.due_at,
         )
         rows = Enrolment.select(*columns).where((Enrolment.campaign == campaign.id) & WAITS & of_account & is_due)
-        return rows.order_by(Enrolment.due_at, Enrolment.id).limit(PAGE_OF_ACCOUNT)
+        return rows.order_by(Enrolment.due_at, Enrolment.id)
 
     def _goes(self, campaign: Campaign, position: int, contact: Contact) -> bool:
         """Tell whether a step can be sent today: its contact's clock opens, and its template is not paused."""

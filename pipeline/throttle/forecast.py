@@ -86,6 +86,8 @@ class Forecast:
         self._wake_at: dt.datetime | None = None
         self.publisher = publisher
         self._publishes_at = publisher.next_at(now) if publisher is not None else None
+        # On their way through the first stages: they come behind what is due at the same time.
+        self._picked: list[Waiting] = []
         # Each group's deliveries, the most urgent at the end; and those whose own time has not come.
         self._lanes: dict[Group, list[Waiting]] = {}
         self._later: list[tuple[dt.datetime, int, Waiting]] = []
@@ -124,15 +126,17 @@ class Forecast:
             self.go_to(at)
             asks = self._wake_at is not None and self._wake_at <= at
             if self.publisher is not None and self._publishes_at == at:
-                picked = list(self.publisher.publish(self))
-                self.add(picked)
-                asks |= bool(picked)
+                self._picked = list(self.publisher.publish(self))
                 self._publishes_at = self.publisher.next_at(at)
             due = min((a for a in self.accounts.values() if a.slot), key=_due, default=None)
             if due is not None and due.slot is not None and due.slot.send_at <= at:
                 yield from self._send(due)
                 asks = True
             if asks:
+                self._ask()
+            if self._picked and self._next_event() != at:
+                self.add(self._picked)
+                self._picked = []
                 self._ask()
         self.go_to(max(self.now, until))
 

@@ -50,6 +50,7 @@ class Today:
     """What is left of today: open time, how many mails go in it, and how many of those before their own clocks close.
 
     Attributes:
+        since: when was sent last today; now, if nothing was.
         usable: the accounts that are below their limit and don't rest.
         left: how many sends each of them has beside its slot, by id.
         of_campaign: how many more slots each campaign with a limit of its own may get, by id; counted down as they are
@@ -70,6 +71,7 @@ class Today:
         self.end = window.day_end(now)
         self._backlog = backlog
         self._open: dict[Clock, OpenTime] = {}
+        self.since = now if last is None else last
         self._senders: dict[Group, Senders] = {}
         usable = self.usable = [a for a in accounts if a.left and not a.is_cooling(now)]
         self._all = frozenset(a.id for a in usable)

@@ -14,9 +14,9 @@ from pipeline.accounts import bounces, stopping
 from pipeline.accounts.bounces import Bounces
 from pipeline.operations import pause
 from pipeline.reports.status import status
+from tests.accelerated import run
 from tests.builders import a_contact, a_delivery, a_template, an_account
 from tests.conftest import Clock
-from tests.days import run
 from tests.smtp_server import ScriptedServer
 
 

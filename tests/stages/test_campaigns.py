@@ -11,7 +11,6 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from models import (
-    Attempt,
     Delivery,
     EmailTemplate,
     Enrolment,
@@ -23,14 +22,12 @@ from models import (
 )
 from pipeline.flow import TRIGGER
 from pipeline.reports import plan
-from schedules import publish_batch
 from tests.accelerated import Accelerated
 from tests.builders import a_campaign, a_contact, a_template, an_account, an_enrolment
 from tests.conftest import Clock
 from tests.smtp_server import ScriptedServer
 
 NEW_YORK = ZoneInfo("America/New_York")
-HALF_AN_HOUR = dt.timedelta(minutes=30)
 #: A delivery takes a tenth of a second, and so the slots behind it come later.
 TOLERANCE = dt.timedelta(seconds=5)
 
@@ -77,42 +74,6 @@ def test_a_campaigns_mails_leave_from_its_own_accounts_within_its_limit_and_its_
     days = [dt.date(2026, 6, day) for day in (2, 3, 4)]
     assert sent == {(small.id, a.id, day): 3 for day in days} | {(large.id, b.id, day): 5 for day in days}
     assert {d.sent_at.astimezone(NEW_YORK).hour for d in all_sent() if d.campaign_id == small.id} == {10}
-
-
-def test_the_plan_of_a_morning_is_what_is_sent_that_day_picked_already_or_not(
-    any_database: str, clock: Clock, server: ScriptedServer, configure: Callable[..., None]
-) -> None:
-    configure(mail_window_days="mon-fri", mail_daily_limit=4, mail_jitter=0.2)
-    clock.at = local(7, 30, day=1)
-    brands = [[an_account(port=server.port) for _ in range(2)] for _ in range(2)]
-    campaigns = [
-        a_campaign(
-            (0, [a_template()]),
-            (1, [follow_up()]),
-            (2, [follow_up()]),
-            accounts=brand,
-            weight=weight,
-            daily_limit=n,
-        )
-        for brand, weight, n in ((brands[0], 2, None), (brands[0], 1, 3), (brands[1], 1, None))
-    ]
-    for number in range(30):
-        zone = "Europe/London" if number % 5 == 0 else None
-        an_enrolment(campaigns[number % 3], a_contact(timezone=zone, priority=number % 2))
-    for day in range(1, 20):
-        clock.at = local(7, 45, day=day)
-        until = local(23, 0, day=day)
-        planned = [(row.contact_id, row.position, row.account_id, row.send_at) for row in plan.plan(1).planned]
-        on_the_calendar(clock, until=until)
-        sent = [
-            (a.delivery.contact_id, a.delivery.position, a.account_id, a.claimed_at)
-            for a in Attempt.select().order_by(Attempt.claimed_at, Attempt.id)
-            if a.claimed_at > local(7, 45, day=day)
-        ]
-        of_today = [p for p in planned if p[3] < until]
-        assert [s[:3] for s in sent] == [p[:3] for p in of_today]
-        assert all(abs(s[3] - p[3]) <= TOLERANCE for s, p in zip(sent, of_today, strict=True))
-    assert Counter(e.state for e in Enrolment.select()) == {EnrolmentState.FINISHED: 30}
 
 
 @pytest.mark.parametrize("when", list(WhenAccountIsOff))
@@ -208,12 +169,8 @@ def local(hour: int, minute: int = 0, day: int = 2) -> dt.datetime:
 
 
 def on_the_calendar(clock: Clock, until: dt.datetime) -> None:
-    """Let the route run, and the batch publisher at each full and half hour."""
+    """Let the route run, and the batch publisher in the window."""
     run = Accelerated(clock)
     run.put(TRIGGER)
-    at = clock.at + HALF_AN_HOUR
-    while clock.at < until:
-        run.run(at.replace(minute=at.minute // 30 * 30))
-        batch = publish_batch.publish()
-        run.put(*batch.handoffs)
-        at += HALF_AN_HOUR
+    run.publish_every_half_hour()
+    run.run(until)
