@@ -9,8 +9,8 @@ import peewee
 from models.account import SmtpAccount
 from models.base import Base, one_of
 from models.campaign import Campaign
-from models.database import UTCDateTimeField
 from models.delivery import Delivery
+from models.utc import UTCDateTimeField
 
 
 class Outcome(StrEnum):

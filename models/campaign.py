@@ -12,8 +12,8 @@ from models.account import SmtpAccount
 from models.account_tag import AccountTag
 from models.base import Base
 from models.contact_list import ContactList
-from models.database import UTCDateTimeField
 from models.template import EmailTemplate
+from models.utc import UTCDateTimeField
 
 
 class CampaignState(StrEnum):

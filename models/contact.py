@@ -6,7 +6,7 @@ import peewee
 from peewee import SQL
 
 from models.base import Base
-from models.database import UTCDateTimeField
+from models.utc import UTCDateTimeField
 
 
 class Website(Base):

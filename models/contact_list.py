@@ -12,8 +12,8 @@ import peewee
 from models import json_rows
 from models.base import Base
 from models.contact import Contact
-from models.database import UTCDateTimeField
 from models.json_rows import Conflict
+from models.utc import UTCDateTimeField
 
 
 class ContactList(Base):

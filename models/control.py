@@ -9,7 +9,7 @@ import peewee
 
 from models.base import Base
 from models.compiled import compiled
-from models.database import UTCDateTimeField
+from models.utc import UTCDateTimeField
 
 ONLY = 1
 #: Who acts if no person does: the program itself.

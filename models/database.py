@@ -2,7 +2,7 @@
 
 Reads: a database URL. Writes: nothing of its own.
 Everything that differs between the two databases is here: connecting, transactions that will write, row locks,
-the lock of the throttle, the clock, and how a point in time is stored.
+the lock of the throttle, and the clock; in `utc`, how a point in time is stored.
 
 A transaction takes its locks in the order of LOCK_ORDER, and several rows of a table in id order. If two took
 the same locks in different orders, they would wait for each other, and PostgreSQL would end one of them.
@@ -82,32 +82,6 @@ _SQLITE_TROUBLE = ("locked", "busy", "unable to open", "disk", "readonly", "full
 
 class DatabaseUrlError(SlowpostError, ValueError):
     """The database URL can't be used; the message says what is allowed."""
-
-
-class UTCDateTimeField(peewee.Field):  # type: ignore[misc]  # peewee's types are skipped (setup.cfg)
-    """A point in time, always an aware UTC datetime in Python.
-
-    PostgreSQL keeps it as `timestamptz`; SQLite as text of fixed width, so that its order is the order of time.
-    """
-
-    field_type = "TIMESTAMPTZ"
-
-    def db_value(self, value: dt.datetime | None) -> dt.datetime | str | None:
-        """Return what the driver is given. Raises ValueError for a time without a zone."""
-        if value is None:
-            return None
-        if value.tzinfo is None:
-            raise ValueError(f"a time without a zone can't be stored: {value!r}")
-        value = value.astimezone(dt.UTC)
-        return value if is_postgres() else value.replace(tzinfo=None).isoformat(" ", "microseconds")
-
-    def python_value(self, value: dt.datetime | str | None) -> dt.datetime | None:
-        """Return an aware UTC datetime for what the driver gave."""
-        if value is None:
-            return None
-        if isinstance(value, str):
-            return dt.datetime.fromisoformat(value).replace(tzinfo=dt.UTC)
-        return value.astimezone(dt.UTC)
 
 
 def connect(url: str) -> peewee.Database:

@@ -11,8 +11,8 @@ from typing import Any
 import peewee
 
 from models.base import Base
-from models.database import UTCDateTimeField
 from models.delivery import Delivery
+from models.utc import UTCDateTimeField
 
 
 class DeadLetterKind(StrEnum):

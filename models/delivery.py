@@ -13,7 +13,6 @@ from models.account import SmtpAccount
 from models.base import Base, one_of
 from models.campaign import Campaign
 from models.contact import Contact, Website
-from models.database import UTCDateTimeField
 from models.enrolment import Enrolment
 from models.states import (
     ENDED_BY_ATTEMPT,
@@ -26,6 +25,7 @@ from models.states import (
     State,
 )
 from models.template import EmailTemplate
+from models.utc import UTCDateTimeField
 
 #: The recipient of a delivery whose person has been forgotten.
 FORGOTTEN = "forgotten"

@@ -19,8 +19,8 @@ from models.address import forms
 from models.base import Base
 from models.campaign import Campaign, Step
 from models.contact import Contact
-from models.database import UTCDateTimeField
 from models.states import Reason, State
+from models.utc import UTCDateTimeField
 
 T = TypeVar("T")
 

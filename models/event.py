@@ -18,10 +18,10 @@ from models import database
 from models.account import SmtpAccount
 from models.attempt import Attempt
 from models.base import Base, one_of
-from models.database import UTCDateTimeField
 from models.delivery import Delivery, by_id
 from models.enrolment import follow
 from models.states import ENDED_BY_ATTEMPT, HOLDS_SLOT, TRANSITIONS, Cause, IllegalTransitionError, State
+from models.utc import UTCDateTimeField
 
 #: Rows in one INSERT: SQLite takes 32,766 values.
 BATCH = 1000

@@ -10,7 +10,8 @@ from typing import Any
 
 import peewee
 
-from models.database import UTCDateTimeField, db, is_postgres
+from models.database import db, is_postgres
+from models.utc import UTCDateTimeField
 
 
 class Conflict(StrEnum):

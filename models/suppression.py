@@ -9,7 +9,7 @@ from enum import StrEnum
 import peewee
 
 from models.base import Base
-from models.database import UTCDateTimeField
+from models.utc import UTCDateTimeField
 
 
 class SuppressionKind(StrEnum):

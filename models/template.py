@@ -5,7 +5,7 @@ from __future__ import annotations
 import peewee
 
 from models.base import Base
-from models.database import UTCDateTimeField
+from models.utc import UTCDateTimeField
 
 
 class EmailTemplate(Base):

@@ -9,7 +9,7 @@ from peewee import DateField
 
 from actors import entry
 from models import TABLES, Contact, Delivery, EmailTemplate, Enrolment, database
-from models.database import UTCDateTimeField
+from models.utc import UTCDateTimeField
 from pipeline.operations import campaign_states, campaign_steps, campaigns, imports, stops
 from pipeline.operations.campaign_values import Parts, parsed
 from pipeline.operations.csv_rows import Listener
