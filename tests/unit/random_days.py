@@ -306,4 +306,4 @@ def cases(
 
 def holds_for(examples: int) -> Callable[[Callable[..., None]], Callable[..., None]]:
     """Run a property over so many examples, always the same; over a thirtieth of them in the short form."""
-    return settings(max_examples=counts(examples // 30, examples), deadline=None, derandomize=True)
+    return settings(max_examples=counts(examples // 50, examples), deadline=None, derandomize=True)
