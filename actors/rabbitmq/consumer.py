@@ -20,8 +20,10 @@ from dramatiq.brokers.rabbitmq import _RabbitmqConsumer, _RabbitmqMessage
 from dramatiq.errors import ConnectionClosed
 from pika.adapters.blocking_connection import BlockingChannel
 
+from actors.gathering import GATHERS, PREFETCH, parts_of
 from actors.intake import UnacceptableError, UnknownActorError, decode, is_text
 from actors.rabbitmq import topology
+from actors.rabbitmq.confirms import Publication
 from actors.waiting import PutBackError, until_available
 from models import DeadLetter, database
 from models.dead_letter import file_messages
@@ -70,13 +72,20 @@ class _ChannelMessage(_RabbitmqMessage):
 
 
 class QuorumConsumer(_RabbitmqConsumer):
-    """Consumer of one queue, with a connection of its own."""
+    """Consumer of one queue, with a connection of its own.
 
-    def __init__(self, *args: Any) -> None:
+    Attributes:
+        prefetch: messages that RabbitMQ gives it before it acknowledges one.
+    """
+
+    def __init__(self, broker: Any, queue_name: str, prefetch: int, timeout: int) -> None:
         """Begin to consume. Raises ConnectionClosed."""
         self.connection: Any = None
+        gathers = queue_name in GATHERS
+        self.prefetch, self._widest = (0, PREFETCH) if gathers else (prefetch, prefetch)
+        self._inactivity_timeout = timeout / 1000
         try:
-            super().__init__(*args)
+            super().__init__(broker, queue_name, prefetch, timeout)
         except (ConnectionClosed, OSError) as error:
             self._disconnect()
             raise ConnectionClosed(error) from None
@@ -97,6 +106,8 @@ class QuorumConsumer(_RabbitmqConsumer):
     def __next__(self) -> MessageProxy | None:
         """Return the next good message, or None after a while without one."""
         try:
+            if self.prefetch < self._widest and not self.known_tags and not self.channel.get_waiting_message_count():
+                self._set_prefetch()
             method, properties, body = next(self.iterator)
         except (StopIteration, AssertionError, *AWAY) as error:
             # StopIteration: RabbitMQ has cancelled the consumer, as it does when its queue is deleted.
@@ -116,13 +127,28 @@ class QuorumConsumer(_RabbitmqConsumer):
         self.known_tags.add(method.delivery_tag)
         return proxy
 
+    def _set_prefetch(self) -> None:
+        """Consume at most half of what lies ready now, so that others who begin get their share; and all that can be
+        gathered where nothing lies there: RabbitMQ deals what comes to one consumer after the other.
+        """
+        if self.prefetch:
+            # It holds nothing, or RabbitMQ would give it out again.
+            self.channel.cancel()
+        ready = self.channel.queue_declare(self.queue_name, passive=True).method.message_count
+        self.prefetch = min(self._widest, max(1, ready // 2)) if ready else self._widest
+        self.channel.basic_qos(prefetch_count=self.prefetch)
+        self.iterator = self.channel.consume(self.queue_name, inactivity_timeout=self._inactivity_timeout)
+
     def ack(self, message: MessageProxy) -> None:
-        """Acknowledge on the channel the message came from; on any other, its tag is another message's."""
-        if message.channel is not self.channel:
-            log.info("stale acknowledgement dropped", queue=self.queue_name, message_id=message.message_id)
-        elif not message.put_back:
-            # A message put back stays unacknowledged: RabbitMQ gives it to another worker when this one has gone.
-            super().ack(message)
+        """Acknowledge each message by itself, on the channel it came from: on any other, its tag is another's."""
+        if message.put_back:
+            # It stays unacknowledged: RabbitMQ gives it to another worker when this one has gone.
+            return
+        for part in parts_of(message):
+            if part.channel is self.channel:
+                super().ack(part)
+            else:
+                log.info("stale acknowledgement dropped", queue=self.queue_name, message_id=part.message_id)
 
     #: There is nothing to reject: a fault has its dead letter by the time it comes here.
     nack = ack
@@ -156,8 +182,8 @@ class QuorumConsumer(_RabbitmqConsumer):
             return
         log.warning("held back for a newer version", queue=self.queue_name, reason=why)
         later = topology.delayed(self.queue_name, DEFER, self.broker.unit_ms)
-        headers = {DEFERS: defers + 1}
-        self._patiently(partial(self.broker.publish, *later, body, properties.message_id, headers))
+        again = topology.persistent(properties.message_id, {DEFERS: defers + 1})
+        self._patiently(partial(self.broker.publish, [Publication(*later, body, again)]))
 
     def _dead_letter(self, bodies: dict[str, bytes], message_id: str | bytes | None) -> None:
         kept_id = message_id if is_text(message_id) else None

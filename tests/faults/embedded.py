@@ -82,7 +82,7 @@ class Embedded:
         source = f"source-{len(self.sources)}"
         ids = new_contacts(source, number)
         self.sources[source] = ids
-        select_contacts.select(ids, source=source)
+        select_contacts.select(select_contacts.asked(source, ids))
         wake_by(database.now())
         return ids
 

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from models import DeadLetter, Delivery, Enrolment, Event, State
-from pipeline.runtime.failpoints import NAMES, OF_REPLIES
+from pipeline.runtime.failpoints import NAMES, OF_GROUPS, OF_REPLIES
 from tests.broker.conftest import until
 from tests.builders import a_campaign, an_enrolment, on_its_way
 from tests.faults import fleet as fleets
@@ -20,9 +20,9 @@ def test_the_list_of_failpoints_is_the_codes() -> None:
     root = Path(__file__).parents[2]
     code = "".join(file.read_text() for folder in ("pipeline", "actors") for file in (root / folder).rglob("*.py"))
     named = set(re.findall(r'failpoint\("([a-z]+:[a-z]+)"\)', code))
-    steps = set(re.findall(r'failpoint\(f"\{stage\}:([a-z]+)"\)', code))
+    steps = set(re.findall(r'failpoint\(f"\{self.stage\}:([a-z]+)"\)', code))
     stages = ("intake", "dedupe", "render", "reserve", "deliver", "record", "replied")
-    assert named | {f"{stage}:{step}" for stage in stages for step in steps} == {*NAMES, *OF_REPLIES}
+    assert named | {f"{stage}:{step}" for stage in stages for step in steps} == {*NAMES, *OF_GROUPS, *OF_REPLIES}
 
 
 def test_a_kill_at_every_failpoint(
