@@ -50,7 +50,7 @@ def enter(contact_ids: Sequence[int], *, template_id: int | None = None, priorit
     options = {k: v for k, v in {"template_id": template_id, "priority": priority}.items() if v is not None}
     ids_of = {str(uuid.uuid4()): chunk for chunk in chunks(contact_ids, MAX_IDS)}
     if not _beside_embedded():
-        _broker().send([Outgoing(encode(Stage.INTAKE, ids, source, **options)) for source, ids in ids_of.items()])
+        _broker().send_all([Outgoing(encode(Stage.INTAKE, ids, source, **options)) for source, ids in ids_of.items()])
         return list(ids_of)
     for source, ids in ids_of.items():
         with database.connection():
@@ -78,7 +78,7 @@ def put_back(queue: str | None, body: bytes, source: str) -> None:
     if decoded.message is None:
         raise UnacceptableError(decoded.refused[0].reason)
     if not _beside_embedded():
-        _broker().send([Outgoing(decoded.message)])
+        _broker().send_all([Outgoing(decoded.message)])
         return
     if queue == Stage.INTAKE:
         with database.connection():

@@ -37,6 +37,9 @@ class Group(MessageProxy):
         self.parts = parts
         self.put_back = False
 
+    def __str__(self) -> str:
+        return f"{self.parts[0]} and {len(self.parts) - 1} more"
+
 
 def parts_of(message: Any) -> Sequence[Any]:
     """Return the messages that a worker has taken as this one."""

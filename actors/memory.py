@@ -46,7 +46,7 @@ class MemoryBroker(StubBroker):
         fetched = PREFETCH if queue_name in GATHERS else prefetch
         return _Consumer(self.queues[queue_name], letters, fetched, timeout)  # type: ignore[no-untyped-call]
 
-    def send(self, messages: Sequence[Outgoing]) -> None:
+    def send_all(self, messages: Sequence[Outgoing]) -> None:
         """Put messages on their queues, to arrive when their time has come."""
         for outgoing in messages:
             seconds = outgoing.backoff or outgoing.delay

@@ -203,7 +203,7 @@ def publish(handoffs: Iterable[Handoff]) -> None:
         ConnectionClosed: one was not confirmed; publish them all again.
     """
     broker: Any = dramatiq.get_broker()
-    broker.send([_outgoing(handoff) for handoff in joined(handoffs)])
+    broker.send_all([_outgoing(handoff) for handoff in joined(handoffs)])
 
 
 def _outgoing(handoff: Handoff) -> Outgoing:

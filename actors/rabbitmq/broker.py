@@ -1,6 +1,6 @@
 """The broker on RabbitMQ: confirms, and the delay ladder instead of Dramatiq's delays.
 
-Like `actors.memory` it has a few methods beside Dramatiq's, above all `send(messages)`, so that hardly
+Like `actors.memory` it has a few methods beside Dramatiq's, above all `send_all(messages)`, so that hardly
 any other code has to know which of the two it is. Trouble: what can't be published raises; a consumer that
 finds RabbitMQ away waits, and says so.
 """
@@ -176,10 +176,14 @@ class QuorumBroker(RabbitmqBroker):
 
     def enqueue(self, message: Message[Any], *, delay: int | None = None) -> Message[Any]:
         """Publish a message (Dramatiq's entry); `delay` in milliseconds goes through the ladder."""
-        self.send([Outgoing(message, (delay or 0) / 1000)])
+        self.send(message, delay=(delay or 0) / 1000)
         return message
 
-    def send(self, messages: Sequence[Outgoing]) -> None:
+    def send(self, message: Message[Any], *, delay: float = 0, backoff: int | None = None) -> None:
+        """Publish a message; see `send_all`."""
+        self.send_all([Outgoing(message, delay, backoff)])
+
+    def send_all(self, messages: Sequence[Outgoing]) -> None:
         """Publish messages, then wait until all are confirmed.
 
         Raises:

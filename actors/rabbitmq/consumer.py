@@ -8,6 +8,7 @@ again; the database away, it waits.
 from __future__ import annotations
 
 import struct
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
@@ -38,6 +39,9 @@ DEFER = 60.0
 MAX_DEFERS = 24 * 60
 #: Header of such a message: how often it was held back. Anybody can write it, and it is never believed to be below 0.
 DEFERS = "held-back"
+
+#: Seconds after which a consumer that has found little on its queue looks whether it may take more.
+LOOK_AGAIN = 1.0
 
 #: What pika raises where RabbitMQ is away, or has closed a channel; OSError: its host name can't be resolved.
 AWAY = (pika.exceptions.AMQPConnectionError, pika.exceptions.AMQPChannelError, OSError)
@@ -83,6 +87,7 @@ class QuorumConsumer(_RabbitmqConsumer):
         self.connection: Any = None
         gathers = queue_name in GATHERS
         self.prefetch, self._widest = (0, PREFETCH) if gathers else (prefetch, prefetch)
+        self._looks_at = time.monotonic()
         self._inactivity_timeout = timeout / 1000
         try:
             super().__init__(broker, queue_name, prefetch, timeout)
@@ -106,8 +111,8 @@ class QuorumConsumer(_RabbitmqConsumer):
     def __next__(self) -> MessageProxy | None:
         """Return the next good message, or None after a while without one."""
         try:
-            if self.prefetch < self._widest and not self.known_tags and not self.channel.get_waiting_message_count():
-                self._set_prefetch()
+            if self.prefetch < self._widest and time.monotonic() >= self._looks_at:
+                self._look()
             method, properties, body = next(self.iterator)
         except (StopIteration, AssertionError, *AWAY) as error:
             # StopIteration: RabbitMQ has cancelled the consumer, as it does when its queue is deleted.
@@ -127,13 +132,15 @@ class QuorumConsumer(_RabbitmqConsumer):
         self.known_tags.add(method.delivery_tag)
         return proxy
 
-    def _set_prefetch(self) -> None:
-        """Consume at most half of what lies ready now, so that others who begin get their share; and all that can be
-        gathered where nothing lies there: RabbitMQ deals what comes to one consumer after the other.
+    def _look(self) -> None:
+        """Take half of what lies ready at most, so that others who begin get their share; look again a little later.
+        Where nothing lies there, all that can be gathered may come: RabbitMQ deals it to one after the other.
         """
-        if self.prefetch:
-            # It holds nothing, or RabbitMQ would give it out again.
-            self.channel.cancel()
+        self._looks_at = time.monotonic() + LOOK_AGAIN
+        if self.channel.get_waiting_message_count():
+            # RabbitMQ would give it out again.
+            return
+        self.channel.cancel()
         ready = self.channel.queue_declare(self.queue_name, passive=True).method.message_count
         self.prefetch = min(self._widest, max(1, ready // 2)) if ready else self._widest
         self.channel.basic_qos(prefetch_count=self.prefetch)

@@ -37,6 +37,18 @@ def test_a_redelivered_message_makes_nothing_new_and_is_handed_on_again(any_data
     assert Delivery.select().count() == 1
 
 
+def test_two_messages_in_one_call_that_ask_for_one_contact_give_two_rows(any_database: str) -> None:
+    a_template()
+    contact = a_contact().id
+    asked = [("m1", contact), ("m2", contact), ("m2", 999_999), ("m1", contact)]
+    (handoff,) = select_contacts.select(asked)
+    rows = list(Delivery.select().order_by(Delivery.id))
+    assert [(d.source, d.state, d.reason) for d in rows] == [("m1", "selected", None), ("m2", "skipped", "in_flight")]
+    assert list(handoff.ids) == [rows[0].id]
+    assert [(d.message_id, d.reason) for d in DeadLetter.select()] == [("m2", "contact 999999 does not exist")]
+    assert select_contacts.select(asked[:1]) == [handoff]
+
+
 def test_every_reason_against_a_contact_is_stored(any_database: str) -> None:
     a_template()
     unfit = a_website(meets_requirements=False)
