@@ -49,6 +49,27 @@ def test_a_kill_at_every_failpoint(
     report(kills=fleet.kills, contacts=fleet.contacts, settled_in_s=round(seconds, 1))
 
 
+def test_a_kill_in_the_midst_of_a_group_or_among_half_of_its_confirms(
+    postgres: str,
+    rabbitmq: str,
+    file: Path,
+    tmp_path: Path,
+    counts: Callable[[int, int], int],
+    report: Callable[..., None],
+) -> None:
+    each = counts(1, 20)
+    with Fleet(fleets.environment(postgres, rabbitmq), tmp_path) as fleet:
+        for _ in range(each):
+            for failpoint in OF_GROUPS:
+                fleet.arm(failpoint)
+                fleet.publish_at_once(50)
+                assert fleet.fires(failpoint), f"nobody came to {failpoint}: {fleet.log()[-2000:]}"
+        seconds = fleet.settle()
+    assert fleet.violations(file) == []
+    assert fleet.kills == each * len(OF_GROUPS)
+    report(kills=fleet.kills, contacts=fleet.contacts, settled_in_s=round(seconds, 1))
+
+
 def test_a_kill_at_every_step_of_a_reply_loses_none_and_does_nothing_twice(
     postgres: str, rabbitmq: str, tmp_path: Path, counts: Callable[[int, int], int], report: Callable[..., None]
 ) -> None:
