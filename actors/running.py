@@ -7,6 +7,7 @@ unacknowledged while the worker waits (`waiting`).
 
 from __future__ import annotations
 
+import datetime as dt
 import signal
 import threading
 from collections.abc import Callable, Iterable, Sequence
@@ -173,8 +174,7 @@ class StageActor:
         failpoint(f"{self.stage}:got")
         handoffs = until_available(connected(run))
         failpoint(f"{self.stage}:committed")
-        if handoffs:
-            until_available(connected(partial(publish, handoffs)))
+        until_available(partial(publish, handoffs))
         failpoint(f"{self.stage}:published")
 
 
@@ -202,16 +202,20 @@ def publish(handoffs: Iterable[Handoff]) -> None:
     Raises:
         ConnectionClosed: one was not confirmed; publish them all again.
     """
+    fewer = joined(handoffs)
+    if not fewer:
+        return
+    now = connected(database.now)() if any(handoff.not_before for handoff in fewer) else None
     broker: Any = dramatiq.get_broker()
-    broker.send_all([_outgoing(handoff) for handoff in joined(handoffs)])
+    broker.send_all([_outgoing(handoff, now) for handoff in fewer])
 
 
-def _outgoing(handoff: Handoff) -> Outgoing:
+def _outgoing(handoff: Handoff, now: dt.datetime | None) -> Outgoing:
     options = {} if handoff.slot_token is None else {"slot_token": handoff.slot_token}
     delay = 0.0
-    if handoff.not_before is not None:
-        delay = (handoff.not_before - database.now()).total_seconds()
-    return Outgoing(encode(handoff.stage, list(handoff.ids), **options), max(0.0, delay), handoff.backoff)
+    if handoff.not_before is not None and now is not None:
+        delay = max(0.0, (handoff.not_before - now).total_seconds())
+    return Outgoing(encode(handoff.stage, list(handoff.ids), **options), delay, handoff.backoff)
 
 
 def show_dead_letters(which: Any) -> None:
