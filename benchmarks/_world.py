@@ -74,7 +74,7 @@ class World:
             postgres = connection.info.parameter_status("server_version")
         with pika.BlockingConnection(pika.URLParameters(self.rabbitmq.url)) as rabbitmq:
             version = rabbitmq._impl.server_properties["version"]
-        return {"PostgreSQL": postgres.split()[0], "RabbitMQ": version.decode()}
+        return {"PostgreSQL": postgres.split()[0], "RabbitMQ": str(version)}
 
     @contextmanager
     def database(self, like: str = "template1") -> Iterator[str]:

@@ -43,8 +43,8 @@ def main() -> None:
     given = parser.parse_args()
     with world() as here:
         here.make("for_slowpost", WARMUP, 0, "127.0.0.1")
-        rows = _printing.in_rounds(given.rounds, lambda: _round(here, given.messages, given.timed))
         setting = {**here.versions(), "timed": given.timed, "rounds": given.rounds}
+        rows = _printing.in_rounds(given.rounds, lambda: _round(here, given.messages, given.timed))
     _printing.emit(rows, setting, as_json=given.json)
 
 

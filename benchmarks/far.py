@@ -36,8 +36,8 @@ def main() -> None:
     enter_namespace()
     with Link(given.ms), world(HERE) as here:
         here.make("for_slowpost", WARMUP + given.mails, 0, THERE)
-        rows = _printing.in_rounds(given.rounds, lambda: _round(here, given.mails))
         setting = {**here.versions(), "mails": given.mails, "ms": given.ms, "rounds": given.rounds}
+        rows = _printing.in_rounds(given.rounds, lambda: _round(here, given.mails))
     _printing.emit(rows, setting, as_json=given.json)
 
 

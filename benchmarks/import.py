@@ -38,8 +38,8 @@ def main() -> None:
     file = "".join([",".join(COLUMNS) + "\n", *(_line(i) for i in range(given.contacts))])
     with world() as here:
         here.make("for_slowpost", 0, 0, "127.0.0.1")
-        rows = _printing.in_rounds(given.rounds, lambda: _round(here, file, given.contacts))
         setting = {**here.versions(), "contacts": given.contacts, "rounds": given.rounds}
+        rows = _printing.in_rounds(given.rounds, lambda: _round(here, file, given.contacts))
     _printing.emit(rows, setting, as_json=given.json)
 
 

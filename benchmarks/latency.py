@@ -36,8 +36,8 @@ def main() -> None:
         here.make("for_slowpost", WARMUP + given.contacts, CAMPAIGNS, "127.0.0.1")
         here.make_for_peers("for_peers", WARMUP + given.contacts)
         contestants = [Actor(here), Slowpost(here, 1)]
-        rows = _printing.in_rounds(given.rounds, lambda: _round(contestants, given.contacts))
         setting = {**here.versions(), "contacts": given.contacts, "rounds": given.rounds, "campaigns": CAMPAIGNS}
+        rows = _printing.in_rounds(given.rounds, lambda: _round(contestants, given.contacts))
     _printing.emit(rows, setting, as_json=given.json)
 
 

@@ -39,8 +39,8 @@ def main() -> None:
         # This process has one broker, and so one vhost for all rounds; nobody takes from its queues.
         os.environ |= SETTINGS | {"DATABASE_URL": here.postgres.url, "BROKER_URL": amqp}
         entry.declare_topology()
-        rows = _printing.in_rounds(given.rounds, lambda: _round(here, amqp, given.contacts))
         setting = {**here.versions(), "contacts": given.contacts, "rounds": given.rounds}
+        rows = _printing.in_rounds(given.rounds, lambda: _round(here, amqp, given.contacts))
     _printing.emit(rows, setting, as_json=given.json)
 
 

@@ -74,8 +74,6 @@ def main() -> None:
             "embedded": lambda: Embedded(here, contacts, given.campaigns),
         }
         contestants = [makers[kind]() for kind in kinds if kind != "raw"]
-        rows = _printing.in_rounds(given.rounds, lambda: _round(here, contestants, load))
-        counts: list[Row] = [{}] + [{} if given.no_counts else count(c, load) for c in contestants]
         setting = {
             **here.versions(),
             "mails": given.mails,
@@ -83,6 +81,8 @@ def main() -> None:
             "workers": f"{PROCESSES} processes of {contestants[0].threads} threads",
             "campaigns": given.campaigns,
         }
+        rows = _printing.in_rounds(given.rounds, lambda: _round(here, contestants, load))
+        counts: list[Row] = [{}] + [{} if given.no_counts else count(c, load) for c in contestants]
     names = ("statements", "commits", "messages")
     joined = [{**row, **{n: c.get(n) for n in names}} for row, c in zip(rows, counts, strict=True)]
     _printing.emit(joined, setting, as_json=given.json)

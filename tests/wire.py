@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
@@ -152,6 +153,15 @@ class AmqpWire(Wire):
             self.counts += Counts(messages=sum(_publishes(buffer)))
 
         return look
+
+
+def in_short(statement: str) -> str:
+    """Return a statement in a few words: its verb, the table it is about, and whether it locks its rows."""
+    table = re.search(r'(?:FROM|INTO|^UPDATE) "(\w+)"', statement)
+    if table is None:
+        return statement
+    locked = " locked" if "FOR NO KEY UPDATE" in statement else ""
+    return f"{statement.split()[0]} {table[1]}{locked}"
 
 
 def _messages(buffer: bytearray) -> Iterator[tuple[bytes, bytes]]:

@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Iterator
-
-import pytest
+from collections.abc import Callable
 
 from models import Delivery, State, database
-from models.database import db
 from pipeline.delivery import outcome
 from pipeline.delivery.claim import Claim, claim
 from pipeline.smtp.reply import Phase, Reply, Result, Verdict
 from tests.builders import a_delivery, an_account
-from tests.wire import PostgresWire
+from tests.wire import PostgresWire, in_short
 
 
 def test_a_claim_is_18_requests(wire: PostgresWire) -> None:
@@ -74,25 +70,4 @@ def requests(wire: PostgresWire, do: Callable[[], object]) -> list[str]:
     """Return what `do` asks, each request in a few words."""
     before = len(wire.statements)
     do()
-    return [_in_short(statement) for statement in wire.statements[before:]]
-
-
-def _in_short(statement: str) -> str:
-    table = re.search(r'(?:FROM|INTO|^UPDATE) "(\w+)"', statement)
-    if table is None:
-        return statement
-    locked = " locked" if "FOR NO KEY UPDATE" in statement else ""
-    return f"{statement.split()[0]} {table[1]}{locked}"
-
-
-@pytest.fixture
-def wire(postgres: str, configure: Callable[..., None]) -> Iterator[PostgresWire]:
-    """A connection to PostgreSQL on which each request is seen; the window is always open, the clock the real one."""
-    configure(mail_window_start=0, mail_window_end=0)
-    port = db.obj.connect_params["port"]
-    db.obj.close_all()
-    with PostgresWire(port) as seen:
-        database.connect(re.sub(rf":{port}/", f":{seen.port}/", postgres) + "?sslmode=disable&gssencmode=disable")
-        with database.connection():
-            yield seen
-        db.obj.close_all()
+    return [in_short(statement) for statement in wire.statements[before:]]
