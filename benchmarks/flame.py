@@ -1,7 +1,8 @@
-"""Where the workers' CPU time goes on the route: a flame graph of all their processes, and a table.
+"""Where the workers' time in Python goes on the route: a flame graph of all their processes, and a table.
 
-The first half of the mails is for the table, the second for the flame graph, if one is wanted. py-spy looks at each thread a hundred
-times a second, and counts those that are at work. Each sample counts for the library that is nearest to its top.
+The first half of the mails is for the table, the second for the flame graph, if one is wanted. py-spy looks a hundred
+times a second which thread of each process has the interpreter (`--gil`): what waits for a server has not. Each sample
+counts for the library that is nearest to its top.
 
     python -m benchmarks.flame [--mails 1000] [--size 100] [--output FILE.svg] [--json]
 """
@@ -9,6 +10,7 @@ times a second, and counts those that are at work. Each sample counts for the li
 from __future__ import annotations
 
 import argparse
+import re
 import signal
 import subprocess
 import sys
@@ -41,6 +43,8 @@ LIBRARIES = {
     "smtplib": "SMTP",
     "pipeline/throttle": "the throttle decides",
 }
+#: The function in which psycopg2, which is no Python, sends a statement and reads the answer.
+_EXECUTES, DRIVER = "_execute_cursor (peewee", "psycopg2: statements are sent, answers read"
 OTHERS = "all else"
 
 
@@ -68,8 +72,9 @@ def main() -> None:
                 with _seen(at, "flamegraph", given.output.absolute()):
                     contestant.put_in(at, half + 1, WARMUP + given.mails)
                     contestant.wait_for(at, WARMUP + given.mails)
+                given.output.write_text(_without_paths(given.output.read_text()))
         spent = _spent_in(stacks.read_text().splitlines())
-    rows = [{"of the workers' CPU time": name, "%": 100 * n / spent.total()} for name, n in spent.most_common()]
+    rows = [{"of the workers' time in Python": name, "%": 100 * n / spent.total()} for name, n in spent.most_common()]
     _printing.emit(rows, setting, as_json=given.json)
 
 
@@ -77,7 +82,7 @@ def main() -> None:
 def _seen(at: Running, form: str, output: Path) -> Iterator[None]:
     """Let py-spy look at the workers for the block."""
     program = str(Path(sys.executable).with_name("py-spy"))
-    command = [program, "record", "--pid", str(at.pids[0]), "--subprocesses", "--function"]
+    command = [program, "record", "--pid", str(at.pids[0]), "--subprocesses", "--function", "--gil"]
     command += ["--rate", "100", "--format", form, "--output", str(output)]
     with subprocess.Popen(command, stdout=subprocess.DEVNULL) as process:  # noqa: S603  (ours)
         try:
@@ -87,18 +92,28 @@ def _seen(at: Running, form: str, output: Path) -> Iterator[None]:
             process.wait(PATIENCE)
 
 
+def _without_paths(picture: str) -> str:
+    """Return the picture with a title that says what it shows, and no folder of this machine."""
+    named = re.sub(r'(<text id="title"[^>]*>)[^<]*', r"\1Slowpost's workers: who has the interpreter", picture)
+    # Where a frame is narrow, only the beginning is shown.
+    return re.sub(r"--path [^ <&]*", "--path .", named).replace(f"{Path(__file__).parents[1]}/", "")
+
+
 def _spent_in(lines: list[str]) -> Counter[str]:
     """Return samples by what they were spent in; a line has the frames of a stack, and how many samples had it."""
     found: Counter[str] = Counter()
     for line in lines:
         frames, _, samples = line.rpartition(" ")
-        files = [frame.rpartition(" (")[2] for frame in reversed(frames.split(";"))]
-        found[next(filter(None, map(_library, files)), OTHERS)] += int(samples)
+        nearest = map(_library, reversed(frames.split(";")))
+        found[next(filter(None, nearest), OTHERS)] += int(samples)
     return found
 
 
-def _library(file: str) -> str | None:
-    """Return what a frame's file belongs to, by the longest beginning that fits."""
+def _library(frame: str) -> str | None:
+    """Return what a frame belongs to, by the longest beginning of its file's name that fits."""
+    if _EXECUTES in frame:
+        return DRIVER
+    file = frame.rpartition(" (")[2]
     fitting = [start for start in LIBRARIES if file.startswith(start)]
     return LIBRARIES[max(fitting, key=len)] if fitting else None
 
