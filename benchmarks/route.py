@@ -23,12 +23,12 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from benchmarks import _printing
-from benchmarks._contestant import PROCESSES, Contestant
+from benchmarks._contestant import PROCESSES, THREADS, Contestant
 from benchmarks._contestants import Actor, Embedded, Slowpost
 from benchmarks._world import PEERS, World, world
 
@@ -57,7 +57,7 @@ def main() -> None:
     parser.add_argument("--mails", type=int, default=MAILS)
     parser.add_argument("--warm-up", type=int, default=WARMUP, help="mails that go before")
     parser.add_argument("--campaigns", type=int, default=CAMPAIGNS)
-    parser.add_argument("--only", default=",".join(KINDS), help="what is run, with raw and actor for the ratios")
+    parser.add_argument("--only", default=",".join(KINDS), help="what is run beside raw; the actor for its ratios")
     parser.add_argument("--no-counts", action="store_true", help="leave statements, commits and messages out")
     given = parser.parse_args()
     kinds = given.only.split(",")
@@ -65,20 +65,14 @@ def main() -> None:
         parser.error(f"--only: {unknown.pop()!r} is none of {', '.join(KINDS)}")
     load = Load(given.mails, given.warm_up)
     with world() as here:
-        contacts = load.last
-        here.make("for_slowpost", contacts, given.campaigns, "127.0.0.1")
-        here.make_for_peers("for_peers", contacts)
-        makers: dict[str, Callable[[], Contestant]] = {
-            "actor": lambda: Actor(here),
-            **{size: lambda size=size: Slowpost(here, int(size)) for size in ("1000", "100", "1")},  # type: ignore[misc]
-            "embedded": lambda: Embedded(here, contacts, given.campaigns),
-        }
-        contestants = [makers[kind]() for kind in kinds if kind != "raw"]
+        here.make("for_slowpost", load.last, given.campaigns, "127.0.0.1")
+        here.make_for_peers("for_peers", load.last)
+        contestants = [_contestant(kind, here, load, given.campaigns) for kind in kinds if kind != "raw"]
         setting = {
             **here.versions(),
             "mails": given.mails,
             "rounds": given.rounds,
-            "workers": f"{PROCESSES} processes of {contestants[0].threads} threads",
+            "workers": f"{PROCESSES} processes of {THREADS} threads",
             "campaigns": given.campaigns,
         }
         rows = _printing.in_rounds(given.rounds, lambda: _round(here, contestants, load))
@@ -86,6 +80,16 @@ def main() -> None:
     names = ("statements", "commits", "messages")
     joined = [{**row, **{n: c.get(n) for n in names}} for row, c in zip(rows, counts, strict=True)]
     _printing.emit(joined, setting, as_json=given.json)
+
+
+def _contestant(kind: str, here: World, load: Load, campaigns: int) -> Contestant:
+    match kind:
+        case "actor":
+            return Actor(here)
+        case "embedded":
+            return Embedded(here, load.last, campaigns)
+        case _:
+            return Slowpost(here, int(kind))
 
 
 def _round(here: World, contestants: list[Contestant], load: Load) -> list[Row]:
