@@ -99,14 +99,14 @@ class UTCDateTimeField(peewee.Field):  # type: ignore[misc]  # peewee's types ar
         if value.tzinfo is None:
             raise ValueError(f"a time without a zone can't be stored: {value!r}")
         value = value.astimezone(dt.UTC)
-        return value if is_postgres() else value.strftime("%Y-%m-%d %H:%M:%S.%f")
+        return value if is_postgres() else value.replace(tzinfo=None).isoformat(" ", "microseconds")
 
     def python_value(self, value: dt.datetime | str | None) -> dt.datetime | None:
         """Return an aware UTC datetime for what the driver gave."""
         if value is None:
             return None
         if isinstance(value, str):
-            return dt.datetime.strptime(value, "%Y-%m-%d %H:%M:%S.%f").replace(tzinfo=dt.UTC)
+            return dt.datetime.fromisoformat(value).replace(tzinfo=dt.UTC)
         return value.astimezone(dt.UTC)
 
 

@@ -18,13 +18,14 @@ from models.compiled import Parameter, among, compiled
 from models.delivery import of_ids
 from pipeline.accounts import bounces, health
 from pipeline.accounts.identity import endpoint_of, sender_of, unsubscribe
+from pipeline.capacity.slots import RESERVED
 from pipeline.content.message import Envelope, MessageRefusedError, Rendered, build
 from pipeline.delivery import claim as claims
 from pipeline.delivery import outcome
 from pipeline.delivery.attachments import files_of
 from pipeline.delivery.claim import Claim
 from pipeline.delivery.conversation import thread_of
-from pipeline.delivery.refusals import Refusal, Use, is_missed, refusal
+from pipeline.delivery.refusals import Refusal, Use, is_missed, missed, refusal
 from pipeline.flow import TRIGGER, Handoff, Stage
 from pipeline.runtime.failpoints import failpoint
 from pipeline.runtime.logs import log
@@ -81,8 +82,12 @@ def deliver(delivery_ids: Sequence[int], slot_token: str) -> list[Handoff]:
     refused = refusal(Use(rest, account, now), but=_NOT_ASKED) if rest else None
     if refused is Refusal.TOO_SOON:
         return handoffs + _postpone(rest, account, slot_token)
+    if refused is Refusal.SLOT_MISSED:
+        # With all others that are missed: if each waited for its own message, what is behind them on the queue would
+        # be missed before it is read, and so for ever, where many accounts have slots at once.
+        return _give_back(RESERVED & missed(now), rest[0], refused)
     if refused is not None:
-        return _give_back(rest, slot_token, refused)
+        return _give_back(_of(rest, slot_token), rest[0], refused)
     try:
         endpoint = endpoint_of(account)
     except SecretKeyError as error:
@@ -94,7 +99,7 @@ def deliver(delivery_ids: Sequence[int], slot_token: str) -> list[Handoff]:
         done, ends = _deliver(delivery, account, endpoint, slot_token)
         handoffs += done
         if rest and (ends or is_missed(rest[0], database.now())):
-            handoffs += _give_back(rest, slot_token, UNTRIED)
+            handoffs += _give_back(_of(rest, slot_token), rest[0], UNTRIED)
             break
     return handoffs
 
@@ -115,12 +120,16 @@ def _wait(deliveries: list[Delivery], slot_token: str) -> Handoff:
     return Handoff(Stage.DELIVER, [d.id for d in deliveries], not_before=not_before, slot_token=slot_token)
 
 
-def _give_back(deliveries: list[Delivery], slot_token: str, why: str) -> list[Handoff]:
-    mine = of_ids(d.id for d in deliveries) & (Delivery.token == slot_token)
+def _of(deliveries: Sequence[Delivery], slot_token: str) -> Any:
+    return of_ids(d.id for d in deliveries) & (Delivery.token == slot_token)
+
+
+def _give_back(which: Any, delivery: Delivery, why: str) -> list[Handoff]:
+    """Give the slots of some deliveries back, among them that of `delivery`."""
     with database.transaction():
-        database.lock_rows(Delivery, mine)
-        transition(State.RESERVED, State.READY, mine, cause=Cause.DELIVER, reason=why)
-    return [_trigger_after_refusal(deliveries[0].id)]
+        database.lock_rows(Delivery, which)
+        transition(State.RESERVED, State.READY, which, cause=Cause.DELIVER, reason=why)
+    return [_trigger_after_refusal(delivery.id)]
 
 
 def _trigger_after_refusal(delivery_id: int) -> Handoff:

@@ -23,6 +23,7 @@ from pipeline.operations.csv_rows import Listener
 from pipeline.runtime import logs
 from pipeline.runtime.setting_urls import EMBEDDED
 from pipeline.runtime.settings import settings
+from slowpost import demo_campaign
 from slowpost.catcher import Catcher
 from slowpost.cli.output import show_table
 from slowpost.cli.saying import say
@@ -167,6 +168,9 @@ def _send(ids: list[int], started: float) -> None:
     from actors import entry
     from slowpost import service
 
+    def wait() -> None:
+        _until_ended(Delivery.select().count(), started)
+
     with service.working():
         entry.enter(ids)
         _until_ended(len(ids), started)
@@ -174,6 +178,10 @@ def _send(ids: list[int], started: float) -> None:
         entry.enter(ids[:5])
         entry.publish([TRIGGER])
         _until_ended(len(ids) + 5, started)
+        demo_campaign.prepare(EmailTemplate.get())
+        demo_campaign.first_mails(wait)
+        demo_campaign.a_day_passes()
+        demo_campaign.second_mails(wait)
 
 
 def _until_ended(deliveries: int, started: float) -> None:
@@ -191,7 +199,8 @@ def _not_recorded() -> Any:
 
 
 def _report(folder: Path, mails: int, seconds: float) -> None:
-    query = Delivery.select(Delivery, Contact).join(Contact).order_by(Delivery.id)
+    plain = Delivery.campaign.is_null()
+    query = Delivery.select(Delivery, Contact).join(Contact).where(plain).order_by(Delivery.id)
     rows = [
         {"email": d.recipient, "state": d.state, "reason": d.reason, "detail": (d.detail or "")[:70]} for d in query
     ]
@@ -201,6 +210,7 @@ def _report(folder: Path, mails: int, seconds: float) -> None:
     columns = {"email": "CONTACT", "state": "BECAME", "reason": "BECAUSE", "detail": "DETAIL"}
     show_table(ordinary[:5] + special, columns, "")
     say(f"… and {len(ordinary) - 5} more, sent like the first five.\n" if len(ordinary) > 5 else "")
+    demo_campaign.report()
     attempts = Attempt.select().count()
     accounts = SmtpAccount.select().count()
     say(f"{mails} mails in {seconds:.0f} s, {attempts} attempts over {accounts} accounts: {folder}/mails/*.eml")

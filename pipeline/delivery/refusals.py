@@ -88,7 +88,16 @@ def refusal(use: Use, *, but: frozenset[Refusal] = frozenset()) -> Refusal | Non
 
 def is_missed(delivery: Delivery, now: dt.datetime) -> bool:
     """Tell whether a slot's time is longer ago than MAIL_MAX_LATENESS."""
-    return (now - delivery.send_at).total_seconds() > settings().mail_max_lateness
+    return bool(delivery.send_at < _earliest(now))
+
+
+def missed(now: dt.datetime) -> Any:
+    """Return the same as a condition."""
+    return Delivery.send_at < _earliest(now)
+
+
+def _earliest(now: dt.datetime) -> dt.datetime:
+    return now - dt.timedelta(seconds=settings().mail_max_lateness)
 
 
 def earliest_after(last_transaction: dt.datetime) -> dt.datetime:

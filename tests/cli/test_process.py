@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import time
+from email import message_from_bytes
 from pathlib import Path
 
 import pytest
@@ -39,7 +40,7 @@ def test_ctrl_c_stops_an_import_in_one_line_and_keeps_what_was_committed(folder:
     assert run(folder, "contacts", "list", "--limit", "1000", "--json").stdout.count(b'"email"') >= 499
 
 
-def test_the_demo_shows_how_each_kind_of_contact_ends(folder: Path) -> None:
+def test_the_demo_shows_how_each_kind_of_contact_ends_and_a_sequence_in_which_one_replies(folder: Path) -> None:
     where = folder / "a?b #1%20'"
     done = run(folder, "demo", "--folder", where.name, umask=0)
     assert (done.returncode, done.stderr) == (0, b"")
@@ -54,7 +55,13 @@ def test_the_demo_shows_how_each_kind_of_contact_ends(folder: Path) -> None:
         ("never@suppressed.example", "skipped", "suppressed_domain"),
         ("unchecked@new.example", "skipped", "not_validated"),
     } <= ends
-    assert len(list((where / "mails").glob("*.eml"))) == 22
+    assert {
+        ("ada@ada-weekly.example", "2", "finished"),
+        ("ben@ben-weekly.example", "1", "replied"),
+    } <= ends
+    first, second = (message_from_bytes(file.read_bytes()) for file in sorted(where.glob("mails/*-ada@*.eml")))
+    assert (second["In-Reply-To"], second["Subject"]) == (first["Message-ID"], first["Subject"])
+    assert len(list((where / "mails").glob("*.eml"))) == 29
     # All of it is there, whatever the name, for its owner alone, whatever the umask; and so says what it prints.
     assert {path.name for path in folder.iterdir()} - {where.name} == {"slowpost.db"}
     assert [path.name for path in (where, *where.rglob("*")) if path.stat().st_mode & 0o077] == []

@@ -126,6 +126,21 @@ def test_a_slot_missed_by_more_than_the_allowed_lateness_is_planned_anew(
     assert (state_of(late), state_of(too_late)) == (State.SENT, State.READY)
 
 
+def test_all_slots_that_are_missed_go_back_with_the_first_of_them(
+    any_database: str, clock: Clock, catcher: Catcher
+) -> None:
+    """Not each with its own message: behind a queue of them every slot would be missed, for ever."""
+    missed, behind, in_time = (
+        a_slot(an_account(port=catcher.port), clock.at + dt.timedelta(seconds=n)) for n in (0, 0, 1)
+    )
+    clock.tick(301)
+    assert run(missed) == [TRIGGER]
+    assert [state_of(d) for d in (missed, behind, in_time)] == [State.READY, State.READY, State.RESERVED]
+    assert run(behind) == []
+    run(in_time)
+    assert (state_of(in_time), len(catcher.mails)) == (State.SENT, 1)
+
+
 def test_who_was_suppressed_meanwhile_is_skipped(any_database: str, clock: Clock, catcher: Catcher) -> None:
     delivery = a_slot(an_account(port=catcher.port), clock.at)
     suppress("address", [delivery.address], "", clock.at)
