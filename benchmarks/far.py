@@ -1,7 +1,8 @@
 """What is sent to a mail server that is far away: 50 ms in each packet's way, in both directions, acknowledgements too.
 
-Beside it smtplib's `send_message` on a kept connection for each account, all at the same time, and nothing else. Both
-have 10 accounts, one connection for each; neither asks anything before a message, and small packets wait for none.
+Beside it smtplib's `send_message` on a kept connection for each account, all at the same time, and nothing else: it
+asks nothing before a message, and its small packets wait for none (TCP_NODELAY). Both have 10 accounts, one connection
+for each.
 Needs root, for a network namespace of its own in which everything runs (`_link`).
 
     python -m benchmarks.far [--mails 200] [--ms 50] [--rounds 2] [--json]
