@@ -189,16 +189,21 @@ def main() -> int:
                     "growth": round(large[name] / small[name], 2),
                 }
             )
-    if given.json:
+    tell(rows, as_json=given.json)
+    return 0
+
+
+def tell(rows: list[dict[str, Any]], *, as_json: bool) -> None:
+    """Print rows with the same keys as JSON or as a table."""
+    if as_json:
         sys.stdout.write(json.dumps(rows, indent=2) + "\n")
-        return 0
+        return
     table = Table(box=None, header_style="bold")
     for heading in rows[0]:
         table.add_column(heading.replace("_", " "), justify="left" if heading in ("database", "operation") else "right")
     for row in rows:
         table.add_row(*map(str, row.values()))
     Console(width=140, highlight=False).print(table)
-    return 0
 
 
 if __name__ == "__main__":

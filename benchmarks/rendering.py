@@ -63,7 +63,7 @@ def _measured(size: int, rounds: int) -> tuple[float, float]:
     def alone() -> None:
         compiled = compile_parts(sources)
         for contact in contacts:
-            render_parts(compiled, template._variables(contact, WEBSITE, FOOTER))
+            render_parts(compiled, template.variables_of(contact, WEBSITE, FOOTER))
 
     def apart() -> None:
         # As a list with another template before it leaves the process.

@@ -11,16 +11,25 @@ import re
 import unicodedata
 
 import idna
-from email_validator import EmailNotValidError, validate_email
+from email_validator import SPECIAL_USE_DOMAIN_NAMES, EmailNotValidError, validate_email
 
 from models.errors import SlowpostError
 
 #: Google ignores dots and what follows a plus in these (support.google.com/mail/answer/7436150).
 GOOGLE = ("gmail.com", "googlemail.com")
 #: A local part that needs no quotes: what is not ASCII needs none either (RFC 5322 3.2.3, RFC 6532 3.2).
-_ATOM = r"""(?:[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]|[^\x00-\x7f\s])+"""
+_ASCII_ATOM = r"""[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]"""
+_ATOM = rf"(?:{_ASCII_ATOM}|[^\x00-\x7f\s])+"
 _DOT_ATOM = re.compile(rf"{_ATOM}(?:\.{_ATOM})*")
 _QUOTED = re.compile(r'"((?:[^"\\]|\\.)*)"', re.DOTALL)
+#: What most addresses look like, and needs no closer look: ASCII without quotes, and a domain without Punycode that
+#: is not under a name which is nobody's on the internet.
+_LABEL = r"(?!..--)[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
+_NOBODYS = "|".join({name.rpartition(".")[2] for name in SPECIAL_USE_DOMAIN_NAMES} - {"test"})
+_PLAIN = re.compile(
+    rf"(?=.{{,254}}\Z){_ASCII_ATOM}+(?:\.{_ASCII_ATOM}+)*@(?:{_LABEL}\.)+(?!(?i:{_NOBODYS})\Z)[A-Za-z]{{1,63}}",
+    re.ASCII,
+)
 
 
 class AddressError(SlowpostError, ValueError):
@@ -34,6 +43,8 @@ def check(written: str) -> str:
         AddressError: it can't; the message is for a person.
     """
     trimmed = written.strip()
+    if _PLAIN.fullmatch(trimmed):
+        return trimmed
     try:
         # Domains such as .test and .local are for the user's mail server to judge, not for us.
         validate_email(trimmed, check_deliverability=False, test_environment=True, allow_quoted_local=True)
@@ -69,7 +80,10 @@ def mailbox(written: str) -> str:
     """Return the one form of all spellings of a mailbox: lower case, domain in IDNA, quotes only where they are
     needed.
     """
-    local, domain = split(written)
+    trimmed = written.strip()
+    if _PLAIN.fullmatch(trimmed):
+        return trimmed.lower()
+    local, domain = split(trimmed)
     return join(unicodedata.normalize("NFC", local.lower()), domain)
 
 
@@ -78,9 +92,9 @@ def normalise(written: str) -> str:
     same form are one person's.
     """
     found = mailbox(written)
-    local, domain = split(found)
-    if domain not in GOOGLE:
+    if normalise_domain(found.rpartition("@")[2]) not in GOOGLE:
         return found
+    local, _ = split(found)
     return join(local.partition("+")[0].replace(".", ""), GOOGLE[0])
 
 
@@ -95,11 +109,14 @@ def forms(address: str) -> frozenset[str]:
     if domain == GOOGLE[0]:
         # The quote at the end went with the tag.
         found.add(f"{quoted[:-1]}@{domain}")
-    return frozenset(found | {unicodedata.normalize("NFD", form) for form in found})
+    if not address.isascii():
+        found |= {unicodedata.normalize("NFD", form) for form in found}
+    return frozenset(found)
 
 
 def _in_quotes(local: str) -> str:
-    return '"' + re.sub(r'(["\\])', r"\\\1", local) + '"'
+    escaped = local.replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{escaped}"'
 
 
 def normalise_domain(written: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from enum import StrEnum
 from typing import Any
 
@@ -65,6 +66,11 @@ class Campaign(Base):
     ended_at = UTCDateTimeField(null=True)
     created_at = UTCDateTimeField()
     updated_at = UTCDateTimeField()
+
+
+def is_within_dates(campaign: Any, date: dt.date) -> bool:
+    """Tell whether a campaign (or a row with its columns) has begun by a date of the window's zone, and is not over."""
+    return (campaign.starts_on or date) <= date <= (campaign.ends_on or date)
 
 
 class CampaignList(Base):

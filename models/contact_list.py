@@ -9,9 +9,11 @@ from typing import Any
 
 import peewee
 
+from models import json_rows
 from models.base import Base
 from models.contact import Contact
 from models.database import UTCDateTimeField
+from models.json_rows import Conflict
 
 
 class ContactList(Base):
@@ -49,7 +51,4 @@ def members_of(list_ids: Iterable[int]) -> Any:
 def enlist(list_ids: Iterable[int], contact_ids: Iterable[int]) -> int:
     """Put each contact on each list; return how many places are new."""
     rows = [{"list": where, "contact": who} for where, who in product(sorted(list_ids), sorted(contact_ids))]
-    if not rows:
-        return 0
-    query = ListMember.insert_many(rows).on_conflict(action="nothing").returning(ListMember.contact)
-    return len(list(query.execute()))
+    return len(json_rows.insert(ListMember, rows, conflict=Conflict.DOES_NOTHING, returning=("contact_id",)))

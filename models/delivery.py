@@ -53,8 +53,9 @@ class Delivery(Base):
 
     `follows` is the delivery before it in its conversation. Its mail names the mails before in its headers, has their
     subject (with `reply_prefix` behind "Re: ") unless its template has one of its own, and with `quotes` their words
-    below its own. `wire_message_id` is the Message-ID, with its angle brackets, that the provider gave the mail in
-    place of `message_id`, where that is known.
+    below its own. One that begins anew (`begins_anew`) has their subject, and nothing else of them. `wire_message_id`
+    is the Message-ID, with its angle brackets, that the provider gave the mail in place of `message_id`, where that is
+    known.
     """
 
     contact = peewee.ForeignKeyField(Contact, backref="deliveries")
@@ -96,6 +97,11 @@ class Delivery(Base):
     sent_at = UTCDateTimeField(null=True)
     recorded_at = UTCDateTimeField(null=True)
 
+    @property
+    def begins_anew(self) -> bool:
+        """Tell whether it follows mails of an account that sends it no more: it begins a conversation of its own."""
+        return self.follows_id is not None and self.position is not None and self.sender_id is None
+
     class Meta:
         """A message that is delivered twice makes no second delivery."""
 
@@ -135,6 +141,12 @@ Delivery.add_index(
         "CREATE INDEX delivery_campaign ON delivery (campaign_id, state, position) WHERE campaign_id IS NOT NULL"
     )
 )
+Delivery.add_index(
+    peewee.SQL(
+        "CREATE INDEX delivery_campaign_ended ON delivery (campaign_id, updated_at) "
+        f"WHERE campaign_id IS NOT NULL AND state IN ({one_of(ENDED_BY_ATTEMPT)})"
+    )
+)
 Delivery.add_index(peewee.SQL("CREATE INDEX delivery_follows ON delivery (follows_id) WHERE follows_id IS NOT NULL"))
 
 
@@ -154,12 +166,14 @@ def of_ids(ids: Iterable[int]) -> Any:
     return Delivery.id.in_(list(ids))
 
 
-def by_id(values: Mapping[int, Any], field: peewee.Field | None = None) -> Any:
+def by_id(values: Mapping[int, Any], field: peewee.Field | None = None, *, of: Any = None) -> Any:
     """Return the expression that gives each delivery its own value, so that one UPDATE changes a set.
 
     Args:
         values: by delivery id.
         field: the column whose conversion the values need, where the driver does not know their type.
+        of: the column of ids, where they are not those of deliveries.
     """
     convert = field.db_value if field is not None else None
-    return peewee.Case(Delivery.id, tuple((i, peewee.Value(v, converter=convert)) for i, v in values.items()))
+    its = tuple((i, peewee.Value(value, converter=convert)) for i, value in values.items())
+    return peewee.Case(Delivery.id if of is None else of, its)

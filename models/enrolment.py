@@ -85,13 +85,20 @@ WRITTEN_TO = "state = 'active' AND position > 1"
 Enrolment.add_index(SQL(f"CREATE INDEX enrolment_written_to ON enrolment (contact_id) WHERE {WRITTEN_TO}"))
 Enrolment.add_index(SQL("CREATE INDEX enrolment_on_its_way ON enrolment (delivery_id) WHERE delivery_id IS NOT NULL"))
 
+#: Why an enrolment ends as `replied` when it was not its own contact who has, but another of the website.
+WEBSITE_REPLIED = "website_replied"
 #: How an enrolment ends when its delivery ends so.
 _ENDS_AS = {
     State.BOUNCED: EnrolmentState.BOUNCED,
     State.FAILED: EnrolmentState.FAILED,
     State.CANCELLED: EnrolmentState.STOPPED,
 }
-_SUPPRESSED = frozenset({Reason.SUPPRESSED_ADDRESS, Reason.SUPPRESSED_DOMAIN})
+#: How it ends when its delivery is skipped for such a reason; for any other it waits again.
+_SKIPPED_AS = {
+    Reason.SUPPRESSED_ADDRESS: EnrolmentState.SUPPRESSED,
+    Reason.SUPPRESSED_DOMAIN: EnrolmentState.SUPPRESSED,
+    Reason.ON_EXCLUDED_LIST: EnrolmentState.STOPPED,
+}
 
 
 def follow(
@@ -121,9 +128,9 @@ def follow(
             _come_to(ids, state=state, reason=reason, ended_at=now, updated_at=now)
     elif to is State.SKIPPED:
         for reason, ids in _by_value(reason_of).items():
-            ended: dict[str, Any] = {}
-            if reason is not None and not _SUPPRESSED.isdisjoint(reason.split(",")):
-                ended = {"state": EnrolmentState.SUPPRESSED, "reason": reason, "ended_at": now}
+            words = (reason or "").split(",")
+            ends_as = next((state for word, state in _SKIPPED_AS.items() if word in words), None)
+            ended = {} if ends_as is None else {"state": ends_as, "reason": reason, "ended_at": now}
             _come_to(ids, **ended, updated_at=now)
     elif origin is State.FAILED:
         _begin_again(of_delivery, now)

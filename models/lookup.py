@@ -1,11 +1,11 @@
 """Finds the row that a person names: an account, a campaign, a contact, a list or a template by its id, a contact also
-by its address, a campaign or a list by its name. If there is none, `NotThereError` says so.
+by its address, the others by their names. If there is none, `NotThereError` says so.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable
 from typing import Any, cast
 
 from models import Campaign, Contact, ContactList, EmailTemplate, SmtpAccount
@@ -92,19 +92,34 @@ def is_id(text: str) -> bool:
 
 def contact_list(text: str) -> ContactList:
     """Return the list that a person means: by its id (digits), or by its name. Raises NotThereError."""
-    return cast(ContactList, _named(ContactList, "list", text.strip()))
+    return cast(ContactList, _named(ContactList, "list", text, lambda name: ContactList.key == key_of(name)))
 
 
 def campaign(text: str) -> Campaign:
     """Return the campaign that a person means: by its id (digits), or by its name. Raises NotThereError."""
-    return cast(Campaign, _named(Campaign, "campaign", text.strip()))
+    return cast(Campaign, _named(Campaign, "campaign", text, lambda name: Campaign.key == key_of(name)))
 
 
-def _named(model: Any, noun: str, text: str) -> Any:
-    which = model.id == int(text) if is_id(text) else model.key == key_of(text)
-    found = model.get_or_none(which)
+def account_of(text: str) -> SmtpAccount:
+    """Return the account that a person means, by its id (digits) or its name; not a removed one. Raises
+    NotThereError.
+    """
+    there = SmtpAccount.removed_at.is_null()
+    return cast(SmtpAccount, _named(SmtpAccount, "account", text, lambda name: SmtpAccount.name == name, there))
+
+
+def template_of(text: str) -> EmailTemplate:
+    """Return the template that a person means: by its id (digits), or by its name. Raises NotThereError."""
+    return cast(EmailTemplate, _named(EmailTemplate, "template", text, lambda name: EmailTemplate.name == name))
+
+
+def _named(model: Any, noun: str, text: str, by_name: Callable[[str], Any], *further: Any) -> Any:
+    named = text.strip()
+    # An id of more digits than both databases compare is nobody's.
+    which = by_name(named) if not is_id(named) else model.id == (int(named) if len(named) < 19 else 0)
+    found = model.get_or_none(which, *further)
     if found is None:
-        raise NotThereError(f"there is no {noun} {text if is_id(text) else repr(text)}")
+        raise NotThereError(f"there is no {noun} {named if is_id(named) else repr(named)}")
     return found
 
 

@@ -43,6 +43,7 @@ class Reason(StrEnum):
     IN_SEQUENCE = "in_sequence"
     # skipped by check duplicates, or before the dot
     SEQUENCE_ENDED = "sequence_ended"
+    ON_EXCLUDED_LIST = "on_excluded_list"
     # failed
     TEMPLATE_ERROR = "template_error"
     TEMPLATE_LIMIT = "template_limit"
@@ -62,6 +63,7 @@ class Reason(StrEnum):
     NO_OUTCOME = "no_outcome"
     # cancelled
     CANCELLED = "cancelled"
+    CAMPAIGN_OVER = "campaign_over"
     REPLIED = "replied"
     FORGOTTEN = "forgotten"
 

@@ -37,5 +37,6 @@ def clear(delivery_ids: Sequence[int]) -> list[Handoff]:
 
 
 def _in_state(ids: Sequence[int], state: State) -> Any:
-    fields = (Delivery.id, Delivery.contact, Delivery.address, Delivery.website, Delivery.enrolment, Delivery.position)
-    return Delivery.select(*fields).where(of_ids(ids) & (Delivery.state == state))
+    who = (Delivery.contact, Delivery.address, Delivery.website)
+    of_campaign = (Delivery.campaign, Delivery.enrolment, Delivery.position)
+    return Delivery.select(Delivery.id, *who, *of_campaign).where(of_ids(ids) & (Delivery.state == state))

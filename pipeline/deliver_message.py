@@ -189,7 +189,7 @@ def _send_dot(transaction: Transaction, claim: Claim, delivery: Delivery) -> tup
 def _ends_list(delivery: Delivery, account_id: int, result: Result) -> bool:
     """Tell whether the account is to be left alone after this, for it was charged or has too many bounces."""
     if result.verdict in _BOUNCES:
-        return bounces.check([account_id], [delivery.template_id])
+        return bounces.check([account_id], [delivery])
     return result.verdict in _ENDS_LIST
 
 

@@ -47,7 +47,7 @@ def record(delivery_ids: Sequence[int]) -> list[Handoff]:
         failpoint("record:wrote")
     health.check(_accounts_that_failed(delivery_ids))
     bounced = [d for d in recorded if d.state in (State.BOUNCED, State.FAILED)]
-    bounces.check(_accounts_of(bounced), {d.template_id for d in bounced})
+    bounces.check(_accounts_of(bounced), bounced)
     return [TRIGGER]
 
 

@@ -15,8 +15,6 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-from peewee import JOIN
-
 from models import (
     Campaign,
     CampaignState,
@@ -35,7 +33,7 @@ from models import (
 )
 from models.address import normalise
 from models.dead_letter import file_messages
-from models.delivery import of_ids
+from models.delivery import by_id, of_ids
 from pipeline.campaigns import audience
 from pipeline.campaigns.steps import Steps
 from pipeline.flow import MAX_IDS, Handoff, Stage, chunks, hand_on
@@ -123,11 +121,7 @@ def _select(ids: list[int], source: str, template_id: int | None, priority: int 
     # Locked, so that nobody is forgotten between here and the commit; in a statement of its own, because a lock can't
     # be taken through an outer join.
     list(database.for_update(Contact.select(Contact.id).where(Contact.id.in_(ids)).order_by(Contact.id)))
-    contacts = list(
-        Contact.select(Contact, Website)
-        .left_outer_join(Website)
-        .where(Contact.id.in_(ids) & Contact.forgotten_at.is_null())
-    )
+    contacts = list(_contacts(ids))
     unknown = sorted(set(ids) - {c.id for c in contacts})
     bodies = {f"contact {i} does not exist": _asking_for([i], **asked) for i in unknown}
     file_messages(Stage.INTAKE, bodies, now, message_id=source)
@@ -161,46 +155,49 @@ def _enrol(ids: list[int], source: str, campaign_id: int) -> None:
 
 def _select_steps(ids: list[int], source: str) -> list[int]:
     now = database.now()
-    of_contacts = Enrolment.select(Enrolment.contact).where(Enrolment.id.in_(ids))
+    # Contacts are named by their ids in each statement: a planner that joins them may read all of them.
+    contact_ids = [i for (i,) in Enrolment.select(Enrolment.contact).where(Enrolment.id.in_(ids)).tuples()]
     # Locked, so that nobody is forgotten, and no sequence stopped, between here and the commit.
-    database.lock_rows(Contact, Contact.id.in_(of_contacts))
+    database.lock_rows(Contact, Contact.id.in_(contact_ids))
+    contacts = {contact.id: contact for contact in _contacts(contact_ids)}
     waiting = (Enrolment.state == EnrolmentState.ACTIVE) & Enrolment.delivery_id.is_null()
-    enrolments = list(
-        Enrolment.select(Enrolment, Campaign, Contact, Website)
-        .join(Campaign)
-        .switch(Enrolment)
-        .join(Contact)
-        .join(Website, JOIN.LEFT_OUTER)
-        .where(Enrolment.id.in_(ids) & waiting & Contact.forgotten_at.is_null())
-    )
-    against = reasons_against_each([e.contact for e in enrolments], now)
+    query = Enrolment.select(Enrolment, Campaign).join(Campaign).where(Enrolment.id.in_(ids) & waiting)
+    enrolments = [enrolment for enrolment in query if enrolment.contact_id in contacts]
+    against = reasons_against_each(list(contacts.values()), now)
     steps = Steps.of({e.campaign_id for e in enrolments})
-    rows = {}
+    rows = []
     for enrolment in enrolments:
         template = steps.template_for(enrolment.campaign_id, enrolment.position, enrolment.contact_id)
         if template is not None and not against[enrolment.contact_id]:
             step = steps.step_of[enrolment.campaign_id, enrolment.position]
-            rows[enrolment.id] = _row(enrolment.contact, template, source, None, now, ()) | _of_step(
-                enrolment, step, template
-            )
-    made = insert_deliveries(sorted(rows.values(), key=lambda row: row["address"]), cause=Cause.INTAKE)
-    for delivery in Delivery.select(Delivery.id, Delivery.enrolment).where(of_ids(made)):
-        Enrolment.update(delivery_id=delivery.id, updated_at=now).where(Enrolment.id == delivery.enrolment_id).execute()
+            of_contact = _row(contacts[enrolment.contact_id], template, source, None, now, ())
+            rows.append(of_contact | _of_step(enrolment, step, template))
+    made = insert_deliveries(sorted(rows, key=lambda row: row["address"]), cause=Cause.INTAKE)
+    of = dict(Delivery.select(Delivery.enrolment, Delivery.id).where(of_ids(made)).tuples())
+    if of:
+        on_its_way = by_id(of, Enrolment.delivery_id, of=Enrolment.id)
+        Enrolment.update(delivery_id=on_its_way, updated_at=now).where(Enrolment.id.in_(sorted(of))).execute()
     return made
+
+
+def _contacts(ids: Sequence[int]) -> Any:
+    """Return the query of those of some contacts that have not been forgotten, with their websites."""
+    which = Contact.id.in_(ids) & Contact.forgotten_at.is_null()
+    return Contact.select(Contact, Website).left_outer_join(Website).where(which)
 
 
 def _of_step(enrolment: Enrolment, step: Step, template: EmailTemplate) -> dict[str, Any]:
     """Return what a step's delivery has beside what each has."""
-    # Another account begins a conversation of its own, if the step has a subject for it.
-    is_new = enrolment.account_id is None and bool(template.subject)
+    # Another account begins a conversation of its own: with its step's subject, or with that of the mails before.
+    is_new = enrolment.account_id is None
     return {
         "campaign": enrolment.campaign_id,
         "enrolment": enrolment.id,
         "position": step.position,
         "sender_id": enrolment.account_id,
-        "follows": None if is_new else enrolment.last_id,
-        "quotes": step.quotes,
-        "reply_prefix": enrolment.campaign.reply_prefix,
+        "follows": None if is_new and template.subject else enrolment.last_id,
+        "quotes": step.quotes and not is_new,
+        "reply_prefix": enrolment.campaign.reply_prefix and not is_new,
     }
 
 

@@ -20,11 +20,14 @@ from models import Contact, EmailTemplate, database, lookup
 from pipeline.campaigns import picking
 from pipeline.capacity.room import room
 from pipeline.flow import Handoff
+from pipeline.operations import campaign_states
+from pipeline.operations.campaign_states import CampaignStopped
 from pipeline.operations.done import Done
 from pipeline.operations.send import template_to_begin_with
 from pipeline.rules import forgotten
 from pipeline.rules.eligible import eligible, template_to_pick
 from pipeline.runtime import faults
+from pipeline.runtime.failpoints import failpoint
 from pipeline.runtime.settings import settings
 from pipeline.select_contacts import give_up_contact, select, select_steps
 from pipeline.throttle.window import SendingWindow
@@ -80,14 +83,22 @@ def publish(
         KeyLockedError: forgotten people can't be told from others.
     """
     asked = partial(_publish, limit=limit, min_priority=min_priority, template_id=template_id, lists=lists)
+    ended: list[CampaignStopped] = []
     if not dry_run and template_id is None and not lists:
+        # What they have on the route takes up no room.
+        ended = campaign_states.end_over()
         with database.transaction():
             database.lock_publisher()
             picking.prepare(database.now())
+            failpoint("publish:prepared")
     with database.transaction(undo=dry_run):
         database.lock_publisher()
         batch = asked()
-    return replace(batch, handoffs=(), dry_run=True) if dry_run else batch
+        failpoint("publish:wrote")
+    failpoint("publish:committed")
+    if dry_run:
+        return replace(batch, handoffs=(), dry_run=True)
+    return replace(batch, handoffs=(*(handoff for done in ended for handoff in done.handoffs), *batch.handoffs))
 
 
 def _publish(*, limit: int | None, min_priority: int | None, template_id: int | None, lists: Sequence[str]) -> Batch:

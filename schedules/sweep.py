@@ -1,4 +1,6 @@
-"""Every minute: put back on the route what the broker lost, mark what is in doubt, keep the dead letters' copies."""
+"""Every minute: end the campaigns whose last date is over, put back on the route what the broker lost, mark what is in
+doubt, keep the dead letters' copies.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +11,8 @@ from actors import entry
 from actors.rabbitmq.dead_letters import InStep
 from models import database
 from pipeline import sweep as lost_and_found
-from pipeline.flow import Stage
+from pipeline.flow import TRIGGER, Stage
+from pipeline.operations import campaign_states
 
 
 @dataclass(frozen=True)
@@ -17,6 +20,7 @@ class Swept:
     """What the sweep put back on the route, and what it did about RabbitMQ's queue `dead-letter`.
 
     Attributes:
+        ended: campaigns that it has ended, since their last date is over.
         dedupe: deliveries put back to *check duplicates*.
         render: deliveries put back to *render message*.
         reserve: 1 if *reserve slot* was asked to look at the backlog.
@@ -25,6 +29,7 @@ class Swept:
         dead_letters: how the queue was brought in step with `slowpost dead list`.
     """
 
+    ended: tuple[int, ...]
     dedupe: int
     render: int
     reserve: int
@@ -35,13 +40,17 @@ class Swept:
 
 def sweep() -> Swept:
     """Sweep once; on the hour, compare each dead letter and not only how many there are."""
+    ended = campaign_states.end_over()
     handoffs = lost_and_found.sweep()
+    if TRIGGER not in handoffs and any(campaign.handoffs for campaign in ended):
+        handoffs.append(TRIGGER)
     entry.publish(handoffs)
     dead_letters = entry.keep_in_step(thorough=database.now().minute == 0)
     counts: Counter[Stage] = Counter()
     for handoff in handoffs:
         counts[handoff.stage] += max(1, len(handoff.ids))
     return Swept(
+        ended=tuple(campaign.id for campaign in ended),
         dedupe=counts[Stage.DEDUPE],
         render=counts[Stage.RENDER],
         reserve=counts[Stage.RESERVE],

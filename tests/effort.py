@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import os
+from typing import TypeVar
+
+T = TypeVar("T")
 
 #: Set by `script/faults`: a file that takes a line for each experiment. Then the counts are full.
 REPORT = "SLOWPOST_FAULTS_REPORT"
@@ -13,6 +16,6 @@ def is_full() -> bool:
     return REPORT in os.environ
 
 
-def counts(short: int, full: int) -> int:
-    """Return the number for this run."""
+def counts(short: T, full: T) -> T:
+    """Return the number, or whatever else is more or less, for this run."""
     return full if is_full() else short

@@ -27,6 +27,7 @@ LONG = (
     "tests/faults/test_smtp.py",
     "tests/faults/test_postgres.py",
     "tests/stages/test_bad_accounts.py",
+    "tests/stages/test_month.py",
     "tests/stages/test_races.py",
     "tests/faults/",
     "tests/broker/test_trouble.py",

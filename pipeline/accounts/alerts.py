@@ -1,4 +1,4 @@
-"""Alerts: somebody is told what the program has decided about an account or a template. If one can't be
+"""Alerts: somebody is told what the program has decided about an account, a template or a campaign. If one can't be
 given, that is logged, and no more.
 """
 
@@ -31,7 +31,13 @@ class Alert(StrEnum):
 
 
 def alert(
-    what: Alert, reason: str, at: dt.datetime, *, account_id: int | None = None, template_id: int | None = None
+    what: Alert,
+    reason: str,
+    at: dt.datetime,
+    *,
+    account_id: int | None = None,
+    template_id: int | None = None,
+    campaign_id: int | None = None,
 ) -> None:
     """Say it in the log, and through MAIL_ALERT_COMMAND and MAIL_ALERT_WEBHOOK where they are set.
 
@@ -39,9 +45,9 @@ def alert(
         what: what has happened.
         reason: why, with the figures; no address, and no text of a server, which may quote one.
         at: UTC time.
-        account_id, template_id: what it is about.
+        account_id, template_id, campaign_id: what it is about.
     """
-    about = {"account_id": account_id, "template_id": template_id, "reason": reason}
+    about = {"account_id": account_id, "template_id": template_id, "campaign_id": campaign_id, "reason": reason}
     about = {name: value for name, value in about.items() if value is not None}
     log.warning(str(what), **about)
     body = json.dumps({"event": what, **about, "at": at.isoformat()}).encode()
@@ -60,4 +66,5 @@ def alert(
         # Not an error's text: what was called may hold a password, and an answer anything.
         known = getattr(error, "returncode", None) or getattr(error, "code", None)
         why = f"{type(error).__name__} {known or getattr(error, 'strerror', None) or ''}".strip()
-        log.error("alert not given", account_id=account_id, template_id=template_id, error=why)
+        del about["reason"]
+        log.error("alert not given", **about, error=why)

@@ -1,4 +1,5 @@
-"""Bounces: a template or an account of which too many are refused is paused, and somebody is told.
+"""Bounces: a template, a campaign or an account of which too many are refused is paused, and somebody is told. What a
+campaign sends counts for the campaign, and pauses none of its templates.
 
 Reads: the last ended deliveries since a person resumed it. Writes: the pause, slots given back, the action. A list of
 dead addresses is stopped by it before it costs the mailbox.
@@ -6,10 +7,12 @@ dead addresses is stopped by it before it costs the mailbox.
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
-from models import Delivery, EmailTemplate, Event, Reason, SmtpAccount
+from models import Campaign, CampaignState, Delivery, EmailTemplate, Event, Reason, SmtpAccount
 from models.delivery import in_states
 from models.states import ENDED_BY_ATTEMPT
 from pipeline.accounts.alerts import Alert
@@ -43,7 +46,7 @@ class Bounces:
 
     @property
     def too_many(self) -> bool:
-        """Tell whether the account or the template with these bounces is to be paused."""
+        """Tell whether the account, template or campaign with these bounces is to be paused."""
         return self.rate is not None and self.bounced >= AT_LEAST and self.rate > settings().mail_bounce_limit
 
 
@@ -60,23 +63,38 @@ def of_account(account: SmtpAccount) -> Bounces:
 
 
 def of_template(template: EmailTemplate) -> Bounces:
-    """Count a template's last ended deliveries since a person resumed it."""
-    ended = (Delivery.template == template.id) & in_states(*ENDED_BY_ATTEMPT)
-    if template.resumed_at is not None:
-        ended &= Delivery.updated_at >= template.resumed_at
+    """Count a template's last ended deliveries beside campaigns, since a person resumed it."""
+    return _last_of((Delivery.template == template.id) & Delivery.campaign.is_null(), template.resumed_at)
+
+
+def of_campaign(campaign: Campaign) -> Bounces:
+    """Count a campaign's last ended deliveries since a person resumed it."""
+    return _last_of(Delivery.campaign == campaign.id, campaign.resumed_at)
+
+
+def _last_of(which: Any, resumed_at: dt.datetime | None) -> Bounces:
+    ended = which & in_states(*ENDED_BY_ATTEMPT)
+    if resumed_at is not None:
+        ended &= Delivery.updated_at >= resumed_at
     latest = Delivery.select(Delivery.reason).where(ended).order_by(Delivery.updated_at.desc()).limit(LAST)
     return _counted([row[0] for row in latest.tuples()])
 
 
-def check(account_ids: Iterable[int], template_ids: Iterable[int]) -> bool:
-    """Pause those of these accounts and templates that have too many bounces, and alert; tell whether any was."""
+def check(account_ids: Iterable[int], bounced: Iterable[Delivery]) -> bool:
+    """Pause those of these accounts, and of the templates or campaigns of these deliveries, that have too many bounces,
+    and alert; tell whether any was.
+    """
     # Pausing gives slots back and so takes locks in an order of its own: after the outcome, never within it.
     paused = False
     for account in SmtpAccount.select().where(SmtpAccount.id.in_(list(account_ids)) & SmtpAccount.paused_at.is_null()):
         paused |= _pause(Target(account_id=account.id), of_account(account))
-    running = EmailTemplate.id.in_(list(template_ids)) & EmailTemplate.paused_at.is_null()
-    for template in EmailTemplate.select().where(running):
+    of = list(bounced)
+    plain = EmailTemplate.id.in_({d.template_id for d in of if d.campaign_id is None})
+    for template in EmailTemplate.select().where(plain & EmailTemplate.paused_at.is_null()):
         paused |= _pause(Target(template_id=template.id), of_template(template))
+    running = Campaign.id.in_({d.campaign_id for d in of}) & (Campaign.state == CampaignState.RUNNING)
+    for campaign in Campaign.select().where(running):
+        paused |= _pause(Target(campaign_id=campaign.id), of_campaign(campaign))
     return paused
 
 

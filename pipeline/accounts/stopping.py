@@ -1,4 +1,4 @@
-"""The program itself pauses an account or a template, and somebody is told.
+"""The program itself pauses an account, a template or a campaign, and somebody is told.
 
 Writes, in a transaction of its own: the pause, slots given back, the action.
 """
@@ -16,7 +16,7 @@ def stop(target: Target, what: Alert, reason: str) -> bool:
     """Pause `target` and alert; tell whether it was not paused before.
 
     Args:
-        target: an account or a template.
+        target: an account, a template or a campaign.
         what: what somebody is told of.
         reason: why, with the figures; it is shown until a person resumes it.
     """
@@ -25,5 +25,5 @@ def stop(target: Target, what: Alert, reason: str) -> bool:
         if changed:
             record_action(PROGRAM, "pause", str(target), database.now(), reason)
     if changed:
-        alert(what, reason, database.now(), account_id=target.account_id, template_id=target.template_id)
+        alert(what, reason, database.now(), **vars(target))
     return changed

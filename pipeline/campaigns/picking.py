@@ -15,7 +15,8 @@ from itertools import islice
 from operator import add
 from typing import Any
 
-from models import Campaign, CampaignState, Contact, Enrolment, EnrolmentState, SmtpAccount, WhenAccountIsOff
+from models import Campaign, CampaignState, Contact, Enrolment, EnrolmentState, SmtpAccount, Website, WhenAccountIsOff
+from models.campaign import is_within_dates
 from models.enrolment import ends
 from pipeline.campaigns import audience, due
 from pipeline.campaigns.steps import Steps
@@ -71,24 +72,26 @@ def pick(room: Room, now: dt.datetime, *, limit: int | None = None) -> list[int]
 
 def running(known: Collection[int], today: dt.date) -> list[Campaign]:
     """Return running campaigns that have begun by a local date and are not over, of those that are known."""
-    begun = Campaign.starts_on.is_null() | (Campaign.starts_on <= today)
-    not_over = Campaign.ends_on.is_null() | (Campaign.ends_on >= today)
-    rows = Campaign.select().where((Campaign.state == CampaignState.RUNNING) & begun & not_over).order_by(Campaign.id)
-    return [campaign for campaign in rows if campaign.id in known]
+    rows = Campaign.select().where(Campaign.state == CampaignState.RUNNING).order_by(Campaign.id)
+    return [campaign for campaign in rows if campaign.id in known and is_within_dates(campaign, today)]
 
 
 def _leave_accounts_that_are_off(
     campaigns: Sequence[Campaign], known: Mapping[int, KnownCampaign], now: dt.datetime
 ) -> None:
     """Do what each campaign says with enrolments whose account is off for good, or not the campaign's any more."""
-    off = SmtpAccount.select(SmtpAccount.id).where(~SmtpAccount.enabled | SmtpAccount.removed_at.is_null(False))
     for campaign in campaigns:
-        gone = Enrolment.account.in_(off) | Enrolment.account.not_in(sorted(known[campaign.id].senders))
-        theirs = (Enrolment.campaign == campaign.id) & WAITS & (Enrolment.position > 1) & gone
+        theirs = (Enrolment.campaign == campaign.id) & WAITS & (Enrolment.position > 1) & is_left(known[campaign.id])
         if campaign.when_account_is_off == WhenAccountIsOff.STOP:
             ends(theirs, EnrolmentState.STOPPED, now, ACCOUNT_OFF)
         elif campaign.when_account_is_off == WhenAccountIsOff.OTHER:
             Enrolment.update(account=None, updated_at=now).where(theirs).execute()
+
+
+def is_left(known: KnownCampaign) -> Any:
+    """Return the condition that an enrolment's account is off for good, or not its campaign's any more."""
+    off = SmtpAccount.select(SmtpAccount.id).where(~SmtpAccount.enabled | SmtpAccount.removed_at.is_null(False))
+    return Enrolment.account.in_(off) | Enrolment.account.not_in(sorted(known.senders))
 
 
 def room_of(known: KnownCampaign, accounts: Mapping[int, int]) -> tuple[dict[int, int], int]:
@@ -96,6 +99,10 @@ def room_of(known: KnownCampaign, accounts: Mapping[int, int]) -> tuple[dict[int
     left = {i: n for i, n in accounts.items() if i in known.senders and n}
     most = sum(left.values())
     return left, most if known.limit is None else min(most, max(0, known.limit - known.used))
+
+
+#: Somebody who waits for a first mail: enrolment, contact, priority.
+Waits = tuple[int, int, int]
 
 
 @dataclass(frozen=True)
@@ -111,40 +118,49 @@ def candidates(campaign: Campaign, now: dt.datetime, most: int) -> Iterator[Cand
     """Yield who waits for the first mail and may be written to, in the order of the index `enrolment_first`; read in
     pages for `most` that are wanted.
     """
+    conditions = (*contact_rules.conditions(now), *duplicates.conditions(now, is_plain=False))
+    for page in waiting_for_first(campaign, most):
+        yield from let_in(page, conditions, now)
+
+
+def waiting_for_first(campaign: Campaign, most: int) -> Iterator[list[Waits]]:
+    """Yield who waits for the first mail, page by page, the best first."""
     size = most + SLACK
     waiting = (
         Enrolment.select(Enrolment.id, Enrolment.contact, Enrolment.priority)
         .where((Enrolment.campaign == campaign.id) & WAITS & (Enrolment.position == 1))
         .order_by(Enrolment.priority.desc(), Enrolment.id)
     )
-    conditions = (*contact_rules.conditions(now), *duplicates.conditions(now, is_plain=False))
     behind: Any = True
     while page := list(waiting.where(behind).limit(size := min(size, PAGE)).tuples()):
-        # The enrolments first: a planner that sees both would rather begin with all contacts.
-        contacts = {c.id: c for c in _let_in([contact_id for _, contact_id, _ in page], conditions)}
-        suppressed = suppressed_among(c.address for c in contacts.values())
-        for enrolment_id, contact_id, priority in page:
-            contact = contacts.get(contact_id)
-            if contact is None or contact.address in suppressed:
-                continue
-            if not contact_rules.unseen_by_conditions(contact, now):
-                yield Candidate(enrolment_id, priority, contact)
+        yield page
         last_id, _, last = page[-1]
         behind = (Enrolment.priority < last) | ((Enrolment.priority == last) & (Enrolment.id > last_id))
         size *= 2
 
 
-def _let_in(contact_ids: Sequence[int], conditions: Iterable[Any]) -> list[Contact]:
+def let_in(page: Sequence[Waits], conditions: Iterable[Any], now: dt.datetime) -> Iterator[Candidate]:
+    """Yield those of a page who may be written to by these conditions, suppression, and the rules that have none."""
     query = Contact.select(Contact.id, Contact.address, Contact.website, Contact.timezone)
-    query = query.where(Contact.id.in_(contact_ids))
+    # The enrolments first: a planner that sees both would rather begin with all contacts.
+    query = query.where(Contact.id.in_([contact_id for _, contact_id, _ in page]))
     for condition in conditions:
         query = query.where(condition)
-    return list(query)
+    contacts = {c.id: c for c in query}
+    suppressed = suppressed_among(c.address for c in contacts.values())
+    for enrolment_id, contact_id, priority in page:
+        contact = contacts.get(contact_id)
+        if contact is None or contact.address in suppressed:
+            continue
+        if not contact_rules.unseen_by_conditions(contact, now):
+            yield Candidate(enrolment_id, priority, contact)
 
 
 def may_be_written_to(contact_ids: Sequence[int], now: dt.datetime) -> dict[int, Contact]:
     """Return those of some contacts that may get a follow-up, by id."""
-    contacts = list(Contact.select().where(Contact.id.in_(list(contact_ids))))
+    # With their websites, or each would be asked for on its own.
+    query = Contact.select(Contact, Website).left_outer_join(Website).where(Contact.id.in_(list(contact_ids)))
+    contacts = list(query)
     against = contact_rules.reasons_against_each(contacts, now)
     suppressed = suppressed_among(c.address for c in contacts)
     return {c.id: c for c in contacts if not against[c.id] and c.address not in suppressed}
@@ -176,7 +192,9 @@ class _Reader:
         found: list[Any] = []
         wanted, last = dict(most), dict[int | None, Any]()
         while wanted:
-            page = self._due(campaign, wanted, last)
+            # Most of those that are due may go: the first page is no longer than that takes.
+            sizes = {i: PAGE_OF_ACCOUNT if i in last else min(n + SLACK, PAGE_OF_ACCOUNT) for i, n in wanted.items()}
+            page = self._due(campaign, sizes, last)
             contacts = may_be_written_to([row.contact for row in page], self.now)
             read: Counter[int | None] = Counter()
             for row in page:
@@ -186,14 +204,14 @@ class _Reader:
                 if wanted[row.account] and contact is not None and self._goes(campaign, row.position, contact):
                     wanted[row.account] -= 1
                     found.append(row)
-            wanted = {i: n for i, n in wanted.items() if n and read[i] == PAGE_OF_ACCOUNT}
+            wanted = {i: n for i, n in wanted.items() if n and read[i] == sizes[i]}
         return [FollowUp(row.id, row.account) for row in sorted(found, key=lambda row: (row.due_at, row.id))]
 
-    def _due(self, campaign: Campaign, accounts: Iterable[int | None], last: Mapping[int | None, Any]) -> list[Any]:
-        """Return the next page of each account, behind the `last` row that was read of it, if any was."""
+    def _due(self, campaign: Campaign, sizes: Mapping[int | None, int], last: Mapping[int | None, Any]) -> list[Any]:
+        """Return the next page of each account, so many rows, behind the `last` that was read of it, if any was."""
         found: list[Any] = []
-        for some in chunks(list(accounts), ACCOUNTS_AT_ONCE):
-            pages = (self._due_from(campaign, account_id, last.get(account_id)) for account_id in some)
+        for some in chunks(list(sizes), ACCOUNTS_AT_ONCE):
+            pages = (self._due_from(campaign, i, last.get(i)).limit(sizes[i]) for i in some)
             found.extend(reduce(add, pages).namedtuples())
         return sorted(found, key=lambda row: (row.due_at, row.id))
 
@@ -211,7 +229,7 @@ class _Reader:
             Enrolment.due_at,
         )
         rows = Enrolment.select(*columns).where((Enrolment.campaign == campaign.id) & WAITS & of_account & is_due)
-        return rows.order_by(Enrolment.due_at, Enrolment.id).limit(PAGE_OF_ACCOUNT)
+        return rows.order_by(Enrolment.due_at, Enrolment.id)
 
     def _goes(self, campaign: Campaign, position: int, contact: Contact) -> bool:
         """Tell whether a step can be sent today: its contact's clock opens, and its template is not paused."""

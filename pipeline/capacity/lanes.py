@@ -67,11 +67,13 @@ def campaign_of(lane: Any) -> Any:
     return fn.SUBSTR(lane, 2, 10).cast("INTEGER")
 
 
-def gather(now: Any, enough: Any, before: Any) -> Any:
-    """Return the query whose one value `read` turns into the lanes.
+def gather(now: Any, today: Any, enough: Any, before: Any) -> Any:
+    """Return the query whose one value `read` turns into the lanes: plain ones, and those of running campaigns that
+    have begun and are not over.
 
     Args:
         now: UTC.
+        today: the date of the window's zone.
         enough: a query; no lane is counted further.
         before: only what may go before it is counted (UTC).
     """
@@ -100,9 +102,11 @@ def gather(now: Any, enough: Any, before: Any) -> Any:
     top = in_order(of_lane(Delivery.priority).where(_is_due(now))).limit(1)
     rows = json_rows.collected(lane.c.template_id, lane.c.key, count, top)
     campaign = campaign_of(lane.c.key)
-    return lane.select_from(rows).where(
-        lane.c.key.is_null(False) & ((campaign == 0) | campaign.in_(running_campaigns()))
-    )
+    begun = Campaign.starts_on.is_null() | (Campaign.starts_on <= today)
+    not_over = Campaign.ends_on.is_null() | (Campaign.ends_on >= today)
+    # Else the claim would refuse what is dealt, again and again, and its account would stand idle meanwhile.
+    sent_today = running_campaigns().where(begun & not_over)
+    return lane.select_from(rows).where(lane.c.key.is_null(False) & ((campaign == 0) | campaign.in_(sent_today)))
 
 
 def running_campaigns() -> Any:

@@ -91,17 +91,18 @@ def room(now: dt.datetime, template: EmailTemplate | None = None) -> Room:
     usable = [account for account in seen.accounts if not account.is_cooling(now)]
     window, campaigns = SendingWindow.from_settings(settings()), seen.backlog.campaigns
     enough = sum(account.left for account in usable)
-    counts = _on_the_route(template, now, window.day_end(now), enough, campaigns)
+    counts = _on_the_route(template, now, window, enough, campaigns)
     goes = {group: count for group, count in counts.items() if window.opens_today(now, *group.clock)}
     return Room.of(usable, goes, campaigns)
 
 
 def _on_the_route(
-    template: EmailTemplate | None, now: dt.datetime, before: dt.datetime, enough: int, campaigns: head.Campaigns
+    template: EmailTemplate | None, now: dt.datetime, window: SendingWindow, enough: int, campaigns: head.Campaigns
 ) -> Counter[Group]:
-    """Count by group what is not claimed and may go before `before` (UTC); of each lane no more than `enough`."""
+    """Count by group what is not claimed and may go before the day's end; of each lane no more than `enough`."""
     counts: Counter[Group] = Counter()
-    for lane in lanes.read(Control.select(lanes.gather(now, enough, before)).scalar()):
+    before = window.day_end(now)
+    for lane in lanes.read(Control.select(lanes.gather(now, window.local_date(now), enough, before)).scalar()):
         counts[head.group(lane, campaigns)] += lane.count
     goes = Delivery.template.not_in(statement.paused_templates()) & lanes.runs()
     if template is not None:

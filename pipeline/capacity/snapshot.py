@@ -25,6 +25,9 @@ from pipeline.throttle.decide import HeadSize, size_of_head
 from pipeline.throttle.types import Account, Backlog, Campaign, Group, Rules, Slot, Waiting, senders_of
 from pipeline.throttle.window import Clock, SendingWindow
 
+#: What stands before a delivery is counted up to this in each lane.
+COUNTED = 100_000
+
 
 @dataclass(frozen=True)
 class Snapshot:
@@ -137,6 +140,19 @@ def judge(delivery_ids: Sequence[int]) -> list[Waiting]:
     rows = Delivery.select(*head.JUDGED_BY).where(of_ids(delivery_ids)).namedtuples()
     failed_by, campaigns = usage.failed_by(delivery_ids), _campaigns_of(statement.rows(database.now()))
     return [head.waiting(row.id, row, failed_by, campaigns) for row in rows]
+
+
+def ahead_of(delivery: Waiting, now: dt.datetime) -> int:
+    """Return how many deliveries that may go now stand before one, of those that the accounts may send that may send
+    it.
+    """
+    rows = statement.rows(now)
+    campaigns = _campaigns_of(rows)
+    accounts = frozenset(account.id for account in _assembled(rows, now, campaigns).accounts)
+    its = senders_of(delivery.group, accounts, campaigns)
+    rivals = [lane for lane in _lanes_of(rows) if senders_of(head.group(lane, campaigns), its, campaigns)]
+    place = delivery.priority, delivery.id
+    return sum(lanes.more_urgent(dict.fromkeys(rivals, place), now, COUNTED).values())
 
 
 def _lanes_of(rows: list[Any]) -> list[Lane]:

@@ -80,7 +80,7 @@ def _control_columns(is_counted: bool) -> list[Any]:
         _campaigns().alias("campaigns"),
         _senders().alias("senders"),
         later.alias("next_not_before"),
-        lanes.gather(Parameter("now"), _enough(is_counted), Parameter("before")).alias("lanes"),
+        lanes.gather(Parameter("now"), Parameter("today"), _enough(is_counted), Parameter("before")).alias("lanes"),
         # Over all accounts, also those that are off by now.
         each.select(fn.MAX(usage.last_transaction(each.id))).alias("last_transaction"),
     ]

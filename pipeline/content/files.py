@@ -8,7 +8,7 @@ import io
 import re
 import unicodedata
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence, Set
 from dataclasses import dataclass
 
 import filetype
@@ -86,6 +86,12 @@ def row_of(name: str, kind: str, size: int, cid: str | None) -> AttachmentRow:
 def warning(rows: Sequence[AttachmentRow]) -> str | None:
     """Return what attachments do to a mail to strangers, in one line; None: there are none."""
     return "attachments hurt cold mail: filters and people distrust them; a link does less harm" if rows else None
+
+
+def missing_and_unused(meant: Set[str], rows: Iterable[AttachmentRow]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Return those of the ids that HTML refers to which no inline image has, and those of images that it does not."""
+    there = {row.cid for row in rows if row.cid is not None}
+    return tuple(sorted(meant - there)), tuple(sorted(there - meant))
 
 
 def composed(name: str) -> str:

@@ -92,7 +92,7 @@ def render(
             lines, no subject although it follows no mail, or a part that is too long.
         TemplateLimitError: it takes too much time or memory.
     """
-    parts = _ask(template, _variables(contact, website, footer))["parts"]
+    parts = _ask(template, variables_of(contact, website, footer))["parts"]
     rendered = Parts(**{name: parts.get(name) for name in _PARTS})
     if before is not None:
         return _following(rendered, before)
@@ -124,7 +124,8 @@ def _ask(template: EmailTemplate, variables: Mapping[str, Any] | None = None) ->
     return answer
 
 
-def _variables(contact: Contact, website: Website | None, footer: Footer) -> dict[str, Any]:
+def variables_of(contact: Contact, website: Website | None, footer: Footer) -> dict[str, Any]:
+    """Return what templates can use, by its name; without the sender."""
     of_contact = {"name": contact.name, "email": contact.email, "priority": contact.priority, "id": contact.id}
     of_website = website and {"domain": website.domain, "title": website.title, "id": website.id}
     variables: dict[str, Any] = {

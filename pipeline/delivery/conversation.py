@@ -1,6 +1,8 @@
 """Conversations: what a delivery takes from those that it follows, one after another.
 
 Reads: the mails before, to the same contact, and who has sent the last one. Writes nothing.
+One that begins anew, since another account sends it than has sent those, takes their subject alone, and those that
+follow it know of nothing before it.
 A contact has one unfinished delivery at most (a unique index). So what a delivery follows has ended by the time that it
 is on the route: it was sent, or never will be.
 """
@@ -25,7 +27,7 @@ from pipeline.throttle.window import SendingWindow
 
 def thread_of(delivery: Delivery) -> Thread:
     """Return which mails a delivery follows, for its headers."""
-    if delivery.follows_id is None:
+    if delivery.follows_id is None or delivery.begins_anew:
         return NO_THREAD
     mails = _mails_before([delivery.id])[delivery.id]
     return Thread(tuple(MailIds(mail.message_id, mail.wire_message_id) for mail in mails))
@@ -79,7 +81,9 @@ def _conversations() -> Any:
     follower, contact_id, mail_id = conversation.c.follower, conversation.c.contact_id, conversation.c.mail_id
     before = Delivery.alias()
     further = before.select(follower, contact_id, before.follows).join(conversation, on=(before.id == mail_id))
-    conversation = conversation.union_all(further.where(before.follows.is_null(False)))
+    # As `Delivery.begins_anew` has it.
+    begins_anew = before.position.is_null(False) & before.sender_id.is_null()
+    conversation = conversation.union_all(further.where(before.follows.is_null(False) & ~begins_anew))
     mail = (Delivery.id, Delivery.subject, Delivery.message_id, Delivery.wire_message_id)
     was_sent = (Delivery.state == State.SENT) & (Delivery.contact == contact_id)
     mails = Delivery.select(follower, *mail).join(conversation, on=(Delivery.id == mail_id)).where(was_sent)

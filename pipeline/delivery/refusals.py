@@ -22,7 +22,7 @@ from models import (
     SmtpAccount,
     State,
 )
-from models.campaign import senders
+from models.campaign import is_within_dates, senders
 from models.compiled import Parameter, among, compiled
 from models.control import control
 from models.delivery import in_states
@@ -147,15 +147,10 @@ def _not_its_sender(use: Use) -> bool:
 
 def _closed(use: Use) -> bool:
     today = use.window.local_date(use.now)
-    if any(_is_out_of_dates(campaign, today) for campaign in use.campaigns.values()):
+    if not all(is_within_dates(campaign, today) for campaign in use.campaigns.values()):
         return True
     hours = {d.id: use.campaigns[d.campaign_id].hours if d.campaign_id else "" for d in use.deliveries}
     return not all(use.window.is_open(use.now, d.timezone, hours[d.id]) for d in use.deliveries)
-
-
-def _is_out_of_dates(campaign: Any, today: dt.date) -> bool:
-    starts_on, ends_on = campaign.starts_on or today, campaign.ends_on or today
-    return not starts_on <= today <= ends_on
 
 
 def _used_up(use: Use) -> bool:

@@ -7,7 +7,7 @@ has when it is built.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence, Set
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from models import Attachment, EmailTemplate, database
@@ -127,12 +127,6 @@ def detach(template_id: int, who: str, name: str, reason: str = "") -> Attachmen
         return _done(template, who, "detach", reason, changed=True)
 
 
-def missing_and_unused(meant: Set[str], rows: Iterable[AttachmentRow]) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Return those of the ids that HTML refers to which no inline image has, and those of images that it does not."""
-    there = {row.cid for row in rows if row.cid is not None}
-    return tuple(sorted(meant - there)), tuple(sorted(there - meant))
-
-
 def _judged(given: Given) -> _Judged:
     name = files.checked_name(given.name)
     kind = files.type_of(name, given.data)
@@ -197,6 +191,6 @@ def _done(template: EmailTemplate, who: str, verb: str, reason: str, *, changed:
 def _notes(template: EmailTemplate, rows: Sequence[AttachmentRow]) -> Iterable[str]:
     if warning := files.warning(rows):
         yield warning
-    missing, unused = missing_and_unused(references(template.html or ""), rows)
+    missing, unused = files.missing_and_unused(references(template.html or ""), rows)
     yield from (f"the HTML refers to cid:{cid}, and there is no such inline image" for cid in missing)
     yield from (f"the HTML does not refer to cid:{cid}: the image goes only with mails that do" for cid in unused)

@@ -7,12 +7,12 @@ run again.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from models import database
+from models import database, planner
 from models.control import record_action
 from pipeline.operations.csv_rows import Listener, RefusedLine, Row, Summary
 from pipeline.operations.done import Done
@@ -21,6 +21,8 @@ from pipeline.operations.done import Done
 BATCH = 500
 #: Characters of a batch.
 MAX_BATCH = 4_000_000
+#: Rows that are so many news for the database that it plans better if it is told. Fewer, it notices by itself.
+LARGE = 5_000
 
 #: Stores a batch: rows by what they are told apart by, and the line on which each stands.
 Store = Callable[[dict[Any, Row], dict[Any, int], Summary, Listener], None]
@@ -78,22 +80,38 @@ def in_batches(
     store: Store,
     listener: Listener,
     record: Record,
+    tables: Sequence[Any] = (),
 ) -> Imported:
     """Store rows batch by batch. Of two lines for one thing in a batch the later is laid over the earlier, as it
     would be in the next batch; the earlier counts as unchanged.
+
+    Args:
+        rows: with the number of each one's line; None for one that was refused.
+        key: tells rows for different things apart.
+        store: stores a batch, in a transaction.
+        listener: who is told how it goes.
+        record: who does it.
+        tables: the models whose rows become many; the database is told if they have.
     """
     summary = Summary()
     for batch in _batches(rows):
-        good = [(line, row) for line, row in batch if row is not None]
-        summary.refused += len(batch) - len(good)
         by_key: dict[Any, Row] = {}
-        for _, row in good:
-            by_key[key(row)] = lay_over(by_key.get(key(row), {"extra": {}}), row)
-        summary.unchanged += len(good) - len(by_key)
+        lines: dict[Any, int] = {}
+        for line, row in batch:
+            if row is None:
+                summary.refused += 1
+                continue
+            of_row = key(row)
+            if of_row in by_key:
+                row = lay_over(by_key[of_row], row)
+                summary.unchanged += 1
+            by_key[of_row], lines[of_row] = row, line
         with database.transaction():
-            store(by_key, {key(row): line for line, row in good}, summary, listener)
+            store(by_key, lines, summary, listener)
             record.keep(summary)
         listener.progress(summary)
+    if summary.added + summary.updated + summary.listed >= LARGE:
+        planner.update_statistics(*tables)
     return Imported(summary.added, summary.updated, summary.unchanged, summary.refused, listed=summary.listed)
 
 

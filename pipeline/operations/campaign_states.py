@@ -1,4 +1,4 @@
-"""What a person lets a campaign do: start, pause, resume, stop.
+"""What a person lets a campaign do: start, pause, resume, stop; and the end that it comes to by itself.
 
 Writes: the campaign's state, enrolments, slots given back and deliveries cancelled in the same transaction, and the
 action with its reason. A pause triggers nothing.
@@ -6,10 +6,12 @@ action with its reason. A pause triggers nothing.
 
 from __future__ import annotations
 
+import datetime as dt
 from dataclasses import dataclass
+from functools import partial
 
 from models import Campaign, CampaignState, Cause, Delivery, Enrolment, EnrolmentState, Reason, database
-from models.control import record_action
+from models.control import PROGRAM, record_action
 from models.enrolment import ends
 from pipeline.campaigns import audience, readiness
 from pipeline.capacity import pausing
@@ -18,6 +20,9 @@ from pipeline.flow import TRIGGER, Handoff
 from pipeline.operations.campaigns import CampaignDone, CampaignWritten, demand_open, demand_ready, locked
 from pipeline.operations.cancel import cancel_where
 from pipeline.operations.done import OperationRefusedError
+from pipeline.runtime.logs import log
+from pipeline.runtime.settings import settings
+from pipeline.throttle.window import SendingWindow
 
 
 @dataclass(frozen=True)
@@ -117,14 +122,45 @@ def stop(named: str, who: str, reason: str = "") -> CampaignStopped:
         campaign = locked(named)
         if campaign.state == CampaignState.DONE:
             return CampaignStopped(campaign.id, campaign.name, CampaignState.DONE, False, 0, 0)
-        now = database.now()
-        done = {"state": CampaignState.DONE, "ended_at": now, "updated_at": now}
-        Campaign.update(**done).where(Campaign.id == campaign.id).execute()
-        active = (Enrolment.campaign == campaign.id) & (Enrolment.state == EnrolmentState.ACTIVE)
-        stopped = Enrolment.select().where(active).count()
-        cancelled = cancel_where(Delivery.campaign == campaign.id, Cause.CAMPAIGN, Reason.CANCELLED)
-        ends(active, EnrolmentState.STOPPED, now, Reason.CANCELLED)
-        record_action(who, "stop", f"campaign {campaign.id}", now, reason)
+        done = _end(campaign, Reason.CANCELLED, database.now())
+        record_action(who, "stop", f"campaign {campaign.id}", database.now(), reason)
+    return done
+
+
+def end_over() -> list[CampaignStopped]:
+    """End the campaigns whose last date is over, each in one transaction; return them. What is being sent, or in doubt,
+    ends by itself.
+    """
+    ended = []
+    today = SendingWindow.from_settings(settings()).local_date(database.now())
+    started = Campaign.state.in_([CampaignState.RUNNING, CampaignState.PAUSED])
+    is_over = started & (Campaign.ends_on < today)
+    for found in Campaign.select(Campaign.id).where(is_over).order_by(Campaign.id):
+        with database.transaction():
+            # Nobody picks from it between here and the commit.
+            database.lock_publisher()
+            campaign = database.for_update(Campaign.select().where(is_over & (Campaign.id == found.id))).first()
+            # Somebody else has been faster, or has given it another last date.
+            if campaign is None:
+                continue
+            now, reason = database.now(), f"its last date, {campaign.ends_on}, is over"
+            done = _end(campaign, Reason.CAMPAIGN_OVER, now)
+            record_action(PROGRAM, "end", f"campaign {campaign.id}", now, reason)
+            figures = {"stopped": done.stopped, "cancelled": done.cancelled}
+            told = partial(log.info, "campaign ended", campaign_id=campaign.id, reason=reason, **figures)
+            database.after_commit(told)
+        ended.append(done)
+    return ended
+
+
+def _end(campaign: Campaign, reason: Reason, now: dt.datetime) -> CampaignStopped:
+    """End a campaign with all its enrolments, and cancel what waits; in the caller's transaction."""
+    done = {"state": CampaignState.DONE, "ended_at": now, "updated_at": now}
+    Campaign.update(**done).where(Campaign.id == campaign.id).execute()
+    active = (Enrolment.campaign == campaign.id) & (Enrolment.state == EnrolmentState.ACTIVE)
+    stopped = Enrolment.select().where(active).count()
+    cancelled = cancel_where(Delivery.campaign == campaign.id, Cause.CAMPAIGN, reason)
+    ends(active, EnrolmentState.STOPPED, now, reason)
     handoffs = (TRIGGER,) if cancelled else ()
     return CampaignStopped(
         campaign.id, campaign.name, CampaignState.DONE, True, stopped, len(cancelled), handoffs=handoffs

@@ -79,6 +79,7 @@ def add(
     working_days: bool = True,
     quotes: bool = False,
     reason: str = "",
+    may_lack: bool = False,
 ) -> StepDone:
     """Put a step at the end of a campaign. Who has finished it already does not get the new one.
 
@@ -90,6 +91,7 @@ def add(
         working_days: count only dates on which the window opens.
         quotes: the mails before stand below its own words.
         reason: why; kept with the action.
+        may_lack: see `campaigns.change`.
 
     Raises:
         NotThereError: there is no such campaign or template.
@@ -106,11 +108,18 @@ def add(
         values = {"days": days or 0, "working_days": working_days, "quotes": quotes}
         step = Step.create(campaign=campaign, position=position, **values)
         _write_variants(step, templates)
-        return _recorded(campaign, position, who, "add step", reason)
+        return _recorded(campaign, position, who, "add step", reason, may_lack)
 
 
 def change(
-    named: str, position: int, templates: Sequence[Weighted], who: str, *, reason: str = "", **values: Any
+    named: str,
+    position: int,
+    templates: Sequence[Weighted],
+    who: str,
+    *,
+    reason: str = "",
+    may_lack: bool = False,
+    **values: Any,
 ) -> StepDone:
     """Change a step. Who waits for it waits as long as it says now; what is on its way goes as it is.
 
@@ -121,6 +130,7 @@ def change(
         who: who does it; kept with the action.
         values: `days`, `working_days`, `quotes`, those that are to be others.
         reason: why; kept with the action.
+        may_lack: see `campaigns.change`.
 
     Raises:
         NotThereError: there is no such campaign, step or template.
@@ -141,10 +151,10 @@ def change(
             _wait_anew(campaign, position)
         if not changes and not has_others:
             return StepDone(campaign.id, campaign.name, position, changed=False)
-        return _recorded(campaign, position, who, "set step", reason)
+        return _recorded(campaign, position, who, "set step", reason, may_lack)
 
 
-def remove(named: str, position: int, who: str, reason: str = "") -> StepDone:
+def remove(named: str, position: int, who: str, reason: str = "", *, may_lack: bool = False) -> StepDone:
     """Remove a step; those behind it move up. Who waits for it waits for the one that takes its place, or has finished.
 
     Raises:
@@ -170,7 +180,7 @@ def remove(named: str, position: int, who: str, reason: str = "") -> StepDone:
         elif position > 1:
             here = (Enrolment.campaign == campaign.id) & (Enrolment.position == position)
             ends(here, EnrolmentState.FINISHED, database.now())
-        return _recorded(campaign, position, who, "remove step", reason)
+        return _recorded(campaign, position, who, "remove step", reason, may_lack)
 
 
 def _locked(named: str) -> Campaign:
@@ -218,8 +228,8 @@ def _wait_anew(campaign: Campaign, position: int) -> None:
     Enrolment.update(due_at=None, updated_at=database.now()).where(changed).execute()
 
 
-def _recorded(campaign: Campaign, position: int, who: str, verb: str, reason: str) -> StepDone:
-    if campaign.state != CampaignState.DRAFT:
+def _recorded(campaign: Campaign, position: int, who: str, verb: str, reason: str, may_lack: bool) -> StepDone:
+    if campaign.state != CampaignState.DRAFT and not may_lack:
         demand_ready(campaign)
     now = database.now()
     Campaign.update(updated_at=now).where(Campaign.id == campaign.id).execute()

@@ -48,7 +48,13 @@ VALUES: Mapping[str, tuple[str, Parse]] = {
     "stop-website": ("stops_website", fields.yes_no),
     "when-account-off": ("when_account_is_off", _when_account_off),
     "reply-prefix": ("reply_prefix", fields.yes_no),
+    "no-footer-because": ("no_footer_because", _or_none(str)),
 }
+
+
+def defaults() -> Row:
+    """Return what a new campaign has, by column, where nothing else is said."""
+    return {column: Campaign._meta.fields[column].default for column, _ in VALUES.values()}
 
 
 def parsed(given: Mapping[str, str]) -> Row:

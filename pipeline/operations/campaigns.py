@@ -6,6 +6,7 @@ has changed, and the action with its reason.
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, cast
@@ -77,11 +78,13 @@ def add(values: Mapping[str, Any], parts: Parts, who: str, reason: str = "") -> 
         campaign = Campaign.get_by_id(added.id)
         campaign_values.write_lists(campaign, parts)
         campaign_values.write_senders(campaign, parts)
-        record_action(who, "add", f"campaign {campaign.id}", now, reason)
+        _record(who, "add", campaign, values, now, reason)
         return _written(campaign, changed=True)
 
 
-def change(named: str, changes: Mapping[str, Any], parts: Parts, who: str, reason: str = "") -> CampaignWritten:
+def change(
+    named: str, changes: Mapping[str, Any], parts: Parts, who: str, reason: str = "", *, may_lack: bool = False
+) -> CampaignWritten:
     """Change a campaign; what is planned by its old values is planned anew. One that has been started must stay one
     that could be.
 
@@ -91,6 +94,7 @@ def change(named: str, changes: Mapping[str, Any], parts: Parts, who: str, reaso
         parts: its lists and senders, those that are to be others.
         who: who does it; kept with the action.
         reason: why; kept with the action.
+        may_lack: what a started one needs may come later in the caller's transaction, which demands it at its end.
 
     Raises:
         NotThereError: there is no such campaign, list or account.
@@ -109,14 +113,14 @@ def change(named: str, changes: Mapping[str, Any], parts: Parts, who: str, reaso
             has_other_lists = campaign_values.write_lists(was, parts)
             has_other_senders = campaign_values.write_senders(was, parts)
             becomes = Campaign.get_by_id(was.id)
-            if was.state != CampaignState.DRAFT:
+            if was.state != CampaignState.DRAFT and not may_lack:
                 demand_ready(becomes)
             is_planned_anew = has_other_senders or not changed.keys().isdisjoint(PLANNED_WITH)
             if is_planned_anew:
                 slots.give_back(Cause.CAMPAIGN, campaign_ids=[was.id])
             anything = bool(changed) or has_other_lists or has_other_senders
             if anything:
-                record_action(who, "set", f"campaign {was.id}", now, reason)
+                _record(who, "set", was, changed, now, reason)
             return _written(becomes, changed=anything, handoffs=(TRIGGER,) if is_planned_anew else ())
     except peewee.IntegrityError:
         raise _name_taken(str(changes.get("name"))) from None
@@ -139,6 +143,12 @@ def demand_ready(campaign: Campaign) -> None:
     """Refuse a campaign that could not be started as it stands; the message says all that is in the way."""
     if problems := readiness.problems(campaign):
         raise OperationRefusedError(f"campaign {campaign.id} ({campaign.name}) can't run: {'; '.join(problems)}")
+
+
+def _record(who: str, verb: str, campaign: Campaign, row: Mapping[str, Any], now: dt.datetime, reason: str) -> None:
+    if because := row.get("no_footer_because"):
+        record_action(who, "allow no footer", f"campaign {campaign.id}", now, because)
+    record_action(who, verb, f"campaign {campaign.id}", now, reason)
 
 
 def _demand_whole(row: Mapping[str, Any]) -> None:

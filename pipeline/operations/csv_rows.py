@@ -172,7 +172,7 @@ def _values(header: list[str], cells: list[str], columns: Mapping[str, Parse], r
         raise FieldError(f"it has {len(cells)} fields, the first line has {len(header)}")
     # Spreadsheets write columns without a name at the end.
     given = {name: cell for name, cell in zip(header, cells, strict=False) if name and cell.strip()}
-    if any("\x00" in cell for cell in given.values()):
+    if "\x00" in "".join(given.values()):
         raise FieldError("it has a NUL character")
     for name in required:
         if name not in given:

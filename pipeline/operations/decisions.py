@@ -107,9 +107,8 @@ def discard(letter_id: int, who: str, reason: str = "") -> LetterDecided:
 def resolve_sent(delivery_id: int, who: str, reason: str = "") -> DoubtResolved:
     """Decide that a delivery in doubt was sent. Raises NotThereError, DecisionRefusedError."""
     with database.transaction():
-        _in_doubt(delivery_id)
-        now = database.now()
-        changes = {"sent_at": now, "recorded_at": None}
+        now, account_id = database.now(), _in_doubt(delivery_id).account_id
+        changes = {"sent_at": now, "recorded_at": None, "account": account_id}
         _decide(State.IN_DOUBT, State.SENT, delivery_id, Cause.RESOLVE, reason=Reason.RESOLVED_SENT, **changes)
         record_action(who, "resolve --sent", f"delivery {delivery_id}", now, reason)
     return DoubtResolved(delivery_id, State.SENT, handoffs=(Handoff(Stage.RECORD, [delivery_id]),))

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import partial
 
-from models import database, lookup
+from models import Enrolment, database, lookup
 from pipeline.campaigns import audience
 from pipeline.operations.batches import Record, in_batches
 from pipeline.operations.campaigns import demand_open, locked
@@ -61,7 +61,8 @@ def enrol(named: str, contacts: Iterable[str], listener: Listener, who: str, rea
     counts: list[audience.Enrolled] = []
     store = partial(_store, campaign_id=campaign.id, counts=counts)
     record = Record(who, "enrol", f"campaign {campaign.id}", reason)
-    done = in_batches(contacts_in(contacts, listener), lambda row: row["contact"], store, listener, record)
+    rows = contacts_in(contacts, listener)
+    done = in_batches(rows, lambda row: row["contact"], store, listener, record, (Enrolment,))
     already, in_another = sum(c.already for c in counts), sum(c.in_another for c in counts)
     # Of two lines that name the same contact the second finds it enrolled.
     twice = done.unchanged - already - in_another

@@ -6,12 +6,13 @@ Writes: websites; in the caller's transaction.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Container, Iterable
 from typing import Any
 
 from peewee import SQL, Case, fn
 
 from models import Contact, Website, database
+from models.compiled import among, compiled
 from pipeline.rules import forgotten
 
 
@@ -32,17 +33,32 @@ def erase(which: Any, key: bytes) -> list[str]:
     return domains
 
 
-def take_back(domains: Iterable[str]) -> None:
+def take_back(domains: Iterable[str], forgotten_ones: Callable[[], Container[str]] = frozenset) -> dict[str, int]:
     """Give erased websites their domain again, since an import says it anew. Locks the websites of these domains: none
     of them is erased before the commit.
+
+    Args:
+        domains: that the import says.
+        forgotten_ones: asked if one of them has been erased: those that nobody says but people who are forgotten.
+
+    Returns:
+        The ids of those websites that are there, by their domains.
     """
     wanted = sorted(set(domains))
-    database.lock_rows(Website, Website.domain.in_(wanted))
+    there: dict[str, int] = dict(_locked().rows(domains=wanted))
     # Asked when they are locked: one that was being erased has its hash by now.
     known = forgotten.hashes()
     domain_of = {value: domain for domain in wanted for value in known.of_domain(domain)}
-    erased = Website.select(Website.domain).where(Website.domain.in_(sorted(domain_of))).order_by(Website.id)
-    again = {value: domain_of[value] for (value,) in database.for_update(erased).tuples()}
-    if again:
-        domain = Case(Website.domain, tuple(again.items()))
-        Website.update(domain=domain).where(Website.domain.in_(sorted(again))).execute()
+    erased = dict(_locked().rows(domains=sorted(domain_of))) if domain_of else {}
+    if erased and (stay := forgotten_ones()):
+        erased = {value: number for value, number in erased.items() if domain_of[value] not in stay}
+    if erased:
+        domain = Case(Website.domain, tuple((value, domain_of[value]) for value in erased))
+        Website.update(domain=domain).where(Website.domain.in_(sorted(erased))).execute()
+    return there | {domain_of[value]: number for value, number in erased.items()}
+
+
+@compiled
+def _locked() -> Any:
+    which = among(Website.domain, "domains")
+    return database.for_update(Website.select(Website.domain, Website.id).where(which).order_by(Website.id)).tuples()

@@ -32,6 +32,13 @@ MAX_ID = 2**31 - 1
 MAX_DOMAIN = 253
 
 _LABEL = re.compile(r"[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?")
+_DOMAIN = rf"(?:{_LABEL.pattern}\.)+{_LABEL.pattern}"
+#: What most domains and URLs look like: `x.example`, `https://x.example/about`. Anything else is taken apart.
+_PLAIN_DOMAIN = re.compile(
+    rf"(?P<alone>{_DOMAIN})|https?://(?P<in_url>{_DOMAIN})(?:[/?#].*)?", re.ASCII | re.DOTALL | re.IGNORECASE
+)
+_NOT_ONE_LINE = re.compile(r"[\r\n\x00]")
+_DIGITS = re.compile(r"\d{1,9}")
 
 
 class FieldError(SlowpostError, ValueError):
@@ -78,20 +85,24 @@ def email(text: str) -> str:
 def domain(text: str) -> str:
     """Return the normalised domain of a domain or URL, without `www.`."""
     written = text.strip()
-    try:
-        host = urlsplit(written if "//" in written else f"//{written}").hostname or ""
-    except ValueError:  # brackets without an IPv6 address in them, and the like
-        host = ""
-    found = addresses.normalise_domain(host).removeprefix("www.")
-    labels = found.split(".")
-    if len(labels) < 2 or len(found) > MAX_DOMAIN or not all(_LABEL.fullmatch(label) for label in labels):
+    plain = _PLAIN_DOMAIN.fullmatch(written)
+    found = (plain["alone"] or plain["in_url"]).lower() if plain else addresses.normalise_domain(_host_in(written))
+    found = found.removeprefix("www.")
+    if "." not in found or len(found) > MAX_DOMAIN or not (plain or all(map(_LABEL.fullmatch, found.split(".")))):
         raise FieldError("is no domain or URL", given=written)
     return found
 
 
+def _host_in(written: str) -> str:
+    try:
+        return urlsplit(written if "//" in written else f"//{written}").hostname or ""
+    except ValueError:  # brackets without an IPv6 address in them, and the like
+        return ""
+
+
 def one_line(text: str) -> str:
     """Return a text that may stand in a header."""
-    if re.search(r"[\r\n\x00]", text):
+    if _NOT_ONE_LINE.search(text):
         raise FieldError("it must be one line without NUL")
     return text.strip()
 
@@ -269,9 +280,10 @@ def host(text: str) -> str:
 
 
 def _whole(text: str, least: int, most: int, allowed: str) -> int:
-    if not re.fullmatch(r"\d{1,9}", text.strip()) or not least <= int(text) <= most:
-        raise FieldError(f"is not {allowed}", given=text.strip())
-    return int(text)
+    written = text.strip()
+    if not _DIGITS.fullmatch(written) or not least <= (found := int(written)) <= most:
+        raise FieldError(f"is not {allowed}", given=written)
+    return found
 
 
 def _quoted(text: str) -> str:

@@ -14,7 +14,7 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
-from peewee import EXCLUDED, fn
+from peewee import fn
 
 from models import (
     Cause,
@@ -22,15 +22,21 @@ from models import (
     Delivery,
     Enrolment,
     EnrolmentState,
+    ListMember,
     SmtpAccount,
+    Suppression,
     SuppressionKind,
     Website,
     address,
     database,
+    json_rows,
+    planner,
 )
 from models.account_tag import set_tags
+from models.compiled import among, compiled
 from models.contact_list import enlist
 from models.delivery import in_states
+from models.json_rows import Conflict
 from models.states import NOT_CLAIMED
 from models.suppression import suppress
 from pipeline.capacity import slots, usage
@@ -74,13 +80,15 @@ def contacts(lines: Iterable[str], listener: Listener, who: str = "", onto: Sequ
     lists.demand(onto)
     rows = csv_rows.read(lines, CONTACT_COLUMNS, required=("email",), listener=listener, keep_others=True)
     store, record = partial(_contacts, onto=onto, who=who), Record(who, "import", "contacts")
-    return in_batches(rows, lambda row: address.mailbox(row["email"]), store, listener, record)
+    tables = (Contact, Website, *((ListMember,) if onto else ()))
+    return in_batches(rows, lambda row: address.mailbox(row["email"]), store, listener, record, tables)
 
 
 def websites(lines: Iterable[str], listener: Listener, who: str = "") -> Imported:
     """Import websites; other columns are kept, and reach the template as `website.<column>`."""
     rows = csv_rows.read(lines, WEBSITE_COLUMNS, required=("domain",), listener=listener, keep_others=True)
-    return in_batches(rows, lambda row: row["domain"], _websites, listener, Record(who, "import", "websites"))
+    record = Record(who, "import", "websites")
+    return in_batches(rows, lambda row: row["domain"], _websites, listener, record, (Website,))
 
 
 def accounts(lines: Iterable[str], listener: Listener, who: str = "") -> Imported:
@@ -90,15 +98,17 @@ def accounts(lines: Iterable[str], listener: Listener, who: str = "") -> Importe
     """
     required = ("host", "from_address")
     rows = csv_rows.read(lines, account_values.IN_FILE, required=required, listener=listener, is_secret=True)
+    record = Record(who, "import", "accounts")
     with secret_key.noticing_a_new_one() as new_key:
-        done = in_batches(rows, account_values.name_of, _accounts, listener, Record(who, "import", "accounts"))
+        done = in_batches(rows, account_values.name_of, _accounts, listener, record, (SmtpAccount,))
     return replace(done, new_key=new_key.path, handoffs=(TRIGGER,) if done.added or done.updated else ())
 
 
 def suppressions(lines: Iterable[str], listener: Listener, who: str = "") -> Imported:
     """Import addresses and domains that must never be mailed, from the column `value`; `reason` is optional."""
     rows = csv_rows.read(lines, {"value": value_of, "reason": fields.one_line}, required=("value",), listener=listener)
-    return in_batches(rows, lambda row: row["value"], _suppressions, listener, Record(who, "import", "suppressions"))
+    record = Record(who, "import", "suppressions")
+    return in_batches(rows, lambda row: row["value"], _suppressions, listener, record, (Suppression,))
 
 
 def _upsert(
@@ -107,19 +117,15 @@ def _upsert(
     """Insert rows that have no id, and update those that have one and differ from what is there (by id); return the
     ids of the new and of the changed ones.
     """
-    added: list[int] = []
-    new = [row | {"created_at": now, "updated_at": now} for row in rows if "id" not in row]
-    changed = [row | {"updated_at": now} for row in rows if "id" in row and row != there[row["id"]]]
-    if new:
-        added = [row.id for row in model.insert_many(new).returning(model.id).execute()]
-    if changed:
-        columns = [model._meta.fields[name] for name in changed[0] if name != "id"]
-        update = {column: EXCLUDED[column.column_name] for column in columns}
-        model.insert_many(changed).on_conflict(conflict_target=[model.id], update=update).execute()
+    new = [row for row in rows if "id" not in row]
+    changed = [row for row in rows if "id" in row and row != there[row["id"]]]
+    times = {"updated_at": now}
+    added = json_rows.insert(model, new, times | {"created_at": now}, returning=("id",))
+    json_rows.insert(model, changed, times, conflict=Conflict.UPDATES)
     summary.added += len(new)
     summary.updated += len(changed)
     summary.unchanged += len(rows) - len(new) - len(changed)
-    return added, [row["id"] for row in changed]
+    return [number for (number,) in added], [row["id"] for row in changed]
 
 
 def _there(model: Any, which: Any) -> list[Row]:
@@ -138,24 +144,28 @@ def _contacts(
     onto: Sequence[str],
     who: str,
 ) -> None:
+    planner.prefer_indexes()
     now = database.now()
     list_ids = lists.find_or_make(onto, who)
     normalised = {key: address.normalise(row["email"]) for key, row in rows.items()}
-    known = forgotten_among(normalised.values())
-    erased_websites.take_back(
-        {r["website"] for key, r in rows.items() if "website" in r and normalised[key] not in known}
+
+    def of_forgotten() -> set[str]:
+        known = forgotten_among(normalised.values())
+        others = {row["website"] for key, row in rows.items() if "website" in row and normalised[key] not in known}
+        return {row["website"] for row in rows.values() if "website" in row} - others
+
+    websites_there = erased_websites.take_back(
+        {row["website"] for row in rows.values() if "website" in row}, of_forgotten
     )
     # Not by lower(email): databases do not agree with Python, nor with each other, on what lower case is.
-    there = _there(
-        Contact, Contact.address.in_(sorted({form for a in normalised.values() for form in address.forms(a)}))
-    )
+    there = _contacts_there().rows(addresses={form for a in normalised.values() for form in address.forms(a)})
     # Asked when the rows are locked: nobody is forgotten between here and the commit.
     forgotten = forgotten_among(normalised.values())
     for key in [key for key in rows if normalised[key] in forgotten]:
         listener.refused(lines[key], "email: this person has asked to be forgotten")
         summary.refused += 1
         del rows[key]
-    website_ids = _website_ids({row["website"] for row in rows.values() if "website" in row}, now)
+    website_ids = _website_ids({row["website"] for row in rows.values() if "website" in row}, websites_there, now)
     old = {address.mailbox(row["email"]): row for row in reversed(there)}
     as_written = {row["email"].lower(): row for row in there}
     defaults: Row = {"name": "", "website": None, "priority": 0, "timezone": None, "validated": True, "extra": {}}
@@ -177,18 +187,27 @@ def _contacts(
         Enrolment.update(priority=priority).where(goes_on).execute()
 
 
-def _website_ids(domains: set[str], now: dt.datetime) -> dict[str, int]:
+@compiled
+def _contacts_there() -> Any:
+    which = among(Contact.address, "addresses")
+    return database.for_update(Contact.select().where(which).order_by(Contact.id)).dicts()
+
+
+def _website_ids(domains: set[str], there: Mapping[str, int], now: dt.datetime) -> Mapping[str, int]:
     """Return the ids of websites by their domains; those that are not there are made."""
-    query = Website.select(Website.domain, Website.id).where(Website.domain.in_(sorted(domains)))
-    found = dict(query.tuples()) if domains else {}
-    if len(found) < len(domains):
-        new = [{"domain": d, "created_at": now, "updated_at": now} for d in sorted(domains - set(found))]
-        Website.insert_many(new).on_conflict(action="nothing").execute()
-        found = dict(query.clone().tuples())
-    return found
+    missing = [{"domain": domain} for domain in sorted(domains - there.keys())]
+    times = {"created_at": now, "updated_at": now}
+    names = ("domain", "id")
+    made = dict(json_rows.insert(Website, missing, times, conflict=Conflict.DOES_NOTHING, returning=names))
+    if len(made) < len(missing):
+        # Another import has made them in the meantime.
+        query = Website.select(Website.domain, Website.id).where(Website.domain.in_([row["domain"] for row in missing]))
+        made = dict(query.tuples())
+    return {**there, **made}
 
 
 def _websites(rows: dict[Any, Row], _lines: dict[Any, int], summary: Summary, _listener: Listener) -> None:
+    planner.prefer_indexes()
     erased_websites.take_back(rows)
     there = _there(Website, Website.domain.in_(list(rows)))
     old = {row["domain"]: row for row in there}

@@ -193,7 +193,8 @@ def _change(named: str, contacts: Iterable[str], listener: Listener, record: Rec
     found = lookup.contact_list(named)
     record = replace(record, subject=f"list {found.id}")
     store = partial(_store, list_id=found.id, change=change)
-    done = in_batches(contacts_in(contacts, listener), lambda row: row["contact"], store, listener, record)
+    rows = contacts_in(contacts, listener)
+    done = in_batches(rows, lambda row: row["contact"], store, listener, record, (ListMember,))
     return MembersDone(found.id, found.name, done.added, done.unchanged, done.refused)
 
 

@@ -22,6 +22,7 @@ from models import (
     Enrolment,
     EnrolmentState,
     Reason,
+    State,
     SuppressionKind,
     Website,
     database,
@@ -31,7 +32,7 @@ from models.address import forms, normalise
 from models.control import PROGRAM, record_action
 from models.dead_letter import file_messages
 from models.delivery import in_states, of_ids
-from models.enrolment import ends, of_addresses
+from models.enrolment import WEBSITE_REPLIED, ends, of_addresses
 from models.states import UNFINISHED
 from pipeline.flow import TRIGGER, Handoff, Stage, chunks
 from pipeline.operations import fields
@@ -45,6 +46,8 @@ from pipeline.runtime.faults import short
 
 #: A reply ends these: what has failed would go on with a replay.
 _ENDED_BY_REPLY = (EnrolmentState.ACTIVE, EnrolmentState.FAILED)
+#: A reply is one to these, where they have written to the person last.
+_ANSWERED = (EnrolmentState.FINISHED, EnrolmentState.STOPPED)
 
 
 @dataclass(frozen=True)
@@ -53,7 +56,8 @@ class Replied(Done):
 
     Attributes:
         contact_ids: the contacts that were named and are there.
-        ended: the enrolments that this has ended, also those of others at a website.
+        ended: the enrolments that this has ended, also those of others at a website; and the one that had sent its last
+            mail, where they answer that.
         cancelled: deliveries that were cancelled. Their slots are free for others.
     """
 
@@ -152,10 +156,22 @@ def _stop(named: Sequence[Contact]) -> tuple[list[int], list[int]]:
     waiting = of_ids(_waiting(people, others))
     lock_waiting(waiting)
     # Before what waits is cancelled: nobody has stopped them by hand.
-    end = (EnrolmentState.REPLIED, database.now(), Reason.REPLIED)
-    ended = ends(Enrolment.contact.in_(sorted(people)), *end, origins=_ENDED_BY_REPLY)
-    ended += ends(Enrolment.id.in_(sorted(others)), *end)
+    end = (EnrolmentState.REPLIED, database.now())
+    ended = ends(Enrolment.contact.in_(sorted(people)), *end, Reason.REPLIED, origins=_ENDED_BY_REPLY)
+    answered = Enrolment.id.in_(sorted(_written_last(addresses)))
+    ended += ends(answered, *end, Reason.REPLIED, origins=_ANSWERED)
+    ended += ends(Enrolment.id.in_(sorted(others)), *end, WEBSITE_REPLIED)
     return ended, cancel_where(waiting, Cause.REPLIED, Reason.REPLIED)
+
+
+def _written_last(addresses: Iterable[str]) -> set[int]:
+    """Return the enrolments for which the last mail to each of these people was sent: a reply answers that one, also
+    where it was the last of its sequence.
+    """
+    written = Delivery.address.in_(sorted(addresses)) & in_states(State.SENT)
+    rows = Delivery.select(Delivery.address, Delivery.enrolment).where(written).order_by(Delivery.sent_at, Delivery.id)
+    last = {normalise(address): enrolment_id for address, enrolment_id in rows.tuples()}
+    return {enrolment_id for enrolment_id in last.values() if enrolment_id is not None}
 
 
 def _others_of_websites(people: set[int]) -> dict[int, int]:

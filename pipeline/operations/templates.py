@@ -69,7 +69,7 @@ def add(
         OperationRefusedError: one with this name is there, and `replace` is not given.
     """
     name = fields.name(name)
-    words = _checked(words)
+    words = checked(words)
     with database.transaction():
         now = database.now()
         there = database.for_update(EmailTemplate.select().where(EmailTemplate.name == name)).first()
@@ -107,7 +107,7 @@ def change(
         TemplateError: a mistake in its syntax.
         OperationRefusedError: another template has this name.
     """
-    changes = _checked(words)
+    changes = checked(words)
     if name is not None:
         changes["name"] = fields.name(name)
     try:
@@ -191,15 +191,20 @@ def locked(template_id: int) -> EmailTemplate:
     return query.first() or lookup.template(template_id)
 
 
-def _checked(words: Mapping[str, str | None]) -> dict[str, str | None]:
-    """Return the parts that are given, those that must not be empty checked; an empty subject, if it is taken away."""
-    checked = dict(words)
-    if "subject" in checked:
-        checked["subject"] = "" if checked["subject"] is None else _subject(checked["subject"])
-    if "text" in checked and not (checked["text"] or "").strip():
+def checked(words: Mapping[str, str | None]) -> dict[str, str | None]:
+    """Return the parts that are given, an empty subject if it is taken away.
+
+    Raises:
+        FieldError: a part that must not be empty is, or is not allowed.
+        TemplateError: a mistake in its syntax.
+    """
+    parts = dict(words)
+    if "subject" in parts:
+        parts["subject"] = "" if parts["subject"] is None else _subject(parts["subject"])
+    if "text" in parts and not (parts["text"] or "").strip():
         raise fields.FieldError("text: it is empty")
-    check_syntax(EmailTemplate(**checked))
-    return checked
+    check_syntax(EmailTemplate(**parts))
+    return parts
 
 
 def _subject(text: str) -> str:

@@ -13,12 +13,11 @@ from models.control import record_action
 from pipeline.accounts.identity import endpoint_of, sender_of, unsubscribe
 from pipeline.accounts.template_limits import IN_ROW
 from pipeline.content import message
-from pipeline.content.files import AttachmentRow, warning
+from pipeline.content.files import AttachmentRow, missing_and_unused, warning
 from pipeline.content.mime import references
 from pipeline.content.template import Before, Footer, Parts, TemplateError, TemplateLimitError, check_syntax, render
 from pipeline.delivery.attachments import files_of, rows_of
 from pipeline.operations import fields
-from pipeline.operations.attachments import missing_and_unused
 from pipeline.operations.done import Done, OperationRefusedError
 from pipeline.rules.eligible import eligible
 from pipeline.runtime.settings import settings

@@ -29,7 +29,7 @@ class AccountState(StrEnum):
 @dataclass(frozen=True)
 class BounceStatus:
     """How many of the last ended deliveries were refused for good, or by the policy of the recipient's site, since a
-    person last resumed the account or template that they were sent with.
+    person last resumed the account, template or campaign that they were sent with.
 
     Attributes:
         bounced: how many of them.
@@ -47,6 +47,10 @@ class BounceStatus:
     def of(cls, found: Bounces) -> BounceStatus:
         """Return the figures as they are reported."""
         return cls(found.bounced, found.ended, found.rate, found.warns)
+
+    def in_words(self) -> str | None:
+        """Return them as people read them; None where nothing has ended."""
+        return f"{self.bounced} of {self.ended}{', warning' if self.warns else ''}" if self.ended else None
 
 
 @dataclass(frozen=True)

@@ -28,7 +28,9 @@ from models import (
     lookup,
 )
 from models.delivery import in_states
+from pipeline.accounts import bounces
 from pipeline.campaigns import readiness
+from pipeline.reports.account_states import BounceStatus
 
 
 @dataclass(frozen=True)
@@ -150,9 +152,10 @@ class CampaignDetails(CampaignRow):
         senders: all accounts that send it, by their ids or their tags.
         steps: what is sent, in its order.
         paused_after: why the program has paused it.
+        bounces: how many of its last mails bounced.
         created_at: when it was made (UTC).
         started_at: when it was started (UTC).
-        ended_at: when it was stopped (UTC).
+        ended_at: when it was stopped, or its last date was over (UTC).
         problems: what keeps it from running, in sentences.
     """
 
@@ -170,6 +173,7 @@ class CampaignDetails(CampaignRow):
     senders: tuple[SenderOfCampaign, ...]
     steps: tuple[StepRow, ...]
     paused_after: str | None
+    bounces: BounceStatus
     created_at: dt.datetime
     started_at: dt.datetime | None
     ended_at: dt.datetime | None
@@ -178,17 +182,9 @@ class CampaignDetails(CampaignRow):
 
 #: Columns that are shown as they are.
 _AS_IT_IS = (
-    "hours",
-    "weight",
-    "shares_contacts",
-    "stops_website",
-    "reply_prefix",
-    "no_footer_because",
-    "paused_after",
-    "created_at",
-    "started_at",
-    "ended_at",
-)
+    "hours", "weight", "shares_contacts", "stops_website", "reply_prefix", "no_footer_because", "paused_after",
+    "created_at", "started_at", "ended_at",
+)  # fmt: skip
 
 
 def campaigns() -> list[CampaignRow]:
@@ -213,6 +209,7 @@ def campaign(named: str) -> CampaignDetails:
         tags=tuple(sorted(s.tag for s in senders if s.tag is not None)),
         senders=_senders(found),
         steps=figures.steps(found.id),
+        bounces=BounceStatus.of(bounces.of_campaign(found)),
         problems=() if found.state == CampaignState.DONE else tuple(readiness.problems(found)),
     )
 

@@ -7,21 +7,23 @@ counts as ready, though it can still be skipped; so does what the batch publishe
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
-from itertools import islice
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import groupby, islice
 from typing import Any
 
-from models import Delivery, SmtpAccount, State, database
+from models import Campaign, CampaignState, Delivery, SmtpAccount, State, database
 from models.control import control
 from models.delivery import in_states, of_ids
-from pipeline.campaigns.expected import NOT_MADE, ExpectedPublisher
-from pipeline.capacity import snapshot, statement, usage
-from pipeline.reports import account_states
+from pipeline.campaigns.awaited import NOT_MADE
+from pipeline.campaigns.expected import ExpectedPublisher
+from pipeline.capacity import statement
+from pipeline.reports import account_states, foreseen
 from pipeline.reports.closed import ClosedDate, closed_dates
+from pipeline.reports.ends import LOOKS_AHEAD, End, Watch
 from pipeline.runtime.settings import settings
 from pipeline.throttle.forecast import Forecast, Planned
-from pipeline.throttle.types import Rules
 from pipeline.throttle.window import SendingWindow
 
 #: Rows looked up at a time.
@@ -38,7 +40,7 @@ class PlannedRow:
         contact_id: to whom.
         template_id: what is written.
         campaign_id: the campaign; null for a plain mail.
-        enrolment_id: the contact's enrolment there.
+        enrolment_id: the contact's enrolment there; null before the batch publisher has enrolled it.
         position: the step, from 1.
         account_id: from which account.
         account: the account's name.
@@ -75,12 +77,61 @@ class AccountNote:
 
 
 @dataclass(frozen=True)
+class OfCampaign:
+    """How many mails of a campaign go on a date.
+
+    Attributes:
+        campaign_id: the campaign.
+        mails: how many.
+    """
+
+    campaign_id: int
+    mails: int
+
+
+@dataclass(frozen=True)
+class PlannedDay:
+    """How many mails go on a date.
+
+    Attributes:
+        date: the date, in the window's zone.
+        mails: how many in all.
+        plain: how many of them are of no campaign.
+        campaigns: how many are of each campaign, in the order of their ids.
+    """
+
+    date: dt.date
+    mails: int
+    plain: int
+    campaigns: tuple[OfCampaign, ...]
+
+
+@dataclass(frozen=True)
+class PlannedCampaign:
+    """A running campaign.
+
+    Attributes:
+        id: the campaign.
+        name: what you call it.
+        mails: how many of its mails are in the plan.
+        end: when its last mail is expected: in the plan, or after it.
+    """
+
+    id: int
+    name: str
+    mails: int
+    end: End
+
+
+@dataclass(frozen=True)
 class Plan:
     """Who is going to be mailed when and from which account, if nothing changes.
 
     Attributes:
         until: how far the plan goes (UTC).
         planned: the mails, soonest first.
+        days: how many of them go on each date on which any goes.
+        campaigns: the running campaigns, by id.
         paused: deliveries that wait and are not in the plan because they are paused.
         notes: accounts that send nothing for now, or less than they could.
         closed: dates in it on which nothing goes out.
@@ -88,33 +139,55 @@ class Plan:
 
     until: dt.datetime
     planned: tuple[PlannedRow, ...]
+    days: tuple[PlannedDay, ...]
+    campaigns: tuple[PlannedCampaign, ...]
     paused: int
     notes: tuple[AccountNote, ...]
     closed: tuple[ClosedDate, ...]
 
 
-def plan(days: int, progress: Callable[[float], object] = lambda _: None) -> Plan:
+#: Is told how many seconds the forecast has come to, and of how many.
+Progress = Callable[[float, float], object]
+
+
+def plan(days: int, progress: Progress = lambda _seconds, _of: None) -> Plan:
     """Return the plan.
 
     Args:
         days: how far ahead, 24 hours each.
-        progress: is told how many seconds of that the plan has come to.
+        progress: is told how far the plan has come; then, where a campaign goes on longer, how far its end has been
+            looked for.
     """
     now = database.now()
     until = now + dt.timedelta(days=days)
-    closed = closed_dates(SendingWindow.from_settings(settings()), now, until)
-    forecast = start(now, _days(until, now))
-    rows = () if forecast is None else tuple(_rows(forecast, until, progress))
-    return Plan(until, rows, _paused(), tuple(_notes(now)), tuple(closed))
+    window = SendingWindow.from_settings(settings())
+    closed = closed_dates(window, now, until)
+    running = list(Campaign.select().where(Campaign.state == CampaignState.RUNNING).order_by(Campaign.id))
+    forecast = foreseen.start(now, _days(until, now), days_in_all=LOOKS_AHEAD.days)
+    watch = Watch(running, now)
+    rows = () if forecast is None else tuple(_rows(forecast, until, watch, progress))
+    if forecast is not None:
+        watch.look_ahead(forecast, lambda seconds: progress(seconds, LOOKS_AHEAD.total_seconds()))
+    mails, ends = Counter(row.campaign_id for row in rows), watch.ends(forecast)
+    campaigns = tuple(PlannedCampaign(c.id, c.name, mails[c.id], ends[c.id]) for c in running)
+    return Plan(until, rows, tuple(_sums(rows, window)), campaigns, _paused(), tuple(_notes(now)), tuple(closed))
 
 
-def _rows(forecast: Forecast, until: dt.datetime, progress: Callable[[float], object]) -> Iterator[PlannedRow]:
+def _sums(rows: Sequence[PlannedRow], window: SendingWindow) -> Iterator[PlannedDay]:
+    for date, of_date in groupby(rows, key=lambda row: window.local_date(row.send_at)):
+        counts = Counter(row.campaign_id for row in of_date)
+        of_campaigns = sorted((i, number) for i, number in counts.items() if i is not None)
+        yield PlannedDay(date, counts.total(), counts[None], tuple(OfCampaign(*found) for found in of_campaigns))
+
+
+def _rows(forecast: Forecast, until: dt.datetime, watch: Watch, progress: Progress) -> Iterator[PlannedRow]:
     names = dict(SmtpAccount.select(SmtpAccount.id, SmtpAccount.name).tuples())
     now, planned = forecast.now, forecast.run(until)
     while some := list(islice(planned, BATCH)):
-        progress((some[-1].send_at - now).total_seconds())
+        progress((some[-1].send_at - now).total_seconds(), (until - now).total_seconds())
         found = {d.id: d for d in Delivery.select().where(of_ids(p.delivery.id for p in some if _is_made(p)))}
         for entry in some:
+            watch.sent(entry)
             if _is_made(entry) and entry.delivery.id not in found:
                 continue
             yield PlannedRow(
@@ -150,7 +223,7 @@ def _picked(forecast: Forecast, delivery_id: int) -> dict[str, Any]:
         "contact_id": who.contact_id,
         "template_id": template.id,
         "campaign_id": who.campaign_id,
-        "enrolment_id": who.enrolment_id or None,
+        "enrolment_id": who.enrolment_id if 0 < who.enrolment_id < NOT_MADE else None,
         "position": who.position or None,
         "state": None,
     }
@@ -174,38 +247,9 @@ def _paused() -> int:
 def upcoming(until: dt.datetime) -> Iterator[Planned]:
     """Yield what is going to be sent before `until` (UTC), soonest first; nothing while everything is paused."""
     now = database.now()
-    forecast = start(now, _days(until, now))
+    forecast = foreseen.start(now, _days(until, now))
     return iter(()) if forecast is None else forecast.run(until)
 
 
 def _days(until: dt.datetime, now: dt.datetime) -> int:
     return max(1, (until - now).days + 2)
-
-
-def start(now: dt.datetime, days: int) -> Forecast | None:
-    """Return a forecast that starts with what stands at `now`, and holds enough of the backlog for so many local dates;
-    None while everything is paused.
-    """
-    seen = snapshot.detailed(now)
-    if seen.paused:
-        return None
-    window = SendingWindow.from_settings(settings())
-    rows = {account.id: account for account in statement.usable_accounts()}
-    dates = [window.local_date(now) + dt.timedelta(days=i) for i in range(days)]
-    capacity = sum(usage.limit_of(rows[account.id], date) for account in seen.accounts for date in dates)
-    campaigns = seen.backlog.campaigns
-    forecast = Forecast(
-        # A claim that is open now counts as used already, and is over in a moment.
-        [replace(account, sending=False) for account in seen.accounts],
-        now,
-        window,
-        Rules.from_settings(settings()),
-        lambda account_id, date: usage.limit_of(rows[account_id], date),
-        last_transaction_today=seen.last_transaction_today,
-        advanced_at=seen.advanced_at,
-        campaigns=campaigns.values(),
-        publisher=ExpectedPublisher(now, window, campaigns, capacity),
-    )
-    for delivery, not_before in snapshot.backlog_from(now, capacity + len(seen.accounts)):
-        forecast.add([delivery], not_before)
-    return forecast

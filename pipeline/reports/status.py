@@ -11,7 +11,17 @@ from dataclasses import dataclass
 
 from peewee import fn
 
-from models import Delivery, EmailTemplate, SmtpAccount, State, database
+from models import (
+    Campaign,
+    CampaignState,
+    Delivery,
+    EmailTemplate,
+    Enrolment,
+    EnrolmentState,
+    SmtpAccount,
+    State,
+    database,
+)
 from models.control import control
 from pipeline.accounts import bounces
 from pipeline.accounts.health import health_of
@@ -108,6 +118,27 @@ class TemplateStatus:
 
 
 @dataclass(frozen=True)
+class CampaignStatus:
+    """A campaign that has been started and is not done.
+
+    Attributes:
+        id: the campaign.
+        name: what you call it.
+        state: whether it runs or is paused.
+        active: contacts whose sequence goes on.
+        bounces: how many of its last mails bounced.
+        note: why the program has paused it.
+    """
+
+    id: int
+    name: str
+    state: CampaignState
+    active: int
+    bounces: BounceStatus
+    note: str | None
+
+
+@dataclass(frozen=True)
 class DeliveryCount:
     """How many deliveries are in one state for one reason.
 
@@ -147,6 +178,7 @@ class Status:
         window: the window in which mails are sent.
         accounts: all that have not been removed, by id.
         templates: all of them, by id.
+        campaigns: those that run or are paused, by id.
         deliveries: how many there are of each state and reason, in the order of the route.
         put_back_by_the_sweep: deliveries that the sweep has had to put back on the route.
         queues: RabbitMQ's queues; none with `memory://`.
@@ -157,6 +189,7 @@ class Status:
     window: WindowStatus
     accounts: tuple[AccountStatus, ...]
     templates: tuple[TemplateStatus, ...]
+    campaigns: tuple[CampaignStatus, ...]
     deliveries: tuple[DeliveryCount, ...]
     put_back_by_the_sweep: int
     queues: tuple[QueueDepth, ...]
@@ -173,6 +206,7 @@ def status(queues: Mapping[str, int]) -> Status:
         window=_window(window, now),
         accounts=_accounts(now, window),
         templates=_templates(),
+        campaigns=_campaigns(),
         deliveries=_deliveries(),
         put_back_by_the_sweep=Delivery.select().where(Delivery.nudged_at.is_null(False)).count(),
         queues=tuple(QueueDepth(name, number) for name, number in queues.items()),
@@ -233,6 +267,24 @@ def _templates() -> tuple[TemplateStatus, ...]:
             note=template.paused_after,
         )
         for template in EmailTemplate.select().order_by(EmailTemplate.id)
+    )
+
+
+def _campaigns() -> tuple[CampaignStatus, ...]:
+    started = Campaign.state.in_([CampaignState.RUNNING, CampaignState.PAUSED])
+    active = Enrolment.state == EnrolmentState.ACTIVE
+    counted = Enrolment.select(Enrolment.campaign, fn.COUNT(Enrolment.id)).where(active).group_by(Enrolment.campaign)
+    number = dict(counted.tuples())
+    return tuple(
+        CampaignStatus(
+            id=campaign.id,
+            name=campaign.name,
+            state=CampaignState(campaign.state),
+            active=number.get(campaign.id, 0),
+            bounces=BounceStatus.of(bounces.of_campaign(campaign)),
+            note=campaign.paused_after,
+        )
+        for campaign in Campaign.select().where(started).order_by(Campaign.id)
     )
 
 

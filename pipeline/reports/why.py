@@ -6,31 +6,29 @@ Reads: the contact's deliveries, how accounts and backlog stand, and the forecas
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from itertools import islice
+from itertools import chain
 from typing import cast
 
 from peewee import Case
 
-from models import Contact, Delivery, EmailTemplate, Reason, State, database, lookup
-from models.control import control
+from models import Contact, Delivery, EmailTemplate, Enrolment, Reason, State, database, lookup
 from models.delivery import in_states
 from models.states import UNFINISHED
-from pipeline.capacity import snapshot, statement
-from pipeline.reports import deliveries, plan
+from pipeline.campaigns.expected import ExpectedPublisher
+from pipeline.capacity import snapshot
+from pipeline.capacity.snapshot import Snapshot
+from pipeline.reports import deliveries, foreseen, held, sequences
 from pipeline.reports.closed import ClosedDate, closed_dates
 from pipeline.reports.deliveries import DeliveryRow, LastAttempt
 from pipeline.reports.reasons import Because, NotYet, reasons_of
-from pipeline.rules import contact as contact_rules
-from pipeline.rules import duplicates, eligible
+from pipeline.reports.sequences import EnrolmentRow
+from pipeline.rules import eligible
 from pipeline.runtime.settings import settings
+from pipeline.throttle.forecast import Forecast, Planned
+from pipeline.throttle.pace import left_of_campaigns
 from pipeline.throttle.window import SendingWindow
-
-#: Sends that the forecast goes through, and how far ahead, to find a delivery's own.
-LOOKS_AT = 2_000
-LOOKS_AHEAD = dt.timedelta(days=14)
-
 
 NOT_ON_ROUTE = "not_on_route"
 
@@ -47,12 +45,14 @@ class Why:
         template_id: its template.
         detail: what a server or the template said.
         reasons: why it stands there.
-        again: if it has ended, or there is none: what keeps the batch publisher from picking the contact now.
+        again: if it has ended, or there is none: what keeps the batch publisher from picking the contact now, for the
+            next step of a campaign that it is in or comes into, or else for a plain mail.
         earliest: when the next mail can go (UTC); null if that is not known, or depends on a person.
         is_planned: whether `earliest` is the time in the plan; if not, the mail can also go later.
         account_id: from which account, as planned.
         closed: if the window is closed: dates from today until it opens again that are holidays or closed dates.
         last_attempt: if it waits: what came of its last attempt; null before the first.
+        enrolments: where the contact stands in campaigns, in the order of their ids.
         history: all deliveries of the contact, oldest first.
     """
 
@@ -68,6 +68,7 @@ class Why:
     account_id: int | None
     closed: tuple[ClosedDate, ...]
     last_attempt: LastAttempt | None
+    enrolments: tuple[EnrolmentRow, ...]
     history: tuple[DeliveryRow, ...]
 
 
@@ -100,6 +101,7 @@ def why(contact: int | str) -> Why:
         account_id=answer.account_id,
         closed=tuple(_closed_until_it_opens(now)),
         last_attempt=None if delivery is None else deliveries.last_attempt(delivery),
+        enrolments=sequences.of_contact(meant),
         history=deliveries.of_contact(meant.id),
     )
 
@@ -130,27 +132,71 @@ class _Answer:
 
 def _ended(contact: Contact, last: Delivery | None, now: dt.datetime) -> _Answer:
     """Answer for a contact that nothing is on its way to."""
-    again = tuple(_against_picking(contact, now))
-    earliest = None
-    if all(because.until is not None for because in again):
-        earliest = SendingWindow.from_settings(settings()).soonest(
-            max((b.until for b in again if b.until is not None), default=now), contact.timezone or ""
-        )
+    steps = sequences.next_steps(contact)
+    again = _next_step(contact, steps, now) if steps else _answer_of(contact, now)
+    # That it can be picked is said once.
+    sayable = again.again or (Because(NotYet.NOT_PICKED_YET),)
     if last is None:
-        return _Answer(again or (Because(NotYet.NOT_PICKED_YET),), again, earliest)
-    because = tuple(map(Because, reasons_of(last.reason)))
-    return _Answer(because, again or (Because(NotYet.NOT_PICKED_YET),), earliest)
+        return replace(again, because=sayable)
+    return replace(again, because=tuple(map(Because, reasons_of(last.reason))), again=sayable)
+
+
+def _answer_of(contact: Contact, now: dt.datetime) -> _Answer:
+    """Answer for a contact whose next mail would not be one of a campaign that it is in."""
+    plain, outside = tuple(_against_picking(contact, now)), tuple(dict.fromkeys(sequences.outside(contact)))
+    if outside:
+        plain = tuple(because for because in plain if because.reason != NotYet.NO_TEMPLATE)
+    if plain or eligible.template_to_pick() is None:
+        again = (*outside, *plain)
+        return _Answer(again, again, _not_before(again, now, contact))
+    found = _look_for({(None, contact.id)}, now)
+    if found.planned is None:
+        return _Answer((), (), found.until or _not_before((), now, contact))
+    return _Answer((), (), found.planned.send_at, is_planned=True, account_id=found.planned.account_id)
+
+
+def _next_step(contact: Contact, steps: Sequence[Enrolment], now: dt.datetime) -> _Answer:
+    """Answer for a contact to whom a step of a campaign is to go next."""
+    of_each = [tuple(sequences.against(step, now)) for step in steps]
+    goes = [step for step, against in zip(steps, of_each, strict=True) if all(b.passes for b in against)]
+    others = (b for b in sequences.outside(contact) if b.reason == NotYet.IN_OTHER_SEQUENCE)
+    again = tuple(dict.fromkeys((*chain.from_iterable(of_each), *others)))
+    found = foreseen.Found()
+    if goes:
+        found = _look_for({(step.campaign_id, step.contact_id) for step in goes}, now)
+    if not again and found.ahead:
+        again = (Because(NotYet.BEHIND_OTHERS, number=found.ahead),)
+    if found.planned is not None:
+        planned = found.planned
+        return _Answer(again, again, planned.send_at, is_planned=True, account_id=planned.account_id)
+    soonest = [_not_before(of, now, contact) for step, of in zip(steps, of_each, strict=True) if step in goes]
+    known = [at for at in soonest if at is not None]
+    bounds = [found.until, min(known) if known and len(known) == len(soonest) else None]
+    return _Answer(again, again, max((at for at in bounds if at is not None), default=None))
+
+
+def _look_for(mails: set[tuple[int | None, int]], now: dt.datetime) -> foreseen.Found:
+    """Look for the first that the batch publisher is going to pick of these: campaign, or None, and contact."""
+
+    def is_one(forecast: Forecast, planned: Planned) -> bool:
+        assert isinstance(forecast.publisher, ExpectedPublisher)
+        who, _ = forecast.publisher.picked.get(planned.delivery.id, (None, None))
+        return who is not None and (who.campaign_id, who.contact_id) in mails
+
+    return foreseen.look_for(is_one, now)
+
+
+def _not_before(reasons: Sequence[Because], now: dt.datetime, contact: Contact) -> dt.datetime | None:
+    """Return the soonest time at which none of these applies any more, in open time; None if that is not known."""
+    if any(because.until is None for because in reasons):
+        return None
+    latest = max((because.until for because in reasons if because.until is not None), default=now)
+    return SendingWindow.from_settings(settings()).soonest(latest, contact.timezone or "")
 
 
 def _against_picking(contact: Contact, now: dt.datetime) -> Iterator[Because]:
-    for reason in contact_rules.reasons_against(contact, now):
-        yield Because(reason)
-    candidate = Delivery(id=0, address=contact.address, website=contact.website_id)
-    reasons = set(duplicates.reasons_against([candidate]).get(0, ()))
-    if duplicates.is_on_its_way(contact):
-        reasons.add(Reason.IN_FLIGHT)
-    for reason in sorted(reasons):
-        yield Because(reason, duplicates.passes_at(reason, contact))
+    """Yield what keeps a contact from getting a plain mail."""
+    yield from held.by_rules(contact, Delivery(id=0, address=contact.address, website=contact.website_id), now)
     template = eligible.template_to_pick()
     if template is None:
         is_paused = EmailTemplate.select().where(eligible.for_everybody()).exists()
@@ -163,8 +209,8 @@ def _against_picking(contact: Contact, now: dt.datetime) -> Iterator[Because]:
 
 def _being_checked(delivery: Delivery, now: dt.datetime) -> _Answer:
     paused = delivery.template.paused_at is not None
-    because = Because(NotYet.TEMPLATE_PAUSED if paused else NotYet.BEING_CHECKED)
-    return _planned(_Answer((because,)), delivery, now)
+    checked = Because(NotYet.TEMPLATE_PAUSED if paused else NotYet.BEING_CHECKED)
+    return _planned((*_of_campaign(delivery, now), checked), delivery, now)
 
 
 def _has_a_slot(delivery: Delivery, _now: dt.datetime) -> _Answer:
@@ -181,57 +227,49 @@ def _in_doubt(_delivery: Delivery, _now: dt.datetime) -> _Answer:
 
 
 def _ready(delivery: Delivery, now: dt.datetime) -> _Answer:
-    because = tuple(_waits_for(delivery, now)) or (Because(NotYet.NEXT),)
-    return _planned(_Answer(because), delivery, now)
+    return _planned(tuple(_waits_for(delivery, now)) or (Because(NotYet.NEXT),), delivery, now)
 
 
-def _planned(answer: _Answer, delivery: Delivery, now: dt.datetime) -> _Answer:
-    """Return the answer with the time that the plan gives its delivery, or, where that is too far off, with a time
-    before which it is not; with none where it waits for a person.
+def _planned(because: tuple[Because, ...], delivery: Delivery, now: dt.datetime) -> _Answer:
+    """Return an answer with the time that the plan gives a delivery, or, where that is too far off, with a time before
+    which it is not; with none where it waits for a person.
     """
-    forecast = plan.start(now, LOOKS_AHEAD.days)
-    if forecast is None or delivery.template.paused_at is not None or not forecast.accounts:
-        return answer
-    for planned in islice(forecast.run(now + LOOKS_AHEAD), LOOKS_AT):
-        if planned.delivery.id == delivery.id:
-            return replace(answer, earliest=planned.send_at, is_planned=True, account_id=planned.account_id)
-    return replace(answer, earliest=forecast.now)
+    if not all(b.passes for b in because):
+        return _Answer(because)
+    found = foreseen.look_for(lambda _, planned: planned.delivery.id == delivery.id, now)
+    if found.planned is None:
+        return _Answer(because, earliest=found.until)
+    return _Answer(because, (), found.planned.send_at, is_planned=True, account_id=found.planned.account_id)
+
+
+def _of_campaign(delivery: Delivery, now: dt.datetime) -> Iterator[Because]:
+    if delivery.campaign is not None:
+        yield from held.by_campaign(delivery.campaign, SendingWindow.from_settings(settings()), now)
 
 
 def _waits_for(delivery: Delivery, now: dt.datetime) -> Iterator[Because]:
     """Yield all that holds of what a `ready` delivery waits for."""
-    window = SendingWindow.from_settings(settings())
-    if control().paused_at is not None:
+    window, seen, campaign = SendingWindow.from_settings(settings()), snapshot.outline(now), delivery.campaign
+    (judged,) = snapshot.judge([delivery.id])
+    if seen.paused:
         yield Because(NotYet.EVERYTHING_PAUSED)
+    yield from _of_campaign(delivery, now)
     if delivery.template.paused_at is not None:
         yield Because(NotYet.TEMPLATE_PAUSED)
     if delivery.not_before is not None and delivery.not_before > now:
         yield Because(NotYet.RETRY, delivery.not_before)
-    if not window.contains(now):
-        yield Because(NotYet.WINDOW_CLOSED, window.next_opening(now))
-    elif not window.is_open(now, delivery.timezone):
-        yield Because(NotYet.CONTACT_WINDOW_CLOSED, window.soonest(now, delivery.timezone))
-    accounts = snapshot.outline(now).accounts
-    if not accounts:
-        yield Because(NotYet.NO_ACCOUNT)
-    elif not (below_limit := [a for a in accounts if a.left]):
-        yield Because(NotYet.LIMITS_REACHED)
-    elif all(a.is_cooling(now) for a in below_limit):
-        yield Because(NotYet.ACCOUNTS_COOLING_DOWN, min(a.cooling_until for a in below_limit if a.cooling_until))
-    if ahead := _ahead_of(delivery):
+    yield from held.by_clock(campaign, delivery.timezone, window, now, window.is_open)
+    yield from held.by_accounts(campaign, judged.group, seen)
+    if campaign is not None and _is_full(campaign.id, seen):
+        yield Because(NotYet.CAMPAIGN_LIMIT_REACHED, campaign_id=campaign.id)
+    if ahead := snapshot.ahead_of(judged, now):
         yield Because(NotYet.BEHIND_OTHERS, number=ahead)
 
 
-def _ahead_of(delivery: Delivery) -> int:
-    sooner = (Delivery.priority > delivery.priority) | (
-        (Delivery.priority == delivery.priority) & (Delivery.id < delivery.id)
-    )
-    found: int = (
-        Delivery.select()
-        .where(in_states(State.READY) & sooner & Delivery.template.not_in(statement.paused_templates()))
-        .count()
-    )
-    return found
+def _is_full(campaign_id: int, seen: Snapshot) -> bool:
+    """Tell whether a campaign's limit of today is used up, by what has been sent and what has a slot."""
+    held_slots = [account.slot for account in seen.accounts if account.slot is not None]
+    return left_of_campaigns(seen.backlog, held_slots).get(campaign_id, 1) <= 0
 
 
 _WAITS = {

@@ -103,12 +103,15 @@ def reasons_against(candidates: Sequence[Delivery]) -> dict[int, list[Reason]]:
     apart = [d for d in candidates if not sequences.is_follow_up(d)]
     taken = {rule: rule.taken((_value(rule, d) for d in apart), ids, now) for rule in sorted(RULES, key=_is_sent)}
     in_sequence, ended = sequences.kept_back(candidates), sequences.ended(candidates)
+    excluded = sequences.excluded(candidates)
     against: dict[int, list[Reason]] = defaultdict(list)
     for d in candidates:
         if d.address in suppressed:
             against[d.id].append(REASON_OF[suppressed[d.address]])
         if d.id in ended:
             against[d.id].append(Reason.SEQUENCE_ENDED)
+        if d.id in excluded:
+            against[d.id].append(Reason.ON_EXCLUDED_LIST)
         if not sequences.is_follow_up(d):
             against[d.id] += [rule.reason for rule in RULES if _value(rule, d) in taken[rule]]
         if d.id in in_sequence:

@@ -11,9 +11,11 @@ import hashlib
 import hmac
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any
 
 from models import Purpose, Suppression, SuppressionKind
 from models.address import forms
+from models.compiled import among, compiled
 from pipeline.runtime import keys
 
 #: What the hashes begin with: with the key, and as versions before stored them.
@@ -32,7 +34,7 @@ class Hashes:
 
     def of(self, address: str) -> tuple[str, ...]:
         """Return all hashes by which a forgotten person with this normalised address may be kept."""
-        digests = [hashlib.sha256(form.encode()).digest() for form in sorted(forms(address))]
+        digests = [hashlib.sha256(form.encode()).digest() for form in forms(address)]
         with_key = () if self.key is None else tuple(_keyed(self.key, digest) for digest in digests)
         return (*with_key, *(UNKEYED + digest.hex() for digest in digests))
 
@@ -60,8 +62,13 @@ def forgotten_among(addresses: Iterable[str]) -> set[str]:
     """Return which of the normalised `addresses` belong to people who have been forgotten. Raises KeyLockedError."""
     known = hashes()
     by_hash = {value: address for address in addresses for value in known.of(address)}
-    which = (Suppression.kind == SuppressionKind.ADDRESS) & Suppression.value.in_(sorted(by_hash))
-    return {by_hash[value] for (value,) in Suppression.select(Suppression.value).where(which).tuples()}
+    return {by_hash[value] for (value,) in _suppressed().rows(values=by_hash)}
+
+
+@compiled
+def _suppressed() -> Any:
+    which = (Suppression.kind == SuppressionKind.ADDRESS) & among(Suppression.value, "values")
+    return Suppression.select(Suppression.value).where(which).tuples()
 
 
 def without_key() -> int:

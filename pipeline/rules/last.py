@@ -19,7 +19,8 @@ from pipeline.rules.suppressed import suppressed_among
 
 def reasons_to_skip(deliveries: Sequence[Delivery], now: dt.datetime) -> dict[int, list[Reason]]:
     """Return why deliveries must not be sent any more, by id: suppressed meanwhile, kept out by the contact's own rules
-    (imported anew as not validated, for example), or of a sequence that has ended. Those without a reason are left out.
+    (imported anew as not validated, for example), of a sequence that has ended, or of a campaign that is not for the
+    contact any more. Those without a reason are left out.
     """
     suppressed = suppressed_among(d.address for d in deliveries)
     contacts = _contacts().rows(ids={d.contact_id for d in deliveries})
@@ -28,6 +29,8 @@ def reasons_to_skip(deliveries: Sequence[Delivery], now: dt.datetime) -> dict[in
     against = {d.id: on_list.get(d.address, []) + kept_out.get(d.contact_id, []) for d in deliveries}
     for delivery_id in sequences.ended(deliveries):
         against[delivery_id].append(Reason.SEQUENCE_ENDED)
+    for delivery_id in sequences.excluded(deliveries):
+        against[delivery_id].append(Reason.ON_EXCLUDED_LIST)
     return {i: reasons for i, reasons in against.items() if reasons}
 
 

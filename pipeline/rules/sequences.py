@@ -1,5 +1,6 @@
 """Who is in a campaign's sequence: nobody writes a plain mail into it, nor a first mail beside one that has begun at
-the same website; and what belongs to one that has ended is not sent.
+the same website; what belongs to one that has ended is not sent, nor what goes to somebody on a list that its campaign
+excludes. A person is in a sequence with whichever of their contacts: those with the same normalised address.
 
 Each rule is written once, in two forms: a question about some deliveries, and a condition for a query of contacts.
 Reads only.
@@ -8,12 +9,12 @@ Reads only.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from peewee import SQL, fn
 
-from models import Contact, Delivery, Enrolment, EnrolmentState
+from models import CampaignList, Contact, Delivery, Enrolment, EnrolmentState, ListMember
 from models.compiled import among, compiled
 from pipeline.runtime.settings import settings
 
@@ -33,23 +34,37 @@ def kept_back(candidates: Sequence[Delivery]) -> set[int]:
     """
     first = [d for d in candidates if not is_follow_up(d)]
     enrolled = _enrolled(d.address for d in first if d.position is None)
-    written_to = _written_to(d.website_id for d in first)
+    begun = written_to(d.website_id for d in first)
     return {
         d.id
         for d in first
-        if (d.position is None and d.address in enrolled) or written_to.get(d.website_id, set()) - {d.contact_id}
+        if (d.position is None and d.address in enrolled) or begun.get(d.website_id, set()) - {d.contact_id}
     }
 
 
 def lets_in(*, is_plain: bool) -> Iterator[Any]:
     """Yield the conditions of a query of contacts to whom a plain mail may go, or a first one of a campaign."""
-    other = Contact.alias()
-    enrolments = Enrolment.select(SQL("1")).join(other, on=other.id == Enrolment.contact)
     if is_plain:
-        yield ~fn.EXISTS(enrolments.where((other.address == Contact.address) & _ACTIVE))
+        yield ~fn.EXISTS(of_person().where(_ACTIVE))
     if _websites_count():
+        other = Contact.alias()
         colleague = (other.website == Contact.website) & (other.id != Contact.id)
-        yield ~fn.EXISTS(enrolments.where(colleague & _WRITTEN_TO))
+        yield ~fn.EXISTS(_of(other).where(colleague & _WRITTEN_TO))
+
+
+def of_person() -> Any:
+    """Return, for a query of contacts, the query of the enrolments of a contact's person."""
+    same = Contact.alias()
+    return _of(same).where(same.address == Contact.address)
+
+
+def goes_on() -> Any:
+    """Return the condition that an enrolment has not ended."""
+    return _ACTIVE
+
+
+def _of(contact: Any) -> Any:
+    return Enrolment.select(SQL("1")).join(contact, on=contact.id == Enrolment.contact)
 
 
 def ended(deliveries: Sequence[Delivery]) -> set[int]:
@@ -59,6 +74,24 @@ def ended(deliveries: Sequence[Delivery]) -> set[int]:
         return set()
     active = {enrolment_id for (enrolment_id,) in _active().rows(ids=set(of.values()))}
     return {delivery_id for delivery_id, enrolment_id in of.items() if enrolment_id not in active}
+
+
+def excluded(deliveries: Sequence[Delivery]) -> set[int]:
+    """Return which of these go to a contact that is on a list whose contacts their campaign is not for."""
+    of = {d.id: (d.campaign_id, d.contact_id) for d in deliveries if d.campaign_id is not None}
+    if not of:
+        return set()
+    campaigns, contacts = (set(ids) for ids in zip(*of.values(), strict=True))
+    shut_out = set(_shut_out().rows(campaigns=campaigns, contacts=contacts))
+    return {delivery_id for delivery_id, pair in of.items() if pair in shut_out}
+
+
+@compiled
+def _shut_out() -> Any:
+    pairs = CampaignList.select(CampaignList.campaign, ListMember.contact)
+    pairs = pairs.join(ListMember, on=ListMember.list == CampaignList.list)
+    which = among(CampaignList.campaign, "campaigns") & among(ListMember.contact, "contacts")
+    return pairs.where(which & CampaignList.excluded).tuples()
 
 
 @compiled
@@ -78,7 +111,7 @@ def _addresses() -> Any:
     return Contact.select(Contact.address).join(Enrolment).where(enrolled).distinct().tuples()
 
 
-def _written_to(websites: Iterator[int | None]) -> dict[int, set[int]]:
+def written_to(websites: Iterable[int | None]) -> dict[int, set[int]]:
     """Return which contacts have been written to in a sequence that goes on, by their website."""
     wanted = {website_id for website_id in websites if website_id is not None}
     found: dict[int, set[int]] = defaultdict(set)

@@ -37,8 +37,9 @@ NAMES = (
     "deliver:published",
     *(f"record:{step}" for step in _STEPS),
 )
-#: The same beside the route, where replies are noted.
+#: The same beside the route, where replies are noted, and in the batch publisher.
 OF_REPLIES = tuple(f"replied:{step}" for step in _STEPS)
+OF_PUBLISHER = ("publish:prepared", "publish:wrote", "publish:committed")
 
 
 class FailpointError(Exception):

@@ -19,7 +19,8 @@ from pipeline.throttle.types import Account, Backlog, Decision, Rules, Slot, Wai
 from pipeline.throttle.wake import ends_of_backoff, moments, when_closed
 from pipeline.throttle.window import SendingWindow
 
-#: A slot is advanced only if that saves this share of its wait …
+#: A slot is advanced only if that saves this share of the time from the last send to it (not of what is left of its
+#: wait: else the same slot would be advanced a moment later, and when depended on who asks how often) …
 WORTH_ADVANCING = 0.1
 #: … at most once in this time …
 ADVANCE_EVERY = dt.timedelta(seconds=10)
@@ -152,9 +153,8 @@ def _above(priority: int, waiting: Iterable[Waiting]) -> Iterator[Waiting]:
 def _advance(slots: Sequence[Slot], accounts: Mapping[int, Account], today: Today) -> Iterator[Slot]:
     """Yield slots with a time that is enough earlier to be worth it."""
     for position, slot in enumerate(slots):
-        wait = slot.send_at - today.now
-        latest = slot.send_at - wait * WORTH_ADVANCING
-        if wait <= TOO_NEAR or today.bound(position) > latest:
+        latest = slot.send_at - (slot.send_at - today.since) * WORTH_ADVANCING
+        if slot.send_at - today.now <= TOO_NEAR or today.bound(position) > latest:
             continue
         holder = slot.deliveries[0]
         target = today.at(position, accounts[slot.account_id], holder)

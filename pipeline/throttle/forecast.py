@@ -55,6 +55,8 @@ class Forecast:
 
     Attributes:
         now: as far as it has come (UTC).
+        window: when sending is allowed.
+        rules: the settings that matter.
         accounts: by id.
         campaigns: those that run, by id.
         publisher: what puts more onto the route.
@@ -78,12 +80,14 @@ class Forecast:
         self.accounts = {a.id: a for a in accounts}
         self.campaigns = {c.id: c for c in campaigns}
         self.now = now
-        self._window, self._rules, self._limit_on = window, rules, limit_on
+        self.window, self.rules, self._limit_on = window, rules, limit_on
         self._date, self._next_midnight = window.local_date(now), window.next_midnight(now)
         self._last_transaction, self._advanced_at = last_transaction_today, advanced_at
         self._wake_at: dt.datetime | None = None
         self.publisher = publisher
         self._publishes_at = publisher.next_at(now) if publisher is not None else None
+        # On their way through the first stages: they come behind what is due at the same time.
+        self._picked: list[Waiting] = []
         # Each group's deliveries, the most urgent at the end; and those whose own time has not come.
         self._lanes: dict[Group, list[Waiting]] = {}
         self._later: list[tuple[dt.datetime, int, Waiting]] = []
@@ -103,12 +107,12 @@ class Forecast:
 
     def on_its_way(self) -> Counter[Group]:
         """Count what could go today, and what holds a slot, by group."""
-        end, found = self._window.day_end(self.now), Counter[Group]()
+        end, found = self.window.day_end(self.now), Counter[Group]()
         for group, lane in self._lanes.items():
             found[group] += len(lane)
         for not_before, _, delivery in self._later:
             found[delivery.group] += not_before < end
-        for group in [group for group in found if not self._window.opens_today(self.now, *group.clock)]:
+        for group in [group for group in found if not self.window.opens_today(self.now, *group.clock)]:
             del found[group]
         for account in self.accounts.values():
             for delivery in account.slot.deliveries if account.slot else ():
@@ -119,12 +123,10 @@ class Forecast:
         """Yield what is sent before `until`, and go on to that time."""
         self._ask()
         while (at := self._next_event()) is not None and at < until:
-            self._go_to(at)
+            self.go_to(at)
             asks = self._wake_at is not None and self._wake_at <= at
             if self.publisher is not None and self._publishes_at == at:
-                picked = list(self.publisher.publish(self))
-                self.add(picked)
-                asks |= bool(picked)
+                self._picked = list(self.publisher.publish(self))
                 self._publishes_at = self.publisher.next_at(at)
             due = min((a for a in self.accounts.values() if a.slot), key=_due, default=None)
             if due is not None and due.slot is not None and due.slot.send_at <= at:
@@ -132,7 +134,11 @@ class Forecast:
                 asks = True
             if asks:
                 self._ask()
-        self._go_to(max(self.now, until))
+            if self._picked and self._next_event() != at:
+                self.add(self._picked)
+                self._picked = []
+                self._ask()
+        self.go_to(max(self.now, until))
 
     def attempt(self, account: Account, _delivery: Waiting) -> tuple[Account, Waiting | None]:
         """Return how an account stands after an attempt at `now`, and the delivery if it has to go again. Here
@@ -142,10 +148,12 @@ class Forecast:
         return replace(account, used=used, last_transaction_at=self.now, last_attempt_at=self.now), None
 
     def _send(self, account: Account) -> Iterator[Planned]:
-        slot = account.slot
-        assert slot is not None
-        account = replace(account, slot=None)
-        for delivery in slot.deliveries:
+        assert account.slot is not None
+        yield from self.send(replace(account, slot=None), account.slot.deliveries)
+
+    def send(self, account: Account, deliveries: Iterable[Waiting]) -> Iterator[Planned]:
+        """Yield deliveries as an account, which has no slot, sends them now."""
+        for delivery in deliveries:
             used = account.used
             account, again = self.attempt(account, delivery)
             self._count(delivery.group.campaign, account.used - used)
@@ -160,6 +168,16 @@ class Forecast:
                 self.add([again])
         self.accounts[account.id] = account
 
+    def take(self) -> list[Waiting]:
+        """Take out what could go today, the most urgent first, also what has a slot."""
+        found: list[Waiting] = []
+        for account in list(self.accounts.values()):
+            found += account.slot.deliveries if account.slot else ()
+            self.accounts[account.id] = replace(account, slot=None)
+        for group in [group for group in self._lanes if self.window.opens_today(self.now, *group.clock)]:
+            found += self._lanes.pop(group)
+        return sorted(found, key=_from_the_end, reverse=True)
+
     def _count(self, campaign_id: int | None, used: int) -> None:
         if campaign_id is not None and (campaign := self.campaigns.get(campaign_id)) is not None:
             self.campaigns[campaign_id] = replace(campaign, used=campaign.used + used)
@@ -169,10 +187,11 @@ class Forecast:
         events += [at for at in (self._wake_at, self._publishes_at) if at is not None]
         return max(min(events), self.now) if events else None
 
-    def _go_to(self, at: dt.datetime) -> None:
+    def go_to(self, at: dt.datetime) -> None:
+        """Let time pass until `at` (UTC)."""
         self.now = at
         if at >= self._next_midnight:
-            self._date, self._next_midnight = self._window.local_date(at), self._window.next_midnight(at)
+            self._date, self._next_midnight = self.window.local_date(at), self.window.next_midnight(at)
             self._last_transaction = None
             for account in self.accounts.values():
                 limit = self._limit_on(account.id, self._date)
@@ -187,8 +206,8 @@ class Forecast:
             accounts,
             self._backlog(accounts),
             self.now,
-            self._window,
-            self._rules,
+            self.window,
+            self.rules,
             last_transaction_today=self._last_transaction,
             advanced_at=self._advanced_at,
         )
@@ -215,8 +234,8 @@ class Forecast:
     def _backlog(self, accounts: list[Account]) -> Backlog:
         enough = max(1, sum(a.left for a in accounts))
         counts = {group: min(len(lane), enough) for group, lane in self._lanes.items() if lane}
-        for not_before, _, delivery in self._later if self._window.contains(self.now) else ():
-            if not_before < self._window.day_end(self.now):
+        for not_before, _, delivery in self._later if self.window.contains(self.now) else ():
+            if not_before < self.window.day_end(self.now):
                 counts[delivery.group] = counts.get(delivery.group, 0) + 1
         head, unseen = self._head(accounts)
         next_not_before = self._later[0][0] if self._later else None
@@ -224,11 +243,11 @@ class Forecast:
 
     def _head(self, accounts: list[Account]) -> tuple[list[Waiting], dict[Group, int]]:
         """Return the head, and how many more wait whose clocks open later today."""
-        lanes = {g: lane for g, lane in self._lanes.items() if lane and self._window.opens_today(self.now, *g.clock)}
+        lanes = {g: lane for g, lane in self._lanes.items() if lane and self.window.opens_today(self.now, *g.clock)}
         top = max((lane[-1].priority for lane in lanes.values()), default=0)
-        size = size_of_head(accounts, top, self.now, self._rules)
+        size = size_of_head(accounts, top, self.now, self.rules)
         heads = {group: _head_of(lane, size) for group, lane in lanes.items()}
-        open_now = {group for group in lanes if self._window.is_open(self.now, *group.clock)}
+        open_now = {group for group in lanes if self.window.is_open(self.now, *group.clock)}
         unseen = {}
         for group in lanes.keys() - open_now:
             senders = senders_of(group, frozenset(self.accounts), self.campaigns)

@@ -50,6 +50,7 @@ class Today:
     """What is left of today: open time, how many mails go in it, and how many of those before their own clocks close.
 
     Attributes:
+        since: when was sent last today; now, if nothing was.
         usable: the accounts that are below their limit and don't rest.
         left: how many sends each of them has beside its slot, by id.
         of_campaign: how many more slots each campaign with a limit of its own may get, by id; counted down as they are
@@ -70,13 +71,14 @@ class Today:
         self.end = window.day_end(now)
         self._backlog = backlog
         self._open: dict[Clock, OpenTime] = {}
+        self.since = now if last is None else last
         self._senders: dict[Group, Senders] = {}
         usable = self.usable = [a for a in accounts if a.left and not a.is_cooling(now)]
         self._all = frozenset(a.id for a in usable)
         held = [a.slot for a in accounts if a.slot]
         slots = self.slots = [(slot.send_at, len(slot.deliveries)) for slot in held]
         self.left = {a.id: max(0, a.left - (len(a.slot.deliveries) if a.slot else 0)) for a in usable}
-        self.of_campaign = _of_campaign(backlog, held)
+        self.of_campaign = left_of_campaigns(backlog, held)
         waiting = self._waiting()
         granted = shares(self.left, {senders: sum(counts.values()) for senders, counts in waiting.items()})
         n = min(sum(number for _, number in slots) + sum(granted.values()), sum(a.left for a in usable))
@@ -231,7 +233,7 @@ class Today:
         return spans[-1][1] if spans else self.now
 
 
-def _of_campaign(backlog: Backlog, held: Sequence[Slot]) -> dict[int, int]:
+def left_of_campaigns(backlog: Backlog, held: Sequence[Slot]) -> dict[int, int]:
     """Return how many more slots each campaign with a limit of its own may get today."""
     of = Counter(delivery.group.campaign for slot in held for delivery in slot.deliveries)
     limits = {c.id: c.limit - c.used for c in backlog.campaigns.values() if c.limit is not None}

@@ -30,10 +30,12 @@ def moments(
 
 
 def ends_of_backoff(idle: Iterable[Account], rest: Sequence[Waiting], today: Today) -> Iterator[dt.datetime]:
-    """Yield the times at which accounts without a slot may again try what every usable account has failed."""
+    """Yield the times at which accounts without a slot may again try what every usable account has failed, of those
+    that may send it.
+    """
     alone = [delivery for delivery in rest if today.stands_behind(delivery)]
     for account in idle:
-        ends = (delivery.failed_by[account.id] for delivery in alone)
+        ends = (d.failed_by[account.id] for d in alone if account.id in today.senders_of(d.group))
         yield from (_when_open(end, today.window) for end in ends if end > today.now)
 
 

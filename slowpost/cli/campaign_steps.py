@@ -82,7 +82,7 @@ def set_step(
     """
     working_days = None if calendar_days is None else not calendar_days
     options = {"days": after, "working_days": working_days, "quotes": quote}
-    given = {name: value for name, value in options.items() if value is not None}
+    given: dict[str, Any] = {name: value for name, value in options.items() if value is not None}
     if not given and not templates:
         raise click.UsageError("nothing to change is given")
     variants = operations.variants(templates)

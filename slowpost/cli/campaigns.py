@@ -1,4 +1,6 @@
-"""`campaigns add|set|list|show|start|pause|resume|stop|enrol|add-step|set-step|remove-step`."""
+"""`campaigns add|set|start|pause|resume|stop|enrol`; the rest in `applying`, `campaign_steps`, `campaign_show` and
+`campaign_reports`.
+"""
 
 from __future__ import annotations
 
@@ -14,13 +16,12 @@ from pipeline.operations import campaign_values, enrolling
 from pipeline.operations import campaigns as operations
 from pipeline.operations.campaign_values import Parts
 from pipeline.operations.campaigns import CampaignDone
-from pipeline.reports import campaigns as reports
-from pipeline.reports.campaigns import CampaignDetails, StepRow
 from slowpost.cli.acting import finish, report, who
+from slowpost.cli.applying import apply
+from slowpost.cli.campaign_reports import REPORT_COMMANDS
+from slowpost.cli.campaign_show import SHOW_COMMANDS
 from slowpost.cli.campaign_steps import STEP_COMMANDS
 from slowpost.cli.named_contacts import contacts_argument, with_each
-from slowpost.cli.output import emit, show_fields, show_table
-from slowpost.cli.saying import say
 from slowpost.cli.shared import CAMPAIGN, ID, LIST, Refused, as_json, reason, with_database
 
 campaign_argument = click.argument("named", metavar="CAMPAIGN", type=CAMPAIGN)
@@ -35,7 +36,7 @@ def campaigns() -> None:
     """
 
 
-for _command in STEP_COMMANDS:
+for _command in (apply, *SHOW_COMMANDS, *STEP_COMMANDS, *REPORT_COMMANDS):
     campaigns.add_command(_command)
 
 
@@ -146,69 +147,6 @@ def _read(given: Mapping[str, Any]) -> tuple[dict[str, Any], Parts]:
 
 def _with_notes(sentence: str, notes: tuple[str, ...]) -> str:
     return "\n".join([sentence, *(f"note: {note}" for note in notes)])
-
-
-@campaigns.command("list")
-@as_json
-@with_database
-def list_(as_json: bool) -> None:
-    """List the campaigns and how far they have come."""
-    rows = reports.campaigns()
-    columns = {
-        "id": "ID",
-        "name": "NAME",
-        "state": "STATE",
-        "enrolled": "ENROLLED",
-        "active": "ACTIVE",
-        "ended": "ENDED",
-        "sent": "SENT",
-        "next_due_at": "NEXT FOLLOW-UP",
-    }
-    emit(rows, as_json, lambda: show_table(rows, columns, "no campaigns: make one with `slowpost campaigns add`"))
-
-
-@campaigns.command()
-@campaign_argument
-@as_json
-@with_database
-def show(named: str, as_json: bool) -> None:
-    """Show a campaign: its lists, accounts and steps, how far it has come, and what keeps it from running."""
-    found = reports.campaign(named)
-    emit(found, as_json, lambda: _details(found))
-
-
-def _details(found: CampaignDetails) -> None:
-    show_fields(
-        found, ("id", "name", "state", "paused_after", "daily_limit", "starts_on", "ends_on", "hours", "weight")
-    )
-    say(f"lists: {_names(found.lists)}")
-    if found.without:
-        say(f"without: {_names(found.without)}")
-    of_tags = f" (tags: {', '.join(found.tags)})" if found.tags else ""
-    say(f"accounts: {_names(found.senders)}{of_tags}")
-    show_fields(found, ("shares_contacts", "stops_website", "when_account_is_off", "reply_prefix", "no_footer_because"))
-    show_fields(found, ("created_at", "started_at", "ended_at"))
-    show_fields(found, ("enrolled", "active", "ended", "sent", "next_due_at"))
-    rows = [vars(step) | {"after": _after(step), "templates": _variants(step)} for step in found.steps]
-    columns = {"step": "STEP", "after": "AFTER", "templates": "TEMPLATES", "quotes": "QUOTES", "active": "NEXT FOR"}
-    show_table(rows, columns | {"sent": "SENT"}, "no steps: add one with `slowpost campaigns add-step`")
-    for problem in found.problems:
-        say(f"can't run: {problem}")
-
-
-def _names(rows: tuple[Any, ...]) -> str:
-    return ", ".join(f"{row.name} ({row.id})" for row in rows) or "none"
-
-
-def _after(step: StepRow) -> str | None:
-    if step.step == 1:
-        return None
-    return f"{step.days} {'working days' if step.working_days else 'days'}"
-
-
-def _variants(step: StepRow) -> str:
-    weighted = len(step.variants) > 1
-    return ", ".join(f"{v.template_id} {v.name}" + (f" (={v.weight})" if weighted else "") for v in step.variants)
 
 
 @campaigns.command()

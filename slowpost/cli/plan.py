@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from pipeline.reports.plan import Plan
 from pipeline.reports.reasons import Because, in_words
 from pipeline.reports.why import Why
 from pipeline.runtime.settings import settings
@@ -19,8 +20,8 @@ from slowpost.cli.shared import CONTACT, as_json, with_database
 def plan(days: int, as_json: bool) -> None:
     """Show who is going to be mailed when and from which account, if nothing changes. Sends nothing.
 
-    Deliveries that are still in the first stages count as ready; contacts that the batch publisher has not picked are
-    not in the plan.
+    Deliveries that are still in the first stages count as ready. What the batch publisher is going to pick is in the
+    plan, too: steps of campaigns, contacts that come into one from its lists, and contacts beside them.
     """
     from pipeline.reports import plan as planning
 
@@ -31,6 +32,7 @@ def plan(days: int, as_json: bool) -> None:
         columns = {"send_at": "AT", "contact_id": "CONTACT", "template_id": "TEMPLATE", "account": "ACCOUNT"}
         columns |= {"priority": "PRIORITY", "state": "NOW"}
         show_table(found.planned, columns, f"nothing is going to be sent before {local(found.until)}")
+        _show_sums(found)
         if found.paused:
             say(f"not in the plan, because they are paused: {found.paused}", err=True)
         for closed in found.closed:
@@ -39,6 +41,27 @@ def plan(days: int, as_json: bool) -> None:
             say(f"account {noted.account_id} ({noted.account}): {noted.note}", err=True)
 
     emit(found, as_json, show)
+
+
+def _show_sums(found: Plan) -> None:
+    names = {campaign.id: campaign.name for campaign in found.campaigns}
+    days = [
+        {"date": day.date, "mails": day.mails, "plain": day.plain}
+        | {"campaigns": {names.get(of.campaign_id, str(of.campaign_id)): of.mails for of in day.campaigns}}
+        for day in found.days
+    ]
+    if days:
+        say("")
+        show_table(days, {"date": "DATE", "mails": "MAILS", "plain": "PLAIN", "campaigns": "OF CAMPAIGNS"}, "")
+    if found.campaigns:
+        say("")
+        rows = [
+            {"id": campaign.id, "name": campaign.name, "mails": campaign.mails, "left": campaign.end.left}
+            | {"end": campaign.end.date or (campaign.end.why and _sentence(campaign.end.why))}
+            for campaign in found.campaigns
+        ]
+        columns = {"id": "CAMPAIGN", "name": "NAME", "mails": "MAILS", "end": "LAST MAIL ON", "left": "NOT REACHED"}
+        show_table(rows, columns, "")
 
 
 @click.command()
@@ -74,6 +97,10 @@ def _show(answer: Why) -> None:
     if answer.earliest is not None:
         sender = "" if answer.account_id is None else f", from account {answer.account_id}"
         say(f"{'planned for' if answer.is_planned else 'not before'} {local(answer.earliest)}{sender}")
+    if answer.enrolments:
+        columns = {"campaign_id": "CAMPAIGN", "campaign": "NAME", "state": "STATE", "position": "STEP"}
+        columns |= {"due_at": "DUE", "account_id": "ACCOUNT", "reason": "REASON"}
+        show_table(answer.enrolments, columns, "")
     if answer.history:
         columns = {"id": "DELIVERY", "template_id": "TEMPLATE", "state": "STATE", "reason": "REASON"}
         show_table(answer.history, columns | {"created_at": "SINCE", "sent_at": "SENT"}, "")

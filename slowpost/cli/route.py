@@ -8,7 +8,6 @@ from pipeline.operations import cancel as cancelling
 from pipeline.operations import pause as pausing
 from pipeline.operations.pause import Target
 from pipeline.operations.send import Entered, contact_to_send
-from pipeline.reports.account_states import BounceStatus
 from pipeline.reports.status import HealthStatus
 from pipeline.runtime.settings import settings
 from slowpost.cli.acting import finish, report, who
@@ -80,14 +79,18 @@ def status(as_json: bool) -> None:
         say(found.summary)
         columns = {"id": "ID", "name": "ACCOUNT", "state": "STATE", "used": "USED", "limit": "OF", "health": "HEALTH"}
         accounts = [
-            vars(account) | {"health": _health(account.health), "bounces": _bounces(account.bounces)}
+            vars(account) | {"health": _health(account.health), "bounces": account.bounces.in_words()}
             for account in found.accounts
         ]
         columns |= {"bounces": "BOUNCES", "next_slot": "NEXT SLOT", "note": "NOTE"}
         show_table(accounts, columns, "no accounts")
-        templates = [vars(template) | {"bounces": _bounces(template.bounces)} for template in found.templates]
+        templates = [vars(template) | {"bounces": template.bounces.in_words()} for template in found.templates]
         columns = {"id": "ID", "name": "TEMPLATE", "active": "ACTIVE", "paused": "PAUSED", "bounces": "BOUNCES"}
         show_table(templates, columns | {"note": "NOTE"}, "no templates")
+        if found.campaigns:
+            campaigns = [vars(campaign) | {"bounces": campaign.bounces.in_words()} for campaign in found.campaigns]
+            columns = {"id": "ID", "name": "CAMPAIGN", "state": "STATE", "active": "ACTIVE", "bounces": "BOUNCES"}
+            show_table(campaigns, columns | {"note": "NOTE"}, "no campaigns")
         show_table(found.deliveries, {"state": "DELIVERIES", "count": "COUNT", "reason": "REASON"}, "no deliveries")
         show_table(found.queues, {"queue": "QUEUE", "messages": "MESSAGES"}, "queues: in the process itself")
 
@@ -96,12 +99,6 @@ def status(as_json: bool) -> None:
 
 def _health(health: HealthStatus) -> str | None:
     return None if health.rate is None else f"{health.rate:.0%} of {health.attempts}"
-
-
-def _bounces(bounces: BounceStatus) -> str | None:
-    if not bounces.ended:
-        return None
-    return f"{bounces.bounced} of {bounces.ended}{', warning' if bounces.warns else ''}"
 
 
 def _target(account_id: int | None, template_id: int | None) -> Target:

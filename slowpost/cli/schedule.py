@@ -15,15 +15,16 @@ from slowpost.cli.shared import as_json, with_database
 @as_json
 @with_database
 def sweep(as_json: bool) -> None:
-    """Put back on the route what the broker lost, mark what is in doubt, and keep RabbitMQ's queue `dead-letter` the
-    same as `slowpost dead list`. Cron runs it every minute.
+    """Put back on the route what the broker lost, mark what is in doubt, end the campaigns whose last date is over, and
+    keep RabbitMQ's queue `dead-letter` the same as `slowpost dead list`. Cron runs it every minute.
     """
     from schedules import sweep as job
 
     swept = job.sweep()
     counts = asdict(swept)
-    copies = counts.pop("dead_letters")
-    words = [f"{number} to {stage}" for stage, number in counts.items() if number]
+    copies, ended = counts.pop("dead_letters"), counts.pop("ended")
+    words = [f"campaign {campaign_id}: over" for campaign_id in ended]
+    words += [f"{number} to {stage}" for stage, number in counts.items() if number]
     words += [f"dead letters {what}: {number}" for what, number in copies.items() if number]
     emit(swept, as_json, lambda: say(", ".join(words) or "nothing to do"))
 

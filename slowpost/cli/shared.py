@@ -172,7 +172,8 @@ def read_text(path: str) -> str:
     if len(text) > MAX_TEXT:
         raise Refused(f"{path}: it has more than {MAX_TEXT} characters")
     if "\x00" in text:
-        raise Refused(f"{path}: it has a NUL character")
+        line = text.count("\n", 0, text.index("\x00")) + 1
+        raise Refused(f"{path}: it has a NUL character (line {line})")
     return text
 
 

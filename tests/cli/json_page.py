@@ -21,6 +21,7 @@ from models import State
 from pipeline.operations.accounts import AccountDone, LoggedIn
 from pipeline.operations.attachments import AttachmentsDone
 from pipeline.operations.batches import Imported
+from pipeline.operations.campaign_apply import CampaignApplied
 from pipeline.operations.campaign_states import CampaignStarted, CampaignStopped
 from pipeline.operations.campaign_steps import StepDone
 from pipeline.operations.campaigns import CampaignDone, CampaignWritten
@@ -38,6 +39,8 @@ from pipeline.operations.suppression import SuppressionDone
 from pipeline.operations.templates import TemplateDone
 from pipeline.operations.trials import Checked, Preview, TestSent
 from pipeline.reports.accounts import AccountRow
+from pipeline.reports.campaign_check.findings import CampaignChecked
+from pipeline.reports.campaign_report import CampaignReport
 from pipeline.reports.campaigns import CampaignDetails, CampaignRow
 from pipeline.reports.contacts import ContactDetails, ContactRow
 from pipeline.reports.dead_letters import DeadLetterDetails, DeadLetterRow
@@ -78,6 +81,7 @@ REPORTS: Mapping[str, Any] = {
     "lists show LIST": ListDetails,
     "campaigns list": list[CampaignRow],
     "campaigns show CAMPAIGN": CampaignDetails,
+    "campaigns report CAMPAIGN": CampaignReport,
     "templates list": list[TemplateRow],
     "templates show TEMPLATE_ID": TemplateDetails,
     "dead list": list[DeadLetterRow],
@@ -114,6 +118,7 @@ ACTIONS: Mapping[str, Any] = {
     "lists take LIST CONTACT...": MembersDone,
     "campaigns add NAME": CampaignWritten,
     "campaigns set CAMPAIGN": CampaignWritten,
+    "campaigns apply FILE": CampaignApplied,
     "campaigns start CAMPAIGN": CampaignStarted,
     "campaigns pause CAMPAIGN": CampaignDone,
     "campaigns resume CAMPAIGN": CampaignDone,
@@ -142,6 +147,7 @@ ACTIONS: Mapping[str, Any] = {
 #: The same of what only looks what would be, of the schedule's jobs, and of RabbitMQ's queues.
 OTHERS: Mapping[str, Any] = {
     "contacts check": ContactsChecked,
+    "campaigns check CAMPAIGN": CampaignChecked,
     "templates preview TEMPLATE_ID": Preview,
     "templates check TEMPLATE_ID": Checked,
     "sweep": Swept,
@@ -167,7 +173,7 @@ exit code is 1 (imports: with --strict, or where no line was taken).
 
 ABOUT_OTHERS = """\
 `templates check` prints its JSON and has exit code 1 where the template fails for anybody, or an image is missing,
-`contacts check` where DNS can't be asked.
+`contacts check` where DNS can't be asked, `campaigns check` where there is a problem among the findings.
 """
 
 #: The parts of the page: heading → what stands below it, and its commands.
@@ -279,7 +285,8 @@ def _words() -> Iterator[str]:
     yield "## Words\n"
     yield f"States of a delivery, in the order of the route: {', '.join(f'`{state}`' for state in State)}.\n"
     yield "Reasons:\n\n| word | in a sentence |\n|---|---|"
-    sentences = {word: sentence.format(until="a time", number="so many") for word, sentence in WORDS.items()}
+    stands_for = {"until": "a time", "number": "so many", "campaign": "ID", "account": "ID"}
+    sentences = {word: sentence.format(**stands_for) for word, sentence in WORDS.items()}
     yield from (f"| `{word}` | {sentence} |" for word, sentence in sentences.items())
     yield ""
 

@@ -399,7 +399,8 @@ def test_plan_and_why_say_who_is_mailed_when_and_from_which_account(
 
     answer = parsed(ready("why", str(tomorrow.contact_id), "--json"))
     assert (answer["state"], answer["earliest"], answer["is_planned"]) == ("ready", "2026-06-03T12:00:00Z", True)
-    assert answer["reasons"] == [{"reason": "behind_others", "until": None, "number": 2}]
+    behind = {"reason": "behind_others", "until": None, "number": 2, "campaign_id": None, "account_id": None}
+    assert answer["reasons"] == [behind]
     assert "planned for Wed 2026-06-03 08:00:00 EDT" in ready("why", str(tomorrow.contact_id)).out
     assert "its template is paused" in ready("why", str(paused.contact_id)).out
     assert ready("why", "4711").code == 1

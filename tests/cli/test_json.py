@@ -144,6 +144,7 @@ WORDS: Mapping[str, str] = {
     "lists put LIST CONTACT...": "1 free@example.test 99",
     "lists take LIST CONTACT...": "1 1 99",
     "campaigns add NAME": "new --list 1 --tag nobody",
+    "campaigns apply FILE": "- --format yaml --yes",
     "campaigns set CAMPAIGN": "2 --limit 3",
     "campaigns start CAMPAIGN": "2 --no-footer-because none",
     "campaigns enrol CAMPAIGN CONTACT...": "1 free@example.test 99",
@@ -175,6 +176,7 @@ FILES: Mapping[str, str] = {
     "websites": "domain\nx.test\n?\n",
     "suppress": "value\nx.test\n?\n",
     "templates": "Hello\n",
+    "campaigns": "name: new\nlists: [1]\ntags: [nobody]\nsteps: [{template: unused}]\n",
 }
 
 

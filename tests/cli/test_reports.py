@@ -13,7 +13,16 @@ import pytest
 from models import Reason, State, database
 from models.suppression import suppress
 from pipeline.reports.reasons import Because, in_words
-from tests.builders import a_contact, a_delivery, a_template, a_website, an_account
+from tests.builders import (
+    a_campaign,
+    a_contact,
+    a_delivery,
+    a_list,
+    a_template,
+    a_website,
+    an_account,
+    an_enrolment,
+)
 from tests.cli.conftest import Result, Slowpost
 
 
@@ -101,6 +110,40 @@ def test_plan_and_why_name_the_dates_on_which_the_window_stays_closed(
     assert "closed on Mon 2026-12-28, a closed date\n" in ready("plan", "--days", "7").err
     clock.set(2026, 12, 29, 10)
     assert parsed(ready("why", str(contact), "--json"))["closed"] == []
+
+
+def test_plan_has_a_line_for_each_day_and_each_campaign_and_why_one_for_each_enrolment(
+    ready: Slowpost, configure: Callable[..., None], clock: Any
+) -> None:
+    configure(mail_daily_limit=2, mail_window_days="mon-fri", mail_jitter=0)
+    clock.set(2026, 6, 2, 12, 0)  # Tuesday, 08:00 in New York
+    with database.connection():
+        steps = (0, [a_template()]), (3, [a_template()])
+        spring = a_campaign(*steps, name="spring", accounts=[an_account()])
+        contact = [an_enrolment(spring, a_contact(email=f"{i}@x.test")) for i in range(3)][-1].contact_id
+        a_campaign(*steps, name="autumn", lists=[a_list(a_contact())])
+        a_delivery()
+    planned = parsed(ready("plan", "--json"))
+    assert planned["days"] == [
+        {"date": "2026-06-02", "mails": 2, "plain": 1, "campaigns": [{"campaign_id": 1, "mails": 1}]}
+    ]
+    assert [(c["name"], c["mails"], c["end"]["date"], c["end"]["left"]) for c in planned["campaigns"]] == [
+        ("spring", 1, "2026-06-08", 0),
+        ("autumn", 0, None, 1),
+    ]
+    assert planned["campaigns"][1]["end"]["why"]["reason"] == "campaign_without_account"
+    shown = " ".join(ready("plan").out.split())
+    assert "DATE MAILS PLAIN OF CAMPAIGNS 2026-06-02 2 1 spring 1 " in shown
+    assert "1 spring 1 2026-06-08 0 2 autumn 0 no account sends campaign 2" in shown
+
+    answer = parsed(ready("why", str(contact), "--json"))
+    assert [(row["campaign"], row["state"], row["position"]) for row in answer["enrolments"]] == [
+        ("spring", "active", 1)
+    ]
+    assert (answer["earliest"], answer["is_planned"], answer["account_id"]) == ("2026-06-03T16:30:00Z", True, 1)
+    shown = " ".join(ready("why", str(contact)).out.split())
+    assert "CAMPAIGN NAME STATE STEP DUE ACCOUNT REASON 1 spring active 1 – – –" in shown
+    assert "planned for Wed 2026-06-03" in shown
 
 
 def test_a_templates_source_comes_back_out_as_it_was_added(ready: Slowpost, tmp_path: Path) -> None:

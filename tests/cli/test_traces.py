@@ -34,7 +34,7 @@ REPORTS = [
     ["lists", "list"], ["lists", "show", "1"], ["campaigns", "list"], ["campaigns", "show", "1"],
     ["why", "1"], ["why", "2"], ["why", "3"], ["suppress", "list"], ["templates", "list"], ["templates", "show", "1"],
     ["templates", "preview", "1", "--contact", "1"], ["templates", "check", "1"], ["doctor", "--offline"], ["sweep"],
-    ["publish", "--dry-run"], ["check-health"],
+    ["publish", "--dry-run"], ["check-health"], ["campaigns", "check", "1"], ["campaigns", "report", "1"],
 ]  # fmt: skip
 #: Commands whose second word says what they do.
 GROUPS = ("accounts", "contacts", "lists", "campaigns", "templates", "suppress", "dead", "in-doubt")

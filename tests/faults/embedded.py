@@ -7,7 +7,7 @@ import signal
 import time
 from pathlib import Path
 
-from models import Delivery, State, database
+from models import Campaign, Delivery, Enrolment, EnrolmentState, State, database
 from models.control import wake_by
 from models.states import UNFINISHED
 from pipeline import select_contacts
@@ -26,6 +26,7 @@ class Embedded:
         faults: when it was killed (UTC).
         failpoints: the directory in which failpoints are armed.
         sources: contact ids by the message that they came in.
+        enrolled: contact ids by what enrolled them in a campaign.
         process: the one that was started last.
     """
 
@@ -36,6 +37,7 @@ class Embedded:
         self.environment = environment | {VARIABLE: str(self.failpoints)}
         self.faults: list[dt.datetime] = []
         self.sources: dict[str, list[int]] = {}
+        self.enrolled: dict[str, list[int]] = {}
         self.process: Process | None = None
         self._starter = Starter(self.environment)
         self._log = folder / "log"
@@ -86,12 +88,25 @@ class Embedded:
         wake_by(database.now())
         return ids
 
+    def enrol(self, number: int, campaign: Campaign) -> None:
+        """Put new contacts into a campaign, as `slowpost campaigns enrol` does beside it."""
+        source = f"enrolled-{len(self.enrolled)}"
+        self.enrolled[source] = new_contacts(source, number)
+        select_contacts.select(self.enrolled[source], source=source, campaign_id=campaign.id)
+
+    def publish(self) -> None:
+        """Run the batch publisher beside it, as a person does."""
+        assert self._starter.start("slowpost", "publish", log=self._log).wait(STOPS_WITHIN) == 0, self.log()[-3000:]
+
     def settle(self, patience: float = 60) -> float:
         """Wait until nothing waits any more but for a person; return the seconds that took."""
         started = time.monotonic()
         waiting = Delivery.state.in_(UNFINISHED) & (Delivery.state != State.IN_DOUBT)
-        while Delivery.select().where(waiting).exists():
+        to_pick = (Enrolment.state == EnrolmentState.ACTIVE) & Enrolment.delivery_id.is_null()
+        while (steps := Enrolment.select().where(to_pick).exists()) or Delivery.select().where(waiting).exists():
             assert time.monotonic() - started < patience, f"it does not settle: {self.log()[-3000:]}"
+            if steps:
+                self.publish()
             time.sleep(0.05)
         return time.monotonic() - started
 

@@ -87,6 +87,7 @@ class Fleet:
         self._watcher = threading.Thread(target=self._watch)
         self._publish_to = [pika.URLParameters(url) for url in publish_to or [environment["BROKER_URL"]]]
         self._started = self._sweeps = self._deaths = self._deaths_due = 0
+        self._noting = threading.Lock()
         self.sources: dict[str, list[int]] = {}
 
     def __enter__(self) -> Self:
@@ -176,8 +177,10 @@ class Fleet:
         self.send(source, ids)
         return ids
 
-    def send(self, source: str, ids: list[int], patience: float = 60, *, queue: str = "intake") -> None:
-        """Put ids on a queue, as a program with pika and confirms does; again while RabbitMQ is away."""
+    def send(self, source: str, ids: Any, patience: float = 60, *, queue: str = "intake") -> None:
+        """Put ids, or what else names them, on a queue, as a program with pika and confirms does; again while RabbitMQ
+        is away.
+        """
         deadline = time.monotonic() + patience
         while True:
             try:
@@ -198,7 +201,11 @@ class Fleet:
 
     def until_taken_in(self) -> None:
         """Wait until all contacts stand in the database: what is on `intake` is nowhere else yet."""
-        until(lambda: Delivery.select().count() == self.contacts, self.log)
+        until(lambda: self._taken_in() == self.contacts, self.log)
+
+    def _taken_in(self) -> int:
+        """Return of how many of the published contacts there are deliveries: those of campaigns are made otherwise."""
+        return int(Delivery.select().where(Delivery.campaign.is_null()).count())
 
     def until_all_is_sent(self) -> float:
         """Wait for that without a sweep that helps: no message may be lost; return the seconds that took."""
@@ -212,7 +219,7 @@ class Fleet:
         started = time.monotonic()
         waiting = Delivery.state.in_(UNFINISHED) & Delivery.state.not_in([State.IN_DOUBT, State.SENDING])
         next_sweep = started + SWEEP_EVERY
-        while Delivery.select().where(waiting).exists() or Delivery.select().count() < self.contacts:
+        while Delivery.select().where(waiting).exists() or self._taken_in() < self.contacts:
             assert time.monotonic() - started < patience, f"it does not settle: {self._states()} {self.log()[-3000:]}"
             if time.monotonic() > next_sweep:
                 self.sweep_ahead()
@@ -223,7 +230,7 @@ class Fleet:
     def violations(
         self, file: Path, faults: Sequence[dt.datetime] = (), *, interval: float = 0.1, **more: Any
     ) -> list[str]:
-        """Return what does not hold of I1 to I7 when all processes have stopped.
+        """Return what does not hold of I1 to I8 when all processes have stopped.
 
         Args:
             file: the oracle's.
@@ -245,6 +252,14 @@ class Fleet:
         log = self.folder / "sweeps"
         swept = self._starter.start("tests.faults.sweep_ahead", ahead, *map(str, doubt_after), log=log)
         assert swept.wait(60) == 0, log.read_text()[-3000:]
+
+    def publish_batch(self) -> None:
+        """Run the batch publisher, as cron does; it can die, too."""
+        log = self.folder / "publishers"
+        publisher = self._starter.start("slowpost", "publish", log=log, PGAPPNAME="publisher")
+        code = publisher.wait(60)
+        self._note_death("publisher", publisher)
+        assert code in (0, -signal.SIGKILL), log.read_text()[-3000:]
 
     def _stop_all(self) -> list[int]:
         """Stop them all; return their exit codes."""
@@ -295,10 +310,15 @@ class Fleet:
         for number, process in enumerate(self._processes):
             if process.poll() is None:
                 continue
-            if process.returncode == -signal.SIGKILL:
-                self.broken[self._names[process.pid]].append(dt.datetime.now(dt.UTC))
-                self._deaths += 1
+            self._note_death(self._names[process.pid], process)
             self._processes[number] = self._start()
+
+    def _note_death(self, name: str, process: Process) -> None:
+        """Note when a process was killed, if it was."""
+        if process.returncode == -signal.SIGKILL:
+            with self._noting:
+                self.broken[name].append(dt.datetime.now(dt.UTC))
+                self._deaths += 1
 
 
 def _state_of(pid: int) -> str:

@@ -1,4 +1,4 @@
-"""What has to hold when everything has settled, whatever was broken on the way: I1 to I7.
+"""What has to hold when everything has settled, whatever was broken on the way: I1 to I8.
 
 Judged by SQL and by the oracle's file, with none of the code that is under test. `check` returns the violations in
 words, none if all is well; `tests/faults/test_invariants.py` shows that each can fail.
@@ -18,6 +18,19 @@ from models.database import db, is_postgres
 from .oracle import Accepted
 
 ENDS = ("sent", "skipped", "bounced", "failed", "cancelled", "in_doubt")
+#: Columns that are times, which SQLite has as text.
+TIMES = frozenset({"claimed_at", "ended_at"})
+ENROLMENT_STATES = (
+    "active",
+    "finished",
+    "replied",
+    "bounced",
+    "unsubscribed",
+    "suppressed",
+    "failed",
+    "forgotten",
+    "stopped",
+)
 #: A claim that is in doubt was open when its holder was killed or cut: the fault came this long after it, at most.
 HELD_FOR = dt.timedelta(seconds=20)
 
@@ -28,6 +41,8 @@ class Run:
 
     Attributes:
         sources: contact ids by the message that they came in.
+        enrolled: contact ids by the message that enrolled them in a campaign.
+        replied: contacts that have replied; what waited for them is cancelled.
         accepted: the oracle's lines.
         faults: when something was cut off that may have been anybody's (UTC).
         broken: when a process was killed or frozen (UTC), by its name.
@@ -47,11 +62,17 @@ class Run:
     interval: float = 0.0
     resent: frozenset[int] = frozenset()
     may_end_otherwise: frozenset[str] = frozenset()
+    enrolled: Mapping[str, Sequence[int]] = field(default_factory=dict)
+    replied: frozenset[int] = frozenset()
 
 
 def check(run: Run) -> list[str]:
-    """Return every violation of I1 to I7, in words."""
-    deliveries = list(_rows("SELECT id, contact_id, source, state, recipient, message_id, token FROM delivery"))
+    """Return every violation of I1 to I8, in words."""
+    deliveries = list(
+        _rows(
+            "SELECT id, contact_id, source, state, recipient, message_id, token, enrolment_id, position FROM delivery"
+        )
+    )
     attempts = list(
         _rows("SELECT delivery_id, account_id, claimed_at, outcome, token FROM attempt WHERE claimed_at IS NOT NULL")
     )
@@ -63,6 +84,8 @@ def check(run: Run) -> list[str]:
         *_within_limits(run, attempts),
         *_everything_ended(run, deliveries),
         *_events_tell_the_states(deliveries),
+        *_no_step_is_lost_or_doubled(run, deliveries),
+        *_nothing_is_claimed_after_a_reply(attempts, deliveries),
     ]
 
 
@@ -71,12 +94,14 @@ def _accepted_once(run: Run, deliveries: list[dict[str, Any]]) -> Iterator[str]:
     for delivery in deliveries:
         if times[delivery["message_id"]] > 1 and delivery["id"] not in run.resent:
             yield f"I1: delivery {delivery['id']} was accepted {times[delivery['message_id']]} times"
-    people = Counter(a.recipient for a in run.accepted)
-    known = {d["message_id"] for d in deliveries}
+    known = {d["message_id"]: d for d in deliveries}
+    # A sequence has a mail for each of its steps.
+    people = Counter((a.recipient, known.get(a.message_id, {}).get("position")) for a in run.accepted)
     resent_to = {d["recipient"] for d in deliveries if d["id"] in run.resent}
-    for recipient, number in people.items():
+    for (recipient, position), number in people.items():
         if number > 1 and recipient not in resent_to:
-            yield f"I1: {recipient} was written to {number} times"
+            step = "" if position is None else f" in step {position}"
+            yield f"I1: {recipient} was written to {number} times{step}"
     for message_id in times:
         if message_id not in known:
             yield f"I1: a message nobody knows was accepted: {message_id}"
@@ -140,7 +165,11 @@ def _everything_ended(run: Run, deliveries: list[dict[str, Any]]) -> Iterator[st
     for delivery in deliveries:
         if delivery["state"] not in ENDS:
             yield f"I6: delivery {delivery['id']} is still {delivery['state']}"
-        elif delivery["state"] not in ("sent", "in_doubt") and delivery["recipient"] not in run.may_end_otherwise:
+        elif (
+            delivery["state"] not in ("sent", "in_doubt")
+            and delivery["recipient"] not in run.may_end_otherwise
+            and delivery["contact_id"] not in run.replied
+        ):
             yield f"I6: delivery {delivery['id']}, which no fault has touched, ended {delivery['state']}"
 
 
@@ -156,11 +185,71 @@ def _events_tell_the_states(deliveries: list[dict[str, Any]]) -> Iterator[str]:
             yield f"I7: the events of delivery {delivery['id']} do not follow each other: {told[delivery['id']]}"
 
 
+def _no_step_is_lost_or_doubled(run: Run, deliveries: list[dict[str, Any]]) -> Iterator[str]:
+    steps: Counter[int] = Counter()
+    for step in _rows("SELECT campaign_id FROM campaign_step"):
+        steps[step["campaign_id"]] += 1
+    of: dict[int, list[dict[str, Any]]] = defaultdict(list)
+    for delivery in deliveries:
+        if delivery["enrolment_id"] is not None:
+            of[delivery["enrolment_id"]].append(delivery)
+    times: Counter[int] = Counter()
+    for enrolment in _rows("SELECT * FROM enrolment ORDER BY id"):
+        times[enrolment["contact_id"]] += 1
+        for what in _wrong_with(enrolment, of[enrolment["id"]], steps[enrolment["campaign_id"]], run):
+            yield f"I8: enrolment {enrolment['id']}, {enrolment['state']} at step {enrolment['position']}, {what}"
+    for source, ids in run.enrolled.items():
+        for contact_id in ids:
+            if times[contact_id] != 1:
+                yield f"I8: contact {contact_id} of message {source} is enrolled {times[contact_id]} times"
+
+
+def _wrong_with(enrolment: dict[str, Any], deliveries: list[dict[str, Any]], steps: int, run: Run) -> Iterator[str]:
+    state, position = enrolment["state"], enrolment["position"]
+    goes_on = state == "active"
+    if state not in ENROLMENT_STATES or goes_on != (enrolment["ended_at"] is None):
+        yield f"ended at {enrolment['ended_at']}"
+    if goes_on != (position <= steps) and state in ("active", "finished"):
+        yield f"of {steps} steps"
+    if enrolment["contact_id"] in run.replied and state != "replied":
+        yield "has had a reply"
+    waits_for = [(d["id"], d["position"]) for d in deliveries if d["state"] not in ENDS or d["state"] == "in_doubt"]
+    if waits_for != ([] if enrolment["delivery_id"] is None else [(enrolment["delivery_id"], position)]):
+        yield f"waits for delivery {enrolment['delivery_id']}, and on its way are {waits_for}"
+    # When all that was to come has come, only a doubt keeps a step waiting.
+    if goes_on and [d["state"] for d in deliveries if d["id"] == enrolment["delivery_id"]] != ["in_doubt"]:
+        yield "has not ended"
+    sent = [d for d in sorted(deliveries, key=_id) if d["state"] == "sent"]
+    came_to = [d["position"] for d in sent]
+    # What was claimed before the end moves it no further.
+    claimed_before = [] if goes_on or state == "finished" else [position]
+    if came_to not in ([*range(1, position)], [*range(1, position), *claimed_before]):
+        yield f"has been sent the steps {came_to}"
+    if came_to and not claimed_before and enrolment["last_id"] != sent[-1]["id"]:
+        yield f"has {enrolment['last_id']} for its last mail, and that was {sent[-1]['id']}"
+
+
+def _nothing_is_claimed_after_a_reply(
+    attempts: list[dict[str, Any]], deliveries: list[dict[str, Any]]
+) -> Iterator[str]:
+    ended = {row["id"]: row["ended_at"] for row in _rows("SELECT id, ended_at FROM enrolment WHERE state = 'replied'")}
+    enrolment_of = {d["id"]: d["enrolment_id"] for d in deliveries if d["enrolment_id"] in ended}
+    for attempt in attempts:
+        enrolment_id = enrolment_of.get(attempt["delivery_id"])
+        if enrolment_id is not None and attempt["claimed_at"] > ended[enrolment_id]:
+            yield f"I8: delivery {attempt['delivery_id']} was claimed after enrolment {enrolment_id} had its reply"
+
+
+def _id(row: dict[str, Any]) -> int:
+    return int(row["id"])
+
+
 def _rows(sql: str) -> Iterable[dict[str, Any]]:
     cursor = db.execute_sql(sql)
     names = [column[0] for column in cursor.description]
     for row in cursor.fetchall():
         values = dict(zip(names, row, strict=True))
-        if "claimed_at" in values and not is_postgres():
-            values["claimed_at"] = dt.datetime.fromisoformat(f"{values['claimed_at']}+00:00")
+        for name in TIMES.intersection(values):
+            if values[name] is not None and not is_postgres():
+                values[name] = dt.datetime.fromisoformat(f"{values[name]}+00:00")
         yield values

@@ -13,11 +13,11 @@ from pathlib import Path
 
 import pytest
 
-from models import Contact, Delivery, State
+from models import Contact, Delivery, SmtpAccount, State
 from pipeline.runtime.failpoints import NAMES
 from slowpost.service import THREADS
 from tests.broker.conftest import until
-from tests.builders import a_contact, a_template, a_website, an_account
+from tests.builders import a_campaign, a_contact, a_template, a_website, an_account
 from tests.faults import fleet as fleets
 from tests.faults.embedded import Embedded
 from tests.faults.invariants import Run, check
@@ -66,10 +66,16 @@ def test_a_kill_of_the_embedded_process_at_every_failpoint(
     counts: Callable[[int, int], int],
     report: Callable[..., None],
 ) -> None:
+    steps = [(0, [a_template()]) for _ in range(2)]
+    campaign = a_campaign(*steps, accounts=list(SmtpAccount.select()))
+    published_every = counts(6, 1)
     for _ in range(counts(1, 3)):
-        for failpoint in PASSED:
+        for number, failpoint in enumerate(PASSED):
             embedded.arm(failpoint)
             embedded.select(2)
+            if number % published_every == 0:
+                embedded.enrol(3, campaign)
+                embedded.publish()
             embedded.start()
             embedded.dies()
     embedded.start()
@@ -104,14 +110,14 @@ def finish(embedded: Embedded, file: Path) -> dict[str, float]:
     """Let it come to rest and stop; nothing is violated. Return the figures."""
     seconds = embedded.settle()
     assert embedded.stop() == 0, embedded.log()[-3000:]
-    run = Run(embedded.sources, accepted(file), embedded.faults, limit=1000, interval=0.1)
+    run = Run(embedded.sources, accepted(file), embedded.faults, limit=1000, interval=0.1, enrolled=embedded.enrolled)
     assert check(run) == []
     assert "Traceback" not in embedded.log()
     doubtful = Delivery.select().where(Delivery.state == State.IN_DOUBT).count()
     assert doubtful <= THREADS * len(embedded.faults)
     return {
         "kills": len(embedded.faults),
-        "contacts": sum(map(len, embedded.sources.values())),
+        "contacts": sum(map(len, (*embedded.sources.values(), *embedded.enrolled.values()))),
         "in_doubt": doubtful,
         "settled_in_s": round(seconds, 1),
     }

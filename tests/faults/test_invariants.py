@@ -7,12 +7,24 @@ import smtplib
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from models import Attempt, ChargedTo, Delivery, Event, Outcome, SmtpAccount, State, database
+from models import (
+    Attempt,
+    Campaign,
+    ChargedTo,
+    Delivery,
+    Enrolment,
+    Event,
+    Outcome,
+    SmtpAccount,
+    State,
+    database,
+)
 from models.dead_letter import file_message
-from tests.builders import a_contact, a_delivery, a_template, an_account
+from tests.builders import a_campaign, a_contact, a_delivery, a_template, an_account, an_enrolment
 from tests.faults import fleet as fleets
 from tests.faults.embedded import Embedded
 from tests.faults.invariants import Run, check
@@ -86,6 +98,8 @@ def test_a_double_send_and_a_loss_are_found_in_a_real_run(
 
 
 INTERVAL, LIMIT, MAILS = 60, 5, 3
+#: Ids of a sequence's deliveries begin behind it.
+OF_SEQUENCE = 1000
 NOON = dt.datetime(2026, 6, 2, 12, tzinfo=dt.UTC)
 
 
@@ -101,12 +115,23 @@ def an_attempt(delivery: Delivery, account: SmtpAccount, at: dt.datetime, outcom
     )
 
 
-def sent_by(account: SmtpAccount, at: dt.datetime) -> tuple[Delivery, Accepted]:
+def sent_by(account: SmtpAccount, at: dt.datetime, **values: Any) -> tuple[Delivery, Accepted]:
     """Store a delivery that was sent; return it and the oracle's line."""
-    contact = a_contact()
-    delivery = a_delivery(State.SENT, contact=contact, message_id=f"<{contact.id}@here.test>", sent_at=at)
+    contact = values.pop("contact", None) or a_contact()
+    message_id = f"<{contact.id}.{values.get('position', 1)}@here.test>"
+    delivery = a_delivery(State.SENT, contact=contact, message_id=message_id, sent_at=at, **values)
     an_attempt(delivery, account, at, Outcome.ACCEPTED)
     return delivery, Accepted(at.timestamp(), account.from_address, delivery.recipient, delivery.message_id)
+
+
+def a_sequence(account: SmtpAccount) -> list[tuple[Delivery, Accepted]]:
+    """Store an enrolment that has had both its steps."""
+    campaign = a_campaign((0, [a_template()]), (0, [a_template()]))
+    values = {"state": "finished", "position": 3, "last_id": OF_SEQUENCE + 2, "ended_at": NOON + dt.timedelta(hours=1)}
+    enrolment = an_enrolment(campaign, **values)
+    its = {"enrolment": enrolment, "contact": enrolment.contact, "campaign": campaign}
+    at = [NOON + dt.timedelta(seconds=INTERVAL * i) for i in (1, 2)]
+    return [sent_by(account, at[i - 1], position=i, id=OF_SEQUENCE + i, **its) for i in (1, 2)]
 
 
 def a_clean_run() -> Run:
@@ -114,7 +139,10 @@ def a_clean_run() -> Run:
     account = an_account()
     sent = [sent_by(account, NOON + dt.timedelta(seconds=INTERVAL * i)) for i in range(MAILS)]
     sources = {delivery.source: [delivery.contact_id] for delivery, _ in sent}
-    return Run(sources, [line for _, line in sent], [], limit=LIMIT, interval=INTERVAL)
+    sequence = a_sequence(an_account())
+    lines = [line for _, line in (*sent, *sequence)]
+    enrolled = {"enrolled": [sequence[0][0].contact_id]}
+    return Run(sources, lines, [], limit=LIMIT, interval=INTERVAL, enrolled=enrolled)
 
 
 def first() -> Delivery:
@@ -245,6 +273,68 @@ def untouched_and_failed(run: Run) -> Run:
     return replace(run, accepted=run.accepted[1:])
 
 
+def a_step_is_written_to_twice(run: Run) -> Run:
+    """Two deliveries of one step, each accepted once."""
+    step = in_sequence(1)
+    its = {"contact": step.contact, "enrolment": step.enrolment, "campaign": step.campaign, "position": 1}
+    delivery, line = sent_by(an_account(), NOON, **its)
+    again = {"message_id": "<again@here.test>", "recipient": "again@b.test"}
+    Delivery.update(**again).where(Delivery.id == delivery.id).execute()
+    return replace(run, accepted=[*run.accepted, replace(line, **again)])
+
+
+def a_step_was_passed_over(run: Run) -> Run:
+    step = in_sequence(2)
+    Delivery.update(enrolment=None, campaign=None).where(Delivery.id == step.id).execute()
+    Enrolment.update(last_id=in_sequence(1).id).execute()
+    return run
+
+
+def a_step_waits_for_ever(run: Run) -> Run:
+    an_enrolment(Campaign.get())
+    return run
+
+
+def a_step_waits_for_what_has_ended(run: Run) -> Run:
+    Enrolment.update(delivery_id=in_sequence(2).id).execute()
+    return run
+
+
+def a_sequence_ended_early(run: Run) -> Run:
+    step = in_sequence(2)
+    Delivery.update(enrolment=None, campaign=None).where(Delivery.id == step.id).execute()
+    Enrolment.update(position=2, last_id=in_sequence(1).id).execute()
+    return run
+
+
+def another_mail_was_the_last(run: Run) -> Run:
+    Enrolment.update(last_id=in_sequence(1).id).execute()
+    return run
+
+
+def ended_at_no_time(run: Run) -> Run:
+    Enrolment.update(ended_at=None).execute()
+    return run
+
+
+def nobody_was_enrolled(run: Run) -> Run:
+    return replace(run, enrolled=run.enrolled | {"lost": [a_contact().id]})
+
+
+def a_reply_was_lost(run: Run) -> Run:
+    return replace(run, replied=frozenset({in_sequence(1).contact_id}))
+
+
+def claimed_after_a_reply(run: Run) -> Run:
+    Enrolment.update(state="replied", ended_at=NOON + dt.timedelta(seconds=INTERVAL * 1.5)).execute()
+    return run
+
+
+def in_sequence(position: int) -> Delivery:
+    """Return the delivery of a step of the clean run's sequence."""
+    return Delivery.select().where(Delivery.position == position).order_by(Delivery.id).get()
+
+
 PLANTED: dict[Callable[[Run], Run], str] = {
     accepted_twice: "I1",
     written_to_twice: "I1",
@@ -267,6 +357,16 @@ PLANTED: dict[Callable[[Run], Run], str] = {
     untouched_and_failed: "I6",
     a_state_without_its_event: "I7",
     an_event_out_of_line: "I7",
+    a_step_is_written_to_twice: "I8",
+    a_step_was_passed_over: "I8",
+    a_step_waits_for_ever: "I8",
+    a_step_waits_for_what_has_ended: "I8",
+    a_sequence_ended_early: "I8",
+    another_mail_was_the_last: "I8",
+    ended_at_no_time: "I8",
+    nobody_was_enrolled: "I8",
+    a_reply_was_lost: "I8",
+    claimed_after_a_reply: "I8",
 }
 
 

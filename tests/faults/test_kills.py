@@ -5,24 +5,29 @@ from __future__ import annotations
 import random
 import re
 import time
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
-from models import DeadLetter, Delivery, Enrolment, Event, State
-from pipeline.runtime.failpoints import NAMES, OF_REPLIES
+from models import DeadLetter, Delivery, Enrolment, Event, SmtpAccount, State
+from pipeline.runtime.failpoints import NAMES, OF_PUBLISHER, OF_REPLIES
 from tests.broker.conftest import until
-from tests.builders import a_campaign, an_enrolment, on_its_way
+from tests.builders import a_campaign, a_template, an_enrolment, on_its_way
+from tests.effort import is_full
 from tests.faults import fleet as fleets
 from tests.faults.fleet import Fleet
+from tests.faults.sequences import Sequences
 
 
 def test_the_list_of_failpoints_is_the_codes() -> None:
     root = Path(__file__).parents[2]
-    code = "".join(file.read_text() for folder in ("pipeline", "actors") for file in (root / folder).rglob("*.py"))
+    code = "".join(
+        file.read_text() for folder in ("pipeline", "actors", "schedules") for file in (root / folder).rglob("*.py")
+    )
     named = set(re.findall(r'failpoint\("([a-z]+:[a-z]+)"\)', code))
     steps = set(re.findall(r'failpoint\(f"\{stage\}:([a-z]+)"\)', code))
     stages = ("intake", "dedupe", "render", "reserve", "deliver", "record", "replied")
-    assert named | {f"{stage}:{step}" for stage in stages for step in steps} == {*NAMES, *OF_REPLIES}
+    assert named | {f"{stage}:{step}" for stage in stages for step in steps} == {*NAMES, *OF_REPLIES, *OF_PUBLISHER}
 
 
 def test_a_kill_at_every_failpoint(
@@ -47,6 +52,40 @@ def test_a_kill_at_every_failpoint(
     assert fleet.violations(file) == []
     assert fleet.kills == each * len(NAMES)
     report(kills=fleet.kills, contacts=fleet.contacts, settled_in_s=round(seconds, 1))
+
+
+def test_a_kill_at_every_failpoint_loses_no_step_of_a_sequence_and_doubles_none(
+    postgres: str,
+    rabbitmq: str,
+    file: Path,
+    tmp_path: Path,
+    counts: Callable[[int, int], int],
+    report: Callable[..., None],
+) -> None:
+    campaign = a_campaign(*((0, [a_template()]) for _ in range(3)), accounts=list(SmtpAccount.select()))
+    where = (*NAMES, *OF_REPLIES, *OF_PUBLISHER) if is_full() else WHERE_ENROLMENTS_CHANGE
+    each, at_once, size = counts(1, 10), counts(7, 3), counts(2, 4)
+    with Fleet(fleets.environment(postgres, rabbitmq), tmp_path, size=size) as fleet:
+        sequences = Sequences(fleet, campaign)
+        sequences.enrol(6)
+        with sequences.published():
+            until(lambda: Delivery.select().where(Delivery.position > 1).count() > 0, fleet.log)
+            for _ in range(each):
+                for first in range(0, len(where), at_once):
+                    failpoints = where[first : first + at_once]
+                    for failpoint in failpoints:
+                        fleet.arm(failpoint)
+                    sequences.enrol(5)
+                    sequences.reply()
+                    for failpoint in failpoints:
+                        assert fleet.fires(failpoint), f"nobody came to {failpoint}: {fleet.log()[-2000:]}"
+            seconds = sequences.settle()
+        fleet.settle()
+    assert fleet.violations(file, enrolled=sequences.enrolled, replied=frozenset(sequences.replied)) == []
+    assert fleet.kills == each * len(where)
+    states = Counter(enrolment.state for enrolment in Enrolment.select())
+    assert states["finished"] > 0 < states["replied"]
+    report(kills=fleet.kills, **states, settled_in_s=round(seconds, 1))
 
 
 def test_a_kill_at_every_step_of_a_reply_loses_none_and_does_nothing_twice(
@@ -93,3 +132,13 @@ def test_kills_at_random_instants(
 
 
 ACCOUNTS = 40
+#: Whoever dies here has just written about enrolments.
+WHERE_ENROLMENTS_CHANGE = (
+    "publish:prepared",
+    "intake:wrote",
+    "publish:wrote",
+    "publish:committed",
+    "outcome:wrote",
+    "outcome:committed",
+    "replied:wrote",
+)

@@ -18,9 +18,9 @@ from pipeline import deliver_message
 from pipeline.accounts.identity import endpoint_of
 from pipeline.reports.status import AccountStatus, status
 from slowpost.catcher import Catcher
+from tests.accelerated import run
 from tests.builders import a_contact, a_delivery, a_template, an_account
 from tests.conftest import Clock
-from tests.days import run
 from tests.smtp_server import Drip, ScriptedServer
 
 #: What fifteen recipients are answered → what becomes of the delivery, and for what reason.

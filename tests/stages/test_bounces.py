@@ -14,9 +14,9 @@ from pipeline.accounts import bounces, stopping
 from pipeline.accounts.bounces import Bounces
 from pipeline.operations import pause
 from pipeline.reports.status import status
+from tests.accelerated import run
 from tests.builders import a_contact, a_delivery, a_template, an_account
 from tests.conftest import Clock
-from tests.days import run
 from tests.smtp_server import ScriptedServer
 
 
@@ -28,7 +28,7 @@ def test_a_list_of_dead_addresses_is_paused_after_four_refusals_each_an_interval
     monkeypatch.setattr(
         stopping,
         "alert",
-        lambda what, why, _at, *, account_id, template_id: told.append((what, why, account_id, template_id)),
+        lambda what, why, _at, *, account_id, template_id, **_: told.append((what, why, account_id, template_id)),
     )
     with ScriptedServer({"RCPT": reply}) as server:
         account, template = an_account(port=server.port, daily_limit=100), a_template()

@@ -117,8 +117,8 @@ def test_a_claim_asks_nothing_of_campaigns_for_a_plain_delivery_and_little_for_a
     for_plain = len(asked)
     assert not [sql for sql in asked if 'FROM "campaign"' in sql or 'FROM "enrolment"' in sql]
     assert isinstance(claims.claim(of_campaign.id, "slot", of_campaign.account_id), Claim)
-    # The campaign, what it has used, and whether its sequence goes on.
-    assert len(asked) - 2 * for_plain == 3
+    # The campaign, what it has used, whether its sequence goes on, and whether it excludes the contact by a list.
+    assert len(asked) - 2 * for_plain == 4
 
 
 def with_a_slot(server: ScriptedServer) -> Delivery:

@@ -5,21 +5,29 @@ from __future__ import annotations
 import datetime as dt
 from collections import Counter
 from collections.abc import Callable
+from email import message_from_bytes
 from zoneinfo import ZoneInfo
 
 import pytest
 
-from models import Attempt, Delivery, EmailTemplate, Enrolment, EnrolmentState, SmtpAccount, State, WhenAccountIsOff
+from models import (
+    Delivery,
+    EmailTemplate,
+    Enrolment,
+    EnrolmentState,
+    SmtpAccount,
+    State,
+    Step,
+    WhenAccountIsOff,
+)
 from pipeline.flow import TRIGGER
 from pipeline.reports import plan
-from schedules import publish_batch
 from tests.accelerated import Accelerated
 from tests.builders import a_campaign, a_contact, a_template, an_account, an_enrolment
 from tests.conftest import Clock
 from tests.smtp_server import ScriptedServer
 
 NEW_YORK = ZoneInfo("America/New_York")
-HALF_AN_HOUR = dt.timedelta(minutes=30)
 #: A delivery takes a tenth of a second, and so the slots behind it come later.
 TOLERANCE = dt.timedelta(seconds=5)
 
@@ -68,42 +76,6 @@ def test_a_campaigns_mails_leave_from_its_own_accounts_within_its_limit_and_its_
     assert {d.sent_at.astimezone(NEW_YORK).hour for d in all_sent() if d.campaign_id == small.id} == {10}
 
 
-def test_the_plan_of_a_morning_is_what_is_sent_that_day_picked_already_or_not(
-    any_database: str, clock: Clock, server: ScriptedServer, configure: Callable[..., None]
-) -> None:
-    configure(mail_window_days="mon-fri", mail_daily_limit=4, mail_jitter=0.2)
-    clock.at = local(7, 30, day=1)
-    brands = [[an_account(port=server.port) for _ in range(2)] for _ in range(2)]
-    campaigns = [
-        a_campaign(
-            (0, [a_template()]),
-            (1, [follow_up()]),
-            (2, [follow_up()]),
-            accounts=brand,
-            weight=weight,
-            daily_limit=n,
-        )
-        for brand, weight, n in ((brands[0], 2, None), (brands[0], 1, 3), (brands[1], 1, None))
-    ]
-    for number in range(30):
-        zone = "Europe/London" if number % 5 == 0 else None
-        an_enrolment(campaigns[number % 3], a_contact(timezone=zone, priority=number % 2))
-    for day in range(1, 20):
-        clock.at = local(7, 45, day=day)
-        until = local(23, 0, day=day)
-        planned = [(row.contact_id, row.position, row.account_id, row.send_at) for row in plan.plan(1).planned]
-        on_the_calendar(clock, until=until)
-        sent = [
-            (a.delivery.contact_id, a.delivery.position, a.account_id, a.claimed_at)
-            for a in Attempt.select().order_by(Attempt.claimed_at, Attempt.id)
-            if a.claimed_at > local(7, 45, day=day)
-        ]
-        of_today = [p for p in planned if p[3] < until]
-        assert [s[:3] for s in sent] == [p[:3] for p in of_today]
-        assert all(abs(s[3] - p[3]) <= TOLERANCE for s, p in zip(sent, of_today, strict=True))
-    assert Counter(e.state for e in Enrolment.select()) == {EnrolmentState.FINISHED: 30}
-
-
 @pytest.mark.parametrize("when", list(WhenAccountIsOff))
 def test_what_follows_when_the_account_of_a_conversation_is_off_is_as_the_campaign_says(
     any_database: str, clock: Clock, server: ScriptedServer, configure: Callable[..., None], when: WhenAccountIsOff
@@ -127,6 +99,32 @@ def test_what_follows_when_the_account_of_a_conversation_is_off_is_as_the_campai
             WhenAccountIsOff.STOP: (EnrolmentState.STOPPED, "account_off"),
         }
         assert (later, (again.state, again.reason)) == ([], ended[when])
+
+
+def test_another_account_begins_a_conversation_of_its_own_with_the_subject_of_the_first_mail(
+    any_database: str, clock: Clock, server: ScriptedServer, configure: Callable[..., None]
+) -> None:
+    configure(mail_window_days="mon-fri")
+    clock.at = local(7, 30, day=1)
+    accounts = [an_account(port=server.port, from_name="Jo"), an_account(port=server.port, from_name="Al")]
+    steps = (0, [a_template(subject="{{ sender.name }} asks")]), (1, [follow_up()]), (1, [follow_up()])
+    when = {"when_account_is_off": WhenAccountIsOff.OTHER, "reply_prefix": True}
+    enrolment = an_enrolment(a_campaign(*steps, accounts=accounts, **when))
+    Step.update(quotes=True).execute()
+    on_the_calendar(clock, until=local(20, day=1))
+    EmailTemplate.update(subject="Edited since").where(EmailTemplate.subject != "").execute()
+    SmtpAccount.update(enabled=False).where(SmtpAccount.id == sent_from(of(enrolment)[0])).execute()
+    on_the_calendar(clock, until=local(20, day=3))
+
+    first, second, third = of(enrolment)
+    assert len({sent_from(d) for d in (second, third)} - {sent_from(first)}) == 1
+    mails = [message_from_bytes(mail) for mail in server.mails]
+    subject = str(mails[0]["Subject"])
+    assert [str(mail["Subject"]) for mail in mails] == [subject, subject, f"Re: {subject}"]
+    assert subject in ("Jo asks", "Al asks")
+    named = [(mail["In-Reply-To"], mail["References"]) for mail in mails]
+    assert named == [(None, None), (None, None), (second.message_id, second.message_id)]
+    assert [" wrote:" in d.text for d in (first, second, third)] == [False, False, True]
 
 
 def test_a_follow_up_that_may_not_go_keeps_none_behind_it_from_going_in_the_plan_and_on_the_day(
@@ -171,12 +169,8 @@ def local(hour: int, minute: int = 0, day: int = 2) -> dt.datetime:
 
 
 def on_the_calendar(clock: Clock, until: dt.datetime) -> None:
-    """Let the route run, and the batch publisher at each full and half hour."""
+    """Let the route run, and the batch publisher in the window."""
     run = Accelerated(clock)
     run.put(TRIGGER)
-    at = clock.at + HALF_AN_HOUR
-    while clock.at < until:
-        run.run(at.replace(minute=at.minute // 30 * 30))
-        batch = publish_batch.publish()
-        run.put(*batch.handoffs)
-        at += HALF_AN_HOUR
+    run.publish_every_half_hour()
+    run.run(until)

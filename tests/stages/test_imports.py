@@ -15,7 +15,7 @@ import pytest
 from models import Contact, Delivery, SmtpAccount, State, Suppression, Website, database
 from pipeline.accounts import passwords
 from pipeline.content.template import Footer, render
-from pipeline.operations import csv_rows, forget, imports
+from pipeline.operations import batches, csv_rows, erased_websites, forget, imports
 from pipeline.operations.batches import BATCH
 from pipeline.runtime import secret_key
 from tests.builders import a_contact, a_delivery, a_template, an_account
@@ -111,6 +111,43 @@ def test_a_batch_costs_as_many_statements_as_a_line(caplog: pytest.LogCaptureFix
         (imports.suppressions, "value\n", "s{i}@x.test\n"),
     ):
         assert statements(1, load, header, line) >= statements(300, load, header, line) > 0
+
+
+def test_a_batch_reads_no_table_as_a_whole_even_before_there_are_statistics(postgres: str) -> None:
+    lines = [f"p{i}@x.test,site{i}.test" for i in range(2 * BATCH)]
+    scans = "SELECT sum(seq_scan) FROM pg_stat_xact_user_tables WHERE relname IN ('contact', 'website')"
+    with database.transaction():
+        run(imports.contacts, "email,website", *lines)
+        run(imports.websites, "domain", *(f"site{i}.test" for i in range(BATCH)))
+        assert database.db.execute_sql(scans).fetchone()[0] == 0
+
+
+@pytest.mark.usefixtures("any_database")
+def test_the_database_is_told_of_many_rows_at_the_end_and_of_few_it_is_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(batches, "LARGE", 3)
+    run(imports.contacts, "email,website", "a@x.test,x.test", "b@x.test,x.test")
+    assert known_to_the_planner() not in (2, 1)
+    run(imports.contacts, "email,website", *(f"c{i}@x.test,x.test" for i in range(3)))
+    assert known_to_the_planner() == 5
+
+
+def known_to_the_planner() -> int:
+    """Return how many contacts there are, as the database's planner knows it; less than 0: it was not told."""
+    if database.is_postgres():
+        query = "SELECT reltuples FROM pg_class WHERE oid = 'contact'::regclass"
+        return int(database.db.execute_sql(query).fetchone()[0])
+    if "sqlite_stat1" not in {name for (name,) in database.db.execute_sql("SELECT name FROM sqlite_master")}:
+        return -1
+    query = "SELECT stat FROM sqlite_stat1 WHERE tbl = 'contact' AND idx = 'contact_address'"
+    return int(database.db.execute_sql(query).fetchone()[0].split()[0])
+
+
+@pytest.mark.usefixtures("any_database")
+def test_a_website_that_another_import_has_made_in_the_meantime_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+    run(imports.contacts, "email,website", "ann@x.test,x.test")
+    monkeypatch.setattr(erased_websites, "take_back", lambda *_: {})
+    assert run(imports.contacts, "email,website", "bob@x.test,x.test", "eve@y.test,y.test")[0] == (2, 0, 0, 0)
+    assert [c.website.domain for c in Contact.select().order_by(Contact.id)] == ["x.test", "x.test", "y.test"]
 
 
 REFUSED = [

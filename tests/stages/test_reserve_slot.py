@@ -29,7 +29,7 @@ from pipeline.capacity import slots as stored
 from pipeline.flow import Handoff, Stage
 from pipeline.operations import pause
 from pipeline.reports import plan
-from tests.builders import a_delivery, a_template, an_account
+from tests.builders import a_campaign, a_delivery, a_template, an_account, an_enrolment, on_its_way
 from tests.conftest import Clock, until_waiting_for_a_lock
 
 
@@ -406,6 +406,18 @@ def test_a_fault_that_is_no_deliverys_fails_nobody(
     with pytest.raises(ArithmeticError, match="of the decision itself"):
         reserve_slot.reserve()
     assert Delivery.get_by_id(delivery.id).state == State.READY
+
+
+@pytest.mark.parametrize(("first", "last", "reserved"), [(2, 2, 1), (3, None, 0), (None, 1, 0)])
+def test_what_waits_of_a_campaign_gets_a_slot_on_its_dates_alone(
+    any_database: str, clock: Clock, first: int | None, last: int | None, reserved: int
+) -> None:
+    """On others the claim would refuse it, again and again, and its account stand idle meanwhile."""
+    starts_on, ends_on = (day and dt.date(2026, 6, day) for day in (first, last))
+    campaign = a_campaign((0, [a_template()]), accounts=[an_account()], starts_on=starts_on, ends_on=ends_on)
+    on_its_way(an_enrolment(campaign), State.READY)
+    reserve_slot.reserve()
+    assert Delivery.select().where(Delivery.state == State.RESERVED).count() == reserved
 
 
 def test_a_retry_waits_for_its_own_time_and_holds_up_nobody(any_database: str, clock: Clock) -> None:

@@ -12,10 +12,9 @@ from zoneinfo import ZoneInfo
 from hypothesis import settings
 from hypothesis import strategies as st
 
-from pipeline.throttle.types import Account, Rules, Waiting
-from pipeline.throttle.window import SendingWindow
+from pipeline.throttle.types import Account, Campaign, Group, Rules, Waiting
+from pipeline.throttle.window import Clock, SendingWindow
 from tests.effort import counts
-from tests.unit.day import in_zone
 
 DAY = dt.timedelta(days=1)
 QUARTER = dt.timedelta(minutes=15)
@@ -40,6 +39,8 @@ HOURS = [
     [("08:00", "08:00")],
     [],
 ]
+#: A campaign's own; where they have nothing in common with the window, it has none.
+OWN_HOURS = ["", "", "09:00-10:00", "08:00-12:00", "13:45-15:00,16:30-17:00", "22:00-23:30", "00:15-02:00"]
 WEEKDAYS = [range(7), range(5), (0, 2, 5, 6)]
 CONTACT_ZONES = [
     "America/New_York", "America/Los_Angeles", "Pacific/Auckland", "Europe/Berlin", "Asia/Kolkata", "Asia/Tokyo"
@@ -89,17 +90,29 @@ def open_on_clock(window: SendingWindow, zone: str, at: dt.datetime) -> bool:
     return any(opens <= at < closes for d in (date - DAY, date) for opens, closes in spans(window, zone, d))
 
 
-def is_open(window: SendingWindow, at: dt.datetime, zone: str = "") -> bool:
-    """Tell whether the window is open, also on the clock of the contact's own zone if there is one."""
-    return open_on_clock(window, window.zone.key, at) and (not zone or open_on_clock(window, zone, at))
+def is_open(window: SendingWindow, at: dt.datetime, zone: str = "", hours: str = "") -> bool:
+    """Tell whether the window is open, also on the clock of the contact's own zone if there is one; with a campaign's
+    own hours, also these, on both clocks.
+    """
+    if not open_on_clock(window, window.zone.key, at):
+        return False
+    own = with_hours(window, hours)
+    return all(open_on_clock(own, clock, at) for clock in {window.zone.key, zone or window.zone.key})
 
 
 @functools.cache
-def open_quarters(window: SendingWindow, date: dt.date, zone: str = "") -> tuple[dt.datetime, ...]:
+def with_hours(window: SendingWindow, hours: str) -> SendingWindow:
+    """Return the window with other hours, if there are any, written as those of a campaign."""
+    pairs = [tuple(map(dt.time.fromisoformat, pair.split("-"))) for pair in hours.split(",") if pair]
+    return replace(window, intervals=tuple((start, end) for start, end in pairs)) if pairs else window
+
+
+@functools.cache
+def open_quarters(window: SendingWindow, date: dt.date, zone: str = "", hours: str = "") -> tuple[dt.datetime, ...]:
     """Return the quarters of an hour of a date at which the window is open."""
     start, end = (midnight(window.zone.key, d) for d in (date, date + DAY))
     quarters = (start + i * QUARTER for i in range((end - start) // QUARTER))
-    return tuple(q for q in quarters if is_open(window, q, zone))
+    return tuple(q for q in quarters if is_open(window, q, zone, hours))
 
 
 @dataclass(frozen=True)
@@ -138,7 +151,7 @@ class Arrival:
 
 @dataclass(frozen=True)
 class Case:
-    """All that is put in: where it starts, who sends, what arrives, and which attempts fail."""
+    """All that is put in: where it starts, who sends, what arrives, which attempts fail, and which campaigns run."""
 
     start: dt.datetime
     window: SendingWindow
@@ -147,6 +160,15 @@ class Case:
     accounts: tuple[Account, ...]
     arrivals: tuple[Arrival, ...]
     faults: Mapping[int, tuple[Fault, ...]] = field(default_factory=dict)
+    campaigns: tuple[Campaign, ...] = ()
+
+    def senders_of(self, group: Group) -> frozenset[int]:
+        """Return the accounts that may send a group's deliveries."""
+        found = frozenset(self.limits)
+        for campaign in self.campaigns:
+            if campaign.id == group.campaign:
+                found = campaign.senders
+        return found if group.sender is None else found & {group.sender}
 
     def limit_on(self, account_id: int, date: dt.date) -> int:
         """Return an account's limit on a date."""
@@ -203,19 +225,47 @@ def rules_of_any_kind(draw: st.DrawFn) -> Rules:
     return Rules(interval, some(draw, (True, True, False)), some(draw, (0.2, 0.0, 0.5)))
 
 
-def has_common_hours(window: SendingWindow, zone: str, start: dt.datetime) -> bool:
-    """Tell whether a contact's own zone is open at some time of an ordinary week in the window."""
+def has_common_hours(window: SendingWindow, zone: str, start: dt.datetime, hours: str = "") -> bool:
+    """Tell whether a contact's own zone, and a campaign's own hours, are open at some time of an ordinary week in the
+    window.
+    """
     first = local_date(window, start) + 45 * DAY
-    return any(open_quarters(window, first + i * DAY, zone) for i in range(7))
+    return any(open_quarters(window, first + i * DAY, zone, hours) for i in range(7))
 
 
 @st.composite
-def cases(draw: st.DrawFn, *, zones: bool = True, faults: bool = True, interval: bool = True) -> Case:
+def campaigns_of(draw: st.DrawFn, accounts: Sequence[int], window: SendingWindow, start: dt.datetime) -> Campaign:
+    """Return a campaign without an id: some of the accounts, perhaps a limit, perhaps hours of its own."""
+    senders = draw(st.sets(st.sampled_from(accounts), min_size=1))
+    hours = some(draw, [hours for hours in OWN_HOURS if has_common_hours(window, "", start, hours)])
+    limit, used = some(draw, (None, 1, 2, 5)), some(draw, (0, 0, 1))
+    return Campaign(0, frozenset(senders), limit, used, hours)
+
+
+@st.composite
+def groups(
+    draw: st.DrawFn, campaigns: Sequence[Campaign], zones: Sequence[str], window: SendingWindow, start: dt.datetime
+) -> Group:
+    """Return a group: plain, or of a campaign, for any of its accounts or one of them; perhaps with a zone."""
+    zone = some(draw, ("", "", "", *zones))
+    campaign = some(draw, (None, *campaigns))
+    if campaign is None:
+        return Group(Clock(zone))
+    sender = some(draw, (None, None, *sorted(campaign.senders)))
+    if not has_common_hours(window, zone, start, campaign.hours):
+        zone = ""
+    return Group(Clock(zone, campaign.hours), campaign.id, sender)
+
+
+@st.composite
+def cases(
+    draw: st.DrawFn, *, zones: bool = True, faults: bool = True, interval: bool = True, campaigns: bool = False
+) -> Case:
     """Return a case; without zones, faults or interval, one in which none can keep capacity from being used."""
     window, start = draw(windows())
     today = local_date(window, start)
     number = some(draw, (1, 2, 3, 4))
-    limit_of = {i: draw(limits(today, at_least=i == 1)) for i in range(1, number + 1)}
+    limit_of = {i: draw(limits(today, at_least=campaigns or i == 1)) for i in range(1, number + 1)}
     accounts = [draw(accounts_at(i, limit.on(today), start)) for i, limit in limit_of.items()]
     rules = draw(rules_of_any_kind())
     if not faults:
@@ -223,12 +273,14 @@ def cases(draw: st.DrawFn, *, zones: bool = True, faults: bool = True, interval:
     if not interval:
         rules = replace(rules, interval=NOTHING)
     own_zones = [z for z in CONTACT_ZONES if zones and has_common_hours(window, z, start)]
+    drawn = draw(st.lists(campaigns_of(list(limit_of), window, start), max_size=3)) if campaigns else []
+    running = tuple(replace(campaign, id=i) for i, campaign in enumerate(drawn, 1))
     seconds = st.integers(1, 20_000) | st.integers(20_000, 300_000)
     moments = [start, *(start + dt.timedelta(seconds=s) for s in draw(st.lists(seconds, min_size=1, max_size=6)))]
     waiting = st.tuples(
         st.sampled_from(moments),
         st.sampled_from((0, 0, 0, 1, 5, 9)),
-        st.sampled_from(["", "", "", *own_zones]),
+        groups(running, own_zones, window, start),
         st.sampled_from((-1.0, -0.4, 0.0, 0.7, 1.0)),
         st.sampled_from((0, 0, 0, 0, 30, 600, 2000)),
     )
@@ -236,10 +288,10 @@ def cases(draw: st.DrawFn, *, zones: bool = True, faults: bool = True, interval:
     arrivals = [
         Arrival(
             at,
-            Waiting(i, priority, share=share, group=in_zone(zone)),
+            Waiting(i, priority, share=share, group=group),
             at + dt.timedelta(minutes=later) if later else None,
         )
-        for i, (at, priority, zone, share, later) in enumerate(arriving, 1)
+        for i, (at, priority, group, share, later) in enumerate(arriving, 1)
     ]
     rest, backoff = (
         st.sampled_from(m).map(lambda m: dt.timedelta(minutes=m)) for m in ((0, 0, 15, 240), (15, 30, 300))
@@ -249,7 +301,7 @@ def cases(draw: st.DrawFn, *, zones: bool = True, faults: bool = True, interval:
     failing = draw(st.lists(of_delivery, max_size=8)) if faults else []
     faults_of = {i: tuple(f for j, f in failing if j == i) for i, _ in failing}
     arrivals.sort(key=lambda a: (a.at, a.delivery.id))
-    return Case(start, window, rules, limit_of, tuple(accounts), tuple(arrivals), faults_of)
+    return Case(start, window, rules, limit_of, tuple(accounts), tuple(arrivals), faults_of, running)
 
 
 def holds_for(examples: int) -> Callable[[Callable[..., None]], Callable[..., None]]:

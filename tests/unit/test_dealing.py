@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.throttle.dealing import FollowUp, Wants, deal
@@ -38,6 +38,7 @@ def test_a_campaigns_own_limit_counts_what_is_used_and_on_its_way() -> None:
     assert deal({1: 10, 2: 10}, {}, [wants], follow_ups_first=True) == [100, 101]
 
 
+@settings(deadline=None)
 @given(st.data())
 def test_never_more_is_picked_than_can_go_and_never_less_where_sets_are_apart(data: st.DataObject) -> None:
     left = {i: data.draw(st.integers(0, 5)) for i in range(1, 7)}

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from pipeline.throttle.decide import decide
 from pipeline.throttle.forecast import Forecast
 from pipeline.throttle.limits import jitter_share, limit_on
-from pipeline.throttle.types import Account, Backlog, Decision, Rules, Slot, Waiting
+from pipeline.throttle.types import Account, Backlog, Campaign, Decision, Group, Rules, Slot, Waiting
 from pipeline.throttle.window import SendingWindow
 from tests.unit.day import AT_ONCE, WINDOW, ZONE, Day, in_zone, local
 
@@ -266,6 +266,19 @@ def test_where_no_other_account_is_usable_it_waits_for_its_backoff_and_wakes_at_
     assert decide(only_one, evening, local(9), WINDOW, EXACT).wake_at == tomorrow
 
 
+def test_an_account_of_others_waits_for_nothing_where_the_only_sender_of_a_campaign_has_failed_its_mail() -> None:
+    group = Group(campaign=1)
+    failed = Waiting(1, failed_by={1: local(9, 15)}, group=group)
+    backlog = Backlog((failed,), {group: 1}, campaigns={1: Campaign(1, frozenset({1}))})
+    assert decide(accounts(2), backlog, local(9), WINDOW, EXACT) == Decision(wake_at=local(9, 15))
+
+
+def test_a_slot_that_is_not_worth_advancing_is_not_advanced_for_being_asked_about_later() -> None:
+    account = Account(1, 10, slot=Slot(1, local(13, 20), (Waiting(1),)))
+    for now in (local(9), local(12, 30)):
+        assert not decide([account], Backlog(), now, WINDOW, EXACT, last_transaction_today=local(9)).changes_slots
+
+
 def test_a_slot_is_not_advanced_into_the_time_in_which_its_account_leaves_its_delivery_alone() -> None:
     def advanced(leaves_alone_until: dt.datetime) -> tuple[Slot, ...]:
         holder = Waiting(1, failed_by={1: leaves_alone_until})
@@ -385,7 +398,7 @@ def test_a_list_that_is_due_at_once_is_not_handed_over() -> None:
     ).changes_slots
 
 
-def test_a_slot_moves_only_if_that_saves_a_tenth_of_its_wait_and_not_when_it_is_near() -> None:
+def test_a_slot_moves_only_if_that_saves_a_tenth_of_the_time_since_the_last_send_and_not_when_it_is_near() -> None:
     def advanced(send_at: dt.datetime) -> bool:
         account = Account(1, 10, slot=Slot(1, send_at, (Waiting(1),)))
         # eight more wait: the slot's position is now 08:54
@@ -400,9 +413,9 @@ def test_a_slot_moves_only_if_that_saves_a_tenth_of_its_wait_and_not_when_it_is_
         return bool(decision.advanced)
 
     target = local(8) + dt.timedelta(hours=9) / 10
-    wait = target - local(8, 5)
-    assert advanced(local(8, 5) + wait / 0.89)
-    assert not advanced(local(8, 5) + wait / 0.91)
+    wait = target - local(8)
+    assert advanced(local(8) + wait / 0.89)
+    assert not advanced(local(8) + wait / 0.91)
     assert not advanced(local(8, 5, 5))
     near, far = (Account(1, 10, slot=Slot(1, local(9, 0, second), (Waiting(1),))) for second in (5, 6))
     assert not decide([near], Backlog(), local(9), WINDOW, EXACT).advanced

@@ -18,8 +18,8 @@ from hypothesis import strategies as st
 from pipeline.throttle import forecast
 from pipeline.throttle.decide import decide
 from pipeline.throttle.forecast import Forecast
-from pipeline.throttle.types import Account, Backlog, Decision, Slot, Waiting
-from pipeline.throttle.window import SendingWindow
+from pipeline.throttle.types import Account, Backlog, Campaign, Decision, Group, Slot, Waiting
+from pipeline.throttle.window import Clock, SendingWindow
 from tests.unit.random_days import (
     DAY,
     NOTHING,
@@ -37,7 +37,7 @@ from tests.unit.random_days import (
 
 
 @holds_for(1000)
-@given(cases())
+@given(cases(campaigns=True))
 def test_no_account_exceeds_its_limit_on_any_local_date(case: Case) -> None:
     today = local_date(case.window, case.start)
     sent = Counter((a.account, local_date(case.window, a.at)) for a in played(case).attempted if a.accepted)
@@ -47,13 +47,25 @@ def test_no_account_exceeds_its_limit_on_any_local_date(case: Case) -> None:
 
 
 @holds_for(1000)
-@given(cases())
-def test_nothing_is_attempted_outside_the_window_or_the_contacts_own(case: Case) -> None:
-    assert all(is_open(case.window, a.at, a.zone) for a in played(case).attempted)
+@given(cases(campaigns=True))
+def test_no_campaign_exceeds_its_limit_on_any_local_date_nor_leaves_its_accounts(case: Case) -> None:
+    today, attempted = local_date(case.window, case.start), played(case).attempted
+    assert all(a.account in case.senders_of(a.group) for a in attempted)
+    sent = Counter((a.group.campaign, local_date(case.window, a.at)) for a in attempted if a.accepted)
+    for campaign in case.campaigns:
+        sent[campaign.id, today] += campaign.used if sent[campaign.id, today] else 0
+        limit = len(attempted) if campaign.limit is None else campaign.limit
+        assert all(number <= limit for (i, _), number in sent.items() if i == campaign.id)
 
 
 @holds_for(1000)
-@given(cases())
+@given(cases(campaigns=True))
+def test_nothing_is_attempted_outside_the_window_or_the_contacts_own(case: Case) -> None:
+    assert all(is_open(case.window, a.at, *a.group.clock) for a in played(case).attempted)
+
+
+@holds_for(1000)
+@given(cases(campaigns=True))
 def test_claims_of_one_account_are_never_closer_than_the_interval(case: Case) -> None:
     world = played(case)
     for account in case.accounts:
@@ -63,7 +75,7 @@ def test_claims_of_one_account_are_never_closer_than_the_interval(case: Case) ->
 
 
 @holds_for(600)
-@given(cases())
+@given(cases(campaigns=True))
 def test_nothing_is_sent_twice_nothing_vanishes_and_all_is_sent_in_the_end(case: Case) -> None:
     world = Played(case, case.accounts)
     for arrived in world.play(case.arrivals, case.start + PATIENCE * DAY):
@@ -75,7 +87,7 @@ def test_nothing_is_sent_twice_nothing_vanishes_and_all_is_sent_in_the_end(case:
 
 
 @holds_for(600)
-@given(cases(), st.randoms(use_true_random=False))
+@given(cases(campaigns=True), st.randoms(use_true_random=False))
 def test_the_same_inputs_give_the_same_slots_in_whatever_order_they_come(case: Case, random: Any) -> None:
     def shuffled(values: Any) -> list[Any]:
         return random.sample(list(values), len(values))
@@ -97,7 +109,7 @@ def test_the_same_inputs_give_the_same_slots_in_whatever_order_they_come(case: C
 
 
 @holds_for(600)
-@given(cases())
+@given(cases(campaigns=True))
 def test_an_account_has_one_slot_at_most_and_it_only_moves_forward(case: Case) -> None:
     for seen in played(case).seen:
         before = {s.account_id: s for s in seen.slots_before}
@@ -116,17 +128,20 @@ def test_an_account_has_one_slot_at_most_and_it_only_moves_forward(case: Case) -
 
 
 @holds_for(800)
-@given(cases())
+@given(cases(campaigns=True))
 def test_no_usable_account_is_without_a_slot_while_something_waits_that_it_may_send(case: Case) -> None:
     world = played(case)
     for seen, following in pairwise(world.seen):
         slots = seen.slots_after
         accounts = [replace(a, slot=slots.get(a.id)) for a in seen.accounts]
-        pending = seen.pending_after
+        full = full_campaigns(case, seen, seen.now)
+        pending = [(w, t) for w, t in seen.pending_after if w.group.campaign not in full]
         assert not idle_for_nothing(case, accounts, pending, seen.now)
         if pending and any(a.slot is None for a in accounts):
             for at in set(moments_between(case, seen, seen.now, following.now)):
                 if seen.now < at < following.now:
+                    full = full_campaigns(case, seen, at)
+                    pending = [(w, t) for w, t in seen.pending_after if w.group.campaign not in full]
                     assert not idle_for_nothing(case, on_date(case, accounts, seen.now, at), pending, at)
 
 
@@ -226,6 +241,21 @@ def test_a_slot_that_stands_is_brought_forward_to_its_position_when_that_is_wort
 
 
 @holds_for(800)
+@given(cases(zones=False), st.floats(0.05, 0.95))
+def test_who_asks_again_before_something_happens_changes_nothing(case: Case, share: float) -> None:
+    world = played(case)
+    for (seen, accounts, backlog), following in zip(world.left, world.seen[1:], strict=False):
+        now = seen.now + (following.now - seen.now) * share
+        if local_date(case.window, now) != local_date(case.window, seen.now):
+            continue
+        again = decide(
+            accounts, backlog, now, case.window, case.rules,
+            last_transaction_today=seen.last_transaction_today, advanced_at=seen.advanced_at,
+        )  # fmt: skip
+        assert not again.changes_slots
+
+
+@holds_for(800)
 @given(cases(zones=False, faults=False, interval=False))
 def test_by_the_end_of_each_day_as_many_are_sent_as_are_asked_for_and_allowed(case: Case) -> None:
     sent = [a.at for a in played(case).attempted]
@@ -258,11 +288,11 @@ def end_of_day(window: SendingWindow, at: dt.datetime) -> dt.datetime:
     return min(max(ends), midnight(window.zone.key, today + DAY))
 
 
-def open_between(window: SendingWindow, zone: str, start: dt.datetime, end: dt.datetime) -> dt.datetime | None:
+def open_between(window: SendingWindow, clock: Clock, start: dt.datetime, end: dt.datetime) -> dt.datetime | None:
     """Return the first open instant from `start` on and before `end`, both of one local date."""
     if start >= end:
         return None
-    later = (q for q in open_quarters(window, local_date(window, start), zone) if q + QUARTER > start and q < end)
+    later = (q for q in open_quarters(window, local_date(window, start), *clock) if q + QUARTER > start and q < end)
     return max(start, q) if (q := next(later, None)) else None
 
 
@@ -273,7 +303,7 @@ class Attempted:
     at: dt.datetime
     account: int
     delivery: int
-    zone: str
+    group: Group
     accepted: bool
     claimed: bool
 
@@ -320,10 +350,14 @@ class Played(Forecast):
         claims = [a.last_transaction_at for a in accounts if a.last_transaction_at]
         today = [at for at in claims if local_date(case.window, at) == local_date(case.window, case.start)]
         last = max(today, default=None)
-        super().__init__(accounts, case.start, case.window, case.rules, case.limit_on, last_transaction_today=last)
+        super().__init__(
+            accounts, case.start, case.window, case.rules, case.limit_on,
+            last_transaction_today=last, campaigns=case.campaigns,
+        )  # fmt: skip
         self.case, self.last_transaction, self.last_move = case, last, None
         self.attempted: list[Attempted] = []
         self.seen: list[Seen] = []
+        self.left: list[tuple[Seen, list[Account], Backlog]] = []
         self.pending: dict[int, tuple[Waiting, dt.datetime]] = {}
         self.faults = {i: list(faults) for i, faults in case.faults.items()}
 
@@ -337,7 +371,7 @@ class Played(Forecast):
         fault = self.faults[delivery.id].pop(0) if self.faults.get(delivery.id) else None
         claimed = fault is None or fault.claimed
         self.attempted.append(
-            Attempted(self.now, account.id, delivery.id, delivery.clock.zone, accepted=fault is None, claimed=claimed)
+            Attempted(self.now, account.id, delivery.id, delivery.group, accepted=fault is None, claimed=claimed)
         )
         account = replace(account, last_attempt_at=self.now)
         if claimed:
@@ -365,6 +399,11 @@ class Played(Forecast):
         if any(s.send_at < before[s.account_id] for s in (*decision.advanced, *decision.pre_empted)):
             self.last_move = now
         return decision
+
+    def _ask(self) -> None:
+        super()._ask()
+        accounts = list(self.accounts.values())
+        self.left.append((replace(self.seen[-1], advanced_at=self.last_move), accounts, self._backlog(accounts)))
 
     def play(self, arrivals: Sequence[Arrival], until: dt.datetime) -> Iterator[int]:
         """Go on to a time, and yield after each step how many have arrived."""
@@ -410,7 +449,7 @@ def soonest(case: Case, account: Account, at: dt.datetime) -> dt.datetime:
 
 def may_go(case: Case, pending: Sequence[tuple[Waiting, dt.datetime]], at: dt.datetime) -> list[Waiting]:
     """Return the head of the backlog: what may go at a time, the most urgent first."""
-    due = [w for w, not_before in pending if not_before <= at and is_open(case.window, at, w.clock.zone)]
+    due = [w for w, not_before in pending if not_before <= at and is_open(case.window, at, *w.clock)]
     return sorted(due, key=urgency)[:HEAD]
 
 
@@ -418,12 +457,14 @@ def could_send(
     case: Case, account: Account, delivery: Waiting, accounts: Sequence[Account], at: dt.datetime
 ) -> dt.datetime | None:
     """Return from when on today a usable account may send a delivery; None if it may not."""
-    start = soonest(case, account, at)
+    start, senders = soonest(case, account, at), case.senders_of(delivery.group)
+    if account.id not in senders:
+        return None
     if account.id in delivery.failed_by:
-        if not all(a.id in delivery.failed_by for a in usable(accounts, at)):
+        if not all(a.id in delivery.failed_by for a in usable(accounts, at) if a.id in senders):
             return None
         start = max(start, delivery.failed_by[account.id])
-    return open_between(case.window, delivery.clock.zone, start, end_of_day(case.window, at))
+    return open_between(case.window, delivery.clock, start, end_of_day(case.window, at))
 
 
 def idle_for_nothing(
@@ -437,6 +478,18 @@ def idle_for_nothing(
         for delivery in may_go(case, pending, at)
         if delivery.failed_by.get(account.id, at) <= at and could_send(case, account, delivery, accounts, at)
     ]
+
+
+def full_campaigns(case: Case, seen: Seen, at: dt.datetime) -> set[int | None]:
+    """Return the campaigns that may get no more slots on the date of `at`, if nothing is sent until then."""
+    held = Counter(w.group.campaign for slot in seen.slots_after.values() for w in slot.deliveries)
+    is_today = local_date(case.window, at) == local_date(case.window, seen.now)
+
+    def left(campaign: Campaign) -> int:
+        used = seen.backlog.campaigns[campaign.id].used if is_today else 0
+        return 1 if campaign.limit is None else campaign.limit - used - held[campaign.id]
+
+    return {campaign.id for campaign in case.campaigns if left(campaign) <= 0}
 
 
 def goes_before(seen: Seen, delivery: Waiting, other: Waiting, *, alike: bool) -> bool:
@@ -453,7 +506,7 @@ def goes_before(seen: Seen, delivery: Waiting, other: Waiting, *, alike: bool) -
 
 def opens_only_after(case: Case, seen: Seen, delivery: Waiting, at: dt.datetime) -> bool:
     """Tell whether a contact's zone is closed from now to `at`, and then open later today."""
-    opening = open_between(case.window, delivery.clock.zone, seen.now, end_of_day(case.window, seen.now))
+    opening = open_between(case.window, delivery.clock, seen.now, end_of_day(case.window, seen.now))
     return opening is not None and opening > at
 
 
@@ -491,8 +544,8 @@ def moments_between(case: Case, seen: Seen, start: dt.datetime, end: dt.datetime
     date = local_date(case.window, start)
     while midnight(case.window.zone.key, date) < end:
         yield midnight(case.window.zone.key, date)
-        for zone in {w.clock.zone for w, _ in seen.pending_after}:
-            quarters = open_quarters(case.window, date, zone)
+        for clock in {w.clock for w, _ in seen.pending_after}:
+            quarters = open_quarters(case.window, date, *clock)
             yield from (q for q in quarters if q - QUARTER not in quarters)
         date += DAY
 
@@ -541,16 +594,14 @@ def open_before(quarters: Sequence[dt.datetime], at: dt.datetime) -> dt.timedelt
 def may_go_today(case: Case, seen: Seen) -> int:
     """Count what waits and may go before today's end."""
     end = end_of_day(case.window, seen.now)
-    return sum(bool(open_between(case.window, w.clock.zone, max(t, seen.now), end)) for w, t in seen.pending if t < end)
+    return sum(bool(open_between(case.window, w.clock, max(t, seen.now), end)) for w, t in seen.pending if t < end)
 
 
 def closes_sooner(case: Case, seen: Seen) -> bool:
     """Tell whether something waits whose zone closes today before the window does."""
     end = end_of_day(case.window, seen.now)
-    pending = [
-        w.clock.zone for w, t in seen.pending if t < end and open_between(case.window, w.clock.zone, seen.now, end)
-    ]
-    return any(open_between(case.window, zone, end - QUARTER, end) is None for zone in pending)
+    pending = [w.clock.zone for w, t in seen.pending if t < end and open_between(case.window, w.clock, seen.now, end)]
+    return any(open_between(case.window, Clock(zone), end - QUARTER, end) is None for zone in pending)
 
 
 def paces(case: Case, seen: Seen) -> tuple[Pace, Pace]:
@@ -561,18 +612,19 @@ def paces(case: Case, seen: Seen) -> tuple[Pace, Pace]:
 
 def is_worth_moving(seen: Seen, slot: Slot, target: dt.datetime) -> bool:
     """Tell whether a slot has to be advanced: not again in 10 s, not when it is near, not for less than a tenth
-    of its wait.
+    of the time since the last send.
     """
-    wait = slot.send_at - seen.now
+    is_near = slot.send_at - seen.now <= dt.timedelta(seconds=5)
     again = seen.advanced_at is not None and seen.now < seen.advanced_at + dt.timedelta(seconds=10)
-    return not again and wait > dt.timedelta(seconds=5) and slot.send_at - target > wait / 10 + ROUNDING
+    since = seen.last_transaction_today or seen.now
+    return not again and not is_near and slot.send_at - target > (slot.send_at - since) / 10 + ROUNDING
 
 
 def opens_later(case: Case, seen: Seen, zone: str, at: dt.datetime) -> bool:
     """Tell whether a contact's zone is open at some time from `at` to today's end."""
-    return at < (end := end_of_day(case.window, seen.now)) and bool(open_between(case.window, zone, at, end))
+    return at < (end := end_of_day(case.window, seen.now)) and bool(open_between(case.window, Clock(zone), at, end))
 
 
 def opens_before_midnight(case: Case, start: dt.datetime, end: dt.datetime) -> bool:
     """Tell whether the window is open at some time from `start` to the midnight `end`."""
-    return start < end and open_between(case.window, "", start, end) is not None
+    return start < end and open_between(case.window, Clock(), start, end) is not None

@@ -49,7 +49,7 @@ class Account:
 
 def judge(account: Account, now: dt.datetime) -> Iterator[Finding]:
     """Yield what there is to say about an account at `now`."""
-    yield from _login(account)
+    yield from login(account)
     yield from _protection(account, now)
     yield from _basic_auth(account)
     yield from _limits(account)
@@ -57,7 +57,8 @@ def judge(account: Account, now: dt.datetime) -> Iterator[Finding]:
     yield from _spf_and_server(account)
 
 
-def _login(account: Account) -> Iterator[Finding]:
+def login(account: Account) -> Iterator[Finding]:
+    """Yield whether its password can be read, and whether its server lets it in, if that was tried."""
     if account.password_problem is not None:
         yield Finding(
             Check.PASSWORD,

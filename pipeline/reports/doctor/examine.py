@@ -9,16 +9,13 @@ from __future__ import annotations
 import datetime as dt
 import stat
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 
-from models import Auth, Security, SmtpAccount, database, lookup
-from models.address import normalise_domain
-from pipeline.accounts import passwords
-from pipeline.accounts.identity import endpoint_of, unsubscribe
-from pipeline.capacity import usage
+from models import SmtpAccount, database, lookup
+from pipeline.accounts.identity import unsubscribe
 from pipeline.dns import spf
 from pipeline.dns.mail import takes_mail
 from pipeline.dns.policies import USUAL_SELECTORS, dmarc_of, key_at
@@ -27,22 +24,15 @@ from pipeline.dns.reverse import Reverse, reverse_of
 from pipeline.reports.closed import closed_dates
 from pipeline.reports.doctor import account as accounts
 from pipeline.reports.doctor import domain as domains
-from pipeline.reports.doctor import installation
+from pipeline.reports.doctor import installation, logins
 from pipeline.reports.doctor.findings import Check, Diagnosis, Finding, Level
 from pipeline.reports.reasons import local
 from pipeline.rules import forgotten, providers
 from pipeline.runtime import public_holidays, secret_key
-from pipeline.runtime.secret_key import SecretKeyError
 from pipeline.runtime.settings import settings
 from pipeline.smtp.connection import Endpoint
-from pipeline.smtp.trial import Trial, try_out
+from pipeline.smtp.trial import Trial
 from pipeline.throttle.window import SendingWindow
-
-#: Servers and domains that are asked at the same time.
-THREADS = 8
-#: Seconds for one command of a login, where MAIL_SMTP_TIMEOUT is not less.
-LOGIN_TIMEOUT = 15.0
-
 
 #: Questions without any answer, one after the other, after which DNS is not asked any more.
 MAX_SILENT = 3
@@ -76,10 +66,10 @@ def examine(
         NotThereError: there is no such account.
     """
     meant = _accounts(account_ids)
-    problems = {account.id: _password_problem(account) for account in meant}
+    problems = {account.id: logins.password_problem(account) for account in meant}
     asked = _Asked()
     if not offline:
-        endpoints = [_endpoint(account) for account in meant if problems[account.id] is None]
+        endpoints = [logins.endpoint(account) for account in meant if problems[account.id] is None]
         _ask(asked, endpoints, _own_domains(meant), tuple(selectors), on_progress)
     found = [
         *installation.judge(_installation(asked.reverse, _key_problem(meant, problems))),
@@ -95,33 +85,15 @@ def _accounts(ids: Sequence[int]) -> list[SmtpAccount]:
     return list(SmtpAccount.select().where(SmtpAccount.removed_at.is_null()).order_by(SmtpAccount.id))
 
 
-def _password_problem(account: SmtpAccount) -> str | None:
-    try:
-        if account.password is not None:
-            passwords.decrypt(account.password)
-    except SecretKeyError as error:
-        return str(error)
-    return None
-
-
 def _key_problem(meant: Sequence[SmtpAccount], problems: dict[int, str | None]) -> str | None:
     """Return what is wrong where no password at all can be read: that is the key's fault."""
     of_stored = [problems[account.id] for account in meant if account.password is not None]
     return of_stored[0] if of_stored and all(of_stored) else None
 
 
-def _endpoint(account: SmtpAccount) -> Endpoint:
-    endpoint = endpoint_of(account)
-    return replace(endpoint, timeout=min(endpoint.timeout, LOGIN_TIMEOUT))
-
-
-def _domain_of(account: SmtpAccount) -> str:
-    return normalise_domain(account.from_address.rpartition("@")[2])
-
-
 def _own_domains(meant: Sequence[SmtpAccount]) -> list[str]:
     """Return the accounts' domains, but for those of public providers, who look after theirs themselves."""
-    found = dict.fromkeys(map(_domain_of, meant))
+    found = dict.fromkeys(map(logins.domain_of, meant))
     return [domain for domain in found if providers.of_mailbox(domain) is None]
 
 
@@ -135,9 +107,7 @@ def _ask(
     dns = Dns(settings().mail_dns_servers, MAX_SILENT)
 
     def log_in(endpoint: Endpoint) -> None:
-        # An access token that can't be had may be reported with the time of the database.
-        with database.connection():
-            asked.trials[endpoint.account_id] = try_out(endpoint)
+        asked.trials[endpoint.account_id] = logins.log_in(endpoint)
 
     def ask_domain(domain: str) -> None:
         asked.domains[domain] = _domain(domain, selectors, dns)
@@ -146,19 +116,12 @@ def _ask(
         asked.reverse = reverse_of(name, dns)
 
     name = settings().mail_ehlo_name
-    with ThreadPoolExecutor(THREADS) as pool:
-        jobs = [
-            *(pool.submit(log_in, endpoint) for endpoint in endpoints),
-            *(pool.submit(ask_domain, domain) for domain in own),
-            *(pool.submit(ask_name, name) for name in ([name] if name and not name.startswith("[") else [])),
-        ]
-        try:
-            for done, job in enumerate(jobs, 1):
-                job.result()
-                on_progress(done, len(jobs))
-        except BaseException:
-            pool.shutdown(cancel_futures=True)
-            raise
+    jobs = [
+        *(partial(log_in, endpoint) for endpoint in endpoints),
+        *(partial(ask_domain, domain) for domain in own),
+        *(partial(ask_name, name) for name in ([name] if name and not name.startswith("[") else [])),
+    ]
+    logins.together(jobs, on_progress)
 
 
 def _domain(name: str, selectors: Sequence[str], ask: Ask) -> domains.Domain:
@@ -249,31 +212,15 @@ def _of_accounts(meant: Sequence[SmtpAccount], problems: dict[int, str | None], 
         )
     now = database.now()
     for account in meant:
-        facts = _account(account, problems[account.id], asked)
+        about_domain = asked.domains.get(logins.domain_of(account))
+        its_spf = None if about_domain is None else about_domain.spf
+        facts = logins.facts_of(account, problems[account.id], asked.trials.get(account.id), its_spf)
         for finding in accounts.judge(facts, now):
             yield replace(finding, account_ids=(account.id,), account=account.name)
 
 
-def _account(account: SmtpAccount, password_problem: str | None, asked: _Asked) -> accounts.Account:
-    about_domain = asked.domains.get(_domain_of(account))
-    return accounts.Account(
-        host=account.host,
-        security=Security(account.security),
-        username=account.username,
-        auth=Auth(account.auth),
-        plain_password=account.plain_password,
-        from_address=account.from_address,
-        from_domain=_domain_of(account),
-        limit=usage.full_limit_of(account),
-        interval=settings().mail_min_interval,
-        password_problem=password_problem,
-        trial=asked.trials.get(account.id),
-        spf=None if about_domain is None else about_domain.spf,
-    )
-
-
 def _of_domains(meant: Sequence[SmtpAccount], asked: _Asked) -> Iterator[Finding]:
     for domain, facts in asked.domains.items():
-        ids = tuple(account.id for account in meant if _domain_of(account) == domain)
+        ids = tuple(account.id for account in meant if logins.domain_of(account) == domain)
         for finding in domains.judge(facts):
             yield replace(finding, account_ids=ids, domain=domain)
