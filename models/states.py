@@ -83,6 +83,7 @@ class Cause(StrEnum):
     PAUSE = "pause"
     CANCEL = "cancel"
     REPLIED = "replied"
+    SUPPRESS = "suppress"
     FORGET = "forget"
     REPLAY = "replay"
     RESOLVE = "resolve"

@@ -267,7 +267,8 @@ def _suppressions(rows: dict[Any, Row], _lines: dict[Any, int], summary: Summary
     for (kind, value), row in rows.items():
         if value not in forgotten:
             by_reason.setdefault((kind, row.get("reason", "imported")), []).append(value)
-    added = sum(suppress(kind, values, reason, now) for (kind, reason), values in by_reason.items())
+    # The sweep triggers the stage that deals the slots of those who are skipped.
     stops.suppressed(rows, now)
+    added = sum(suppress(kind, values, reason, now) for (kind, reason), values in by_reason.items())
     summary.added += added
     summary.unchanged += len(rows) - added

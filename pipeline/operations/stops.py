@@ -27,13 +27,14 @@ from models import (
     Website,
     database,
     lookup,
+    transition,
 )
 from models.address import forms, normalise
 from models.control import PROGRAM, record_action
 from models.dead_letter import file_messages
 from models.delivery import in_states, of_ids
-from models.enrolment import WEBSITE_REPLIED, ends, of_addresses
-from models.states import UNFINISHED
+from models.enrolment import WEBSITE_REPLIED, ends
+from models.states import NOT_CLAIMED, UNFINISHED
 from pipeline.flow import TRIGGER, Handoff, Stage, chunks
 from pipeline.operations import fields
 from pipeline.operations.cancel import cancel_where, lock_waiting
@@ -126,24 +127,38 @@ def give_up_reply(contact_id: int, error: Exception, *, source: str) -> list[Han
     return []
 
 
-def suppressed(values: Iterable[tuple[SuppressionKind, str]], now: dt.datetime) -> list[int]:
-    """End the enrolments of those whom new suppressions are about; in the caller's transaction. What waits for them is
-    not touched: the claim asks the list again.
+def suppressed(values: Iterable[tuple[SuppressionKind, str]], now: dt.datetime) -> list[Handoff]:
+    """End the enrolments of those whom new suppressions are about, and skip what waits for them; in the caller's
+    transaction, before it stores the suppressions. What is claimed goes on.
 
     Args:
         values: kind and normalised value of each.
         now: UTC.
+
+    Returns:
+        A trigger where something waited: its slot is free for others.
     """
     by_kind: dict[SuppressionKind, set[str]] = defaultdict(set)
     for kind, value in values:
         by_kind[kind].add(value)
-    ended: list[int] = []
-    if addresses := by_kind[SuppressionKind.ADDRESS]:
-        ended += ends(of_addresses(addresses), EnrolmentState.SUPPRESSED, now, Reason.SUPPRESSED_ADDRESS)
+    addresses = sorted({form for address in by_kind[SuppressionKind.ADDRESS] for form in forms(address)})
+    about = {Reason.SUPPRESSED_ADDRESS: Contact.address.in_(addresses)} if addresses else {}
     if domains := _suppressed_domains(by_kind[SuppressionKind.DOMAIN]):
-        at_them = Enrolment.contact.in_(Contact.select(Contact.id).where(DOMAIN.in_(domains)))
-        ended += ends(at_them, EnrolmentState.SUPPRESSED, now, Reason.SUPPRESSED_DOMAIN)
-    return ended
+        about[Reason.SUPPRESSED_DOMAIN] = DOMAIN.in_(domains)
+    contacts = {reason: Contact.select(Contact.id).where(which) for reason, which in about.items()}
+    skipped = [i for reason, whose in contacts.items() for i in _skip(Delivery.contact.in_(whose), reason)]
+    for reason, whose in contacts.items():
+        ends(Enrolment.contact.in_(whose), EnrolmentState.SUPPRESSED, now, reason)
+    return [TRIGGER] if skipped else []
+
+
+def _skip(which: Any, reason: Reason) -> list[int]:
+    lock_waiting(which)
+    return [
+        i
+        for origin in NOT_CLAIMED
+        for i in transition(origin, State.SKIPPED, which, cause=Cause.SUPPRESS, reason=reason)
+    ]
 
 
 def _stop(named: Sequence[Contact]) -> tuple[list[int], list[int]]:
@@ -210,12 +225,14 @@ def _waiting(people: set[int], others: Mapping[int, int]) -> list[int]:
 
 
 def _suppressed_domains(domains: set[str]) -> list[str]:
-    """Return the domains of enrolled contacts that are among `domains` or below one of them."""
+    """Return those domains, among `domains` or below one of them, at which somebody is enrolled or waits for a mail."""
     if not domains:
         return []
-    active = Enrolment.state == EnrolmentState.ACTIVE
-    theirs = Contact.select(DOMAIN).join(Enrolment).where(active).distinct().tuples()
-    return [domain for (domain,) in theirs if domains.intersection(domain_and_parents(domain))]
+    enrolled = Enrolment.select(Enrolment.contact).where(Enrolment.state == EnrolmentState.ACTIVE)
+    waiting = Delivery.select(Delivery.contact).where(in_states(*NOT_CLAIMED))
+    theirs = Contact.id.in_(enrolled) | Contact.id.in_(waiting)
+    there = Contact.select(DOMAIN).where(theirs).distinct().tuples()
+    return [domain for (domain,) in there if domains.intersection(domain_and_parents(domain))]
 
 
 def _ids(query: Any) -> list[int]:

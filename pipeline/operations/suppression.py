@@ -1,6 +1,6 @@
 """The list of addresses and domains that must never be mailed: what a person puts on it, and takes off.
 
-Writes: the list, the enrolments that end with it, and the action without the address. What waits is not touched: the
+Writes: the list, the enrolments that end with it, what waits and is skipped, and the action without the address. The
 claim asks the list again.
 """
 
@@ -45,10 +45,10 @@ def add(text: str, who: str, reason: str = "") -> SuppressionDone:
     with database.transaction():
         # A forgotten person is suppressed by a hash already; the address must not come back by this door.
         forgotten = kind is SuppressionKind.ADDRESS and forgotten_among([value])
+        handoffs = stops.suppressed([(kind, value)], database.now())
         added = 0 if forgotten else suppress(kind, [value], reason or "added by hand", database.now())
-        stops.suppressed([(kind, value)], database.now())
         record_action(who, "suppress", f"{kind} added", database.now(), "" if forgotten else reason)
-    return SuppressionDone(kind, value, bool(added))
+    return SuppressionDone(kind, value, bool(added), handoffs=tuple(handoffs))
 
 
 def remove(text: str, who: str, reason: str = "") -> SuppressionDone:

@@ -73,7 +73,7 @@ def test_whatever_happens_nothing_is_lost_doubled_or_too_much(
     run_state_machine_as_test(
         machine,
         settings=hypothesis.settings(
-            max_examples=EXAMPLES or counts(10, 200),
+            max_examples=EXAMPLES or counts(6, 200),
             stateful_step_count=40,
             derandomize=not EXAMPLES,
             database=None,

@@ -183,15 +183,19 @@ def test_what_had_failed_before_a_reply_is_not_replayed(any_database: str) -> No
         (lambda: imports.suppressions(StringIO("value\nacme.test\nx.test\n"), Listener()), "suppressed_domain"),
     ],
 )
-def test_a_suppression_ends_the_campaigns_of_those_it_is_about(
+def test_a_suppression_ends_the_campaigns_of_those_it_is_about_and_skips_what_waits(
     any_database: str, suppress: Callable[[], object], reason: str
 ) -> None:
     about, stranger = a_contact(email="ann@mail.acme.test"), a_contact(email="bob@notacme.test")
+    reserved = {"account": an_account(), "send_at": database.now(), "token": "slot"}
+    waits = a_delivery(State.RESERVED, contact=about, **reserved)
+    of_stranger = a_delivery(State.READY, contact=stranger)
     enrolments = [an_enrolment(a_campaign(), about) for _ in range(2)]
     left = an_enrolment(a_campaign(), stranger)
     suppress()
     assert [how(e) for e in enrolments] == [("suppressed", reason, None)] * 2
     assert how(left)[0] == "active"
+    assert [outcome_of(d) for d in (waits, of_stranger)] == [("skipped", reason), ("ready", None)]
 
 
 def test_a_bounce_ends_all_campaigns_of_the_person(any_database: str, clock: Clock) -> None:
