@@ -241,21 +241,6 @@ def test_a_slot_that_stands_is_brought_forward_to_its_position_when_that_is_wort
 
 
 @holds_for(800)
-@given(cases(zones=False), st.floats(0.05, 0.95))
-def test_who_asks_again_before_something_happens_changes_nothing(case: Case, share: float) -> None:
-    world = played(case)
-    for (seen, accounts, backlog), following in zip(world.left, world.seen[1:], strict=False):
-        now = seen.now + (following.now - seen.now) * share
-        if local_date(case.window, now) != local_date(case.window, seen.now):
-            continue
-        again = decide(
-            accounts, backlog, now, case.window, case.rules,
-            last_transaction_today=seen.last_transaction_today, advanced_at=seen.advanced_at,
-        )  # fmt: skip
-        assert not again.changes_slots
-
-
-@holds_for(800)
 @given(cases(zones=False, faults=False, interval=False))
 def test_by_the_end_of_each_day_as_many_are_sent_as_are_asked_for_and_allowed(case: Case) -> None:
     sent = [a.at for a in played(case).attempted]
@@ -357,7 +342,6 @@ class Played(Forecast):
         self.case, self.last_transaction, self.last_move = case, last, None
         self.attempted: list[Attempted] = []
         self.seen: list[Seen] = []
-        self.left: list[tuple[Seen, list[Account], Backlog]] = []
         self.pending: dict[int, tuple[Waiting, dt.datetime]] = {}
         self.faults = {i: list(faults) for i, faults in case.faults.items()}
 
@@ -399,11 +383,6 @@ class Played(Forecast):
         if any(s.send_at < before[s.account_id] for s in (*decision.advanced, *decision.pre_empted)):
             self.last_move = now
         return decision
-
-    def _ask(self) -> None:
-        super()._ask()
-        accounts = list(self.accounts.values())
-        self.left.append((replace(self.seen[-1], advanced_at=self.last_move), accounts, self._backlog(accounts)))
 
     def play(self, arrivals: Sequence[Arrival], until: dt.datetime) -> Iterator[int]:
         """Go on to a time, and yield after each step how many have arrived."""
