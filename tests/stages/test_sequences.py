@@ -74,7 +74,7 @@ def test_a_plain_mail_is_not_sent_into_a_sequence(any_database: str, clock: Cloc
     assert eligible(template, 10, 0) == [c.id for c in fit]
     assert [outcome_of(checked_plain(c)) for c in kept_back] == [("skipped", "in_sequence")] * 4
     assert [outcome_of(checked_plain(c)) for c in fit] == [("cleared", None)] * 3
-    assert [because.reason for because in why(waits.id).again] == ["in_sequence"]
+    assert "in_sequence" in [because.reason for because in why(same_person.id).again]
 
 
 def test_without_the_rule_of_websites_a_sequence_keeps_back_its_own_person_alone(

@@ -376,7 +376,8 @@ class Played(Forecast):
         if last and local_date(self.case.window, last) != local_date(self.case.window, now):
             last = None
         pending = tuple(self.pending.values())
-        seen = Seen(now, tuple(accounts), backlog, decision, pending, last, self.last_move)
+        as_it_was = replace(backlog, campaigns=dict(backlog.campaigns))
+        seen = Seen(now, tuple(accounts), as_it_was, decision, pending, last, self.last_move)
         self.seen.append(seen)
         self.pending = {w.id: (w, t) for w, t in seen.pending_after}
         before = {s.account_id: s.send_at for s in seen.slots_before}
