@@ -97,7 +97,7 @@ def test_connections_that_are_reset_or_swallowed_at_a_random_byte(
 def test_a_slot_beyond_the_consumer_timeout_and_a_slow_database(
     postgres: str, node: PrivateRabbitmq, file: Path, tmp_path: Path, counts: Counts, report: Report
 ) -> None:
-    timeout = counts(10, 60)
+    timeout = counts(20, 60)
     slow, away = timeout / 3, timeout * 1.25
     settings = fleets.environment(postgres, node.url, MAIL_MIN_INTERVAL=str(away))
     with (
