@@ -11,6 +11,7 @@ the same locks in different orders, they would wait for each other, and PostgreS
 from __future__ import annotations
 
 import datetime as dt
+import gc
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -220,7 +221,13 @@ def empty_log() -> None:
     """Empty SQLite's write-ahead log, which still has what was erased, as far as no other connection reads from it
     (sqlite.org/pragma.html#pragma_wal_checkpoint). PostgreSQL's is its administrator's.
     """
-    if not is_postgres():
+    if is_postgres():
+        return
+    try:
+        db.execute_sql("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+    except peewee.OperationalError:
+        # A query of this very connection that nobody has read to its end holds the log, until its cursor is gone.
+        gc.collect()
         db.execute_sql("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
 
 

@@ -72,7 +72,7 @@ def add(values: Mapping[str, Any], parts: Parts, who: str, reason: str = "") -> 
     with database.transaction():
         now = database.now()
         insert = Campaign.insert(**values, created_at=now, updated_at=now).on_conflict(action="nothing")
-        added = next(iter(insert.returning(Campaign.id).execute()), None)
+        added = next(iter(list(insert.returning(Campaign.id).execute())), None)
         if added is None:
             raise _name_taken(values["name"])
         campaign = Campaign.get_by_id(added.id)

@@ -164,7 +164,7 @@ def find_or_make(names: Sequence[str], who: str) -> list[int]:
 def _made(name: str, who: str, reason: str) -> int | None:
     """Make a list; return its id, or None where there is one with this name."""
     insert = ContactList.insert(name=name, key=key_of(name), created_at=database.now())
-    made = next(iter(insert.on_conflict(action="nothing").returning(ContactList.id).execute()), None)
+    made = next(iter(list(insert.on_conflict(action="nothing").returning(ContactList.id).execute())), None)
     if made is None:
         return None
     if who:

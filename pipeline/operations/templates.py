@@ -81,7 +81,7 @@ def add(
         is_active = _is_active(words["subject"], active, otherwise=True)
         values = dict.fromkeys(PARTS) | dict(words) | {"active": is_active}
         insert = EmailTemplate.insert(name=name, created_at=now, updated_at=now, **values)
-        added = next(iter(insert.on_conflict(action="nothing").returning(EmailTemplate.id).execute()), None)
+        added = next(iter(list(insert.on_conflict(action="nothing").returning(EmailTemplate.id).execute())), None)
         if added is None:
             raise _name_taken(name)
         record_action(who, "write", f"template {added.id}", now, reason)

@@ -128,7 +128,7 @@ def test_an_account_has_one_slot_at_most_and_it_only_moves_forward(case: Case) -
 
 
 @holds_for(800)
-@given(cases(campaigns=True))
+@given(cases())
 def test_no_usable_account_is_without_a_slot_while_something_waits_that_it_may_send(case: Case) -> None:
     world = played(case)
     for seen, following in pairwise(world.seen):
