@@ -112,7 +112,8 @@ def working(threads: int = THREADS) -> Iterator[int]:
     handoffs = until_available(connected(sweep.refill)) if settings().is_embedded else [TRIGGER]
     worker.start()
     try:
-        until_available(partial(running.publish, handoffs))
+        for handoff in handoffs:
+            until_available(connected(partial(running.publish, [handoff])))
         yield last
     finally:
         worker.stop(timeout=_stops_within_ms())
