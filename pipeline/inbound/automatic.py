@@ -35,19 +35,22 @@ _DATES = (
 def evidence(message: Message) -> tuple[tuple[str, ...], bool] | None:
     """Return why a message is automatic, and whether that is a guess; None: nothing says so."""
     told = tuple(_told(message.head))
-    if told and not (
-        all(re.fullmatch(r"precedence: (?:bulk|junk)", one, re.IGNORECASE) for one in told)
-        and _may_be_a_persons(message)
-    ):
+    if told and not (all(map(_WEAK.match, told)) and _may_be_a_persons(message)):
         return told, False
-    if words.AUTOMATIC_SUBJECT.match(_without_reply(message.subject)):
+    if words.AUTOMATIC_SUBJECT.match(message.subject):
         return (f"Subject: {message.subject[:80]}",), True
     return None
 
 
+#: Fields that persons' mails have, too: old mailing lists say `Precedence: bulk` of each, and a helpdesk asks that
+#: nothing automatic answers it (MS-OXCMAIL 2.1.3.2.20: the field is a wish, and says nothing of who wrote).
+_WEAK = re.compile(r"precedence: (?:bulk|junk)$|x-auto-response-suppress: ", re.IGNORECASE)
+
+
 def _may_be_a_persons(message: Message) -> bool:
-    """Tell whether bulk mail may be a person's: old mailing lists say `Precedence: bulk` of every mail, and a machine
-    that answers seldom says that alone. Who takes a person's answer for that writes to somebody again who has answered.
+    """Tell whether a mail that has but weak fields may be a person's: it is a reply by its subject, or answers nothing.
+
+    Who takes a person's answer for an automatic one writes again to somebody who has answered.
     """
     return bool(words.REPLY_SUBJECT.match(message.subject)) or not message.head.answered_ids
 
@@ -105,12 +108,6 @@ _FIELDS = {
     "x-apple-action": r"vacation",
     "x-mail-autoreply": r"",
 }
-
-
-def _without_reply(subject: str) -> str:
-    """Some machines put "Re: " before what they say."""
-    found = words.REPLY_SUBJECT.match(subject)
-    return subject[found.end() :] if found else subject
 
 
 def _days(found: re.Match[str], today: dt.date) -> Iterator[dt.date]:

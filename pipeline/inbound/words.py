@@ -12,7 +12,7 @@ _I = re.IGNORECASE
 
 #: How an automatic answer's subject begins.
 AUTOMATIC_SUBJECT = re.compile(
-    r"\s*(?:\[?(?:auto|ooo|oof|out of office)\]?\s*[:\]]"
+    r"\s*(?:(?-i:AUTO|OOO|OOF)\s*:|\[(?:auto|ooo|oof|out of office)\]"
     r"|auto(?:mat(?:ic|ed))?[ -]?(?:reply|response|respon[sd]e[rd]?\w?|answer|acknowledge?ment)\b|autorespons|autoreply"
     r"|out[ -]of[ -](?:the[ -])?office|away from (?:the|my) (?:office|desk)|(?:i am|i'm) (?:away|on vacation|out of)"
     r"|vacation (?:reply|response|notice|auto)|on (?:vacation|leave|holiday)\b|away until"
@@ -30,19 +30,21 @@ AUTOMATIC_SUBJECT = re.compile(
 #: That the person does not work there any more; it is looked for in automatic answers alone.
 HAS_LEFT = re.compile(
     r"\b(?:has|have|had|'s|'ve) (?:now |since |recently )?left (?:the |our |my )?"
-    r"(?:company|organi[sz]ation|firm|business|employ|agency|team|school|university|[A-Z]\w+)"
-    r"|\bno longer (?:works?|working|employed|with|at (?:this|the|our)|part of|a member of|be(?:en)? (?:with|at"
-    r"|employed))"
+    r"(?:company|organi[sz]ation|firm|business|employ)\b"
+    r"|\bno longer (?:(?:works?|working) (?:here|at|for|with)\b|employed|with (?:us|the|our)\b"
+    r"|part of the (?:team|company))"
     r"|\b(?:left|leaving) (?:the )?(?:company|organi[sz]ation|firm)\b|\bis not (?:employed"
     r"|working) (?:here )?any ?(?:more|longer)\b"
     r"|nicht mehr (?:bei|für|in) [^.\n]{1,60}(?:tätig|beschäftigt|angestellt)|(?:unternehmen|firma) verlassen"
-    r"|arbeitet nicht mehr|ausgeschieden"
-    r"|(?:a|ai|avons) quitté (?:l[a'’]|notre|mes)|ne (?:travaille|fait) plus (?:partie|chez|au|à|pour|dans)"
+    r"|arbeitet nicht mehr (?:bei|für|hier)|ausgeschieden"
+    r"|(?:a|ai) quitté (?:l['’]entreprise|la société|notre (?:société|entreprise)|mes fonctions)|ne (?:travaille"
+    r"|fait) plus (?:partie|chez|au|à|pour|dans)"
     r"|ne fais plus partie"
-    r"|ya no (?:trabaj[ao]|forma parte|pertenece|se encuentra laborando)|ha dejado (?:la empresa|de trabajar)"
+    r"|ya no (?:trabaj[ao] (?:en|aquí|con|para)|forma parte|pertenece|se encuentra laborando)"
+    r"|ha dejado (?:la empresa|de trabajar)"
     r"|non (?:lavor[ao]|fa) più (?:parte|in|per|presso)|ha lasciato (?:l['’]azienda|la società)"
     r"|(?:já )?não (?:trabalh[ao]|faz parte|faço parte) mais|já não trabalh[ao]|deixou a empresa"
-    r"|niet (?:meer|langer) (?:werkzaam|in dienst|bij)|(?:is|ben) uit dienst|werkt niet (?:meer|langer)"
+    r"|niet (?:meer|langer) (?:werkzaam|in dienst)|(?:is|ben) uit dienst|werkt niet (?:meer|langer)"
     r"|nie pracuj[eę] już|już nie pracuj[eę]|zakończył[ao]? prac[ęy]",
     _I,
 )

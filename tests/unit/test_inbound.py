@@ -64,8 +64,10 @@ def test_our_message_id_anywhere_else_in_a_report_is_no_strong_evidence(where: s
 def test_a_report_that_a_person_attaches_is_the_persons_mail() -> None:
     attached = report(("a@example.net", "failed", "5.1.1"), quoted=f"Message-ID: {OURS}").replace("\n", "\r\n")
     raw = (
-        f"From: p@example.net\nIn-Reply-To: {OURS}\nSubject: Re: Hello\nContent-Type: multipart/mixed; boundary=out\n\n"
-        f"--out\nContent-Type: text/plain\n\nThis came back.\n--out\nContent-Type: message/rfc822\n\n{attached}\n--out--\n"
+        f"From: p@example.net\nIn-Reply-To: {OURS}\nSubject: Re: Hello\n"
+        "Content-Type: multipart/mixed; boundary=out\n\n"
+        "--out\nContent-Type: text/plain\n\nThis came back.\n"
+        f"--out\nContent-Type: message/rfc822\n\n{attached}\n--out--\n"
     )
 
     assert _of(raw).kind is Kind.REPLY
@@ -103,8 +105,6 @@ def test_a_failure_is_judged_by_the_table_for_replies(recipient: tuple[str | Non
     [
         "Auto-Submitted: auto-replied",
         "Auto-Submitted: auto-generated (vacation)",
-        "X-Auto-Response-Suppress: All",
-        "X-Auto-Response-Suppress: DR, OOF, AutoReply",
         "X-Autoreply: yes",
         "X-Autorespond: Hello",
         "X-MS-Exchange-Inbox-Rules-Loop: p@example.net",
@@ -119,13 +119,22 @@ def test_a_field_says_that_an_answer_is_automatic(field: str) -> None:
 
 
 @pytest.mark.parametrize(
+    "field", ["X-Auto-Response-Suppress: DR, OOF, AutoReply", "Precedence: bulk", "Precedence: junk"]
+)
+def test_a_weak_field_says_so_of_what_is_no_reply_by_its_subject(field: str) -> None:
+    machines = answer(more=f"{field}\n").replace("Subject: Re: Hello", "Subject: Your request")
+
+    assert _of(machines).kind is Kind.AUTOMATIC
+    assert _of(answer(more=f"{field}\n")).kind is Kind.REPLY
+
+
+@pytest.mark.parametrize(
     "field",
     [
         "Auto-Submitted: no",
         "X-Auto-Response-Suppress: DR, RN, NRN",
         "X-Autoreply: no",
         "Precedence: list",
-        "Precedence: bulk",
     ],
 )
 def test_a_field_that_persons_mails_have_too_says_nothing(field: str) -> None:
@@ -137,6 +146,37 @@ def test_who_says_that_a_colleague_has_left_is_a_person() -> None:
 
     assert _of(answer(text)).kind is Kind.REPLY
     assert _of(answer(text, more="Auto-Submitted: auto-replied\n")).kind is Kind.HAS_LEFT
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Anna has left the office and is back on Monday.",
+        "I have left for my holiday.",
+        "I am no longer working today.",
+        "I am no longer at my desk.",
+        "Ich bin heute nicht mehr im Büro.",
+        "Nobody reads this mailbox until Monday.",
+    ],
+)
+def test_who_is_away_has_not_left(text: str) -> None:
+    assert _of(answer(text, more="Auto-Submitted: auto-replied\n")).kind is Kind.AUTOMATIC
+
+
+@pytest.mark.parametrize(
+    ("subject", "kind"),
+    [
+        ("Automatic reply: Hello", Kind.AUTOMATIC),
+        ("AUTO: Anna is out of the office", Kind.AUTOMATIC),
+        ("Re: Out of the office? A tool for that", Kind.REPLY),
+        ("AW: Abwesenheiten im Team", Kind.REPLY),
+        ("Auto: a question on the car", Kind.REPLY),
+    ],
+)
+def test_a_subject_is_a_guess_that_no_reply_to_ours_is_taken_for(subject: str, kind: Kind) -> None:
+    found = _of(answer().replace("Subject: Re: Hello", f"Subject: {subject}"))
+
+    assert (found.kind, found.is_guess) == (kind, kind is Kind.AUTOMATIC)
 
 
 @pytest.mark.parametrize(
