@@ -65,7 +65,7 @@ def test_our_message_id_anywhere_else_in_a_report_is_no_strong_evidence(where: s
 
 def test_our_message_id_in_the_copy_below_an_older_report_is_strong_evidence() -> None:
     raw = (
-        "From: MAILER-DAEMON@example.org\nSubject: failure notice\n\nHi. This is the qmail-send program at example.org.\n"
+        "From: MAILER-DAEMON@example.org\nSubject: failure notice\n\nHi. This is the qmail-send program.\n"
         "\n<a@example.net>:\nSorry, no mailbox here by that name. (#5.1.1)\n"
         "\n--- Below this line is a copy of the message.\n\n"
         f"Return-Path: <us@example.com>\nMessage-ID: {OURS}\nTo: a@example.net\n\nHello\n"
