@@ -37,6 +37,7 @@ _COPY = re.compile(
     r"|^.{0,80}(?:copy of (?:the|your) (?:original )?message|first \d+ lines|headers of the (?:original )?message)",
     re.IGNORECASE | re.MULTILINE,
 )
+_NULL_PATH = "the return path is null"
 _ID_LINE = re.compile(
     r"^[> \t]{0,4}(?:message-id|x-microsoft-original-message-id|x-google-original-message-id)\s*:\s*(<[^\n]{3,500})",
     re.IGNORECASE | re.MULTILINE,
@@ -54,19 +55,19 @@ class Found:
 
 def find(raw: bytes, message: Message) -> Found | None:
     """Return what a report in an older form says; None if the message is none."""
+    mailer = _mailer(message)
+    if mailer is None and not _knows_words(message):
+        return None
     text = notice(message)
     temporary, permanent = _by_flufl(raw)
-    mailer = _mailer(message) or (
-        "the words of a mailer" if (temporary or permanent) and _knows_words(message) else None
-    )
+    mailer = mailer or ("the words of a mailer" if temporary or permanent else None)
     if not mailer or (words.AUTOMATIC_SUBJECT.match(message.subject) and not message.head.has("x-failed-recipients")):
         return None
     if reports := tuple(bounce.of_blocks(tuple(groups_of(_all_text(message))))):
         return Found(reports, (f"a mailer writes: {mailer}", "the fields of a delivery report in its text"))
     listed = message.head.addresses("x-failed-recipients")
     delayed = _is_delay(message.subject, text)
-    says_so = words.BOUNCE_SUBJECT.search(message.subject) or words.BOUNCE_SUBJECT.search(text[:3_000])
-    if not (listed or permanent or temporary or says_so or delayed or bounce.CODE.search(text[:3_000])):
+    if not (listed or permanent or temporary or delayed or _says_so(message, text, by_path_alone=mailer == _NULL_PATH)):
         return None
     addresses = listed or permanent or temporary or _named(message, text) or (None,)
     of_flufl = Action.DELAYED if temporary and not permanent and not listed else Action.FAILED
@@ -111,8 +112,20 @@ def _mailer(message: Message) -> str | None:
         return f"From: {sender[:100]}"
     path = message.head.get("return-path") if message.head.has("return-path") else None
     if path is not None and (path.strip() in ("", "<>") or words.MAILER_ADDRESS.search(f"{path}@")):
-        return "the return path is null"
+        return _NULL_PATH
     return None
+
+
+def _says_so(message: Message, text: str, *, by_path_alone: bool) -> bool:
+    """Tell whether the subject is a report's, or the notice has its words or a server's reply.
+
+    Of what has nothing but the null return path only the surest words count: automatic answers have that, and numbers.
+    """
+    if words.BOUNCE_SUBJECT.search(message.subject):
+        return True
+    if by_path_alone:
+        return bool(words.NOT_DELIVERED.search(text[:500]))
+    return bool(words.BOUNCE_SUBJECT.search(text[:3_000]) or bounce.CODE.search(text[:3_000]))
 
 
 def _knows_words(message: Message) -> bool:

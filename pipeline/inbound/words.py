@@ -89,6 +89,8 @@ BOUNCE_SUBJECT = re.compile(
     r"|退信|无法投递|未送达|回送|返送",
     _I,
 )
+#: The surest words of a notice.
+NOT_DELIVERED = re.compile(r"(?:could|can) ?not be delivered to\b", _I)
 #: A report that keeps the "Re:" of what was sent, and says behind it what it is.
 OF_A_REPLY = re.compile(r":\s*(?:non remis\b|undeliverable$|not delivered$)", _I)
 #: That it is not over: the server goes on trying.

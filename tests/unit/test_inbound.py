@@ -164,6 +164,13 @@ def test_a_field_that_persons_mails_have_too_says_nothing(field: str) -> None:
     assert _of(answer(more=f"{field}\n")).kind is Kind.REPLY
 
 
+def test_an_automatic_answer_with_the_null_return_path_is_no_bounce_for_the_numbers_in_it() -> None:
+    text = "We are at 450 Main Street, 555 1234. For a delivery that failed write to the shop."
+    raw = answer(text, more="Return-Path: <>\nAuto-Submitted: auto-replied\n").replace("Re: Hello", "Thank you")
+
+    assert _of(raw).kind is Kind.AUTOMATIC
+
+
 def test_who_says_that_a_colleague_has_left_is_a_person() -> None:
     text = "Anna has left the company. I do her work now."
 
