@@ -162,8 +162,8 @@ def _deliver(
     except MessageRefusedError as error:
         return outcome.give_up(delivery, slot_token, Reason.MESSAGE_REFUSED, str(error)), False
     except KeyFileError as error:
-        refused = Result(Verdict.ACCOUNT_FOR_NOW, Phase.SIGN, Reply(None, str(error)))
-        return outcome.settle_unclaimed(delivery, slot_token, refused), True
+        unsigned = Result(Verdict.ACCOUNT_FOR_NOW, Phase.SIGN, Reply(None, str(error)))
+        return outcome.settle_unclaimed(delivery, slot_token, unsigned), True
     with connections.transaction(endpoint) as transaction:
         refused = transaction.offer(envelope)
         failpoint("smtp:offered")

@@ -29,8 +29,9 @@ SUBJECT = "Slowpost asks who signs its mail:"
 ONE_CLICK = b"List-Unsubscribe-Post: List-Unsubscribe=One-Click\r\n"
 
 _TEXT = """\
-Slowpost has sent this mail from this mailbox to itself, to learn from it how it arrives: who has signed it, and whether
-sender, signature and server belong together. Save it with all its headers, as it was received, and let Slowpost read it:
+Slowpost has sent this mail from this mailbox to itself, to learn from it how it arrives: who has signed it, and
+whether sender, signature and server belong together. Save it with all its headers, as it was received, and let
+Slowpost read it:
 
     slowpost doctor --received FILE
 
@@ -82,7 +83,7 @@ class SelfMailRead:
         dkim_aligned: whether a valid signature is of that organisation.
         spf: what the receiving server says of SPF; null: nothing.
         spf_domain: the domain of the envelope sender, of which it says that; null: it does not say.
-        spf_aligned: whether SPF has passed and that domain is of the From address's organisation; null: nothing is said.
+        spf_aligned: whether SPF has passed, and for the From address's organisation; null: nothing is said.
         message_id: its Message-ID as it was received; null: it has none, or several.
         message_id_kept: whether that is the one that it was sent with.
     """
@@ -199,8 +200,8 @@ def _told(
         signatures=rows,
         from_domain=found.from_domain,
         dkim_aligned=any(row.aligned for row in rows),
-        spf=spf and spf.result,
-        spf_domain=spf and spf.domain,
+        spf=None if spf is None else spf.result,
+        spf_domain=None if spf is None else spf.domain,
         spf_aligned=None if spf is None else spf.result == "pass" and _aligned(spf.domain, found.from_domain),
         message_id=found.message_id,
         message_id_kept=found.message_id == mail.message_id,

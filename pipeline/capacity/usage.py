@@ -1,5 +1,5 @@
-"""What an account has used of its limit, and when it last sent. Counted from the attempts, and from its mails to itself,
-which a provider counts like all others: nothing can drift.
+"""What an account has used of its limit, and when it last sent. Counted from the attempts, and from its mails to
+itself, which a provider counts like all others: nothing can drift.
 """
 
 from __future__ import annotations
@@ -113,7 +113,7 @@ def used_on_day(day: Any) -> Any:
 
 
 def used_by(account_id: Any, day: Any) -> Any:
-    """Return the number of attempts and of mails to itself by which an account has used up its limit of a local date."""
+    """Return by how many attempts and mails to itself an account has used up its limit of a local date."""
     attempts = used_on_day(day).where(Attempt.account == account_id).select(fn.COUNT(Attempt.id))
     to_itself = (SelfMail.account == account_id) & (SelfMail.local_on == day)
     # peewee's + of two queries is UNION ALL.

@@ -59,11 +59,11 @@ def read(message: bytes) -> Received:
     """Return what stands in a mail's headers, whatever stands there."""
     parsed = BytesParser(policy=compat32).parsebytes(message.removeprefix(b"\xef\xbb\xbf"), headersonly=True)
     message_ids, froms = _all(parsed, "message-id"), _all(parsed, "from")
-    domain = parseaddr(froms[0])[1].rpartition("@")[2].lower() if len(froms) == 1 else ""
+    _, at, domain = parseaddr(froms[0])[1].rpartition("@") if len(froms) == 1 else ("", "", "")
     return Received(
         subject=next(iter(_all(parsed, "subject")), ""),
         message_id=message_ids[0] if len(message_ids) == 1 else None,
-        from_domain=domain or None,
+        from_domain=domain.lower() if at and domain else None,
         spf=_spf(parsed),
         names=tuple(name.lower() for name in parsed.keys()),  # noqa: SIM118  (a Message is no dict)
     )
@@ -77,7 +77,8 @@ def _all(parsed: Message, name: str) -> list[str]:
 def _spf(parsed: Message) -> Spf | None:
     sender = next(iter(_all(parsed, "return-path")), "")
     for results in _of_receiver(_all(parsed, "authentication-results")):
-        for result in results.split(";")[1:]:
+        # Microsoft's have no name of a server in front.
+        for result in results.split(";"):
             method = _METHOD.match(result)
             if method and method[1].lower() == "spf":
                 said = {f"{kind}.{name}".lower(): value for kind, name, value in _PROPERTY.findall(result)}

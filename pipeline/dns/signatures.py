@@ -73,7 +73,7 @@ def _tried(message: bytes, number: int, field: bytes, ask: Ask) -> Signature:
     signed = tuple(name.lower() for name in tags.get("h", "").split(":"))
     unasked = False
 
-    def key(name: bytes, timeout: float = 0) -> bytes | None:
+    def key(name: bytes, timeout: float = 0) -> bytes | None:  # noqa: ARG001  (dkimpy gives it; ours has its own)
         nonlocal unasked
         answer = ask(name.decode("ascii", "replace").rstrip("."), Kind.TXT)
         unasked = not answer.asked
@@ -92,8 +92,8 @@ def _tried(message: bytes, number: int, field: bytes, ask: Ask) -> Signature:
         problem = _in_one_line(error)
     except _NONE:
         problem = "it is no signature"
-    about = (tags.get(tag, "").lower() for tag in "dsa")
-    return Signature(*about, signed, problem, asked=not unasked)
+    domain, selector, algorithm = (tags.get(tag, "").lower() for tag in "dsa")
+    return Signature(domain, selector, algorithm, signed, problem, asked=not unasked)
 
 
 def _has_key(tags: dict[str, str], ask: Ask) -> bool:

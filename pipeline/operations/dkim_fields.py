@@ -63,7 +63,7 @@ def with_keys(given: Mapping[str, Any]) -> Row:
     """Return values that are given for an account, and with them what goes because of them: a key with its selector,
     and all of it with the RSA key's.
     """
-    gone = []
+    gone: list[str] = []
     if "dkim_selector" in given and not given["dkim_selector"]:
         gone += COLUMNS
     if "dkim_ed25519_selector" in given and not given["dkim_ed25519_selector"]:

@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import datetime as dt
 import secrets
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 from models import SelfMail, SmtpAccount, database, lookup
 from models.control import record_action
@@ -68,18 +70,18 @@ def send(account_id: int, who: str, reason: str = "") -> SelfMailSent:
     account, nonce = lookup.account(account_id), secrets.token_hex(16)
     _demand_free(account)
     message_id = f"<{secrets.token_hex(16)}@{account.from_address.rpartition('@')[2]}>"
-    mail = SelfMail(account=account, nonce=nonce, message_id=message_id, sent_of=signing.set_up(account))
+    count = partial(_count, account, nonce, message_id, who, reason)
     envelope = made(account, nonce, message_id, database.now())
     connections = Connections()
     try:
         with connections.transaction(endpoint_of(account)) as transaction:
-            result = transaction.offer(envelope) or _finished(transaction, mail, who, reason)
+            refused = transaction.offer(envelope)
+            if refused is not None and refused.phase in TRANSACTION:
+                count()  # the provider counts what it has refused, too
+            result = refused or _finished(transaction, account_id, count)
     finally:
         connections.close()
     if result.verdict is not Verdict.ACCEPTED:
-        if mail.id is None and result.phase in TRANSACTION:
-            with database.transaction():
-                _count(mail, who, reason)  # the provider counts what it has refused, too
         raise OperationRefusedError(f"{result.phase}: {result.reply.code or ''} {result.reply.text}")
     said = result.reply.text
     return SelfMailSent(account_id, account.from_address, account.host, said, message_id, f"{SUBJECT} {nonce}")
@@ -90,12 +92,12 @@ def read(message: bytes) -> SelfMailRead:
     return learn(message, Dns(settings().mail_dns_servers))
 
 
-def _finished(transaction: Transaction, mail: SelfMail, who: str, reason: str) -> Result:
+def _finished(transaction: Transaction, account_id: int, count: Callable[[], None]) -> Result:
     """Send the dot, if the account may still send when its row is locked."""
     try:
         with database.transaction():
-            _demand_free(locked(mail.account_id))
-            _count(mail, who, reason)
+            _demand_free(locked(account_id))
+            count()
     except BaseException:
         transaction.abandon()
         raise
@@ -113,8 +115,15 @@ def _demand_free(account: SmtpAccount) -> None:
         raise OperationRefusedError(f"account {account.id} may send its next mail at {at:%H:%M:%S} UTC: try again then")
 
 
-def _count(mail: SelfMail, who: str, reason: str) -> None:
+def _count(account: SmtpAccount, nonce: str, message_id: str, who: str, reason: str) -> None:
     now = database.now()
-    mail.sent_at, mail.local_on = now, usage.date_of(now)
-    mail.save()
-    record_action(who, "send to itself", f"account {mail.account_id}", now, reason)
+    with database.transaction():
+        SelfMail.create(
+            account=account,
+            nonce=nonce,
+            message_id=message_id,
+            sent_of=signing.set_up(account),
+            local_on=usage.date_of(now),
+            sent_at=now,
+        )
+        record_action(who, "send to itself", f"account {account.id}", now, reason)

@@ -47,8 +47,8 @@ class AccountRow:
         dkim_key_file: the file of that key.
         dkim_ed25519_selector: the selector of the Ed25519 key that it signs with as well.
         dkim_ed25519_key_file: the file of that key.
-        unsubscribe_covered: whether a signature is known to cover List-Unsubscribe and List-Unsubscribe-Post, so that the
-            second may be sent: as the last mail to itself was received, or else because it signs itself.
+        unsubscribe_covered: whether a signature is known to cover List-Unsubscribe and List-Unsubscribe-Post, so that
+            the second may be sent: as the last mail to itself was received, or else because it signs itself.
         unsubscribe_evidence: whose signature covered them in the last mail to itself, or why none; null: none was read
             since it is set up as it is.
         unsubscribe_learned_at: when that mail was read (UTC).

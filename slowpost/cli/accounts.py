@@ -5,7 +5,6 @@ from __future__ import annotations
 import sys
 from collections.abc import Container
 from dataclasses import fields
-from typing import Any
 
 import click
 
@@ -197,9 +196,10 @@ def import_(file: str, as_json: bool, strict: bool) -> None:
     """Import accounts from a CSV file (- for stdin).
 
     Columns: host and from_address (required), name, port, security, username, password, auth, token_command,
-    token_file, plain_password, from_name, reply_to, signature, daily_limit, warmup_start, warmup_step,
-    dkim_selector, dkim_key_file, dkim_ed25519_selector, dkim_ed25519_key_file, dkim_domain and tags (separated by commas or blanks: all that it has). An account whose name is there already is updated; a warm-up whose
-    values stay the same goes on, one with new values begins today.
+    token_file, plain_password, from_name, reply_to, signature, daily_limit, warmup_start, warmup_step, dkim_selector,
+    dkim_key_file, dkim_ed25519_selector, dkim_ed25519_key_file, dkim_domain and tags (separated by commas or blanks:
+    all that it has). An account whose name is there already is updated; a warm-up whose values stay the same goes on,
+    one with new values begins today.
     """
     say_where_the_key_is(run_import(file, imports.accounts, as_json, strict=strict).new_key)
 

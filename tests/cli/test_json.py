@@ -232,9 +232,7 @@ def eventful(furnished: Slowpost, configure: Callable[..., None]) -> Iterator[Sl
         with database.connection():
             now = database.now()
             SmtpAccount.update(port=server.port).execute()
-            SelfMail.create(
-                account=1, nonce=NONCE, message_id="<1@x>", sent_of="", local_on=now.date(), sent_at=now
-            )
+            SelfMail.create(account=1, nonce=NONCE, message_id="<1@x>", sent_of="", local_on=now.date(), sent_at=now)
             a_template(name="unused")
             a_list(name="free")
             passwords.encrypt("a key is made")
