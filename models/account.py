@@ -42,8 +42,8 @@ class SmtpAccount(Base):
     It signs its mails itself where it has a `dkim_selector` (RSA), beside it perhaps a `dkim_ed25519_selector`, each
     with the file of its key; `dkim_domain` None: for the domain of its From address. `unsubscribe_covered`: a mail that
     it has sent to itself came with a valid signature that covers List-Unsubscribe and List-Unsubscribe-Post (RFC 8058);
-    `unsubscribe_evidence` says whose, or why none, `unsubscribe_learned_at` when, and `unsubscribe_learned_of` how the
-    account was set up (`signing.set_up`): for another it says nothing.
+    `unsubscribe_evidence` says whose, or why none, `unsubscribe_learned_at` when, and `unsubscribe_learned_of` is a
+    hash of how the account was set up (`signing.set_up`): for another it says nothing.
     """
 
     name = peewee.TextField(unique=True)

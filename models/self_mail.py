@@ -13,8 +13,8 @@ class SelfMail(Base):
     """One mail of an account to itself. It is no delivery, and counts as a mail of its account: on `local_on` (the date
     in the window's zone) in its limit, at `sent_at` in its interval.
 
-    `nonce` is in its headers; `message_id` is the one that we gave it; `sent_of` says how the account was set up
-    (`signing.set_up`); `read_at`: when it was read as it was received.
+    `nonce` is in its headers; `message_id` is the one that we gave it; `sent_of` is a hash of how the account
+    was set up (`signing.set_up`); `read_at`: when it was read as it was received.
     """
 
     account = peewee.ForeignKeyField(SmtpAccount, index=False)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import base64
 import functools
+import hashlib
 import json
 import stat
 from pathlib import Path
@@ -82,10 +83,10 @@ def domain_of(account: SmtpAccount) -> str:
 
 
 def set_up(account: SmtpAccount) -> str:
-    """Return in one text what decides who signs an account's mails: what was learned of another set-up says nothing."""
+    """Return a hash of what decides who signs an account's mails: what was learned of another set-up says nothing."""
     login = [account.host.lower(), account.port, account.username, account.from_address]
     own = [account.dkim_domain, account.dkim_selector, account.dkim_ed25519_selector]
-    return json.dumps([*login, *own], ensure_ascii=False)
+    return hashlib.sha256(json.dumps([*login, *own]).encode()).hexdigest()
 
 
 def covers_unsubscribe(account: SmtpAccount) -> bool:
