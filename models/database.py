@@ -21,10 +21,10 @@ from urllib.parse import urlsplit
 
 import peewee
 from playhouse.db_url import parse as parse_url
-from playhouse.pool import PooledPostgresqlDatabase
 from psycopg2.errors import ReadOnlySqlTransaction
 
 from models.errors import SlowpostError
+from models.requests import Postgres
 
 #: Every model is bound to this; `connect` fills it.
 db = peewee.DatabaseProxy()
@@ -108,7 +108,7 @@ def connect(url: str) -> peewee.Database:
         session = " ".join(f"-c {name}={value}" for name, value in POSTGRES_SESSION.items())
         options = {"connect_timeout": 10, "options": session} | parse_url(url, unquote_password=True, unquote_user=True)
         options |= {"max_connections": POOL_SIZE, "stale_timeout": 300, "timeout": 30}
-        database = PooledPostgresqlDatabase(_named(options.pop("database", "")), **options)
+        database = Postgres(_named(options.pop("database", "")), **options)
     else:
         raise DatabaseUrlError("its scheme is neither sqlite nor postgresql")
     db.initialize(database)
@@ -198,6 +198,15 @@ def now() -> dt.datetime:
         return dt.datetime.now(dt.UTC)
     row = db.execute_sql("SELECT clock_timestamp()").fetchone()
     return cast(dt.datetime, row[0]).astimezone(dt.UTC)
+
+
+def later(query: Any) -> None:
+    """Run a statement of this transaction whose answer nobody reads: along with the next one, at the latest with the
+    COMMIT, so that it needs no round trip of its own (`requests`). What is wrong with it is raised there. SQLite: at
+    once.
+    """
+    sql, values = db.get_sql_context().sql(query).query()
+    (db.obj.later if is_postgres() else db.execute_sql)(sql, values)
 
 
 def for_update(query: Any) -> Any:

@@ -7,6 +7,7 @@ so that no state is without one. The log is told after the commit: that may be l
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
@@ -71,6 +72,7 @@ def transition(
     account: int | Mapping[int, int] | None = None,
     attempt: int | None = None,
     reply_code: int | None = None,
+    at: dt.datetime | None = None,
     **changes: Any,
 ) -> list[int]:
     """Bring deliveries from `origin` to `to`, if they still are in `origin` and match `which`, and write their events.
@@ -87,6 +89,7 @@ def transition(
             they hold, if they do.
         attempt: the id of the attempt it is about.
         reply_code: what the server said.
+        at: when (UTC), where the caller has read the clock already; None: now.
         changes: other columns to set. A delivery that leaves `reserved` or `sending` gives its slot up by itself.
 
     Returns:
@@ -100,7 +103,7 @@ def transition(
     here = (Delivery.state == origin) & which
     if account is None and origin in HOLDS_SLOT:
         account = dict(Delivery.select(Delivery.id, Delivery.account).where(here).tuples())
-    now = database.now()
+    now = at or database.now()
     values: dict[str, Any] = {"state": to, "updated_at": now, "step": Delivery.step + 1}
     if to not in (State.RESERVED, State.SENDING, State.IN_DOUBT):
         values |= {"account": None, "send_at": None, "token": None}
@@ -159,7 +162,7 @@ def _of(value: Any, delivery_id: int) -> Any:
 
 def _write(events: Sequence[Mapping[str, Any]]) -> None:
     for start in range(0, len(events), BATCH):
-        Event.insert_many(events[start : start + BATCH]).execute()
+        database.later(Event.insert_many(events[start : start + BATCH]))
     database.after_commit(partial(_tell, events))
 
 

@@ -12,14 +12,13 @@ from tests.builders import a_delivery, an_account
 from tests.wire import PostgresWire, in_short
 
 
-def test_a_claim_is_18_requests(wire: PostgresWire) -> None:
+def test_a_claim_is_16_requests(wire: PostgresWire) -> None:
     slot = a_slot()
 
     asked = requests(wire, lambda: claim(slot.id, "slot", slot.account_id))
 
     assert asked == [
-        "BEGIN",
-        "SELECT smtp_account locked",
+        "BEGIN; SELECT smtp_account locked",
         "SELECT clock_timestamp()",
         "SELECT delivery locked",
         "SELECT stored_key",
@@ -34,12 +33,11 @@ def test_a_claim_is_18_requests(wire: PostgresWire) -> None:
         "INSERT attempt",
         "SELECT clock_timestamp()",
         "UPDATE delivery",
-        "INSERT event",
-        "COMMIT",
+        "INSERT event; COMMIT",
     ]
 
 
-def test_an_outcome_is_10_requests(wire: PostgresWire) -> None:
+def test_an_outcome_is_8_requests(wire: PostgresWire) -> None:
     slot = a_slot()
     given = claim(slot.id, "slot", slot.account_id)
     assert isinstance(given, Claim)
@@ -48,14 +46,12 @@ def test_an_outcome_is_10_requests(wire: PostgresWire) -> None:
     asked = requests(wire, lambda: outcome.settle(given, accepted))
 
     assert asked == [
-        "BEGIN",
-        "SELECT smtp_account locked",
+        "BEGIN; SELECT smtp_account locked",
         "SELECT clock_timestamp()",
         "SELECT delivery locked",
         "SELECT clock_timestamp()",
         "UPDATE delivery",
-        "INSERT event",
-        "UPDATE attempt",
+        "INSERT event; UPDATE attempt",
         "UPDATE smtp_account",
         "COMMIT",
     ]
