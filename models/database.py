@@ -11,9 +11,8 @@ the same locks in different orders, they would wait for each other, and PostgreS
 from __future__ import annotations
 
 import datetime as dt
-import gc
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, cast
@@ -29,7 +28,7 @@ from models.requests import Postgres
 #: Every model is bound to this; `connect` fills it.
 db = peewee.DatabaseProxy()
 
-#: For each thread: what is to be called when its transaction has committed.
+#: For each thread: what is to be called when its transaction has committed; the clock as it was read with an answer.
 _thread = threading.local()
 
 #: What stands before the path of an SQLite file. All that follows is the path, whatever characters are in it.
@@ -131,13 +130,6 @@ def sqlite_file() -> Path | None:
     return None if is_postgres() else Path(cast(str, db.obj.database)).absolute()
 
 
-def durability() -> dict[str, str]:
-    """Return the settings by which a commit survives a power failure or not, as this connection has them."""
-    names = ("fsync", "synchronous_commit", "full_page_writes") if is_postgres() else ("synchronous", "journal_mode")
-    ask = "SHOW" if is_postgres() else "PRAGMA"
-    return {name: str(db.execute_sql(f"{ask} {name}").fetchone()[0]) for name in names}
-
-
 @contextmanager
 def connection() -> Iterator[None]:
     """Open this thread's connection for the block and give it back afterwards, also after an exception."""
@@ -196,8 +188,20 @@ def now() -> dt.datetime:
     """Return the database's clock: the instant by which all limits are measured, not the transaction's start."""
     if not is_postgres():
         return dt.datetime.now(dt.UTC)
-    row = db.execute_sql("SELECT clock_timestamp()").fetchone()
-    return cast(dt.datetime, row[0]).astimezone(dt.UTC)
+    read: dt.datetime | None = getattr(_thread, "clock", None)
+    if read is None:
+        (read,) = cast(tuple[dt.datetime], db.execute_sql("SELECT clock_timestamp()").fetchone())
+    return read.astimezone(dt.UTC)
+
+
+@contextmanager
+def clock_stands(at: dt.datetime) -> Iterator[None]:
+    """Let `now` return an instant for the block: the clock was read with what is judged there."""
+    _thread.clock = at
+    try:
+        yield
+    finally:
+        _thread.clock = None
 
 
 def later(query: Any) -> None:
@@ -205,7 +209,11 @@ def later(query: Any) -> None:
     COMMIT, so that it needs no round trip of its own (`requests`). What is wrong with it is raised there. SQLite: at
     once.
     """
-    sql, values = db.get_sql_context().sql(query).query()
+    send_later(*db.get_sql_context().sql(query).query())
+
+
+def send_later(sql: str, values: Sequence[Any]) -> None:
+    """Do the same with SQL and the values of its placeholders."""
     (db.obj.later if is_postgres() else db.execute_sql)(sql, values)
 
 
@@ -224,20 +232,6 @@ def lock_rows(model: Any, which: Any) -> None:
     if is_postgres():
         key = model._meta.get_primary_keys()
         for_update(model.select(*key).where(which).order_by(*key)).tuples().execute()
-
-
-def empty_log() -> None:
-    """Empty SQLite's write-ahead log, which still has what was erased, as far as no other connection reads from it
-    (sqlite.org/pragma.html#pragma_wal_checkpoint). PostgreSQL's is its administrator's.
-    """
-    if is_postgres():
-        return
-    try:
-        db.execute_sql("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
-    except peewee.OperationalError:
-        # A query of this very connection that nobody has read to its end holds the log, until its cursor is gone.
-        gc.collect()
-        db.execute_sql("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
 
 
 def lock_accounts() -> None:

@@ -70,7 +70,7 @@ def transition(
     cause: Cause,
     reason: str | Mapping[int, str] | None = None,
     account: int | Mapping[int, int] | None = None,
-    attempt: int | None = None,
+    attempt: Any = None,
     reply_code: int | None = None,
     at: dt.datetime | None = None,
     **changes: Any,
@@ -87,7 +87,7 @@ def transition(
         reason: why, for all or by id; of an end it is kept with the delivery, too.
         account: the account it is about, for all or by id: of `reserved` the one they get; None: the one whose slot
             they hold, if they do.
-        attempt: the id of the attempt it is about.
+        attempt: the id of the attempt it is about, or a query of it.
         reply_code: what the server said.
         at: when (UTC), where the caller has read the clock already; None: now.
         changes: other columns to set. A delivery that leaves `reserved` or `sending` gives its slot up by itself.

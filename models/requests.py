@@ -91,7 +91,7 @@ class Postgres(PooledPostgresqlDatabase):  # type: ignore[misc]  # peewee's type
         idle = time.monotonic() - self._given_back.get(conn, 0.0)
         return bool(conn.closed) if idle < ASKED_AFTER_IDLE else bool(super()._is_closed(conn))
 
-    def _close(self, conn: Any, close_conn: bool = False) -> None:  # noqa: FBT001, FBT002  (peewee's)
+    def _close(self, conn: Any, close_conn: bool = False) -> None:
         self._given_back[conn] = time.monotonic()
         super()._close(conn, close_conn)
 

@@ -164,6 +164,10 @@ def in_short(request: str) -> str:
 
 
 def _in_short(statement: str) -> str:
+    *together, _ = statement.split(" AS asked (")
+    if together:
+        tables = [re.search(r'FROM "(\w+)"', question) for question in together]
+        return f"SELECT clock, {', '.join(table[1] for table in tables if table)}"
     table = re.search(r'(?:FROM|INTO|^UPDATE) "(\w+)"', statement)
     if table is None:
         return statement

@@ -11,7 +11,7 @@ from peewee import SQL, fn
 
 from models import Attempt, ChargedTo, Delivery
 from models.attempt import USES_UP
-from models.compiled import Parameter, among, compiled
+from models.compiled import Parameter, Question, among, compiled
 from pipeline.flow import chunks
 from pipeline.runtime.settings import settings
 from pipeline.throttle.breaker import backoff_of_delivery
@@ -69,6 +69,16 @@ def date_of(at: dt.datetime) -> dt.date:
 def used_on(account_id: int, day: dt.date) -> int:
     """Count an account's attempts on a local date that use up its limit."""
     return int(_used_on().first(account=account_id, day=day)[0])
+
+
+def questions(account_id: int, day: dt.date) -> list[Question]:
+    """Return what `used_on` and `last_transaction_of` ask."""
+    return [_used_on().asks(account=account_id, day=day), _last_transaction().asks(account=account_id)]
+
+
+def question_of_campaign(campaign_id: int, day: dt.date) -> Question:
+    """Return what `used_by_campaign` asks."""
+    return _used_by_campaign().asks(campaign=campaign_id, day=day)
 
 
 @compiled

@@ -31,9 +31,8 @@ def test_a_transaction_in_which_nothing_is_asked_is_no_request(wire: PostgresWir
     def act() -> None:
         with database.transaction():
             pass
-        with pytest.raises(ValueError, match="odd"), database.transaction():
-            database.later(pause())
-            raise ValueError("odd")
+        with pytest.raises(ValueError, match="odd"):
+            fail_behind(pause())
 
     assert requests(wire, act) == []
     assert Control.get().paused_at is None
@@ -66,9 +65,8 @@ def test_a_savepoint_takes_back_what_was_sent_since_and_nothing_before_it(any_da
     at = database.now()
     with database.transaction():
         database.later(pause())
-        with pytest.raises(ValueError, match="odd"), database.transaction():
-            database.later(Suppression.insert(kind="address", value="a@x.test", created_at=at))
-            raise ValueError("odd")
+        with pytest.raises(ValueError, match="odd"):
+            fail_behind(Suppression.insert(kind="address", value="a@x.test", created_at=at))
     assert (Control.get().paused_at is not None, Suppression.select().count()) == (True, 0)
 
 
@@ -93,6 +91,13 @@ def test_a_connection_that_was_just_used_is_not_asked_whether_it_is_there(
     now = time.monotonic
     monkeypatch.setattr(time, "monotonic", lambda: now() + 6)
     assert requests(wire, use)[-2:] == ["SELECT 1", "SELECT control"]
+
+
+def fail_behind(statement: object) -> None:
+    """Run a transaction that has nothing but `statement`, and fails."""
+    with database.transaction():
+        database.later(statement)
+        raise ValueError("odd")
 
 
 def pause() -> object:
