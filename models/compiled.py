@@ -104,8 +104,11 @@ class Compiled:
         return Question(self, arguments)
 
     def later(self, **arguments: Any) -> None:
-        """Run it for what it locks, along with the next statement of this transaction (`database.later`)."""
-        database.send_later(self.sql, self.asks(**arguments).values)
+        """Run it for what it locks, along with the next statement of this transaction (`database.later`). SQLite has
+        locked all there is already.
+        """
+        if is_postgres():
+            database.send_later(self.sql, self.asks(**arguments).values)
 
     def bind(self, arguments: dict[str, Any]) -> list[Any]:
         """Return the values of its placeholders."""
