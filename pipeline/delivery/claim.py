@@ -15,7 +15,7 @@ from typing import Any, cast
 
 import peewee
 
-from models import Attempt, Cause, Delivery, Outcome, SmtpAccount, State, database, transition
+from models import Attempt, Cause, Delivery, Outcome, SmtpAccount, State, database, transition, transition_of
 from models.compiled import Parameter, Question, asked_together, compiled
 from models.delivery import of_ids
 from pipeline.capacity import usage
@@ -49,8 +49,8 @@ class Claim:
 def claim(delivery_id: int, slot_token: str, account_id: int, questions: Sequence[Question] = ()) -> Claim | Refusal:
     """Claim the dot for a delivery, or say why not.
 
-    It takes three requests: the locks and, behind them, all that is judged by and the clock; the delivery's new state;
-    what tells of it, and the COMMIT. What is judged by must be read by a statement of its own behind the locks: one
+    It takes two requests: the locks and, behind them, the clock and all that is judged by; all that is written, and the
+    COMMIT. What is judged by must be read by a statement of its own behind the locks: one
     that waits for a lock sees the rows of before it waited.
 
     Args:
@@ -77,7 +77,7 @@ def claim(delivery_id: int, slot_token: str, account_id: int, questions: Sequenc
                     return Refusal.SLOT_LOST
                 refused = refusal(Use([delivery], account, now))
             if refused is None:
-                given = _take(delivery, slot_token, Claim(delivery_id, account_id, token, locked_at), now)
+                given = _take(delivery, Claim(delivery_id, account_id, token, locked_at), now)
                 failpoint("claim:wrote")
             else:
                 given = refused
@@ -122,7 +122,7 @@ def _holder() -> Any:
     return Delivery.select().where(mine & (Delivery.state == State.RESERVED))
 
 
-def _take(delivery: Delivery, slot_token: str, claim: Claim, now: dt.datetime) -> Claim:
+def _take(delivery: Delivery, claim: Claim, now: dt.datetime) -> Claim:
     opened = Attempt.insert(
         delivery=delivery.id,
         campaign=delivery.campaign_id,
@@ -133,12 +133,10 @@ def _take(delivery: Delivery, slot_token: str, claim: Claim, now: dt.datetime) -
         outcome=Outcome.OPEN,
     )
     database.later(opened)
-    mine = (Delivery.id == delivery.id) & (Delivery.token == slot_token)
-    # The attempt's id is known to the database alone: it travels along with the change of state.
+    # The attempt's id is known to the database alone.
     attempt = Attempt.select(Attempt.id).where(Attempt.token == claim.token)
     about = {"account": claim.account_id, "attempt": attempt, "at": now}
-    if not transition(State.RESERVED, State.SENDING, mine, cause=Cause.DELIVER, token=claim.token, **about):
-        raise RuntimeError(f"delivery {delivery.id} lost its slot although it is locked")
+    transition_of(delivery, State.SENDING, cause=Cause.DELIVER, token=claim.token, **about)
     return claim
 
 

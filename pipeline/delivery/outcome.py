@@ -28,6 +28,7 @@ from models import (
     SuppressionKind,
     database,
     transition,
+    transition_of,
 )
 from models.compiled import Parameter, asked_together, compiled
 from models.dead_letter import file_deliveries
@@ -92,8 +93,11 @@ def settle(claim: Claim, result: Result) -> list[Handoff]:
             result = replace(result, reply=Reply(result.reply.code))
         following = what_follows(delivery, result, now)
         about = _About(claim.account_id, attempt.id, result.reply.code)
-        moved = any(_apply(delivery, origin, claim.token, following, about, now) for origin in _origins(following))
-        if not moved and following.state is State.SENT:
+        moved = delivery.token == claim.token and delivery.state in _origins(following)
+        if moved:
+            transition_of(delivery, following.state, **_said_of(following, about, now), **_changes(following))
+            _settle_others(delivery, following, now)
+        elif following.state is State.SENT:
             moved = _sent_after_all(claim, following, about, now)
         # An outcome whose commit's answer was lost comes twice, and is charged once.
         tell = None
@@ -186,35 +190,37 @@ def _holds(delivery: Delivery, slot_token: str) -> bool:
 def _apply(
     delivery: Delivery, origin: State, token: str, following: Following, about: _About, now: dt.datetime
 ) -> bool:
-    changes = {"detail": following.detail, "recorded_at": None} | following.changes
     mine = (Delivery.id == delivery.id) & (Delivery.token == token)
-    moved = _transition(origin, mine, following, about, changes, now)
-    if moved and following.state is State.BOUNCED and delivery.recipient != FORGOTTEN:
-        suppress(SuppressionKind.ADDRESS, [delivery.address], "bounced", now)
-        # Also those in which nothing is on its way for them now.
-        ends(of_addresses([delivery.address]), EnrolmentState.BOUNCED, now, following.reason)
-    if moved and following.gives_up and following.reason:
-        file_deliveries({delivery.id: (following.reason, following.detail or "")}, now)
+    moved = bool(transition(origin, following.state, mine, **_said_of(following, about, now), **_changes(following)))
+    if moved:
+        _settle_others(delivery, following, now)
     return moved
 
 
-def _transition(
-    origin: State, mine: Any, following: Following, about: _About, changes: dict[str, Any], now: dt.datetime
-) -> bool:
-    return bool(
-        transition(
-            origin,
-            following.state,
-            mine,
-            cause=Cause.DELIVER,
-            reason=following.reason or following.why,
-            account=about.account_id,
-            attempt=about.attempt_id,
-            reply_code=about.reply_code,
-            at=now,
-            **changes,
-        )
-    )
+def _settle_others(delivery: Delivery, following: Following, now: dt.datetime) -> None:
+    """Write what follows beside the delivery itself."""
+    if following.state is State.BOUNCED and delivery.recipient != FORGOTTEN:
+        suppress(SuppressionKind.ADDRESS, [delivery.address], "bounced", now)
+        # Also those in which nothing is on its way for them now.
+        ends(of_addresses([delivery.address]), EnrolmentState.BOUNCED, now, following.reason)
+    if following.gives_up and following.reason:
+        file_deliveries({delivery.id: (following.reason, following.detail or "")}, now)
+
+
+def _said_of(following: Following, about: _About, now: dt.datetime) -> dict[str, Any]:
+    """Return what the event says."""
+    return {
+        "cause": Cause.DELIVER,
+        "reason": following.reason or following.why,
+        "account": about.account_id,
+        "attempt": about.attempt_id,
+        "reply_code": about.reply_code,
+        "at": now,
+    }
+
+
+def _changes(following: Following) -> dict[str, Any]:
+    return {"detail": following.detail, "recorded_at": None} | following.changes
 
 
 def _sent_after_all(claim: Claim, following: Following, about: _About, now: dt.datetime) -> bool:
@@ -223,11 +229,10 @@ def _sent_after_all(claim: Claim, following: Following, about: _About, now: dt.d
     newer = (Attempt.delivery == claim.delivery_id) & (Attempt.id > this.id) & Attempt.claimed_at.is_null(False)
     if Attempt.select().where(newer).exists():
         return False
-    changes = {"sent_at": now, "recorded_at": None}
+    changes: dict[str, Any] = {"sent_at": now, "recorded_at": None}
     of_claim = Delivery.id == claim.delivery_id
-    return any(
-        _transition(origin, of_claim, following, about, changes, now) for origin in (State.READY, State.RESERVED)
-    )
+    said = _said_of(following, about, now)
+    return any(transition(origin, State.SENT, of_claim, **said, **changes) for origin in (State.READY, State.RESERVED))
 
 
 def _outcome(verdict: Verdict) -> Outcome:
