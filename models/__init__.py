@@ -20,7 +20,7 @@ from models.dead_letter import DeadLetter, DeadLetterKind, Resolution
 from models.delivery import Delivery
 from models.domain_check import DomainCheck, DomainResult
 from models.enrolment import Enrolment, EnrolmentState
-from models.event import Event, insert_deliveries, transition
+from models.event import Event, insert_deliveries, transition, transition_of
 from models.self_mail import SelfMail
 from models.states import Cause, Reason, State
 from models.stored_key import Purpose, StoredKey
@@ -100,4 +100,5 @@ __all__ = [
     "WhenAccountIsOff",
     "insert_deliveries",
     "transition",
+    "transition_of",
 ]

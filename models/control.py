@@ -8,7 +8,7 @@ from typing import Any, cast
 import peewee
 
 from models.base import Base
-from models.compiled import compiled
+from models.compiled import Question, compiled
 from models.utc import UTCDateTimeField
 
 ONLY = 1
@@ -32,6 +32,11 @@ def control() -> Control:
     """Return the row."""
     (found,) = _the_row().rows()
     return cast(Control, found)
+
+
+def question() -> Question:
+    """Return what `control` asks."""
+    return _the_row().asks()
 
 
 @compiled

@@ -11,9 +11,8 @@ the same locks in different orders, they would wait for each other, and PostgreS
 from __future__ import annotations
 
 import datetime as dt
-import gc
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, cast
@@ -21,15 +20,15 @@ from urllib.parse import urlsplit
 
 import peewee
 from playhouse.db_url import parse as parse_url
-from playhouse.pool import PooledPostgresqlDatabase
 from psycopg2.errors import ReadOnlySqlTransaction
 
 from models.errors import SlowpostError
+from models.requests import Postgres
 
 #: Every model is bound to this; `connect` fills it.
 db = peewee.DatabaseProxy()
 
-#: For each thread: what is to be called when its transaction has committed.
+#: For each thread: what is to be called when its transaction has committed; the clock as it was read with an answer.
 _thread = threading.local()
 
 #: What stands before the path of an SQLite file. All that follows is the path, whatever characters are in it.
@@ -108,7 +107,7 @@ def connect(url: str) -> peewee.Database:
         session = " ".join(f"-c {name}={value}" for name, value in POSTGRES_SESSION.items())
         options = {"connect_timeout": 10, "options": session} | parse_url(url, unquote_password=True, unquote_user=True)
         options |= {"max_connections": POOL_SIZE, "stale_timeout": 300, "timeout": 30}
-        database = PooledPostgresqlDatabase(_named(options.pop("database", "")), **options)
+        database = Postgres(_named(options.pop("database", "")), **options)
     else:
         raise DatabaseUrlError("its scheme is neither sqlite nor postgresql")
     db.initialize(database)
@@ -129,13 +128,6 @@ def is_postgres() -> bool:
 def sqlite_file() -> Path | None:
     """Return the path of the SQLite file, or None with PostgreSQL."""
     return None if is_postgres() else Path(cast(str, db.obj.database)).absolute()
-
-
-def durability() -> dict[str, str]:
-    """Return the settings by which a commit survives a power failure or not, as this connection has them."""
-    names = ("fsync", "synchronous_commit", "full_page_writes") if is_postgres() else ("synchronous", "journal_mode")
-    ask = "SHOW" if is_postgres() else "PRAGMA"
-    return {name: str(db.execute_sql(f"{ask} {name}").fetchone()[0]) for name in names}
 
 
 @contextmanager
@@ -196,8 +188,33 @@ def now() -> dt.datetime:
     """Return the database's clock: the instant by which all limits are measured, not the transaction's start."""
     if not is_postgres():
         return dt.datetime.now(dt.UTC)
-    row = db.execute_sql("SELECT clock_timestamp()").fetchone()
-    return cast(dt.datetime, row[0]).astimezone(dt.UTC)
+    read: dt.datetime | None = getattr(_thread, "clock", None)
+    if read is None:
+        (read,) = cast(tuple[dt.datetime], db.execute_sql("SELECT clock_timestamp()").fetchone())
+    return read.astimezone(dt.UTC)
+
+
+@contextmanager
+def clock_stands(at: dt.datetime) -> Iterator[None]:
+    """Let `now` return an instant for the block: the clock was read with what is judged there."""
+    _thread.clock = at
+    try:
+        yield
+    finally:
+        _thread.clock = None
+
+
+def later(query: Any) -> None:
+    """Run a statement of this transaction whose answer nobody reads: along with the next one, at the latest with the
+    COMMIT, so that it needs no round trip of its own (`requests`). What is wrong with it is raised there. SQLite: at
+    once.
+    """
+    send_later(*db.get_sql_context().sql(query).query())
+
+
+def send_later(sql: str, values: Sequence[Any]) -> None:
+    """Do the same with SQL and the values of its placeholders."""
+    (db.obj.later if is_postgres() else db.execute_sql)(sql, values)
 
 
 def for_update(query: Any) -> Any:
@@ -215,20 +232,6 @@ def lock_rows(model: Any, which: Any) -> None:
     if is_postgres():
         key = model._meta.get_primary_keys()
         for_update(model.select(*key).where(which).order_by(*key)).tuples().execute()
-
-
-def empty_log() -> None:
-    """Empty SQLite's write-ahead log, which still has what was erased, as far as no other connection reads from it
-    (sqlite.org/pragma.html#pragma_wal_checkpoint). PostgreSQL's is its administrator's.
-    """
-    if is_postgres():
-        return
-    try:
-        db.execute_sql("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
-    except peewee.OperationalError:
-        # A query of this very connection that nobody has read to its end holds the log, until its cursor is gone.
-        gc.collect()
-        db.execute_sql("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
 
 
 def lock_accounts() -> None:

@@ -163,8 +163,8 @@ def _come_to(delivery_ids: list[int], **changes: Any) -> None:
     """Let enrolments wait no more for these deliveries, and change those of them that go on."""
     waits = Enrolment.delivery_id.in_(delivery_ids)
     active = Enrolment.state == EnrolmentState.ACTIVE
-    Enrolment.update(delivery_id=None, **changes).where(waits & active).execute()
-    Enrolment.update(delivery_id=None).where(waits & ~active).execute()
+    database.later(Enrolment.update(delivery_id=None, **changes).where(waits & active))
+    database.later(Enrolment.update(delivery_id=None).where(waits & ~active))
 
 
 def _begin_again(of_delivery: Mapping[int, int], now: dt.datetime) -> None:

@@ -1,12 +1,14 @@
 """Events: what became of each delivery, step by step. A change of state and its event are one transaction.
 
-`transition` is the only way from one state to another, `insert_deliveries` the only way in; each writes one row for
-each delivery. Whoever writes a state past them has its event written by the database (a trigger, `cause` = outside),
-so that no state is without one. The log is told after the commit: that may be lost with a crash, the row may not.
+`transition` is the only way from one state to another, for a row that is locked and known in the form of
+`transition_of`; `insert_deliveries` is the only way in. Each writes one row for each delivery. Whoever writes a state
+past them has its event written by the database (a trigger, `cause` = outside), so that no state is without one. The log
+is told after the commit: that may be lost with a crash, the row may not.
 """
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
@@ -69,8 +71,9 @@ def transition(
     cause: Cause,
     reason: str | Mapping[int, str] | None = None,
     account: int | Mapping[int, int] | None = None,
-    attempt: int | None = None,
+    attempt: Any = None,
     reply_code: int | None = None,
+    at: dt.datetime | None = None,
     **changes: Any,
 ) -> list[int]:
     """Bring deliveries from `origin` to `to`, if they still are in `origin` and match `which`, and write their events.
@@ -85,8 +88,9 @@ def transition(
         reason: why, for all or by id; of an end it is kept with the delivery, too.
         account: the account it is about, for all or by id: of `reserved` the one they get; None: the one whose slot
             they hold, if they do.
-        attempt: the id of the attempt it is about.
+        attempt: the id of the attempt it is about, or a query of it.
         reply_code: what the server said.
+        at: when (UTC), where the caller has read the clock already; None: now.
         changes: other columns to set. A delivery that leaves `reserved` or `sending` gives its slot up by itself.
 
     Returns:
@@ -95,23 +99,14 @@ def transition(
     Raises:
         IllegalTransitionError: the table does not have this transition.
     """
-    if to not in TRANSITIONS[origin]:
-        raise IllegalTransitionError(f"{origin} → {to}")
+    _check(origin, to)
     here = (Delivery.state == origin) & which
     if account is None and origin in HOLDS_SLOT:
         account = dict(Delivery.select(Delivery.id, Delivery.account).where(here).tuples())
-    now = database.now()
-    values: dict[str, Any] = {"state": to, "updated_at": now, "step": Delivery.step + 1}
-    if to not in (State.RESERVED, State.SENDING, State.IN_DOUBT):
-        values |= {"account": None, "send_at": None, "token": None}
-    if to is State.RESERVED:
-        values["account"] = _column(account)
-    if to is State.READY:
-        values |= {"reason": None, "detail": None}
-    elif reason is not None:
-        values["reason"] = _column(reason)
+    now = at or database.now()
+    values = _values(to, now, reason, account) | changes
     returned = (Delivery.id, Delivery.step, Delivery.enrolment)
-    rows = list(Delivery.update(**(values | changes)).where(here).returning(*returned).execute())
+    rows = list(Delivery.update(**values).where(here).returning(*returned).execute())
     common = {"at": now, "origin": origin, "state": to, "cause": cause, "attempt": attempt, "reply_code": reply_code}
     moved: dict[int, int] = dict(sorted((row.id, row.step) for row in rows))
     _write(
@@ -126,6 +121,60 @@ def transition(
         }
         follow(enrolled, origin, to, now, account_of=about["account"], reason_of=about["reason"])
     return list(moved)
+
+
+def transition_of(
+    held: Delivery,
+    to: State,
+    *,
+    cause: Cause,
+    account: int,
+    at: dt.datetime,
+    reason: str | None = None,
+    attempt: Any = None,
+    reply_code: int | None = None,
+    **changes: Any,
+) -> None:
+    """Do what `transition` does for one delivery that the caller's transaction has locked, and read since: that it
+    moves is known, so nothing is asked, and all of it travels with the next request, at the latest with the COMMIT.
+
+    Args:
+        held: the delivery as it was read; its state is the one that it leaves.
+        to, cause, account, at, reason, attempt, reply_code, changes: as of `transition`.
+
+    Raises:
+        IllegalTransitionError: the table does not have this transition.
+        IntegrityError: (peewee's, by that request) the row is not as it was read, so that its event has no step.
+    """
+    origin = State(held.state)
+    _check(origin, to)
+    here = (Delivery.id == held.id) & (Delivery.state == origin) & (Delivery.step == held.step)
+    database.later(Delivery.update(**(_values(to, at, reason, account) | changes)).where(here))
+    moved = (Delivery.id == held.id) & (Delivery.state == to) & (Delivery.step == held.step + 1)
+    event = {"delivery": held.id, "step": Delivery.select(Delivery.step).where(moved), "at": at, "origin": origin}
+    event |= {"state": to, "cause": cause, "reason": reason, "account": account}
+    _write([event | {"attempt": attempt, "reply_code": reply_code}])
+    if held.enrolment_id is not None:
+        follow({held.id: held.enrolment_id}, origin, to, at, account_of={held.id: account}, reason_of={held.id: reason})
+
+
+def _check(origin: State, to: State) -> None:
+    if to not in TRANSITIONS[origin]:
+        raise IllegalTransitionError(f"{origin} → {to}")
+
+
+def _values(to: State, now: dt.datetime, reason: Any, account: Any) -> dict[str, Any]:
+    """Return what changes of a delivery that comes to a state."""
+    values: dict[str, Any] = {"state": to, "updated_at": now, "step": Delivery.step + 1}
+    if to not in (State.RESERVED, State.SENDING, State.IN_DOUBT):
+        values |= {"account": None, "send_at": None, "token": None}
+    if to is State.RESERVED:
+        values["account"] = _column(account)
+    if to is State.READY:
+        values |= {"reason": None, "detail": None}
+    elif reason is not None:
+        values["reason"] = _column(reason)
+    return values
 
 
 def insert_deliveries(rows: Sequence[Mapping[str, Any]], *, cause: Cause) -> list[int]:
@@ -159,7 +208,7 @@ def _of(value: Any, delivery_id: int) -> Any:
 
 def _write(events: Sequence[Mapping[str, Any]]) -> None:
     for start in range(0, len(events), BATCH):
-        Event.insert_many(events[start : start + BATCH]).execute()
+        database.later(Event.insert_many(events[start : start + BATCH]))
     database.after_commit(partial(_tell, events))
 
 

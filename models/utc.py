@@ -31,5 +31,7 @@ class UTCDateTimeField(peewee.Field):  # type: ignore[misc]  # peewee's types ar
         if value is None:
             return None
         if isinstance(value, str):
-            return dt.datetime.fromisoformat(value).replace(tzinfo=dt.UTC)
+            # SQLite's has no zone, PostgreSQL's in JSON that of the session.
+            read = dt.datetime.fromisoformat(value)
+            return read.replace(tzinfo=dt.UTC) if read.tzinfo is None else read.astimezone(dt.UTC)
         return value.astimezone(dt.UTC)

@@ -10,24 +10,30 @@ charged to the account ends a list, and the untried rest goes back to `ready`, c
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cache, cached_property
 from typing import Any
 
-from models import Cause, Contact, Delivery, Event, Reason, SmtpAccount, State, database, transition
-from models.compiled import Parameter, among, compiled
+from models import Cause, Contact, Delivery, Event, Purpose, Reason, SmtpAccount, State, database, transition
+from models.compiled import Parameter, among, asked_together, compiled
 from models.delivery import of_ids
 from pipeline.accounts import bounces, health
 from pipeline.accounts.identity import endpoint_of, sender_of, unsubscribe
 from pipeline.accounts.signing import KeyFileError, sign
 from pipeline.capacity.slots import RESERVED
 from pipeline.content.message import Envelope, MessageRefusedError, Rendered, build
+from pipeline.content.mime import File
 from pipeline.delivery import claim as claims
 from pipeline.delivery import outcome
 from pipeline.delivery.attachments import files_of
 from pipeline.delivery.claim import Claim
 from pipeline.delivery.conversation import thread_of
-from pipeline.delivery.refusals import Refusal, Use, is_missed, missed, refusal
+from pipeline.delivery.refusals import Refusal, Use, is_missed, missed, questions, refusal
 from pipeline.flow import TRIGGER, Handoff, Stage
+from pipeline.rules.forgotten import Hashes, hashes
+from pipeline.runtime import keys
+from pipeline.runtime.clocks import elapsed
 from pipeline.runtime.failpoints import failpoint
 from pipeline.runtime.logs import log
 from pipeline.runtime.secret_key import SecretKeyError
@@ -60,6 +66,28 @@ AGAIN_AND_AGAIN, AFTER_THAT = dt.timedelta(minutes=1), dt.timedelta(seconds=30)
 UNTRIED = "untried"
 
 
+@dataclass(frozen=True)
+class _Slot:
+    """What is the same for all deliveries of a slot, and was read once for them."""
+
+    account: SmtpAccount
+    endpoint: Endpoint
+    token: str
+    known: Hashes
+    at: dt.datetime
+    since: float
+
+    @property
+    def about_now(self) -> dt.datetime:
+        """The time for what needs it to the second: the database's when the slot was read, and what has passed here."""
+        return self.at + dt.timedelta(seconds=elapsed() - self.since)
+
+    @cached_property
+    def files_of(self) -> Callable[[int], list[File]]:
+        """What goes with the mails of a template."""
+        return cache(files_of)
+
+
 def deliver(delivery_ids: Sequence[int], slot_token: str) -> list[Handoff]:
     """Send those of `delivery_ids` that hold the slot `slot_token`.
 
@@ -67,20 +95,23 @@ def deliver(delivery_ids: Sequence[int], slot_token: str) -> list[Handoff]:
         Handoffs to *record outcome* and the retry queue; to this stage, what came too early; a trigger for what went
         back.
     """
-    deliveries = _holders(delivery_ids, slot_token)
+    holders = _held().asks(ids=delivery_ids, token=slot_token)
+    with asked_together([holders, keys.question(Purpose.FORGOTTEN)]):
+        deliveries, now, since = holders.rows(), database.now(), elapsed()
+        known = hashes()
     if not deliveries:
         return []
-    now = database.now()
     early = [d for d in deliveries if d.send_at > now]
     if early:
         return [_wait(early, slot_token)]
     account = deliveries[0].account
     handoffs = []
-    skipped = claims.skip_kept_out(deliveries, slot_token, now)
-    if skipped:
-        handoffs.append(TRIGGER)
-    rest = [d for d in deliveries if d.id not in skipped]
-    refused = refusal(Use(rest, account, now), but=_NOT_ASKED) if rest else None
+    with asked_together(questions(deliveries, account.id, now, known)):
+        skipped = claims.skip_kept_out(deliveries, slot_token, now)
+        if skipped:
+            handoffs.append(TRIGGER)
+        rest = [d for d in deliveries if d.id not in skipped]
+        refused = refusal(Use(rest, account, now), but=_NOT_ASKED) if rest else None
     if refused is Refusal.TOO_SOON:
         return handoffs + _postpone(rest, account, slot_token)
     if refused is Refusal.SLOT_MISSED:
@@ -95,11 +126,11 @@ def deliver(delivery_ids: Sequence[int], slot_token: str) -> list[Handoff]:
         # A verdict on the account, whose slots go back: nobody waits here for a key.
         health.switch_off(account, str(error))
         return [TRIGGER]
+    slot = _Slot(account, endpoint, slot_token, known, now, since)
     while rest:
-        delivery = rest.pop(0)
-        done, ends = _deliver(delivery, account, endpoint, slot_token)
+        done, ends = _deliver(rest.pop(0), slot)
         handoffs += done
-        if rest and (ends or is_missed(rest[0], database.now())):
+        if rest and (ends or is_missed(rest[0], slot.about_now)):
             handoffs += _give_back(_of(rest, slot_token), rest[0], UNTRIED)
             break
     return handoffs
@@ -153,27 +184,27 @@ def _wait_for(deliveries: list[Delivery], slot_token: str) -> list[Handoff]:
     return [_wait(holders, slot_token)] if holders else []
 
 
-def _deliver(
-    delivery: Delivery, account: SmtpAccount, endpoint: Endpoint, slot_token: str
-) -> tuple[list[Handoff], bool]:
+def _deliver(delivery: Delivery, slot: _Slot) -> tuple[list[Handoff], bool]:
     """Send one; return what comes next, and whether the account is to be left alone now."""
+    account_id = slot.account.id
     try:
-        envelope = _envelope(delivery, account)
+        envelope = _envelope(delivery, slot)
     except MessageRefusedError as error:
-        return outcome.give_up(delivery, slot_token, Reason.MESSAGE_REFUSED, str(error)), False
+        return outcome.give_up(delivery, slot.token, Reason.MESSAGE_REFUSED, str(error)), False
     except KeyFileError as error:
         unsigned = Result(Verdict.ACCOUNT_FOR_NOW, Phase.SIGN, Reply(None, str(error)))
-        return outcome.settle_unclaimed(delivery, slot_token, unsigned), True
-    with connections.transaction(endpoint) as transaction:
+        return outcome.settle_unclaimed(delivery, slot.token, unsigned), True
+    with connections.transaction(slot.endpoint) as transaction:
         refused = transaction.offer(envelope)
         failpoint("smtp:offered")
         if refused is not None:
-            handoffs = outcome.settle_unclaimed(delivery, slot_token, refused)
-            return handoffs, _ends_list(delivery, account.id, refused)
-        given = claims.claim(delivery.id, slot_token, account.id)
+            handoffs = outcome.settle_unclaimed(delivery, slot.token, refused)
+            return handoffs, _ends_list(delivery, account_id, refused)
+        asked = questions([delivery], account_id, slot.about_now, slot.known)
+        given = claims.claim(delivery.id, slot.token, account_id, asked)
         if isinstance(given, Refusal):
             transaction.abandon()
-            return _after_refused_claim(delivery, slot_token, given), given is not Refusal.KEPT_OUT
+            return _after_refused_claim(delivery, slot.token, given), given is not Refusal.KEPT_OUT
         failpoint("claim:committed")
         return _send_dot(transaction, given, delivery)
 
@@ -205,7 +236,7 @@ def _after_refused_claim(delivery: Delivery, slot_token: str, refusal: Refusal) 
     return [TRIGGER if refusal is Refusal.KEPT_OUT else _trigger_after_refusal(delivery.id)]
 
 
-def _envelope(delivery: Delivery, account: SmtpAccount) -> Envelope:
+def _envelope(delivery: Delivery, slot: _Slot) -> Envelope:
     rendered = Rendered(
         recipient=delivery.recipient,
         recipient_name=delivery.contact.name,
@@ -215,5 +246,5 @@ def _envelope(delivery: Delivery, account: SmtpAccount) -> Envelope:
         preheader=delivery.preheader,
         message_id=delivery.message_id,
     )
-    thread, files = thread_of(delivery), files_of(delivery.template_id)
-    return sign(build(rendered, sender_of(account), database.now(), unsubscribe(), thread, files), account)
+    thread, files = thread_of(delivery), slot.files_of(delivery.template_id)
+    return sign(build(rendered, sender_of(slot.account), slot.about_now, unsubscribe(), thread, files), slot.account)

@@ -18,6 +18,7 @@ import pytest
 
 from models import database
 from models.database import db
+from models.requests import Postgres
 from pipeline.runtime import settings as settings_module
 from tests import lock_order, pristine, servers
 from tests.broker import vhost
@@ -51,8 +52,9 @@ def configure(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Calla
 @pytest.fixture(autouse=True)
 def _one_order_of_locks(monkeypatch: pytest.MonkeyPatch) -> None:
     """Fail a test in which a transaction on PostgreSQL takes its locks in another order than all others."""
-    execute = lock_order.watched(peewee.Database.execute_sql, lock_order.Watch())
-    monkeypatch.setattr(peewee.Database, "execute_sql", execute)
+    watch = lock_order.Watch()
+    for owner, name in ((peewee.Database, "execute_sql"), (Postgres, "later")):
+        monkeypatch.setattr(owner, name, lock_order.watched(getattr(owner, name), watch))
 
 
 class Clock:

@@ -45,7 +45,7 @@ class Watch:
 
 
 def watched(execute_sql: Any, watch: Watch) -> Any:
-    """Return peewee's `execute_sql` with a look at each statement."""
+    """Return `execute_sql` of peewee, or `later` of ours, with a look at each statement."""
 
     def execute(self: Any, sql: str, params: Any = None, *rest: Any, **options: Any) -> Any:
         if isinstance(self, peewee.PostgresqlDatabase):

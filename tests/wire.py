@@ -14,6 +14,7 @@ import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
+from models.requests import SEPARATOR
 from tests.faults.proxy import Plan, Proxy
 
 #: `Q`: a simple query, `S`: the end of an extended one; each is one round trip.
@@ -155,8 +156,18 @@ class AmqpWire(Wire):
         return look
 
 
-def in_short(statement: str) -> str:
-    """Return a statement in a few words: its verb, the table it is about, and whether it locks its rows."""
+def in_short(request: str) -> str:
+    """Return a request in a few words: of each of its statements the verb, the table it is about, and whether it locks
+    its rows.
+    """
+    return "; ".join(map(_in_short, request.split(SEPARATOR)))
+
+
+def _in_short(statement: str) -> str:
+    *together, _ = statement.split(" AS asked (")
+    if together:
+        tables = [re.search(r'FROM "(\w+)"', question) for question in together]
+        return f"SELECT clock, {', '.join(table[1] for table in tables if table)}"
     table = re.search(r'(?:FROM|INTO|^UPDATE) "(\w+)"', statement)
     if table is None:
         return statement

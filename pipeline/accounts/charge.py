@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from itertools import takewhile
 from typing import Any
 
-from models import Attempt, Delivery, Outcome, SmtpAccount
+from models import Attempt, Delivery, Outcome, SmtpAccount, database
 from models.control import PROGRAM, record_action
 from pipeline.accounts import quota
 from pipeline.accounts.alerts import Alert, alert
@@ -55,7 +55,7 @@ def charge(account: SmtpAccount, delivery_id: int, result: Result, now: dt.datet
     if result.phase in TRANSACTION and account.login_refused_at is not None:
         change.columns.setdefault("login_refused_at", None)
     if change.columns:
-        SmtpAccount.update(updated_at=now, **change.columns).where(SmtpAccount.id == account.id).execute()
+        database.later(SmtpAccount.update(updated_at=now, **change.columns).where(SmtpAccount.id == account.id))
     if not change.verb:
         return lambda: None
     until = "" if change.until is None else f"until {change.until.isoformat(timespec='seconds')}, "

@@ -13,7 +13,7 @@ from peewee import OP, SQL, Expression, Select, fn
 
 from models import Attempt, ChargedTo, Delivery, SelfMail
 from models.attempt import USES_UP
-from models.compiled import Parameter, among, compiled
+from models.compiled import Parameter, Question, among, compiled
 from models.database import db, is_postgres
 from pipeline.flow import chunks
 from pipeline.runtime.settings import settings
@@ -72,6 +72,16 @@ def date_of(at: dt.datetime) -> dt.date:
 def used_on(account_id: int, day: dt.date) -> int:
     """Count an account's attempts, and its mails to itself, on a local date that use up its limit."""
     return int(_used_on().first(account=account_id, day=day)[0])
+
+
+def questions(account_id: int, day: dt.date) -> list[Question]:
+    """Return what `used_on` and `last_transaction_of` ask."""
+    return [_used_on().asks(account=account_id, day=day), _last_transaction().asks(account=account_id)]
+
+
+def question_of_campaign(campaign_id: int, day: dt.date) -> Question:
+    """Return what `used_by_campaign` asks."""
+    return _used_by_campaign().asks(campaign=campaign_id, day=day)
 
 
 @compiled

@@ -10,13 +10,13 @@ from __future__ import annotations
 import datetime as dt
 import secrets
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, cast
 
 import peewee
 
-from models import Attempt, Cause, Delivery, Outcome, SmtpAccount, State, database, transition
-from models.compiled import Parameter, compiled
+from models import Attempt, Cause, Delivery, Outcome, SmtpAccount, State, database, transition, transition_of
+from models.compiled import Parameter, Question, asked_together, compiled
 from models.delivery import of_ids
 from pipeline.capacity import usage
 from pipeline.delivery.refusals import Refusal, Use, earliest_after, refusal
@@ -32,14 +32,13 @@ DOT_WITHIN = 5.0
 @dataclass(frozen=True)
 class Claim:
     """The right to send one final dot. `locked_at` is this machine's own clock (`elapsed`), read while the lock was
-    held; `attempt_id` the row that was opened with it.
+    held.
     """
 
     delivery_id: int
     account_id: int
     token: str
     locked_at: float
-    attempt_id: int | None = None
 
     @property
     def expired(self) -> bool:
@@ -47,8 +46,16 @@ class Claim:
         return elapsed() - self.locked_at > DOT_WITHIN
 
 
-def claim(delivery_id: int, slot_token: str, account_id: int) -> Claim | Refusal:
+def claim(delivery_id: int, slot_token: str, account_id: int, questions: Sequence[Question] = ()) -> Claim | Refusal:
     """Claim the dot for a delivery, or say why not.
+
+    It takes two requests: the locks and, behind them, the clock and all that is judged by; all that is written, and the
+    COMMIT. What is judged by must be read by a statement of its own behind the locks: one
+    that waits for a lock sees the rows of before it waited.
+
+    Args:
+        delivery_id, slot_token, account_id: the delivery, and its slot.
+        questions: what is going to be asked (`refusals.questions`); what is not among them takes a request of its own.
 
     A refused delivery has given its slot back when this returns (if only the interval was too short, its slot has got a
     later time).
@@ -58,14 +65,19 @@ def claim(delivery_id: int, slot_token: str, account_id: int) -> Claim | Refusal
     given: Claim | Refusal = Refusal.SLOT_LOST
     try:
         with database.transaction():
-            account = locked(account_id)
-            now, locked_at = database.now(), elapsed()
-            delivery = _holder_of(delivery_id, slot_token)
-            if delivery is None:
-                return Refusal.SLOT_LOST
-            refused = refusal(Use([delivery], account, now))
+            lock_account().later(id=account_id)
+            # Locked, too: a pause, a cancel or a pre-emption takes slots back without the account's lock.
+            lock_delivery().later(id=delivery_id)
+            account_row, holder = account_of().asks(id=account_id), _holder().asks(id=delivery_id, token=slot_token)
+            with asked_together([account_row, holder, *questions]):
+                now, locked_at = database.now(), elapsed()
+                account = cast(SmtpAccount, account_row.first())
+                delivery = cast(Delivery | None, holder.first())
+                if delivery is None:
+                    return Refusal.SLOT_LOST
+                refused = refusal(Use([delivery], account, now))
             if refused is None:
-                given = _take(delivery, slot_token, Claim(delivery_id, account_id, token, locked_at), now)
+                given = _take(delivery, Claim(delivery_id, account_id, token, locked_at), now)
                 failpoint("claim:wrote")
             else:
                 given = refused
@@ -81,28 +93,37 @@ def claim(delivery_id: int, slot_token: str, account_id: int) -> Claim | Refusal
 
 def locked(account_id: int) -> SmtpAccount:
     """Return an account, its row locked until the transaction ends."""
-    (found,) = _locked_account().rows(id=account_id)
+    lock_account().later(id=account_id)
+    (found,) = account_of().rows(id=account_id)
     return cast(SmtpAccount, found)
 
 
 @compiled
-def _locked_account() -> Any:
-    return database.for_update(SmtpAccount.select().where(SmtpAccount.id == Parameter("id")))
-
-
-def _holder_of(delivery_id: int, slot_token: str) -> Delivery | None:
-    return cast(Delivery | None, _locked_holder().first(id=delivery_id, token=slot_token))
+def lock_account() -> Any:
+    """Return the query that locks an account's row."""
+    return database.for_update(SmtpAccount.select(SmtpAccount.id).where(SmtpAccount.id == Parameter("id")))
 
 
 @compiled
-def _locked_holder() -> Any:
-    # Locked: a pause, a cancel or a pre-emption takes slots back without the account's lock.
+def lock_delivery() -> Any:
+    """Return the query that locks a delivery's row."""
+    return database.for_update(Delivery.select(Delivery.id).where(Delivery.id == Parameter("id")))
+
+
+@compiled
+def account_of() -> Any:
+    """Return the query of an account."""
+    return SmtpAccount.select().where(SmtpAccount.id == Parameter("id"))
+
+
+@compiled
+def _holder() -> Any:
     mine = (Delivery.id == Parameter("id")) & (Delivery.token == Parameter("token"))
-    return database.for_update(Delivery.select().where(mine & (Delivery.state == State.RESERVED)))
+    return Delivery.select().where(mine & (Delivery.state == State.RESERVED))
 
 
-def _take(delivery: Delivery, slot_token: str, claim: Claim, now: dt.datetime) -> Claim:
-    attempt = Attempt.insert(
+def _take(delivery: Delivery, claim: Claim, now: dt.datetime) -> Claim:
+    opened = Attempt.insert(
         delivery=delivery.id,
         campaign=delivery.campaign_id,
         account=claim.account_id,
@@ -110,12 +131,13 @@ def _take(delivery: Delivery, slot_token: str, claim: Claim, now: dt.datetime) -
         local_on=usage.date_of(now),
         claimed_at=now,
         outcome=Outcome.OPEN,
-    ).execute()
-    mine = (Delivery.id == delivery.id) & (Delivery.token == slot_token)
-    about = {"account": claim.account_id, "attempt": attempt}
-    if not transition(State.RESERVED, State.SENDING, mine, cause=Cause.DELIVER, token=claim.token, **about):
-        raise RuntimeError(f"delivery {delivery.id} lost its slot although the account is locked")
-    return replace(claim, attempt_id=attempt)
+    )
+    database.later(opened)
+    # The attempt's id is known to the database alone.
+    attempt = Attempt.select(Attempt.id).where(Attempt.token == claim.token)
+    about = {"account": claim.account_id, "attempt": attempt, "at": now}
+    transition_of(delivery, State.SENDING, cause=Cause.DELIVER, token=claim.token, **about)
+    return claim
 
 
 def _refuse(delivery: Delivery, account: SmtpAccount, slot_token: str, refused: Refusal, now: dt.datetime) -> None:

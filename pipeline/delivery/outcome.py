@@ -10,6 +10,8 @@ Trouble: a token that is not the row's any more changes nothing, but a 250 is al
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -21,18 +23,21 @@ from models import (
     EnrolmentState,
     Outcome,
     Reason,
+    SmtpAccount,
     State,
     SuppressionKind,
     database,
     transition,
+    transition_of,
 )
+from models.compiled import Parameter, asked_together, compiled
 from models.dead_letter import file_deliveries
 from models.delivery import FORGOTTEN
 from models.enrolment import ends, of_addresses
 from models.suppression import suppress
 from pipeline.accounts.charge import charge
 from pipeline.capacity import usage
-from pipeline.delivery.claim import Claim, locked
+from pipeline.delivery.claim import Claim, account_of, lock_account, lock_delivery, locked
 from pipeline.delivery.following import Following, what_follows
 from pipeline.flow import Handoff, Stage
 from pipeline.runtime.failpoints import failpoint
@@ -41,6 +46,8 @@ from pipeline.smtp.wire import wire_message_id
 
 #: Why a claim was given back: its dot was surely not sent.
 DOT_NOT_SENT = "dot_not_sent"
+#: Outcomes of an attempt of which nobody has said yet what came of it.
+_UNKNOWN_YET = (Outcome.OPEN, Outcome.IN_DOUBT)
 
 
 @dataclass(frozen=True)
@@ -80,24 +87,23 @@ def settle_unclaimed(delivery: Delivery, slot_token: str, result: Result) -> lis
 
 def settle(claim: Claim, result: Result) -> list[Handoff]:
     """Record what came of a claim, by its token."""
-    with database.transaction():
-        account = locked(claim.account_id)
-        now = database.now()
-        # Locked: a person in doubt is not forgotten between here and the commit.
-        delivery = database.for_update(Delivery.select().where(Delivery.id == claim.delivery_id)).get()
+    with database.transaction(), _seen(claim) as (account, delivery, attempt, now):
         if delivery.recipient == FORGOTTEN:
             # It was in doubt when the person was forgotten: what the server says now may name them again.
             result = replace(result, reply=Reply(result.reply.code))
         following = what_follows(delivery, result, now)
-        about = _About(claim.account_id, claim.attempt_id, result.reply.code)
-        moved = any(_apply(delivery, origin, claim.token, following, about, now) for origin in _origins(following))
-        if not moved and following.state is State.SENT:
+        about = _About(claim.account_id, attempt.id, result.reply.code)
+        moved = delivery.token == claim.token and delivery.state in _origins(following)
+        if moved:
+            transition_of(delivery, following.state, **_said_of(following, about, now), **_changes(following))
+            _settle_others(delivery, following, now)
+        elif following.state is State.SENT:
             moved = _sent_after_all(claim, following, about, now)
-        unknown_yet = (Attempt.token == claim.token) & Attempt.outcome.in_([Outcome.OPEN, Outcome.IN_DOUBT])
-        outcome = _outcome(result.verdict)
         # An outcome whose commit's answer was lost comes twice, and is charged once.
         tell = None
-        if Attempt.update(outcome=outcome, **_said(result), finished_at=now).where(unknown_yet).execute():
+        if attempt.outcome in _UNKNOWN_YET:
+            ended = Attempt.update(outcome=_outcome(result.verdict), **_said(result), finished_at=now)
+            database.later(ended.where((Attempt.token == claim.token) & Attempt.outcome.in_(_UNKNOWN_YET)))
             tell = charge(account, delivery.id, result, now)
             _store_name_on_the_wire(delivery.id, wire_message_id(account.host, result.reply))
         failpoint("outcome:wrote")
@@ -106,9 +112,36 @@ def settle(claim: Claim, result: Result) -> list[Handoff]:
     return _hand_on(claim.delivery_id, following) if moved else []
 
 
+@contextmanager
+def _seen(claim: Claim) -> Iterator[tuple[SmtpAccount, Delivery, Attempt, dt.datetime]]:
+    """Lock the account and the delivery of a claim; give both, its attempt, and the clock behind the locks."""
+    lock_account().later(id=claim.account_id)
+    # A person in doubt is not forgotten between here and the commit.
+    lock_delivery().later(id=claim.delivery_id)
+    asked = (
+        account_of().asks(id=claim.account_id),
+        _delivery().asks(id=claim.delivery_id),
+        _attempt().asks(token=claim.token),
+    )
+    with asked_together(asked):
+        account, delivery, attempt = (question.first() for question in asked)
+        now = database.now()
+    yield account, delivery, attempt, now
+
+
+@compiled
+def _delivery() -> Any:
+    return Delivery.select().where(Delivery.id == Parameter("id"))
+
+
+@compiled
+def _attempt() -> Any:
+    return Attempt.select(Attempt.id, Attempt.outcome).where(Attempt.token == Parameter("token"))
+
+
 def _store_name_on_the_wire(delivery_id: int, message_id: str | None) -> None:
     if message_id is not None:
-        Delivery.update(wire_message_id=message_id).where(Delivery.id == delivery_id).execute()
+        database.later(Delivery.update(wire_message_id=message_id).where(Delivery.id == delivery_id))
 
 
 def _origins(following: Following) -> tuple[State, ...]:
@@ -131,7 +164,7 @@ def settle_unsent(claim: Claim, why: str) -> list[Handoff]:
             cause=Cause.DELIVER,
             reason=DOT_NOT_SENT,
             account=claim.account_id,
-            attempt=claim.attempt_id,
+            attempt=Attempt.select(Attempt.id).where(Attempt.token == claim.token),
         )
         Attempt.update(outcome=Outcome.FAILED, charged_to=ChargedTo.NOBODY, text=why, finished_at=database.now()).where(
             (Attempt.token == claim.token) & (Attempt.outcome != Outcome.ACCEPTED)
@@ -157,32 +190,37 @@ def _holds(delivery: Delivery, slot_token: str) -> bool:
 def _apply(
     delivery: Delivery, origin: State, token: str, following: Following, about: _About, now: dt.datetime
 ) -> bool:
-    changes = {"detail": following.detail, "recorded_at": None} | following.changes
     mine = (Delivery.id == delivery.id) & (Delivery.token == token)
-    moved = _transition(origin, mine, following, about, changes)
-    if moved and following.state is State.BOUNCED and delivery.recipient != FORGOTTEN:
-        suppress(SuppressionKind.ADDRESS, [delivery.address], "bounced", now)
-        # Also those in which nothing is on its way for them now.
-        ends(of_addresses([delivery.address]), EnrolmentState.BOUNCED, now, following.reason)
-    if moved and following.gives_up and following.reason:
-        file_deliveries({delivery.id: (following.reason, following.detail or "")}, now)
+    moved = bool(transition(origin, following.state, mine, **_said_of(following, about, now), **_changes(following)))
+    if moved:
+        _settle_others(delivery, following, now)
     return moved
 
 
-def _transition(origin: State, mine: Any, following: Following, about: _About, changes: dict[str, Any]) -> bool:
-    return bool(
-        transition(
-            origin,
-            following.state,
-            mine,
-            cause=Cause.DELIVER,
-            reason=following.reason or following.why,
-            account=about.account_id,
-            attempt=about.attempt_id,
-            reply_code=about.reply_code,
-            **changes,
-        )
-    )
+def _settle_others(delivery: Delivery, following: Following, now: dt.datetime) -> None:
+    """Write what follows beside the delivery itself."""
+    if following.state is State.BOUNCED and delivery.recipient != FORGOTTEN:
+        suppress(SuppressionKind.ADDRESS, [delivery.address], "bounced", now)
+        # Also those in which nothing is on its way for them now.
+        ends(of_addresses([delivery.address]), EnrolmentState.BOUNCED, now, following.reason)
+    if following.gives_up and following.reason:
+        file_deliveries({delivery.id: (following.reason, following.detail or "")}, now)
+
+
+def _said_of(following: Following, about: _About, now: dt.datetime) -> dict[str, Any]:
+    """Return what the event says."""
+    return {
+        "cause": Cause.DELIVER,
+        "reason": following.reason or following.why,
+        "account": about.account_id,
+        "attempt": about.attempt_id,
+        "reply_code": about.reply_code,
+        "at": now,
+    }
+
+
+def _changes(following: Following) -> dict[str, Any]:
+    return {"detail": following.detail, "recorded_at": None} | following.changes
 
 
 def _sent_after_all(claim: Claim, following: Following, about: _About, now: dt.datetime) -> bool:
@@ -191,9 +229,10 @@ def _sent_after_all(claim: Claim, following: Following, about: _About, now: dt.d
     newer = (Attempt.delivery == claim.delivery_id) & (Attempt.id > this.id) & Attempt.claimed_at.is_null(False)
     if Attempt.select().where(newer).exists():
         return False
-    changes = {"sent_at": now, "recorded_at": None}
+    changes: dict[str, Any] = {"sent_at": now, "recorded_at": None}
     of_claim = Delivery.id == claim.delivery_id
-    return any(_transition(origin, of_claim, following, about, changes) for origin in (State.READY, State.RESERVED))
+    said = _said_of(following, about, now)
+    return any(transition(origin, State.SENT, of_claim, **said, **changes) for origin in (State.READY, State.RESERVED))
 
 
 def _outcome(verdict: Verdict) -> Outcome:

@@ -23,12 +23,14 @@ from models import (
     State,
 )
 from models.campaign import is_within_dates, senders
-from models.compiled import Parameter, among, compiled
+from models.compiled import Parameter, Question, among, compiled
 from models.control import control
+from models.control import question as control_row
 from models.delivery import in_states
 from models.states import HOLDS_SLOT
 from pipeline.capacity import usage
-from pipeline.rules.last import reasons_to_skip
+from pipeline.rules import last
+from pipeline.rules.forgotten import Hashes
 from pipeline.runtime.settings import settings
 from pipeline.throttle.limits import is_resting
 from pipeline.throttle.window import SendingWindow
@@ -86,6 +88,29 @@ def refusal(use: Use, *, but: frozenset[Refusal] = frozenset()) -> Refusal | Non
     return next((word for word, applies in _LIST.items() if word not in but and applies(use)), None)
 
 
+def questions(deliveries: Sequence[Delivery], account_id: int, at: dt.datetime, known: Hashes) -> list[Question]:
+    """Return what `refusal` asks of some deliveries, so that all of it can be asked together.
+
+    Args:
+        deliveries: with their contacts, as they were read some time ago.
+        account_id: whose slot it has.
+        at: about when (UTC) it is going to be judged.
+        known: the hashes by which forgotten people are known.
+    """
+    day = usage.date_of(at)
+    asked = [
+        control_row(),
+        _paused_template().asks(ids={d.template_id for d in deliveries}),
+        _open_claim().asks(account=account_id),
+        *usage.questions(account_id, day),
+        *last.questions(deliveries, known),
+    ]
+    if campaigns := {d.campaign_id for d in deliveries if d.campaign_id is not None}:
+        asked.append(_campaigns().asks(ids=campaigns, account=account_id))
+        asked += [usage.question_of_campaign(campaign_id, day) for campaign_id in campaigns]
+    return asked
+
+
 def is_missed(delivery: Delivery, now: dt.datetime) -> bool:
     """Tell whether a slot's time is longer ago than MAIL_MAX_LATENESS."""
     return bool(delivery.send_at < _earliest(now))
@@ -110,7 +135,7 @@ def _missed(use: Use) -> bool:
 
 
 def _kept_out(use: Use) -> bool:
-    return bool(reasons_to_skip(use.deliveries, use.now))
+    return bool(last.reasons_to_skip(use.deliveries, use.now))
 
 
 def _paused(use: Use) -> bool:

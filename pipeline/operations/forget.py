@@ -40,6 +40,7 @@ from models import (
     Website,
     database,
     lookup,
+    on_disk,
 )
 from models.address import forms, normalise
 from models.control import record_action
@@ -135,7 +136,7 @@ def forget(contact: int | str, who: str, reason: str = "") -> Forgotten:
         suppress(SuppressionKind.ADDRESS, [forgotten.kept(key, person)], "forgotten", now)
     # Now at the latest there is a key for what versions before have left.
     keyed_hashes.bring_up_to_date()
-    database.after_commit(database.empty_log)
+    database.after_commit(on_disk.empty_log)
     return Forgotten(named.id, tuple(c.id for c in same), new_key.path, handoffs=(TRIGGER,))
 
 

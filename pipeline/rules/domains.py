@@ -12,7 +12,7 @@ from typing import Any
 from peewee import SQL, fn
 
 from models import Contact, DomainCheck, DomainResult
-from models.compiled import Parameter, among, compiled
+from models.compiled import Question, among, compiled
 
 #: Days for which an answer counts.
 KEPT_DAYS = 30
@@ -33,21 +33,25 @@ def without_mail(domains: Iterable[str], now: dt.datetime) -> dict[str, DomainRe
     wanted = set(domains)
     if not wanted:
         return {}
-    found = _without_mail().rows(domains=wanted, since=counts_since(now))
-    return {domain: DomainResult(result) for domain, result in found}
+    since = counts_since(now)
+    found = _without_mail().rows(domains=wanted)
+    return {domain: DomainResult(result) for domain, result, checked_at in found if checked_at > since}
+
+
+def question(domains: Iterable[str]) -> Question:
+    """Return what `without_mail` asks."""
+    return _without_mail().asks(domains=set(domains))
 
 
 @compiled
 def _without_mail() -> Any:
-    answers = DomainCheck.select(DomainCheck.domain, DomainCheck.result)
-    return answers.where(among(DomainCheck.domain, "domains") & _takes_none(Parameter("since"))).tuples()
+    answers = DomainCheck.select(DomainCheck.domain, DomainCheck.result, DomainCheck.checked_at)
+    takes_none = DomainCheck.result != DomainResult.TAKES_MAIL
+    return answers.where(among(DomainCheck.domain, "domains") & takes_none).tuples()
 
 
 def lets_in(now: dt.datetime) -> Any:
     """Return the condition of a query of contacts whose domains are not known to take no mail."""
-    takes_none = (DomainCheck.domain == DOMAIN) & _takes_none(counts_since(now))
+    takes_none = (DomainCheck.domain == DOMAIN) & (DomainCheck.result != DomainResult.TAKES_MAIL)
+    takes_none &= DomainCheck.checked_at > counts_since(now)
     return ~fn.EXISTS(DomainCheck.select(SQL("1")).where(takes_none))
-
-
-def _takes_none(since: Any) -> Any:
-    return (DomainCheck.result != DomainResult.TAKES_MAIL) & (DomainCheck.checked_at > since)

@@ -15,7 +15,7 @@ from typing import Any
 from peewee import SQL, fn
 
 from models import CampaignList, Contact, Delivery, Enrolment, EnrolmentState, ListMember
-from models.compiled import among, compiled
+from models.compiled import Question, among, compiled
 from pipeline.runtime.settings import settings
 
 # Literal, like the condition of the partial index: with parameters SQLite's planner does not recognise it.
@@ -84,6 +84,17 @@ def excluded(deliveries: Sequence[Delivery]) -> set[int]:
     campaigns, contacts = (set(ids) for ids in zip(*of.values(), strict=True))
     shut_out = set(_shut_out().rows(campaigns=campaigns, contacts=contacts))
     return {delivery_id for delivery_id, pair in of.items() if pair in shut_out}
+
+
+def questions(deliveries: Sequence[Delivery]) -> list[Question]:
+    """Return what `ended` and `excluded` ask."""
+    asked = []
+    if enrolments := {d.enrolment_id for d in deliveries if d.enrolment_id is not None}:
+        asked.append(_active().asks(ids=enrolments))
+    if of := {(d.campaign_id, d.contact_id) for d in deliveries if d.campaign_id is not None}:
+        campaigns, contacts = (set(ids) for ids in zip(*of, strict=True))
+        asked.append(_shut_out().asks(campaigns=campaigns, contacts=contacts))
+    return asked
 
 
 @compiled

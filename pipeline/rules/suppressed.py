@@ -11,7 +11,7 @@ from typing import Any
 
 from models import Suppression, SuppressionKind
 from models.address import forms
-from models.compiled import among, compiled
+from models.compiled import Question, among, compiled
 from pipeline.rules.forgotten import Hashes, hashes
 
 
@@ -35,9 +35,8 @@ def suppressed_among(addresses: Iterable[str]) -> dict[str, SuppressionKind]:
     if not keys_of:
         return {}
     domains_of = {address: set(domain_and_parents(address)) for address in keys_of}
-    addresses, domains = set().union(*keys_of.values()), set().union(*domains_of.values())
     by_kind: dict[str, set[str]] = {kind: set() for kind in SuppressionKind}
-    for kind, value in _suppressed().rows(addresses=addresses, domains=domains):
+    for kind, value in question(keys_of, known).rows():
         by_kind[kind].add(value)
     result = {}
     for address in keys_of:
@@ -50,6 +49,15 @@ def suppressed_among(addresses: Iterable[str]) -> dict[str, SuppressionKind]:
 
 def _keys(known: Hashes, address: str) -> set[str]:
     return {*forms(address), *known.of(address)}
+
+
+def question(addresses: Iterable[str], known: Hashes) -> Question:
+    """Return what `suppressed_among` asks, where forgotten people are known by these hashes."""
+    keys, domains = set[str](), set[str]()
+    for address in addresses:
+        keys |= _keys(known, address)
+        domains.update(domain_and_parents(address))
+    return _suppressed().asks(addresses=keys, domains=domains)
 
 
 @compiled

@@ -11,7 +11,7 @@ import secrets
 from typing import Any
 
 from models import Purpose, StoredKey, database
-from models.compiled import Parameter, compiled
+from models.compiled import Parameter, Question, compiled
 from pipeline.runtime import secret_key
 from pipeline.runtime.secret_key import SecretKeyError
 from pipeline.runtime.waiting import TroubleOutsideError
@@ -28,6 +28,11 @@ def stored(purpose: Purpose) -> bytes | None:
     """Return a key; None: it has not been made yet. Raises KeyLockedError."""
     found = _wrapped().rows(purpose=purpose)
     return _unwrapped(found[0][0], purpose) if found else None
+
+
+def question(purpose: Purpose) -> Question:
+    """Return what `stored` asks."""
+    return _wrapped().asks(purpose=purpose)
 
 
 def make(purpose: Purpose) -> bytes:

@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Iterator
 
+from models.requests import SEPARATOR
 from tests.faults.proxy import Fault, Plan, Proxy
 
 #: What a transaction has said that is a stage's, a claim or an outcome; the first that fits. All words have to be in
@@ -89,12 +90,12 @@ class CommitProxy(Proxy):
             body = await reader.readexactly(int.from_bytes(length) - 4)
             has_started = has_started or int.from_bytes(body[:4]) == _STARTS
             if kind == b"Q":
-                statement = body[:-1].decode()
-                if statement == "BEGIN":
-                    said = []
-                elif statement == "COMMIT" and self._is_cut(said, pair):
-                    return
-                said.append(statement)
+                for statement in body[:-1].decode().split(SEPARATOR):
+                    if statement == "BEGIN":
+                        said = []
+                    elif statement == "COMMIT" and self._is_cut(said, pair):
+                        return
+                    said.append(statement)
             writer.write(kind + length + body)
             await writer.drain()
 

@@ -6,6 +6,7 @@ import datetime as dt
 import time
 from collections.abc import Callable
 from itertools import count
+from typing import Any
 
 import peewee
 import pytest
@@ -260,9 +261,9 @@ def at_the_claim(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[], obje
     def arrange(do: Callable[[], object]) -> None:
         first = iter([do])
 
-        def then_claim(delivery_id: int, slot_token: str, account_id: int) -> claims.Claim | claims.Refusal:
+        def then_claim(*slot: Any) -> claims.Claim | claims.Refusal:
             next(first, lambda: None)()
-            return claim(delivery_id, slot_token, account_id)
+            return claim(*slot)
 
         monkeypatch.setattr(claims, "claim", then_claim)
 

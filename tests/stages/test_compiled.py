@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from models import Delivery, State
-from models.compiled import Parameter, among, compiled
+from models import Attempt, Campaign, Contact, Delivery, SmtpAccount, State, Website, database
+from models.compiled import Parameter, among, asked_together, compiled
 from models.database import db
-from tests.builders import a_delivery, an_account
+from tests.builders import a_campaign, a_contact, a_delivery, a_template, a_website, an_account
 from tests.conftest import Clock
 
 
@@ -49,6 +49,32 @@ def test_a_value_that_is_not_given_is_an_error(any_database: str, clock: Clock) 
         _slots_before(True).rows(low=0)
 
 
+def test_what_is_asked_together_is_what_each_query_says(any_database: str, clock: Clock) -> None:
+    rows_of_all_kinds(clock.at)
+    models = (SmtpAccount, Campaign, Contact, Website, Attempt, Delivery)
+    asked = [_with_ids(model).asks(least=least) for model in models for least in (0, 99)]
+    by_themselves = [list(map(content, question.rows())) for question in asked]
+
+    with asked_together(asked):
+        assert [list(map(content, question.rows())) for question in asked] == by_themselves
+
+    assert [len(rows) for rows in by_themselves] == [1, 0, 1, 0, 2, 0, 1, 0, 1, 0, 2, 0]
+
+
+def test_what_was_asked_together_is_not_asked_again_and_all_else_is(postgres: str) -> None:
+    asked = _with_ids(Website).asks(least=1)
+    a_website(title="before")
+    asked.rows()
+    with asked_together([asked]):
+        Website.update(title="after").execute()
+        before = database.now()
+        assert [row.title for row in _with_ids(Website).rows(least=1)] == ["before"]
+        assert [row.title for row in _with_ids(Website).rows(least=0)] == ["after"]
+        assert database.now() == before
+    assert [row.title for row in asked.rows()] == ["after"]
+    assert database.now() > before
+
+
 HOUR = dt.timedelta(hours=1)
 
 
@@ -60,6 +86,29 @@ def _slots_before(has_end: bool) -> Any:
 @compiled
 def _of_ids() -> Any:
     return Delivery.select(Delivery.id).where(among(Delivery.id, "ids")).order_by(Delivery.id)
+
+
+@compiled
+def _with_ids(model: Any) -> Any:
+    return model.select().where(model.id >= Parameter("least")).order_by(model.id)
+
+
+def content(row: Any) -> Any:
+    """Return all that a row has, each value with its type."""
+    return {name: (type(value), value) for name, value in row.__data__.items()}
+
+
+def rows_of_all_kinds(at: dt.datetime) -> None:
+    """Store rows with values of all types: points in time, dates, truths, numbers, JSON, and words of all signs."""
+    account = an_account(warmup_on=at.date(), cooling_until=at + dt.timedelta(microseconds=1), signature=SIGNS)
+    campaign = a_campaign((0, [a_template()]), starts_on=at.date(), daily_limit=7)
+    contact = a_contact(website=a_website(extra={"a": [1, None, SIGNS]}), extra={}, name=SIGNS)
+    delivery = a_delivery(State.SENT, contact=contact, text=SIGNS, campaign=campaign, account=account)
+    a_delivery(State.RESERVED, account=account, send_at=at, token="slot")
+    Attempt.create(delivery=delivery, account=account, outcome="open", claimed_at=at, local_on=at.date())
+
+
+SIGNS = "Zoë \\ \"quoted\" 'single'\t\r\n%s {} \u2028 \U0001f600 "
 
 
 def _slots(before: Any, low: Any) -> Any:

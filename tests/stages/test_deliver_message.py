@@ -30,6 +30,8 @@ from pipeline.accounts.identity import endpoint_of
 from pipeline.capacity import usage
 from pipeline.delivery import claim as claims
 from pipeline.flow import TRIGGER, Handoff, Stage
+from pipeline.rules.forgotten import Hashes
+from pipeline.runtime.clocks import elapsed
 from slowpost.catcher import Catcher
 from tests.builders import a_contact, a_delivery, a_template, an_account
 from tests.conftest import Clock
@@ -348,7 +350,8 @@ def test_an_outcome_that_comes_when_the_slot_is_lost_changes_nothing(any_databas
 
         Delivery.update(token="another").execute()
         account = delivery.account
-        assert refused(Delivery.get_by_id(delivery.id), account, endpoint_of(account), "slot of nobody") == ([], False)
+        slot = deliver_message._Slot(account, endpoint_of(account), "slot of nobody", Hashes(None), clock.at, elapsed())
+        assert refused(Delivery.get_by_id(delivery.id), slot) == ([], False)
         deliver_message.connections.close()
     assert state_of(delivery) == State.RESERVED
     assert Attempt.select().count() == 0

@@ -7,9 +7,24 @@ import datetime as dt
 import peewee
 import pytest
 
-from models import Attempt, Cause, Delivery, Event, Outcome, Reason, State, database, schema, transition
+from models import (
+    Attempt,
+    Cause,
+    Delivery,
+    Event,
+    Outcome,
+    Reason,
+    State,
+    Suppression,
+    database,
+    schema,
+    transition,
+    transition_of,
+)
 from models.database import db, is_postgres
 from models.delivery import of_ids
+from models.states import IllegalTransitionError
+from models.suppression import suppress
 from tests.builders import a_contact, a_delivery, a_template, an_account, history_of
 from tests.conftest import Clock
 
@@ -29,6 +44,37 @@ def test_a_set_is_moved_in_one_update_and_told_in_one_insert(
     assert [sql.split()[0] for sql in statements] == ["UPDATE", "INSERT"]
     told = [(e.delivery_id, e.origin, e.state, e.cause, e.account_id, e.at) for e in last_events(moved)]
     assert told == [(i, "ready", "reserved", "reserve", a, clock.at) for i, a in account_of.items()]
+
+
+def test_a_row_that_is_locked_and_known_is_moved_as_by_its_condition(any_database: str, clock: Clock) -> None:
+    slot = {"account": an_account(), "send_at": clock.at, "token": "slot"}
+    by_condition, known = (a_delivery(State.RESERVED, **slot) for _ in range(2))
+    about = {"cause": Cause.DELIVER, "reason": "accepted", "account": slot["account"].id, "reply_code": 250}
+    for to in (State.SENDING, State.SENT):
+        origin = State(Delivery.get_by_id(known.id).state)
+        transition(origin, to, of_ids([by_condition.id]), **about, detail="words")
+        with database.transaction():
+            transition_of(Delivery.get_by_id(known.id), to, at=clock.at, **about, detail="words")
+    first, second = (Delivery.get_by_id(d.id).__data__ | OWN for d in (by_condition, known))
+    assert first == second
+    first, second = ([e.__data__ | OWN for e in history_of([d.id])] for d in (by_condition, known))
+    assert first == second
+
+
+def test_a_row_that_is_not_as_it_was_read_is_not_moved_and_takes_the_transaction_back(any_database: str) -> None:
+    delivery, account = a_delivery(), an_account()
+    transition(State.READY, State.CANCELLED, of_ids([delivery.id]), cause=Cause.CANCEL)
+
+    def move() -> None:
+        with database.transaction():
+            suppress("address", ["a@x.test"], "", delivery.created_at)
+            transition_of(delivery, State.RESERVED, cause=Cause.RESERVE, account=account.id, at=delivery.created_at)
+
+    with pytest.raises(peewee.IntegrityError):
+        move()
+    assert (Delivery.get().state, len(history_of([delivery.id])), Suppression.select().count()) == ("cancelled", 2, 0)
+    with pytest.raises(IllegalTransitionError):
+        transition_of(delivery, State.SENDING, cause=Cause.DELIVER, account=account.id, at=delivery.created_at)
 
 
 def test_a_change_that_is_rolled_back_leaves_no_event_and_tells_the_log_nothing(any_database: str) -> None:
@@ -109,6 +155,12 @@ def test_a_delivery_of_the_version_before_gets_the_events_that_its_row_still_tel
 
 HOUR = dt.timedelta(hours=1)
 OUTCOME_OF = {State.SENDING: Outcome.OPEN, State.IN_DOUBT: Outcome.IN_DOUBT, State.SENT: Outcome.ACCEPTED}
+
+
+#: What two deliveries have that are alike otherwise.
+OWN = dict.fromkeys(
+    ("id", "contact", "template", "recipient", "address", "source", "created_at", "attempts_since", "delivery")
+)
 
 
 def last_events(delivery_ids: list[int]) -> list[Event]:

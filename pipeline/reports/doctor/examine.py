@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
-from models import SmtpAccount, database, lookup
+from models import SmtpAccount, database, lookup, on_disk
 from pipeline.accounts import signing
 from pipeline.accounts.identity import unsubscribe
 from pipeline.content.signature import SigningKey
@@ -184,7 +184,7 @@ def _installation(reverse: Reverse | None, key_problem: str | None) -> installat
         key_problem=key_problem,
         forgotten_problem=forgotten.problem(),
         without_key=forgotten.without_key(),
-        durability=database.durability(),
+        durability=on_disk.durability(),
         readable=tuple(_readable_by_others()),
         ehlo_name=s.mail_ehlo_name,
         reverse=reverse,

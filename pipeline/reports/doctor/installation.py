@@ -31,7 +31,7 @@ class Installation:
         unsubscribe: what List-Unsubscribe offers.
         key: where the key that encrypts passwords is; None: there is none.
         key_problem: what is wrong with it.
-        durability: `models.database.durability`.
+        durability: `models.on_disk.durability`.
         readable: files with names, addresses or passwords that other users of this machine may read.
         forgotten_problem: what is wrong with the key of forgotten people's hashes.
         without_key: forgotten people whose hashes have no key yet.
