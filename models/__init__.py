@@ -21,6 +21,7 @@ from models.delivery import Delivery
 from models.domain_check import DomainCheck, DomainResult
 from models.enrolment import Enrolment, EnrolmentState
 from models.event import Event, insert_deliveries, transition
+from models.self_mail import SelfMail
 from models.states import Cause, Reason, State
 from models.stored_key import Purpose, StoredKey
 from models.suppression import Suppression, SuppressionKind
@@ -39,6 +40,7 @@ TABLES = (
     ListMember,
     SmtpAccount,
     AccountTag,
+    SelfMail,
     Campaign,
     CampaignList,
     CampaignSender,
@@ -85,6 +87,7 @@ __all__ = [
     "Reason",
     "Resolution",
     "Security",
+    "SelfMail",
     "SmtpAccount",
     "State",
     "Step",

@@ -38,6 +38,12 @@ class SmtpAccount(Base):
     `failures_in_row`, `cooling_until`, `rests_after` (the failure) and `login_refused_at` (the first of a row) change
     in the transaction that records an attempt. `paused_after` says why the program has paused it; its bounces are
     counted from `resumed_at`, when a person resumed it.
+
+    It signs its mails itself where it has a `dkim_selector` (RSA), beside it perhaps a `dkim_ed25519_selector`, each
+    with the file of its key; `dkim_domain` None: for the domain of its From address. `unsubscribe_covered`: a mail that
+    it has sent to itself came with a valid signature that covers List-Unsubscribe and List-Unsubscribe-Post (RFC 8058);
+    `unsubscribe_evidence` says whose, or why none, `unsubscribe_learned_at` when, and `unsubscribe_learned_of` is a
+    hash of how the account was set up (`signing.set_up`): for another it says nothing.
     """
 
     name = peewee.TextField(unique=True)
@@ -73,5 +79,14 @@ class SmtpAccount(Base):
     paused_after = peewee.TextField(null=True)
     resumed_at = UTCDateTimeField(null=True)
     removed_at = UTCDateTimeField(null=True)
+    dkim_domain = peewee.TextField(null=True)
+    dkim_selector = peewee.TextField(null=True)
+    dkim_key_file = peewee.TextField(null=True)
+    dkim_ed25519_selector = peewee.TextField(null=True)
+    dkim_ed25519_key_file = peewee.TextField(null=True)
+    unsubscribe_covered = peewee.BooleanField(null=True)
+    unsubscribe_evidence = peewee.TextField(null=True)
+    unsubscribe_learned_at = UTCDateTimeField(null=True)
+    unsubscribe_learned_of = peewee.TextField(null=True)
     created_at = UTCDateTimeField()
     updated_at = UTCDateTimeField()

@@ -18,6 +18,7 @@ from models.compiled import Parameter, among, compiled
 from models.delivery import of_ids
 from pipeline.accounts import bounces, health
 from pipeline.accounts.identity import endpoint_of, sender_of, unsubscribe
+from pipeline.accounts.signing import KeyFileError, sign
 from pipeline.capacity.slots import RESERVED
 from pipeline.content.message import Envelope, MessageRefusedError, Rendered, build
 from pipeline.delivery import claim as claims
@@ -33,7 +34,7 @@ from pipeline.runtime.secret_key import SecretKeyError
 from pipeline.runtime.waiting import connected, until_stored
 from pipeline.smtp.connection import Endpoint
 from pipeline.smtp.pool import Connections
-from pipeline.smtp.reply import Result, Verdict
+from pipeline.smtp.reply import Phase, Reply, Result, Verdict
 from pipeline.smtp.transaction import Transaction
 
 #: The connections of this process.
@@ -160,6 +161,9 @@ def _deliver(
         envelope = _envelope(delivery, account)
     except MessageRefusedError as error:
         return outcome.give_up(delivery, slot_token, Reason.MESSAGE_REFUSED, str(error)), False
+    except KeyFileError as error:
+        unsigned = Result(Verdict.ACCOUNT_FOR_NOW, Phase.SIGN, Reply(None, str(error)))
+        return outcome.settle_unclaimed(delivery, slot_token, unsigned), True
     with connections.transaction(endpoint) as transaction:
         refused = transaction.offer(envelope)
         failpoint("smtp:offered")
@@ -212,4 +216,4 @@ def _envelope(delivery: Delivery, account: SmtpAccount) -> Envelope:
         message_id=delivery.message_id,
     )
     thread, files = thread_of(delivery), files_of(delivery.template_id)
-    return build(rendered, sender_of(account), database.now(), unsubscribe(), thread, files)
+    return sign(build(rendered, sender_of(account), database.now(), unsubscribe(), thread, files), account)

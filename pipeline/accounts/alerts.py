@@ -9,14 +9,21 @@ import http.client
 import json
 import shlex
 import subprocess
+import time
 import urllib.request
 from enum import StrEnum
 
+from models import database
 from pipeline.runtime.logs import log
 from pipeline.runtime.settings import settings
 
 #: Seconds an alert may take.
 ALERT_TIMEOUT = 10
+#: Seconds between two alerts that say the same of one account, where each mail would give one.
+ALERT_EVERY = 3600.0
+
+#: What and account → when it was last told of (monotonic).
+_told: dict[tuple[str, int], float] = {}
 
 
 class Alert(StrEnum):
@@ -26,6 +33,7 @@ class Alert(StrEnum):
     RESTS = "account rests"
     LIMITED = "account limited by its provider"
     NO_TOKEN = "account has no access token"  # noqa: S105  (words for a person, not a token)
+    NO_KEY = "account can't sign"
     PAUSED_BY_BOUNCES = "paused by bounces"
     PAUSED_BY_LIMIT = "paused by a limit of rendering"
 
@@ -68,3 +76,11 @@ def alert(
         why = f"{type(error).__name__} {known or getattr(error, 'strerror', None) or ''}".strip()
         del about["reason"]
         log.error("alert not given", **about, error=why)
+
+
+def alert_once_an_hour(what: Alert, reason: str, *, account_id: int) -> None:
+    """Do the same at most once an hour for an account and process."""
+    now = time.monotonic()
+    if now - _told.get((what, account_id), -ALERT_EVERY) >= ALERT_EVERY:
+        _told[what, account_id] = now
+        alert(what, reason, database.now(), account_id=account_id)

@@ -20,8 +20,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from models import database
-from pipeline.accounts.alerts import Alert, alert
+from pipeline.accounts.alerts import Alert, alert_once_an_hour
 from pipeline.smtp.login import TokenError
 
 #: Seconds that a command may take.
@@ -31,8 +30,6 @@ KILL_TIMEOUT = 5.0
 #: Seconds for which a command's token is used again: a helper may hand out one that is good for little longer
 #: (Google's libraries renew those with less than 225 s left).
 MAX_AGE = 180.0
-#: Seconds between two alerts for one account.
-ALERT_EVERY = 3600.0
 #: Octets that are read in search of the first line; the tokens of Microsoft have 2,000 to 3,000.
 MAX_OUTPUT = 65_536
 
@@ -74,7 +71,7 @@ class AccountTokens:
         try:
             token = _printed(self.command) if self.command is not None else _written(self.file or "")
         except TokenError as error:
-            _tell(self.account_id, str(error))
+            alert_once_an_hour(Alert.NO_TOKEN, str(error), account_id=self.account_id)
             raise
         if self.command is not None:
             _kept[self] = _Kept(token, time.monotonic())
@@ -89,19 +86,10 @@ class _Kept:
 
 _kept: dict[AccountTokens, _Kept] = {}
 _locks: dict[AccountTokens, threading.Lock] = {}
-#: Account → when it was last told of (monotonic).
-_told: dict[int, float] = {}
 
 
 def _lock_of(tokens: AccountTokens) -> threading.Lock:
     return _locks.setdefault(tokens, threading.Lock())
-
-
-def _tell(account_id: int, why: str) -> None:
-    now = time.monotonic()
-    if now - _told.get(account_id, -ALERT_EVERY) >= ALERT_EVERY:
-        _told[account_id] = now
-        alert(Alert.NO_TOKEN, why, database.now(), account_id=account_id)
 
 
 def _written(file: str) -> str:

@@ -118,7 +118,6 @@ def _account_columns() -> list[Any]:
         .order_by(Attempt.account.desc(), Attempt.id.desc())
         .limit(1)
     )
-    used = usage.used_on_day(Parameter("today")).select(fn.COUNT(Attempt.id)).where(Attempt.account == SmtpAccount.id)
     return [
         SmtpAccount.id.alias("account_id"),
         SmtpAccount.daily_limit,
@@ -130,7 +129,7 @@ def _account_columns() -> list[Any]:
         SmtpAccount.quota_at,
         SmtpAccount.failures_in_row,
         SmtpAccount.cooling_until,
-        used.alias("used"),
+        usage.used_by(SmtpAccount.id, Parameter("today")).alias("used"),
         latest.alias("last_attempt_of_account"),
         usage.last_transaction(SmtpAccount.id).alias("last_transaction_of_account"),
     ]

@@ -1,4 +1,6 @@
-"""What an account has used of its limit, and when it last sent. Counted from the attempts: nothing can drift."""
+"""What an account has used of its limit, and when it last sent. Counted from the attempts, and from its mails to
+itself, which a provider counts like all others: nothing can drift.
+"""
 
 from __future__ import annotations
 
@@ -7,11 +9,12 @@ from collections.abc import Sequence
 from itertools import groupby, islice
 from typing import Any, cast
 
-from peewee import SQL, fn
+from peewee import OP, SQL, Expression, Select, fn
 
-from models import Attempt, ChargedTo, Delivery
+from models import Attempt, ChargedTo, Delivery, SelfMail
 from models.attempt import USES_UP
 from models.compiled import Parameter, among, compiled
+from models.database import db, is_postgres
 from pipeline.flow import chunks
 from pipeline.runtime.settings import settings
 from pipeline.throttle.breaker import backoff_of_delivery
@@ -67,14 +70,13 @@ def date_of(at: dt.datetime) -> dt.date:
 
 
 def used_on(account_id: int, day: dt.date) -> int:
-    """Count an account's attempts on a local date that use up its limit."""
+    """Count an account's attempts, and its mails to itself, on a local date that use up its limit."""
     return int(_used_on().first(account=account_id, day=day)[0])
 
 
 @compiled
 def _used_on() -> Any:
-    of_account = used_on_day(Parameter("day")).where(Attempt.account == Parameter("account"))
-    return of_account.select(fn.COUNT(SQL("*"))).tuples()
+    return Select(columns=[used_by(Parameter("account"), Parameter("day"))]).bind(db).tuples()
 
 
 def used_by_campaign(campaign_id: int, day: dt.date) -> int:
@@ -89,9 +91,10 @@ def _used_by_campaign() -> Any:
 
 
 def used_since(account_id: int, since: dt.datetime) -> int:
-    """Count an account's attempts after `since` (UTC) that use up a limit."""
+    """Count an account's attempts, and its mails to itself, after `since` (UTC) that use up a limit."""
     after = (Attempt.account == account_id) & (Attempt.transaction_at > since)
-    return cast(int, Attempt.select().where(after & SQL(USES_UP)).count())
+    to_itself = SelfMail.select().where((SelfMail.account == account_id) & (SelfMail.sent_at > since)).count()
+    return cast(int, Attempt.select().where(after & SQL(USES_UP)).count() + to_itself)
 
 
 def last_transaction_of(account_id: int) -> dt.datetime | None:
@@ -101,7 +104,7 @@ def last_transaction_of(account_id: int) -> dt.datetime | None:
 
 @compiled
 def _last_transaction() -> Any:
-    return last_transaction(Parameter("account")).tuples()
+    return Select(columns=[last_transaction(Parameter("account"))]).bind(db).tuples()
 
 
 def used_on_day(day: Any) -> Any:
@@ -109,10 +112,23 @@ def used_on_day(day: Any) -> Any:
     return Attempt.select().where((Attempt.local_on == day) & SQL(USES_UP))
 
 
+def used_by(account_id: Any, day: Any) -> Any:
+    """Return by how many attempts and mails to itself an account has used up its limit of a local date."""
+    attempts = used_on_day(day).where(Attempt.account == account_id).select(fn.COUNT(Attempt.id))
+    to_itself = (SelfMail.account == account_id) & (SelfMail.local_on == day)
+    # peewee's + of two queries is UNION ALL.
+    return Expression(attempts, OP.ADD, SelfMail.select(fn.COUNT(SelfMail.id)).where(to_itself))
+
+
 def last_transaction(account_id: Any) -> Any:
-    """Return the query of the time of an account's last mail transaction."""
+    """Return the time of an account's last mail transaction, of its mails to itself, too; NULL: there is none."""
     of_account = (Attempt.account == account_id) & Attempt.transaction_at.is_null(False)
-    return Attempt.select(fn.MAX(Attempt.transaction_at)).where(of_account)
+    attempts = Attempt.select(fn.MAX(Attempt.transaction_at)).where(of_account)
+    to_itself = SelfMail.select(fn.MAX(SelfMail.sent_at)).where(SelfMail.account == account_id)
+    if is_postgres():
+        return fn.GREATEST(attempts, to_itself)
+    # MAX of several is NULL where one is; times are text here, and "" is before all of them.
+    return fn.NULLIF(fn.MAX(fn.COALESCE(attempts, ""), fn.COALESCE(to_itself, "")), "")
 
 
 def failed_by(delivery_ids: Sequence[int]) -> dict[int, dict[int, dt.datetime]]:

@@ -31,7 +31,7 @@ def key_at(selector: str, domain: str, ask: Ask) -> Key:
     if not answer.asked:
         return Key.UNKNOWN
     for record in answer.records:
-        tags = _tags(record)
+        tags = tags_of(record)
         if "p" in tags and tags.get("v", "DKIM1") == "DKIM1":
             return Key.THERE if tags["p"] else Key.REVOKED
     return Key.NONE
@@ -64,7 +64,7 @@ def dmarc_of(domain: str, ask: Ask) -> Dmarc:
         answer = ask(f"_dmarc.{at}", Kind.TXT)
         if not answer.asked:
             return Dmarc(asked=False)
-        records = [tags for record in answer.records if (tags := _tags(record)).get("v") == "DMARC1"]
+        records = [tags for record in answer.records if (tags := tags_of(record)).get("v") == "DMARC1"]
         if len(records) > 1:
             return Dmarc(len(records), None, at)
         if records:
@@ -73,7 +73,7 @@ def dmarc_of(domain: str, ask: Ask) -> Dmarc:
     return Dmarc()
 
 
-def _tags(record: str) -> dict[str, str]:
-    """Return the tags of a record: `name=value; …` (RFC 6376, section 3.2)."""
+def tags_of(record: str) -> dict[str, str]:
+    """Return the tags of a record, or of a signature: `name=value; …` (RFC 6376, section 3.2)."""
     pairs = (part.partition("=") for part in record.split(";"))
     return {name.strip(): "".join(value.split()) for name, is_pair, value in pairs if is_pair}

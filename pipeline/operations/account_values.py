@@ -1,6 +1,7 @@
 """An account's columns: as people write them, and how they must fit together.
 
-Writes nothing, but for a key file where a password is encrypted and there is no key at all.
+Reads the files of DKIM keys that are named. Writes nothing, but for a key file where a password is encrypted and there
+is no key at all.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from typing import Any
 from models import Auth, Security
 from pipeline.accounts import passwords
 from pipeline.accounts.charge import WORKS_AGAIN
-from pipeline.operations import fields
+from pipeline.operations import dkim_fields, fields
 from pipeline.operations.csv_rows import Parse, Row
 from pipeline.operations.fields import FieldError, unquoted
 from pipeline.runtime.secret_key import SecretKeyError
@@ -38,6 +39,7 @@ COLUMNS: Mapping[str, Parse] = {
     "daily_limit": unquoted(fields.daily_limit),
     "warmup_start": unquoted(fields.warmup_start),
     "warmup_step": unquoted(fields.warmup_step),
+    **dkim_fields.COLUMNS,
 }
 #: The same in a file, in which an account's tags are a column.
 IN_FILE: Mapping[str, Parse] = {**COLUMNS, "tags": unquoted(fields.tags)}
@@ -47,6 +49,7 @@ CHANGES: Mapping[str, Parse] = {
     "username": lambda text: COLUMNS["username"](text) or None,
     "reply_to": lambda text: COLUMNS["reply_to"](text) if text.strip() else None,
     "daily_limit": lambda text: None if text.strip() == "default" else COLUMNS["daily_limit"](text),
+    **dkim_fields.CHANGES,
 }
 
 
@@ -63,8 +66,8 @@ def parsed_changes(given: Mapping[str, str]) -> Row:
     """Return the values that columns are to be changed to.
 
     Args:
-        given: by column. "" takes the user name (and its password with it) or the Reply-To away; "default" the daily
-            limit.
+        given: by column. "" takes the user name (and its password with it), the Reply-To or a key's selector (and the
+            key with it) away; "default" the daily limit.
 
     Raises:
         FieldError: a value is not allowed.
@@ -98,9 +101,11 @@ def name_of(row: Mapping[str, Any]) -> str:
 def defaults(now: dt.datetime) -> Row:
     """Return what an account has that nothing is said about: submission with STARTTLS (RFC 6409, RFC 8314)."""
     nothing = ("username", "password", "reply_to", "daily_limit", "warmup_start", "warmup_step", "warmup_on")
+    learned = ("covered", "evidence", "learned_at", "learned_of")
     something = {"port": 587, "security": "starttls", "from_name": "", "signature": "", "enabled_at": now}
     login = {"auth": Auth.PASSWORD, "token_command": None, "token_file": None, "plain_password": False}
-    return something | login | dict.fromkeys(nothing)
+    signature = [*dkim_fields.COLUMNS, *(f"unsubscribe_{what}" for what in learned)]
+    return something | login | dict.fromkeys((*nothing, *signature))
 
 
 def switched_on(now: dt.datetime) -> Row:
@@ -124,9 +129,9 @@ def new(removed: Mapping[str, Any] | None, now: dt.datetime) -> Row:
 
 def with_login(given: Mapping[str, Any]) -> Row:
     """Return values that are given for an account, and with them what goes because of them: password and token with
-    the user name, one way to log in with the other, a command with a file.
+    the user name, one way to log in with the other, a command with a file; a key with its selector.
     """
-    row = dict(given)
+    row = dkim_fields.with_keys(given)
     gone: list[str] = []
     if "username" in given and not given["username"]:
         row.setdefault("auth", Auth.PASSWORD)
@@ -144,6 +149,7 @@ def problems(account: Mapping[str, Any]) -> Iterator[str]:
     """Yield, in words, what does not fit together in an account's columns; nothing for an account that is whole."""
     there = {column for column, value in account.items() if value not in (None, "")}
     yield from _problems_of_login(account, there)
+    yield from dkim_fields.problems(account)
     if _is_exposed(account, there):
         yield (
             "security: plain sends the login to another machine unencrypted; "

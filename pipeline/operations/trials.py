@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from models import Contact, EmailTemplate, Website, database, lookup
 from models.control import record_action
 from pipeline.accounts.identity import endpoint_of, sender_of, unsubscribe
+from pipeline.accounts.signing import sign
 from pipeline.accounts.template_limits import IN_ROW
 from pipeline.content import message
 from pipeline.content.files import AttachmentRow, missing_and_unused, warning
@@ -159,6 +160,7 @@ def send_test(
         NotThereError: one of them is not there.
         FieldError: `to` is no address.
         TemplateError, MessageRefusedError: it can't be a mail.
+        KeyFileError: the account can't sign it.
         OperationRefusedError: the server does not take it; the message has its words.
     """
     account = lookup.account(account_id)
@@ -167,6 +169,7 @@ def send_test(
     message_id = f"<{secrets.token_hex(16)}@{sender.address.rpartition('@')[2]}>"
     words = message.Rendered(fields.email(to), "", parts.subject, parts.text, parts.html, parts.preheader, message_id)
     envelope = message.build(words, sender, database.now(), unsubscribe(), files=files_of(template_id))
+    envelope = sign(envelope, account)
     connections = Connections()
     try:
         with connections.transaction(endpoint_of(account)) as transaction:

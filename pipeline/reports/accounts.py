@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from models import Auth, Security, SmtpAccount, database, lookup
 from models.account_tag import tags_of
+from pipeline.accounts import signing
 from pipeline.capacity import usage
 
 
@@ -41,6 +42,16 @@ class AccountRow:
         limit_today: mails that it may send today: limit, warm-up and what its provider allows.
         paused: whether it is paused.
         tags: its tags, in lower case.
+        dkim_domain: the domain that its own signature is for; null: that of the From address.
+        dkim_selector: the selector of the RSA key that it signs with; null: it does not sign.
+        dkim_key_file: the file of that key.
+        dkim_ed25519_selector: the selector of the Ed25519 key that it signs with as well.
+        dkim_ed25519_key_file: the file of that key.
+        unsubscribe_covered: whether a signature is known to cover List-Unsubscribe and List-Unsubscribe-Post, so that
+            the second may be sent: as the last mail to itself was received, or else because it signs itself.
+        unsubscribe_evidence: whose signature covered them in the last mail to itself, or why none; null: none was read
+            since it is set up as it is.
+        unsubscribe_learned_at: when that mail was read (UTC).
     """
 
     id: int
@@ -69,6 +80,14 @@ class AccountRow:
     limit_today: int
     paused: bool
     tags: tuple[str, ...]
+    dkim_domain: str | None
+    dkim_selector: str | None
+    dkim_key_file: str | None
+    dkim_ed25519_selector: str | None
+    dkim_ed25519_key_file: str | None
+    unsubscribe_covered: bool
+    unsubscribe_evidence: str | None
+    unsubscribe_learned_at: dt.datetime | None
 
 
 def accounts() -> list[AccountRow]:
@@ -85,6 +104,7 @@ def account(account_id: int) -> AccountRow:
 
 
 def _row(account: SmtpAccount, today: dt.date, tags: tuple[str, ...]) -> AccountRow:
+    still = account.unsubscribe_learned_of == signing.set_up(account)
     return AccountRow(
         id=account.id,
         name=account.name,
@@ -112,4 +132,12 @@ def _row(account: SmtpAccount, today: dt.date, tags: tuple[str, ...]) -> Account
         limit_today=usage.limit_of(account, today),
         paused=account.paused_at is not None,
         tags=tags,
+        dkim_domain=account.dkim_domain,
+        dkim_selector=account.dkim_selector,
+        dkim_key_file=account.dkim_key_file,
+        dkim_ed25519_selector=account.dkim_ed25519_selector,
+        dkim_ed25519_key_file=account.dkim_ed25519_key_file,
+        unsubscribe_covered=signing.covers_unsubscribe(account),
+        unsubscribe_evidence=account.unsubscribe_evidence if still else None,
+        unsubscribe_learned_at=account.unsubscribe_learned_at if still else None,
     )

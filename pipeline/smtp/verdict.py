@@ -8,8 +8,9 @@ from models import ChargedTo
 
 
 class Phase(StrEnum):
-    """How far the dialogue had come."""
+    """How far the dialogue had come; `sign`: not even begun, for the message could not be signed."""
 
+    SIGN = "sign"
     CONNECT = "connect"
     GREETING = "greeting"
     TLS = "tls"

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Container
+from collections.abc import Container
 from dataclasses import fields
-from typing import Any
 
 import click
 
@@ -14,35 +13,11 @@ from pipeline.operations import accounts as operations
 from pipeline.operations.rekey import rekey as rekey_all
 from pipeline.reports import accounts as reports
 from pipeline.reports.accounts import AccountRow
+from slowpost.cli.account_options import dkim_options, login_options, tag, warmup_options
 from slowpost.cli.acting import finish, say_where_the_key_is, who
 from slowpost.cli.importing import import_options, run_import
 from slowpost.cli.output import emit, show_fields, show_table
 from slowpost.cli.shared import ID, Refused, as_json, reason, with_database
-
-
-def _warmup_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    command = click.option("--warmup-step", help="Warm-up: how many more mails each day, up to the limit.")(command)
-    return click.option("--warmup-start", help="Warm-up: how many mails on its first day, today.")(command)
-
-
-def _login_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    unencrypted = "With --security plain: whether its login may go to another machine unencrypted."
-    command = click.option(
-        "--allow-plain-password/--forbid-plain-password",
-        "plain_password",
-        default=None,
-        callback=lambda _context, _option, value: value if value is None else ("no", "yes")[value],
-        help=unencrypted,
-    )(command)
-    command = click.option("--token-file", help="xoauth2: the file whose first line is an access token.")(command)
-    command = click.option(
-        "--token-command", help="xoauth2: the command that prints an access token; it is run without a shell."
-    )(command)
-    return click.option("--auth", help="password or xoauth2 (an access token).")(command)
-
-
-#: `--tag`, which can be given several times.
-_tag = click.option("--tag", "tags", multiple=True, help="A word for it and others; can be given several times.")
 
 
 def _demand_both(given: Container[str]) -> None:
@@ -61,14 +36,15 @@ def accounts() -> None:
 @click.option("--security", default="starttls", show_default=True, help="starttls, tls or plain.")
 @click.option("--username", help="The user name to log in with; without one, no login.")
 @click.option("--password-stdin", is_flag=True, help="Read the password from stdin instead of asking for it.")
-@_login_options
+@login_options
 @click.option("--from", "from_address", required=True, help="The From address.")
 @click.option("--from-name", default="")
 @click.option("--reply-to")
 @click.option("--signature", default="")
 @click.option("--daily-limit", help="Mails a day (default: MAIL_DAILY_LIMIT).")
-@_warmup_options
-@_tag
+@warmup_options
+@dkim_options
+@tag
 @click.option("--name", help="What you call it (default: the From address).")
 @reason
 @as_json
@@ -118,15 +94,16 @@ def _first_line_of_stdin() -> str:
 @click.option("--username", help="The user name to log in with; '' removes it and the password: no login.")
 @click.option("--password", "ask", is_flag=True, help="Ask for another password.")
 @click.option("--password-stdin", is_flag=True, help="Read another password from stdin.")
-@_login_options
+@login_options
 @click.option("--from", "from_address", help="The From address.")
 @click.option("--from-name")
 @click.option("--reply-to", help="An address; '' removes it.")
 @click.option("--signature")
 @click.option("--daily-limit", help="Mails a day; 'default': MAIL_DAILY_LIMIT again.")
-@_warmup_options
+@warmup_options
 @click.option("--no-warmup", is_flag=True, help="End the warm-up: only the daily limit counts from now on.")
-@_tag
+@dkim_options
+@tag
 @click.option("--untag", "untags", multiple=True, help="Take a tag away; can be given several times.")
 @click.option("--name", help="What you call it.")
 @reason
@@ -146,6 +123,7 @@ def set_(
     """Change only what is given of an account. What was planned for it is planned anew.
 
     A new way to log in replaces the old one: its password, or where its access token came from, is removed.
+    An empty --dkim-selector ends its own signature, an empty --dkim-ed25519-selector that by this key.
     A warm-up whose values stay the same goes on; one with new values begins today.
     """
     given = {k: v for k, v in options.items() if v is not None}
@@ -218,9 +196,10 @@ def import_(file: str, as_json: bool, strict: bool) -> None:
     """Import accounts from a CSV file (- for stdin).
 
     Columns: host and from_address (required), name, port, security, username, password, auth, token_command,
-    token_file, plain_password, from_name, reply_to, signature, daily_limit, warmup_start, warmup_step and tags
-    (separated by commas or blanks: all that it has). An account whose name is there already is updated; a warm-up whose
-    values stay the same goes on, one with new values begins today.
+    token_file, plain_password, from_name, reply_to, signature, daily_limit, warmup_start, warmup_step, dkim_selector,
+    dkim_key_file, dkim_ed25519_selector, dkim_ed25519_key_file, dkim_domain and tags (separated by commas or blanks:
+    all that it has). An account whose name is there already is updated; a warm-up whose values stay the same goes on,
+    one with new values begins today.
     """
     say_where_the_key_is(run_import(file, imports.accounts, as_json, strict=strict).new_key)
 

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from models import State
+from pipeline.accounts.self_mail import SelfMailRead
 from pipeline.operations.accounts import AccountDone, LoggedIn
 from pipeline.operations.attachments import AttachmentsDone
 from pipeline.operations.batches import Imported
@@ -34,6 +35,7 @@ from pipeline.operations.lists import ListDone, MembersDone
 from pipeline.operations.pause import PauseDone
 from pipeline.operations.rekey import Rekeyed
 from pipeline.operations.rerender import Rerendered
+from pipeline.operations.self_mail import SelfMailSent
 from pipeline.operations.send import Entered
 from pipeline.operations.suppression import SuppressionDone
 from pipeline.operations.templates import TemplateDone
@@ -141,6 +143,7 @@ ACTIONS: Mapping[str, Any] = {
     "dead replay LETTER_ID...": Decided,
     "dead discard LETTER_ID...": Decided,
     "in-doubt resolve DELIVERY_ID": DoubtResolved,
+    "doctor --send ACCOUNT_ID": SelfMailSent,
     "init": Initialised,
 }
 
@@ -150,6 +153,7 @@ OTHERS: Mapping[str, Any] = {
     "campaigns check CAMPAIGN": CampaignChecked,
     "templates preview TEMPLATE_ID": Preview,
     "templates check TEMPLATE_ID": Checked,
+    "doctor --received FILE": SelfMailRead,
     "sweep": Swept,
     "check-health": list[SwitchedOff],
     "topology migrate": list[Difference],

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.accounts import tokens
+from pipeline.accounts import alerts, tokens
 from pipeline.accounts.alerts import Alert
 from pipeline.accounts.tokens import AccountTokens
 from pipeline.smtp.login import TokenError
@@ -117,13 +117,13 @@ def test_what_a_command_has_left_running_is_not_waited_for() -> None:
 
 def test_somebody_is_told_once_an_hour(monkeypatch: pytest.MonkeyPatch) -> None:
     told: list[tuple[Alert, str, int]] = []
-    monkeypatch.setattr(tokens, "alert", lambda what, why, _at, *, account_id: told.append((what, why, account_id)))
+    monkeypatch.setattr(alerts, "alert", lambda what, why, _at, *, account_id: told.append((what, why, account_id)))
     for account_id in (1, 1, 2):
         with pytest.raises(TokenError):
             AccountTokens(account_id, sh("exit 3")).token()
     why = "the token command failed with exit code 3"
     assert told == [(Alert.NO_TOKEN, why, 1), (Alert.NO_TOKEN, why, 2)]
-    monkeypatch.setattr(tokens, "ALERT_EVERY", 0.0)
+    monkeypatch.setattr(alerts, "ALERT_EVERY", 0.0)
     with pytest.raises(TokenError):
         AccountTokens(1, sh("exit 3")).token()
     assert len(told) == 3
@@ -140,7 +140,7 @@ def nothing_kept() -> Iterator[None]:
     """Nothing is known from another test."""
     yield
     tokens._kept.clear()
-    tokens._told.clear()
+    alerts._told.clear()
 
 
 def sh(script: str) -> str:

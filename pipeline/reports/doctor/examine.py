@@ -15,7 +15,9 @@ from functools import partial
 from pathlib import Path
 
 from models import SmtpAccount, database, lookup
+from pipeline.accounts import signing
 from pipeline.accounts.identity import unsubscribe
+from pipeline.content.signature import SigningKey
 from pipeline.dns import spf
 from pipeline.dns.mail import takes_mail
 from pipeline.dns.policies import USUAL_SELECTORS, dmarc_of, key_at
@@ -24,8 +26,9 @@ from pipeline.dns.reverse import Reverse, reverse_of
 from pipeline.reports.closed import closed_dates
 from pipeline.reports.doctor import account as accounts
 from pipeline.reports.doctor import domain as domains
-from pipeline.reports.doctor import installation, logins
+from pipeline.reports.doctor import installation, logins, signature
 from pipeline.reports.doctor.findings import Check, Diagnosis, Finding, Level
+from pipeline.reports.doctor.signature import InDns, Signature
 from pipeline.reports.reasons import local
 from pipeline.rules import forgotten, providers
 from pipeline.runtime import public_holidays, secret_key
@@ -44,6 +47,7 @@ class _Asked:
 
     trials: dict[int, Trial] = field(default_factory=dict)
     domains: dict[str, domains.Domain] = field(default_factory=dict)
+    keys: dict[SigningKey, InDns] = field(default_factory=dict)
     reverse: Reverse | None = None
 
 
@@ -67,13 +71,15 @@ def examine(
     """
     meant = _accounts(account_ids)
     problems = {account.id: logins.password_problem(account) for account in meant}
+    signatures = {account.id: _signature(account) for account in meant}
     asked = _Asked()
     if not offline:
         endpoints = [logins.endpoint(account) for account in meant if problems[account.id] is None]
-        _ask(asked, endpoints, _own_domains(meant), tuple(selectors), on_progress)
+        keys = [key for its in signatures.values() for key, _ in its.keys]
+        _ask(asked, endpoints, _own_domains(meant), tuple(selectors), keys, on_progress)
     found = [
         *installation.judge(_installation(asked.reverse, _key_problem(meant, problems))),
-        *_of_accounts(meant, problems, asked),
+        *_of_accounts(meant, problems, signatures, asked),
         *_of_domains(meant, asked),
     ]
     return Diagnosis(any(finding.level is Level.ERROR for finding in found), tuple(found))
@@ -102,6 +108,7 @@ def _ask(
     endpoints: Sequence[Endpoint],
     own: Sequence[str],
     selectors: Sequence[str],
+    keys: Sequence[SigningKey],
     on_progress: Callable[[int, int], None],
 ) -> None:
     dns = Dns(settings().mail_dns_servers, MAX_SILENT)
@@ -112,6 +119,9 @@ def _ask(
     def ask_domain(domain: str) -> None:
         asked.domains[domain] = _domain(domain, selectors, dns)
 
+    def ask_key(key: SigningKey) -> None:
+        asked.keys[key] = signature.published(key, dns)
+
     def ask_name(name: str) -> None:
         asked.reverse = reverse_of(name, dns)
 
@@ -119,9 +129,26 @@ def _ask(
     jobs = [
         *(partial(log_in, endpoint) for endpoint in endpoints),
         *(partial(ask_domain, domain) for domain in own),
+        *(partial(ask_key, key) for key in keys),
         *(partial(ask_name, name) for name in ([name] if name and not name.startswith("[") else [])),
     ]
     logins.together(jobs, on_progress)
+
+
+def _signature(account: SmtpAccount) -> Signature:
+    problem: str | None = None
+    keys: tuple[SigningKey, ...] = ()
+    try:
+        keys = signing.keys_of(account)
+    except signing.KeyFileError as error:
+        problem = str(error)
+    still = account.unsubscribe_learned_of == signing.set_up(account)
+    return Signature(
+        problem=problem,
+        keys=[(key, None) for key in keys],
+        covered=signing.covers_unsubscribe(account),
+        evidence=account.unsubscribe_evidence if still else None,
+    )
 
 
 def _domain(name: str, selectors: Sequence[str], ask: Ask) -> domains.Domain:
@@ -201,7 +228,9 @@ def _where_the_key_is() -> str | None:
     return str(secret_key.key_file()) if secret_key.key_file().exists() else None
 
 
-def _of_accounts(meant: Sequence[SmtpAccount], problems: dict[int, str | None], asked: _Asked) -> Iterator[Finding]:
+def _of_accounts(
+    meant: Sequence[SmtpAccount], problems: dict[int, str | None], signatures: dict[int, Signature], asked: _Asked
+) -> Iterator[Finding]:
     if not meant:
         yield Finding(
             Check.ACCOUNTS,
@@ -215,7 +244,9 @@ def _of_accounts(meant: Sequence[SmtpAccount], problems: dict[int, str | None], 
         about_domain = asked.domains.get(logins.domain_of(account))
         its_spf = None if about_domain is None else about_domain.spf
         facts = logins.facts_of(account, problems[account.id], asked.trials.get(account.id), its_spf)
-        for finding in accounts.judge(facts, now):
+        its = signatures[account.id]
+        its = replace(its, keys=[(key, asked.keys.get(key)) for key, _ in its.keys])
+        for finding in (*accounts.judge(facts, now), *signature.judge(its)):
             yield replace(finding, account_ids=(account.id,), account=account.name)
 
 

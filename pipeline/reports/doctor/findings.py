@@ -43,6 +43,8 @@ class Check(StrEnum):
     FROM_AND_LOGIN = "from_and_login"
     FROM_PROVIDER = "from_provider"
     SPF_AND_SERVER = "spf_and_server"
+    SIGNATURE = "signature"
+    ONE_CLICK = "one_click"
     # the domain of a From address
     MX = "mx"
     SPF = "spf"
