@@ -142,7 +142,9 @@ def put_on_intake(url: str, ids: list[int], message_id: str) -> None:
         connection.channel().basic_publish("", "intake", json.dumps(ids).encode(), properties)
 
 
-def queued(environment: dict[str, str]) -> dict[str, int]:
-    """Return the queues that hold messages."""
-    queues = json.loads(slowpost(environment, "status", "--json"))["queues"]
-    return {q["queue"]: q["messages"] for q in queues if q["messages"]}
+def queued(url: str) -> dict[str, int]:
+    """Return the queues that hold messages which nobody has taken."""
+    with pika.BlockingConnection(pika.URLParameters(url)) as connection:
+        channel = connection.channel()
+        counted = {name: channel.queue_declare(name, passive=True).method.message_count for name in vhost.all_queues()}
+    return {name: number for name, number in counted.items() if number}

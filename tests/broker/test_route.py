@@ -27,7 +27,7 @@ def test_every_contact_becomes_one_mail_and_no_account_goes_over_its_limit(
         assert Counter(m.recipient for m in catcher.mails) == Counter(d.recipient for d in Delivery.select())
         assert [a.outcome for a in Attempt.select()] == ["accepted"] * 30
         assert {Attempt.select().where(Attempt.account == a.id).count() for a in SmtpAccount.select()} == {3}
-        until(lambda: queued(environment) == {})
+        until(lambda: queued(empty_rabbitmq) == {})
 
         put_on_intake(empty_rabbitmq, ids[:30], "second")
         put_on_intake(empty_rabbitmq, ids[:30], "second")
@@ -55,7 +55,9 @@ def test_a_dead_letter_is_shown_on_its_queue_until_a_person_decides(
         put_on_intake(empty_rabbitmq, [contact.id, 999_999, -1], "first")
         until(lambda: Delivery.select().where(Delivery.recorded_at.is_null(False)).count() == 1)
     # The workers have done what they had to: there is one copy of each, and none comes later.
-    assert queued(environment) == {"dead-letter": 3}
+    assert queued(empty_rabbitmq) == {"dead-letter": 3}
+    shown = json.loads(slowpost(environment, "status", "--json"))["queues"]
+    assert {queue["queue"]: queue["messages"] for queue in shown if queue["messages"]} == {"dead-letter": 3}
     letters = json.loads(slowpost(environment, "dead", "list", "--json"))
     assert {(d["kind"], d["queue"], d["reason"]) for d in letters} == {
         ("message", "intake", "contact_ids[2]: -1 is no id (a whole number from 1 to 2147483647)"),
@@ -65,9 +67,9 @@ def test_a_dead_letter_is_shown_on_its_queue_until_a_person_decides(
     first, second, third = (str(d["id"]) for d in letters)
     slowpost(environment, "dead", "discard", first)
     # What has been looked at is ready again when its connection has gone.
-    until(lambda: queued(environment) == {"dead-letter": 2})
+    until(lambda: queued(empty_rabbitmq) == {"dead-letter": 2})
     slowpost(environment, "dead", "discard", second, third)
-    until(lambda: queued(environment) == {})
+    until(lambda: queued(empty_rabbitmq) == {})
 
 
 def states() -> list[tuple[str, str | None]]:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import io
 import os
+import shutil
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -50,8 +52,10 @@ def slowpost(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 
 
 @pytest.fixture
-def ready(slowpost: Slowpost, tmp_path: Any, configure: Callable[..., None]) -> Slowpost:
-    """A database at this version in the working directory, and the command line."""
-    configure(database_url=f"sqlite:///{tmp_path}/slowpost.db")
-    assert slowpost("init").code == 0
+def ready(slowpost: Slowpost, migrated_sqlite: Path, tmp_path: Path, configure: Callable[..., None]) -> Slowpost:
+    """A database at this version in the working directory, as `slowpost init` makes it, and the command line."""
+    file = Path(shutil.copy(migrated_sqlite, tmp_path))
+    file.chmod(0o600)
+    configure(database_url=f"sqlite:///{file}")
+    database.connect(f"sqlite:///{file}")
     return slowpost

@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import shlex
+import shutil
 import signal
 import subprocess
 import sys
@@ -165,9 +166,9 @@ CHANGED = ("DATABASE_URL", "BROKER_URL", "SECRET_KEY", "PYTHONUNBUFFERED")
 
 
 @pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    """A working directory with a database."""
-    assert run(tmp_path, "init").returncode == 0
+def folder(migrated_sqlite: Path, tmp_path: Path) -> Path:
+    """A working directory with a database, as `slowpost init` makes it."""
+    Path(shutil.copy(migrated_sqlite, tmp_path)).chmod(0o600)
     return tmp_path
 
 

@@ -26,13 +26,13 @@ from tests.builders import (
 )
 from tests.conftest import Clock
 from tests.smtp_server import ScriptedServer, Turns
-from tests.stages.test_campaigns import follow_up, local, on_the_calendar
+from tests.stages.test_campaigns import FEW_HOURS, follow_up, local, on_the_calendar
 
 
 def test_the_figures_after_a_simulated_campaign_are_what_its_servers_and_people_did(
     any_database: str, clock: Clock, server: ScriptedServer, configure: Callable[..., None]
 ) -> None:
-    configure(mail_window_days="mon-fri", mail_daily_limit=50)
+    configure(mail_window_days="mon-fri", mail_window_hours=FEW_HOURS, mail_daily_limit=50)
     clock.at = local(7, 30, day=1)
     variants = [a_template(), a_template()]
     campaign = a_campaign((0, variants), (2, [follow_up()]), accounts=[an_account(port=server.port)], name="spring")

@@ -30,12 +30,14 @@ from tests.smtp_server import ScriptedServer
 NEW_YORK = ZoneInfo("America/New_York")
 #: A delivery takes a tenth of a second, and so the slots behind it come later.
 TOLERANCE = dt.timedelta(seconds=5)
+#: When the window is open: the publisher runs each half hour of it, and that is what these days cost.
+FEW_HOURS = "09:00-11:30"
 
 
 def test_the_steps_of_a_campaign_go_in_their_time_from_the_same_account_as_one_conversation(
     any_database: str, clock: Clock, server: ScriptedServer, configure: Callable[..., None]
 ) -> None:
-    configure(mail_window_days="mon-fri", mail_daily_limit=10)
+    configure(mail_window_days="mon-fri", mail_window_hours=FEW_HOURS, mail_daily_limit=10)
     clock.at = local(7, 30, day=1)
     accounts, other = [an_account(port=server.port) for _ in range(2)], an_account(port=server.port)
     campaign = a_campaign((0, [a_template()]), (3, [follow_up()]), (7, [follow_up()]), accounts=accounts)
@@ -61,7 +63,7 @@ def test_the_steps_of_a_campaign_go_in_their_time_from_the_same_account_as_one_c
 def test_a_campaigns_mails_leave_from_its_own_accounts_within_its_limit_and_its_hours(
     any_database: str, clock: Clock, server: ScriptedServer, configure: Callable[..., None]
 ) -> None:
-    configure(mail_daily_limit=5)
+    configure(mail_window_hours=FEW_HOURS, mail_daily_limit=5)
     clock.at = local(7, 30)
     a, b = an_account(port=server.port), an_account(port=server.port)
     small = a_campaign((0, [a_template()]), accounts=[a], daily_limit=3, hours="10:00-11:00")
@@ -80,7 +82,7 @@ def test_a_campaigns_mails_leave_from_its_own_accounts_within_its_limit_and_its_
 def test_what_follows_when_the_account_of_a_conversation_is_off_is_as_the_campaign_says(
     any_database: str, clock: Clock, server: ScriptedServer, configure: Callable[..., None], when: WhenAccountIsOff
 ) -> None:
-    configure(mail_window_days="mon-fri")
+    configure(mail_window_days="mon-fri", mail_window_hours=FEW_HOURS)
     clock.at = local(7, 30, day=1)
     accounts = [an_account(port=server.port) for _ in range(2)]
     steps = (0, [a_template()]), (1, [a_template(subject="Again")])
@@ -104,7 +106,7 @@ def test_what_follows_when_the_account_of_a_conversation_is_off_is_as_the_campai
 def test_another_account_begins_a_conversation_of_its_own_with_the_subject_of_the_first_mail(
     any_database: str, clock: Clock, server: ScriptedServer, configure: Callable[..., None]
 ) -> None:
-    configure(mail_window_days="mon-fri")
+    configure(mail_window_days="mon-fri", mail_window_hours=FEW_HOURS)
     clock.at = local(7, 30, day=1)
     accounts = [an_account(port=server.port, from_name="Jo"), an_account(port=server.port, from_name="Al")]
     steps = (0, [a_template(subject="{{ sender.name }} asks")]), (1, [follow_up()]), (1, [follow_up()])

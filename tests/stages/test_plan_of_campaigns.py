@@ -11,13 +11,10 @@ import pytest
 
 from models import Campaign, CampaignState, Contact, Delivery, Enrolment, SmtpAccount, State
 from models.contact_list import enlist
-from pipeline.flow import TRIGGER
 from pipeline.operations import pause
 from pipeline.reports import plan
 from pipeline.reports.ends import End, end_of
 from pipeline.reports.reasons import Because, NotYet
-from schedules import publish_batch
-from tests.accelerated import Accelerated
 from tests.builders import (
     a_campaign,
     a_contact,
@@ -30,16 +27,9 @@ from tests.builders import (
 )
 from tests.conftest import Clock
 from tests.smtp_server import ScriptedServer
+from tests.stages.test_campaigns import FEW_HOURS, TOLERANCE, local, on_the_calendar
 
 NEW_YORK = ZoneInfo("America/New_York")
-HALF_AN_HOUR = dt.timedelta(minutes=30)
-#: A delivery takes a tenth of a second, and so the slots behind it come later.
-TOLERANCE = dt.timedelta(seconds=5)
-
-
-def local(hour: int, minute: int = 0, day: int = 2) -> dt.datetime:
-    """Return a time in New York, in June 2026, as UTC."""
-    return dt.datetime(2026, 6, day, hour, minute, tzinfo=NEW_YORK).astimezone(dt.UTC)
 
 
 def test_sums_are_those_of_the_mails_and_a_campaign_ends_with_its_last_one(
@@ -87,7 +77,7 @@ def test_sums_are_those_of_the_mails_and_a_campaign_ends_with_its_last_one(
 def test_who_came_onto_a_list_since_is_in_the_plan_and_goes_then(
     any_database: str, clock: Clock, server: ScriptedServer, configure: Callable[..., None]
 ) -> None:
-    configure(mail_window_days="mon-fri", mail_daily_limit=3)
+    configure(mail_window_days="mon-fri", mail_window_hours=FEW_HOURS, mail_daily_limit=3)
     clock.at = local(7, 45)
     accounts = [an_account(port=server.port) for _ in range(2)]
     found, left_out = a_list(), a_list()
@@ -160,14 +150,3 @@ def test_a_drafts_end_is_told_as_if_it_were_started_and_one_too_far_is_not(any_d
     assert (ends[endless.id].date, ends[endless.id].why and ends[endless.id].why.reason) == (None, NotYet.TOO_FAR)
     assert Enrolment.select().where(Enrolment.campaign == draft.id).count() == 1
     assert kept.state == "active"
-
-
-def on_the_calendar(clock: Clock, until: dt.datetime) -> None:
-    """Let the route run, and the batch publisher at each full and half hour."""
-    run = Accelerated(clock)
-    run.put(TRIGGER)
-    at = clock.at + HALF_AN_HOUR
-    while clock.at < until:
-        run.run(at.replace(minute=at.minute // 30 * 30))
-        run.put(*publish_batch.publish().handoffs)
-        at += HALF_AN_HOUR
