@@ -21,6 +21,7 @@ from models.delivery import Delivery
 from models.domain_check import DomainCheck, DomainResult
 from models.enrolment import Enrolment, EnrolmentState
 from models.event import Event, insert_deliveries, transition
+from models.opt_out import Choice, OptOut, Way
 from models.states import Cause, Reason, State
 from models.stored_key import Purpose, StoredKey
 from models.suppression import Suppression, SuppressionKind
@@ -49,6 +50,7 @@ TABLES = (
     Attempt,
     Event,
     DeadLetter,
+    OptOut,
     Suppression,
     DomainCheck,
     StoredKey,
@@ -67,6 +69,7 @@ __all__ = [
     "CampaignState",
     "Cause",
     "ChargedTo",
+    "Choice",
     "Contact",
     "ContactList",
     "Control",
@@ -80,6 +83,7 @@ __all__ = [
     "EnrolmentState",
     "Event",
     "ListMember",
+    "OptOut",
     "Outcome",
     "Purpose",
     "Reason",
@@ -93,6 +97,7 @@ __all__ = [
     "Suppression",
     "SuppressionKind",
     "Variant",
+    "Way",
     "Website",
     "WhenAccountIsOff",
     "insert_deliveries",

@@ -73,7 +73,7 @@ LOCK_ORDER = (
     ("list_member",),
     ("throttle",),
     ("delivery",),
-    ("attempt", "dead_letter", "suppression", "action", "enrolment"),
+    ("attempt", "dead_letter", "opt_out", "suppression", "action", "enrolment"),
     ("control",),
 )
 

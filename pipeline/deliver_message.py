@@ -16,8 +16,8 @@ from typing import Any
 from models import Cause, Contact, Delivery, Event, Reason, SmtpAccount, State, database, transition
 from models.compiled import Parameter, among, compiled
 from models.delivery import of_ids
-from pipeline.accounts import bounces, health
-from pipeline.accounts.identity import endpoint_of, sender_of, unsubscribe
+from pipeline.accounts import bounces, consent, health
+from pipeline.accounts.identity import endpoint_of, sender_of
 from pipeline.capacity.slots import RESERVED
 from pipeline.content.message import Envelope, MessageRefusedError, Rendered, build
 from pipeline.delivery import claim as claims
@@ -212,4 +212,4 @@ def _envelope(delivery: Delivery, account: SmtpAccount) -> Envelope:
         message_id=delivery.message_id,
     )
     thread, files = thread_of(delivery), files_of(delivery.template_id)
-    return build(rendered, sender_of(account), database.now(), unsubscribe(), thread, files)
+    return build(rendered, sender_of(account), database.now(), consent.offered(delivery.unsubscribe), thread, files)
