@@ -28,6 +28,7 @@ class Alert(StrEnum):
     NO_TOKEN = "account has no access token"  # noqa: S105  (words for a person, not a token)
     PAUSED_BY_BOUNCES = "paused by bounces"
     PAUSED_BY_LIMIT = "paused by a limit of rendering"
+    COMPANY_UNSUBSCRIBED = "company unsubscribed"
 
 
 def alert(

@@ -7,12 +7,12 @@ from pathlib import Path
 
 import click
 
-from pipeline.operations import keyed_hashes
+from pipeline.operations import keyed_hashes, unsubscribe
 from pipeline.runtime import logs, opening
 from pipeline.runtime.keys import KeyLockedError
 from pipeline.runtime.secret_key import SecretKeyError
 from pipeline.runtime.settings import settings
-from slowpost.cli.acting import report
+from slowpost.cli.acting import report, say_where_the_key_is
 from slowpost.cli.saying import say
 from slowpost.cli.shared import Refused, as_json, bind_database
 
@@ -57,7 +57,9 @@ def init(as_json: bool) -> None:
     words += f"queues: {'declared' if queues else 'in the process itself (memory://)'}"
     keyed, warnings = _give_key_to_hashes()
     words += f"\nforgotten people: {keyed} hashes have got their key" if keyed else ""
+    new_key = _make_key_of_links()
     report(warnings, as_json, words, Initialised(migrations, notes, queues, keyed))
+    say_where_the_key_is(new_key)
 
 
 def _give_key_to_hashes() -> tuple[int, list[str]]:
@@ -67,6 +69,16 @@ def _give_key_to_hashes() -> tuple[int, list[str]]:
             return keyed_hashes.bring_up_to_date(), []
     except (SecretKeyError, KeyLockedError) as error:
         return 0, [f"hashes of forgotten people have no key yet: {error}; then run `slowpost init` again"]
+
+
+def _make_key_of_links() -> Path | None:
+    """Make the key of the links by which people unsubscribe, if there are to be any; return the key file that was made
+    for it.
+    """
+    if settings().mail_public_url is None:
+        return None
+    with opening.opened(settings().database_url):
+        return unsubscribe.make_key()
 
 
 @click.command()
