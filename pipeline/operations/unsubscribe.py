@@ -17,7 +17,6 @@ from typing import Any
 
 from models import (
     Cause,
-    Choice,
     Contact,
     Delivery,
     Enrolment,
@@ -27,7 +26,6 @@ from models import (
     State,
     Suppression,
     SuppressionKind,
-    Way,
     Website,
     database,
     transition,
@@ -35,11 +33,14 @@ from models import (
 from models.address import forms, normalise
 from models.control import record_action, wake_by
 from models.enrolment import ends
+from models.opt_out import Choice as Choice
+from models.opt_out import Way as Way
 from models.states import NOT_CLAIMED
 from models.suppression import suppress
 from pipeline.accounts import consent
 from pipeline.accounts.alerts import Alert, alert
-from pipeline.content.consent import TRIAL, Tokens
+from pipeline.content.consent import TRIAL as TRIAL
+from pipeline.content.consent import Tokens as Tokens
 from pipeline.operations.cancel import cancel_where, lock_waiting
 from pipeline.rules.company import company_of
 from pipeline.rules.domains import DOMAIN

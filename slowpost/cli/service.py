@@ -1,4 +1,4 @@
-"""`init`, `demo`, `run`, `worker`, `scheduler`."""
+"""`init`, `demo`, `run`, `worker`, `scheduler`, `web`."""
 
 from __future__ import annotations
 
@@ -97,7 +97,7 @@ def demo(contacts: int, folder: Path) -> None:
 @click.command()
 @click.option("--threads", default=8, show_default=True, type=click.IntRange(1, 64), help="Worker threads.")
 def run(threads: int) -> None:
-    """Run workers and schedule in one process, until SIGTERM or Ctrl-C.
+    """Run workers and schedule in one process, until SIGTERM or Ctrl-C; and the web pages, if MAIL_PUBLIC_URL is set.
 
     With the embedded broker, the default, nothing else is needed; with RabbitMQ it is one worker among others.
     """
@@ -137,3 +137,15 @@ def scheduler() -> None:
 
     logs.configure()
     service.schedule()
+
+
+@click.command()
+def web() -> None:
+    """Serve the web pages, until SIGTERM or Ctrl-C: those to unsubscribe for everybody (MAIL_WEB_LISTEN), and the
+    operator's (MAIL_WEB_OPERATOR_LISTEN). It needs the database and no RabbitMQ.
+    """
+    bind_database()
+    from slowpost import service
+
+    logs.configure()
+    service.web()
