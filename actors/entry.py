@@ -16,6 +16,7 @@ import actors
 from actors import running
 from actors.intake import UnacceptableError, decode, encode
 from actors.memory import MemoryBroker
+from actors.outgoing import Outgoing
 from actors.rabbitmq import migration, permissions, topology
 from actors.rabbitmq.broker import QuorumBroker
 from actors.rabbitmq.dead_letters import InStep
@@ -47,19 +48,16 @@ def enter(contact_ids: Sequence[int], *, template_id: int | None = None, priorit
         priority: 0 to 9; None: each contact's own.
     """
     options = {k: v for k, v in {"template_id": template_id, "priority": priority}.items() if v is not None}
-    sources = []
-    for chunk in chunks(contact_ids, MAX_IDS):
-        source = str(uuid.uuid4())
-        if _beside_embedded():
-            with database.connection():
-                select_contacts.select(chunk, source=source, template_id=template_id, priority=priority)
-        else:
-            message = encode(Stage.INTAKE, chunk, source, **options)
-            _broker().send(message)
-        sources.append(source)
-    if sources and _beside_embedded():
+    ids_of = {str(uuid.uuid4()): chunk for chunk in chunks(contact_ids, MAX_IDS)}
+    if not _beside_embedded():
+        _broker().send_all([Outgoing(encode(Stage.INTAKE, ids, source, **options)) for source, ids in ids_of.items()])
+        return list(ids_of)
+    for source, ids in ids_of.items():
+        with database.connection():
+            select_contacts.select(select_contacts.asked(source, ids), template_id=template_id, priority=priority)
+    if ids_of:
         publish([TRIGGER])
-    return sources
+    return list(ids_of)
 
 
 def put_back(queue: str | None, body: bytes, source: str) -> None:
@@ -80,11 +78,12 @@ def put_back(queue: str | None, body: bytes, source: str) -> None:
     if decoded.message is None:
         raise UnacceptableError(decoded.refused[0].reason)
     if not _beside_embedded():
-        _broker().send(decoded.message)
+        _broker().send_all([Outgoing(decoded.message)])
         return
     if queue == Stage.INTAKE:
         with database.connection():
-            select_contacts.select(decoded.message.args[0], **decoded.message.kwargs)
+            pairs, options = running.as_taken(Stage.INTAKE, decoded.message.args[0], decoded.message.kwargs)
+            select_contacts.select(pairs, **options)
     elif queue == Stage.REPLIED:
         with database.connection():
             stops.note_replies(decoded.message.args[0], **decoded.message.kwargs)

@@ -18,15 +18,16 @@ from pipeline.record_outcome import record
 from pipeline.render_message import render
 from pipeline.reserve_slot import reserve
 from pipeline.runtime.faults import give_up_delivery, give_up_trigger
-from pipeline.select_contacts import give_up_contact, select
+from pipeline.select_contacts import Asked, give_up_contact, select
 
 
 @stage_actor(Stage.INTAKE, give_up_contact)
-def select_contacts(contact_ids: Sequence[int], *, source: str, **asked_for: int | None) -> list[Handoff]:
-    """Contact ids become deliveries, or are enrolled."""
+def select_contacts(pairs: Sequence[Asked], **asked_for: int | None) -> list[Handoff]:
+    """Contact ids, each with the message that it came in, become deliveries, or are enrolled."""
     since = database.now()
-    handoffs = select(contact_ids, source=source, **asked_for)
-    show_dead_letters((DeadLetter.message_id == source) & (DeadLetter.created_at >= since))
+    handoffs = select(pairs, **asked_for)
+    sources = {source for source, _ in pairs}
+    show_dead_letters(DeadLetter.message_id.in_(sources) & (DeadLetter.created_at >= since))
     return handoffs
 
 

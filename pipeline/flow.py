@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from itertools import islice
 from typing import TypeVar
@@ -53,6 +53,14 @@ TRIGGER = Handoff(Stage.RESERVE)
 def hand_on(stage: Stage, ids: Sequence[int]) -> list[Handoff]:
     """Return handoffs of `ids` to `stage`, at most MAX_IDS in each; none for no ids."""
     return [Handoff(stage, chunk) for chunk in chunks(ids)]
+
+
+def joined(handoffs: Iterable[Handoff]) -> list[Handoff]:
+    """Return handoffs that ask for the same in fewer: ids for one stage and time together, of triggers one."""
+    ids_of: dict[Handoff, list[int]] = {}
+    for handoff in handoffs:
+        ids_of.setdefault(replace(handoff, ids=()), []).extend(handoff.ids)
+    return [replace(what, ids=chunk) for what, ids in ids_of.items() for chunk in (chunks(ids) if ids else [[]])]
 
 
 def chunks(ids: Sequence[T], size: int = MAX_IDS) -> Iterator[list[T]]:

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import datetime as dt
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from models import (
@@ -43,20 +43,27 @@ from pipeline.rules.eligible import for_everybody
 from pipeline.runtime.failpoints import failpoint
 from pipeline.runtime.faults import short
 
+#: A contact id that came in, and the message it came in (its source id).
+Asked = tuple[str, int]
+
+
+def asked(source: str, contact_ids: Sequence[int]) -> list[Asked]:
+    """Return what the message `source` asks for."""
+    return [(source, contact_id) for contact_id in contact_ids]
+
 
 def select(
-    contact_ids: Sequence[int],
+    pairs: Sequence[Asked],
     *,
-    source: str,
     template_id: int | None = None,
     priority: int | None = None,
     campaign_id: int | None = None,
 ) -> list[Handoff]:
-    """Make deliveries of `contact_ids`, or enrol them.
+    """Make deliveries of contacts, or enrol them.
 
     Args:
-        contact_ids: whom to write to; an id twice in one message counts once.
-        source: the message they came in, by which a redelivery is known.
+        pairs: whom to write to, and the message that asks for it, by which a redelivery is known: an id twice in one
+            message counts once, in two messages twice.
         template_id: what to write; None: the active template with the lowest id.
         priority: 0 to 9, higher first; None: each contact's own.
         campaign_id: in which campaign they are enrolled; no delivery is made now.
@@ -70,13 +77,13 @@ def select(
     # Who can't be known as forgotten must not be selected.
     forgotten.hashes()
     handoffs = []
-    for chunk in chunks(list(dict.fromkeys(contact_ids)), MAX_IDS):
+    for chunk in chunks(list(dict.fromkeys(pairs)), MAX_IDS):
         with database.transaction():
             if campaign_id is not None:
-                _enrol(chunk, source, campaign_id)
+                _enrol(chunk, campaign_id)
                 selected = []
             else:
-                selected = _select(chunk, source, template_id, priority)
+                selected = _select(chunk, template_id, priority)
             failpoint("intake:wrote")
         handoffs += hand_on(Stage.DEDUPE, selected)
     return handoffs
@@ -102,55 +109,57 @@ def select_steps(enrolment_ids: Sequence[int], *, source: str) -> list[Handoff]:
     return handoffs
 
 
-def give_up_contact(contact_id: int, error: Exception, *, source: str, **asked_for: int | None) -> list[Handoff]:
+def give_up_contact(pair: Asked, error: Exception, **asked_for: int | None) -> list[Handoff]:
     """Keep a contact id that no delivery could be made of, so that a replay asks for it as `select` was asked."""
-    reason = f"contact {contact_id}: fault: {short(error)}"
-    asked = {reason: _asking_for([contact_id], **asked_for)}
-    file_messages(Stage.INTAKE, asked, database.now(), message_id=source)
+    _file([pair], lambda contact_id: f"contact {contact_id}: fault: {short(error)}", database.now(), **asked_for)
     return []
 
 
-def _select(ids: list[int], source: str, template_id: int | None, priority: int | None) -> list[int]:
+def _select(pairs: list[Asked], template_id: int | None, priority: int | None) -> list[int]:
     now = database.now()
     template = _template(template_id)
-    asked = {"template_id": template_id, "priority": priority}
+    options = {"template_id": template_id, "priority": priority}
     if template is None:
         missing = "no active template" if template_id is None else f"template {template_id} does not exist"
-        file_messages(Stage.INTAKE, {missing: _asking_for(ids, **asked)}, now, message_id=source)
+        for source, theirs in _by_source(pairs).items():
+            file_messages(Stage.INTAKE, {missing: _asking_for(theirs, **options)}, now, message_id=source)
         return []
+    ids = sorted({contact_id for _, contact_id in pairs})
     # Locked, so that nobody is forgotten between here and the commit; in a statement of its own, because a lock can't
     # be taken through an outer join.
     list(database.for_update(Contact.select(Contact.id).where(Contact.id.in_(ids)).order_by(Contact.id)))
-    contacts = list(_contacts(ids))
-    unknown = sorted(set(ids) - {c.id for c in contacts})
-    bodies = {f"contact {i} does not exist": _asking_for([i], **asked) for i in unknown}
-    file_messages(Stage.INTAKE, bodies, now, message_id=source)
+    contacts = {c.id: c for c in _contacts(ids)}
+    known = [pair for pair in pairs if pair[1] in contacts]
+    unknown = sorted(set(pairs).difference(known))
+    _file(unknown, lambda contact_id: f"contact {contact_id} does not exist", now, **options)
 
-    against = reasons_against_each(contacts, now)
-    rows = [_row(c, template, source, priority, now, against[c.id]) for c in contacts]
-    rows.sort(key=lambda row: row["address"])
-    insert_deliveries(rows, cause=Cause.INTAKE)
+    against = reasons_against_each(list(contacts.values()), now)
+    wanted = [_row(contacts[i], template, source, priority, now, against[i]) for source, i in known]
+    wanted.sort(key=lambda row: row["address"])
+    insert_deliveries(wanted, cause=Cause.INTAKE)
     # What is missing now met a unique index: its contact or address has an unfinished delivery.
-    there = {d.contact_id: d for d in _of_source(ids, source)}
-    second = [row | _skip(Reason.IN_FLIGHT) for row in rows if row["contact"] not in there]
+    there = _become(known)
+    second = [row | _skip(Reason.IN_FLIGHT) for row in wanted if (row["source"], row["contact"]) not in there]
     insert_deliveries(second, cause=Cause.INTAKE)
     return sorted(d.id for d in there.values() if d.state == State.SELECTED)
 
 
-def _enrol(ids: list[int], source: str, campaign_id: int) -> None:
+def _enrol(pairs: list[Asked], campaign_id: int) -> None:
     now = database.now()
     campaign: Campaign | None = Campaign.get_or_none(Campaign.id == campaign_id)
     if campaign is None or campaign.state == CampaignState.DONE:
-        why = "does not exist" if campaign is None else "is done, and takes nobody any more"
-        asked = {f"campaign {campaign_id} {why}": _asking_for(ids, campaign_id=campaign_id)}
-        file_messages(Stage.INTAKE, asked, now, message_id=source)
+        why = f"campaign {campaign_id} " + (
+            "does not exist" if campaign is None else "is done, and takes nobody any more"
+        )
+        for source, ids in _by_source(pairs).items():
+            file_messages(Stage.INTAKE, {why: _asking_for(ids, campaign_id=campaign_id)}, now, message_id=source)
         return
     database.lock_publisher()
-    done = audience.enrol(campaign, ids, now)
+    done = audience.enrol(campaign, [contact_id for _, contact_id in pairs], now)
     reasons = {i: f"contact {i} does not exist" for i in done.unknown}
     reasons |= {i: f"contact {i} is in another campaign, which goes on" for i in done.kept_out}
-    bodies = {reason: _asking_for([i], campaign_id=campaign_id) for i, reason in sorted(reasons.items())}
-    file_messages(Stage.INTAKE, bodies, now, message_id=source)
+    refused = sorted(pair for pair in pairs if pair[1] in reasons)
+    _file(refused, reasons.__getitem__, now, campaign_id=campaign_id)
 
 
 def _select_steps(ids: list[int], source: str) -> list[int]:
@@ -237,12 +246,31 @@ def _skip(*reasons: Reason) -> dict[str, str]:
     return {"state": State.SKIPPED, "reason": ",".join(reasons)}
 
 
-def _of_source(contact_ids: list[int], source: str) -> Any:
-    return Delivery.select(Delivery.id, Delivery.contact, Delivery.state).where(
-        (Delivery.source == source) & Delivery.contact.in_(contact_ids)
+def _become(pairs: Sequence[Asked]) -> dict[Asked, Delivery]:
+    """Return the deliveries that pairs have become."""
+    sources, ids = {source for source, _ in pairs}, {contact_id for _, contact_id in pairs}
+    asked_for = set(pairs)
+    found = Delivery.select(Delivery.id, Delivery.source, Delivery.contact, Delivery.state).where(
+        Delivery.source.in_(sources) & Delivery.contact.in_(ids)
     )
+    # Another message of these may have asked for a contact before that only this one asks for now.
+    return {pair: d for d in found if (pair := (d.source, d.contact_id)) in asked_for}
 
 
-def _asking_for(ids: list[int], **asked: int | None) -> bytes:
+def _by_source(pairs: Sequence[Asked]) -> dict[str, list[int]]:
+    found: dict[str, list[int]] = {}
+    for source, contact_id in pairs:
+        found.setdefault(source, []).append(contact_id)
+    return found
+
+
+def _file(pairs: Sequence[Asked], why: Callable[[int], str], now: dt.datetime, **options: int | None) -> None:
+    """Keep each of these contact ids as a part of its message that can't be processed."""
+    for source, ids in _by_source(pairs).items():
+        bodies = {why(contact_id): _asking_for([contact_id], **options) for contact_id in ids}
+        file_messages(Stage.INTAKE, bodies, now, message_id=source)
+
+
+def _asking_for(ids: list[int], **options: int | None) -> bytes:
     """Return the message that, put on `intake` again, asks for these ids as the first one did."""
-    return json.dumps({"contact_ids": ids} | {k: v for k, v in asked.items() if v is not None}).encode()
+    return json.dumps({"contact_ids": ids} | {k: v for k, v in options.items() if v is not None}).encode()

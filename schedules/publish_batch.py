@@ -29,7 +29,7 @@ from pipeline.rules.eligible import eligible, template_to_pick
 from pipeline.runtime import faults
 from pipeline.runtime.failpoints import failpoint
 from pipeline.runtime.settings import settings
-from pipeline.select_contacts import give_up_contact, select, select_steps
+from pipeline.select_contacts import asked, give_up_contact, select, select_steps
 from pipeline.throttle.window import SendingWindow
 
 #: Before an opening, the window counts as open for so long: who starts the publisher on the hour goes by another clock.
@@ -149,8 +149,9 @@ def _contacts(
 
 def _enter(contact_ids: Sequence[int], template: EmailTemplate) -> list[Handoff]:
     """Make deliveries of contacts; one that stage 1 can't process is a dead letter, and holds up no other."""
-    options: dict[str, Any] = {"source": str(uuid.uuid4()), "template_id": template.id}
+    options: dict[str, Any] = {"template_id": template.id}
     ids = sorted(contact_ids)
     # All at once: stage 1 takes a list after the other, and would lock contacts after the deliveries of the one before.
     database.lock_rows(Contact, Contact.id.in_(ids))
-    return faults.isolated(partial(select, **options), ids, partial(give_up_contact, **options))
+    pairs = asked(str(uuid.uuid4()), ids)
+    return faults.isolated(partial(select, **options), pairs, partial(give_up_contact, **options))

@@ -115,8 +115,7 @@ def working(threads: int = THREADS) -> Iterator[int]:
     handoffs = until_available(connected(sweep.refill)) if settings().is_embedded else [TRIGGER]
     worker.start()
     try:
-        for handoff in handoffs:
-            until_available(connected(partial(running.publish, [handoff])))
+        until_available(partial(running.publish, handoffs))
         yield last
     finally:
         worker.stop(timeout=_stops_within_ms())

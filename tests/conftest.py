@@ -44,6 +44,8 @@ def configure(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Calla
     settings_module.settings.cache_clear()
     yield change
     settings_module.settings.cache_clear()
+    # A later test must not find this one's database, whose server may be gone by then.
+    db.initialize(None)
 
 
 @pytest.fixture(autouse=True)

@@ -1,6 +1,6 @@
 """The broker on RabbitMQ: confirms, and the delay ladder instead of Dramatiq's delays.
 
-Like `actors.memory` it has a few methods beside Dramatiq's, above all `send(message, delay, backoff)`, so that hardly
+Like `actors.memory` it has a few methods beside Dramatiq's, above all `send_all(messages)`, so that hardly
 any other code has to know which of the two it is. Trouble: what can't be published raises; a consumer that
 finds RabbitMQ away waits, and says so.
 """
@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import islice
 from typing import Any
@@ -21,7 +21,9 @@ from dramatiq.brokers.rabbitmq import MAX_ENQUEUE_ATTEMPTS, RabbitmqBroker
 from dramatiq.errors import ConnectionClosed
 from pika.adapters.blocking_connection import BlockingChannel, BlockingConnection
 
+from actors.outgoing import Outgoing
 from actors.rabbitmq import dead_letters, topology
+from actors.rabbitmq.confirms import Confirms, Publication
 from actors.rabbitmq.consumer import AWAY, QuorumConsumer, read_any_header
 from actors.rabbitmq.dead_letters import InStep
 from actors.waiting import PutBackError, until_available
@@ -57,6 +59,14 @@ class QuorumBroker(RabbitmqBroker):
         """The vhost of the URL (of its first one)."""
         first = self.parameters[0] if isinstance(self.parameters, list) else self.parameters
         return str(first.virtual_host)
+
+    @property
+    def confirms(self) -> Confirms:
+        """What this thread publishes with. Raises an error of pika's where RabbitMQ is away."""
+        confirms: Confirms | None = getattr(self.state, "confirms", None)
+        if confirms is None or confirms.connection is not self.connection:
+            confirms = self.state.confirms = Confirms(self.connection)
+        return confirms
 
     def _make_channel(self) -> BlockingChannel:
         channel: BlockingChannel | None = getattr(self.state, "channel", None)
@@ -125,8 +135,9 @@ class QuorumBroker(RabbitmqBroker):
         it.
         """
         try:
-            for letter in islice(letters, SHOWN_AT_ONCE):
-                self.publish(topology.DEAD_EXCHANGE, "", *dead_letters.copy_of(letter))
+            copies = [dead_letters.copy_of(letter) for letter in islice(letters, SHOWN_AT_ONCE)]
+            if copies:
+                self.publish(copies)
         except (ConnectionClosed, topology.MismatchError) as error:
             log.info("a dead letter's copy is left to the sweep", reason=str(error)[:300])
 
@@ -169,42 +180,38 @@ class QuorumBroker(RabbitmqBroker):
         return message
 
     def send(self, message: Message[Any], *, delay: float = 0, backoff: int | None = None) -> None:
-        """Publish a message and wait for the confirm.
+        """Publish a message; see `send_all`."""
+        self.send_all([Outgoing(message, delay, backoff)])
 
-        Args:
-            message: what to publish.
-            delay: seconds in the ladder.
-            backoff: seconds in the retry queue of that length, instead.
+    def send_all(self, messages: Sequence[Outgoing]) -> None:
+        """Publish messages, then wait until all are confirmed.
 
         Raises:
-            ConnectionClosed: it is not known to be safe; publish it again.
+            ConnectionClosed: one is not known to be safe; publish them all again.
         """
-        if backoff is not None:
-            target = ("", topology.retry_queue(backoff))
-        elif delay > 0:
-            target = topology.delayed(message.queue_name, delay, self.unit_ms)
+        for outgoing in messages:
+            self.emit_before("enqueue", outgoing.message, outgoing.delay)
+        self.publish([self._publication(outgoing) for outgoing in messages])
+        for outgoing in messages:
+            self.emit_after("enqueue", outgoing.message, outgoing.delay)
+
+    def _publication(self, outgoing: Outgoing) -> Publication:
+        message = outgoing.message
+        if outgoing.backoff is not None:
+            target = ("", topology.retry_queue(outgoing.backoff))
+        elif outgoing.delay > 0:
+            target = topology.delayed(message.queue_name, outgoing.delay, self.unit_ms)
         else:
             target = ("", message.queue_name)
-        self.emit_before("enqueue", message, delay)
-        self.publish(*target, message.encode(), message.message_id)
-        self.emit_after("enqueue", message, delay)
+        return Publication(*target, message.encode(), topology.persistent(message.message_id))
 
-    def publish(
-        self,
-        exchange: str,
-        routing_key: str,
-        body: bytes,
-        message_id: str | None,
-        headers: dict[str, Any] | None = None,
-    ) -> None:
-        """Publish bytes and wait for the confirm; raises ConnectionClosed if it does not come."""
+    def publish(self, publications: Sequence[Publication]) -> None:
+        """Publish bytes, then wait until all are confirmed; raises ConnectionClosed if one is not."""
         for attempt in range(1, MAX_ENQUEUE_ATTEMPTS + 1):
             try:
                 if not self.declared:
                     self.declare_topology()
-                self.channel.basic_publish(
-                    exchange, routing_key, body, topology.persistent(message_id, headers), mandatory=True
-                )
+                self.confirms.publish(publications)
                 return
             except (*AWAY, ConnectionClosed) as error:
                 # A connection that has idled for long is found dead only now, and an unroutable message says that the

@@ -8,6 +8,7 @@ again; the database away, it waits.
 from __future__ import annotations
 
 import struct
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
@@ -20,8 +21,10 @@ from dramatiq.brokers.rabbitmq import _RabbitmqConsumer, _RabbitmqMessage
 from dramatiq.errors import ConnectionClosed
 from pika.adapters.blocking_connection import BlockingChannel
 
+from actors.gathering import GATHERS, PREFETCH, parts_of
 from actors.intake import UnacceptableError, UnknownActorError, decode, is_text
 from actors.rabbitmq import topology
+from actors.rabbitmq.confirms import Publication
 from actors.waiting import PutBackError, until_available
 from models import DeadLetter, database
 from models.dead_letter import file_messages
@@ -36,6 +39,9 @@ DEFER = 60.0
 MAX_DEFERS = 24 * 60
 #: Header of such a message: how often it was held back. Anybody can write it, and it is never believed to be below 0.
 DEFERS = "held-back"
+
+#: Seconds after which a consumer that has found little on its queue looks whether it may take more.
+LOOK_AGAIN = 1.0
 
 #: What pika raises where RabbitMQ is away, or has closed a channel; OSError: its host name can't be resolved.
 AWAY = (pika.exceptions.AMQPConnectionError, pika.exceptions.AMQPChannelError, OSError)
@@ -70,13 +76,21 @@ class _ChannelMessage(_RabbitmqMessage):
 
 
 class QuorumConsumer(_RabbitmqConsumer):
-    """Consumer of one queue, with a connection of its own."""
+    """Consumer of one queue, with a connection of its own.
 
-    def __init__(self, *args: Any) -> None:
+    Attributes:
+        prefetch: messages that RabbitMQ gives it before it acknowledges one.
+    """
+
+    def __init__(self, broker: Any, queue_name: str, prefetch: int, timeout: int) -> None:
         """Begin to consume. Raises ConnectionClosed."""
         self.connection: Any = None
+        gathers = queue_name in GATHERS
+        self.prefetch, self._widest = (0, PREFETCH) if gathers else (prefetch, prefetch)
+        self._looks_at = time.monotonic()
+        self._inactivity_timeout = timeout / 1000
         try:
-            super().__init__(*args)
+            super().__init__(broker, queue_name, prefetch, timeout)
         except (ConnectionClosed, OSError) as error:
             self._disconnect()
             raise ConnectionClosed(error) from None
@@ -97,6 +111,8 @@ class QuorumConsumer(_RabbitmqConsumer):
     def __next__(self) -> MessageProxy | None:
         """Return the next good message, or None after a while without one."""
         try:
+            if self.prefetch < self._widest and time.monotonic() >= self._looks_at:
+                self._look()
             method, properties, body = next(self.iterator)
         except (StopIteration, AssertionError, *AWAY) as error:
             # StopIteration: RabbitMQ has cancelled the consumer, as it does when its queue is deleted.
@@ -116,13 +132,30 @@ class QuorumConsumer(_RabbitmqConsumer):
         self.known_tags.add(method.delivery_tag)
         return proxy
 
+    def _look(self) -> None:
+        """Take half of what lies ready at most, so that others who begin get their share; look again a little later.
+        Where nothing lies there, all that can be gathered may come: RabbitMQ deals it to one after the other.
+        """
+        self._looks_at = time.monotonic() + LOOK_AGAIN
+        if self.channel.get_waiting_message_count():
+            # RabbitMQ would give it out again.
+            return
+        self.channel.cancel()
+        ready = self.channel.queue_declare(self.queue_name, passive=True).method.message_count
+        self.prefetch = min(self._widest, max(1, ready // 2)) if ready else self._widest
+        self.channel.basic_qos(prefetch_count=self.prefetch)
+        self.iterator = self.channel.consume(self.queue_name, inactivity_timeout=self._inactivity_timeout)
+
     def ack(self, message: MessageProxy) -> None:
-        """Acknowledge on the channel the message came from; on any other, its tag is another message's."""
-        if message.channel is not self.channel:
-            log.info("stale acknowledgement dropped", queue=self.queue_name, message_id=message.message_id)
-        elif not message.put_back:
-            # A message put back stays unacknowledged: RabbitMQ gives it to another worker when this one has gone.
-            super().ack(message)
+        """Acknowledge each message by itself, on the channel it came from: on any other, its tag is another's."""
+        if message.put_back:
+            # It stays unacknowledged: RabbitMQ gives it to another worker when this one has gone.
+            return
+        for part in parts_of(message):
+            if part.channel is self.channel:
+                super().ack(part)
+            else:
+                log.info("stale acknowledgement dropped", queue=self.queue_name, message_id=part.message_id)
 
     #: There is nothing to reject: a fault has its dead letter by the time it comes here.
     nack = ack
@@ -156,8 +189,8 @@ class QuorumConsumer(_RabbitmqConsumer):
             return
         log.warning("held back for a newer version", queue=self.queue_name, reason=why)
         later = topology.delayed(self.queue_name, DEFER, self.broker.unit_ms)
-        headers = {DEFERS: defers + 1}
-        self._patiently(partial(self.broker.publish, *later, body, properties.message_id, headers))
+        again = topology.persistent(properties.message_id, {DEFERS: defers + 1})
+        self._patiently(partial(self.broker.publish, [Publication(*later, body, again)]))
 
     def _dead_letter(self, bodies: dict[str, bytes], message_id: str | bytes | None) -> None:
         kept_id = message_id if is_text(message_id) else None

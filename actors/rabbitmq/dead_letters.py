@@ -19,6 +19,7 @@ from pika.adapters.blocking_connection import BlockingChannel, BlockingConnectio
 
 from actors.intake import is_text
 from actors.rabbitmq import topology
+from actors.rabbitmq.confirms import Publication
 from models import DeadLetter, DeadLetterKind, database
 from models.dead_letter import OPEN, file_message
 from pipeline.runtime.logs import log
@@ -55,15 +56,16 @@ class InStep:
     removed: int = 0
 
 
-def copy_of(letter: DeadLetter) -> tuple[bytes, str, dict[str, Any]]:
-    """Return payload, message id and headers of a letter's copy."""
+def copy_of(letter: DeadLetter) -> Publication:
+    """Return what shows a letter on the queue."""
     headers: dict[str, Any] = {ROW: letter.id, "reason": letter.reason, "since": f"{letter.created_at:%FT%TZ}"}
     if letter.kind == DeadLetterKind.DELIVERY:
         body = json.dumps({"delivery_id": letter.delivery_id}).encode()
     else:
         body = bytes(letter.body)
         headers |= {"queue": letter.queue, "bytes": len(body)}
-    return body[:MAX_SHOWN], f"{ROW}-{letter.id}", headers
+    properties = topology.persistent(f"{ROW}-{letter.id}", headers)
+    return Publication(topology.DEAD_EXCHANGE, "", body[:MAX_SHOWN], properties)
 
 
 def keep_in_step(connection: BlockingConnection, *, thorough: bool = True) -> InStep:
@@ -103,9 +105,7 @@ def keep_in_step(connection: BlockingConnection, *, thorough: bool = True) -> In
         shown = copies.keys() | {letter.id for letter in filed}
         missing = [letter for letter in _old().order_by(DeadLetter.id) if letter.id not in shown]
     for letter in (*filed, *missing):
-        body, message_id, headers = copy_of(letter)
-        properties = topology.persistent(message_id, headers)
-        channel.basic_publish(topology.DEAD_EXCHANGE, "", body, properties, mandatory=True)
+        channel.basic_publish(*copy_of(letter), mandatory=True)
     return InStep(len(filed), len(filed) + len(missing), len(superfluous))
 
 

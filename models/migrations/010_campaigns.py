@@ -60,8 +60,6 @@ STATEMENTS = (
     "CREATE INDEX delivery_lane ON delivery (template_id, lane, priority DESC, id) WHERE state IN ('ready')",
     "CREATE INDEX delivery_enrolment ON delivery (enrolment_id) WHERE enrolment_id IS NOT NULL",
     "CREATE INDEX delivery_campaign ON delivery (campaign_id, state, position) WHERE campaign_id IS NOT NULL",
-    "CREATE INDEX delivery_campaign_ended ON delivery (campaign_id, updated_at) "
-    "WHERE campaign_id IS NOT NULL AND state IN ('sent', 'bounced', 'failed')",
     "ALTER TABLE attempt ADD COLUMN campaign_id INTEGER REFERENCES campaign (id)",
     "CREATE INDEX attempt_of_campaign ON attempt (campaign_id, local_on) WHERE campaign_id IS NOT NULL",
 )

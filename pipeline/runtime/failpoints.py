@@ -37,6 +37,8 @@ NAMES = (
     "deliver:published",
     *(f"record:{step}" for step in _STEPS),
 )
+#: Where several messages are one call, and where one call hands on several messages.
+OF_GROUPS = ("group:gathered", "group:committed", "confirms:half")
 #: The same beside the route, where replies are noted, and in the batch publisher.
 OF_REPLIES = tuple(f"replied:{step}" for step in _STEPS)
 OF_PUBLISHER = ("publish:prepared", "publish:wrote", "publish:committed")

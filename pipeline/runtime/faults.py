@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import traceback
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 from models import Cause, Delivery, Reason, State, database, transition
 from models.dead_letter import file_deliveries, file_message
@@ -21,11 +21,13 @@ from pipeline.runtime.waiting import name_of, what_is_away
 #: Times a single id may raise.
 MAX_TRIES = 3
 
-Run = Callable[[Sequence[int]], list[Handoff]]
-GiveUp = Callable[[int, Exception], list[Handoff]]
+#: An id, or a pair of a source and an id.
+Id = TypeVar("Id")
+Run = Callable[[Sequence[Id]], list[Handoff]]
+GiveUp = Callable[[Id, Exception], list[Handoff]]
 
 
-def isolated(run: Run, ids: Sequence[int], give_up: GiveUp) -> list[Handoff]:
+def isolated(run: Run[Id], ids: Sequence[Id], give_up: GiveUp[Id]) -> list[Handoff]:
     """Run a stage over `ids`; give up those that can't be processed, and go on with the others.
 
     Raises:
@@ -38,11 +40,16 @@ def isolated(run: Run, ids: Sequence[int], give_up: GiveUp) -> list[Handoff]:
         except Exception as error:
             if what_is_away(error):
                 raise
-            log.error("fault", ids=list(ids)[:10], of=len(ids), attempt=attempt, **described(error))
+            log.error("fault", ids=_bare(ids)[:10], of=len(ids), attempt=attempt, **described(error))
             last = error
     if len(ids) > 1:
         return [handoff for i in ids for handoff in isolated(run, [i], give_up)]
     return [handoff for i in ids for handoff in give_up(i, last)]
+
+
+def _bare(ids: Sequence[Any]) -> list[int]:
+    """Return ids without their sources, which may be any text."""
+    return [i[1] if isinstance(i, tuple) else i for i in ids]
 
 
 def described(error: Exception) -> dict[str, Any]:

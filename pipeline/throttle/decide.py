@@ -91,14 +91,17 @@ def decide(
         return Decision(wake_at=when_closed(backlog, now, window))
     today = Today(accounts, backlog, now, window, rules, last_transaction_today)
     by_id = {a.id: a for a in accounts}
-    slots = sorted((a.slot for a in accounts if a.slot), key=lambda s: (s.send_at, s.account_id))
+    slots = sorted((a.slot for a in accounts if a.slot), key=_turn)
     pre_empted, waiting = _pre_empt(slots, by_id, backlog.head, today)
     as_given = [pre_empted.get(slot.account_id, slot) for slot in slots] if pre_empted else slots
-    earlier = list(_advance(as_given, by_id, today))
-    may_advance = advanced_at is None or now >= advanced_at + ADVANCE_EVERY
-    advanced = {slot.account_id: slot for slot in earlier} if may_advance else {}
+    earlier = _advance(as_given, by_id, today)
     dealer = Dealer(by_id, waiting, backlog.unseen, _taken(as_given, today), today)
     dealer.deal()
+    # Those that are dealt may have left a sooner position to others.
+    earlier |= _advance([*(earlier.get(s.account_id, s) for s in as_given), *dealer.slots], by_id, today)
+    reserved = tuple(earlier.pop(slot.account_id, slot) for slot in dealer.slots)
+    may_advance = advanced_at is None or now >= advanced_at + ADVANCE_EVERY
+    advanced = earlier if may_advance else {}
 
     left_over = bool(dealer.rest) or backlog.count > len(backlog.head)
     busy = bool(dealer.slots) or any(a.slot or a.sending for a in accounts)
@@ -107,7 +110,7 @@ def decide(
     if earlier and not may_advance and advanced_at is not None:
         wakes.append(advanced_at + ADVANCE_EVERY)
     return Decision(
-        dealer.slots,
+        reserved,
         tuple(s for s in advanced.values() if s.account_id not in pre_empted),
         tuple(advanced.get(account_id, slot) for account_id, slot in pre_empted.items()),
         min(wakes, default=None),
@@ -150,7 +153,24 @@ def _above(priority: int, waiting: Iterable[Waiting]) -> Iterator[Waiting]:
     return takewhile(lambda delivery: delivery.priority > priority, waiting)
 
 
-def _advance(slots: Sequence[Slot], accounts: Mapping[int, Account], today: Today) -> Iterator[Slot]:
+def _turn(slot: Slot) -> tuple[dt.datetime, float, int]:
+    """Return what slots follow each other by; of two at one time, whose jitter would have put it later goes first."""
+    return slot.send_at, -slot.deliveries[0].share, slot.account_id
+
+
+def _advance(slots: Iterable[Slot], accounts: Mapping[int, Account], today: Today) -> dict[int, Slot]:
+    """Return the slots that get a sooner time, by account: until none can go sooner, as one that has gone sooner leaves
+    its position to another, and who asks again a moment later is to find nothing to do.
+    """
+    standing = {slot.account_id: slot for slot in slots}
+    advanced: dict[int, Slot] = {}
+    while sooner := {slot.account_id: slot for slot in _sooner(sorted(standing.values(), key=_turn), accounts, today)}:
+        standing |= sooner
+        advanced |= sooner
+    return advanced
+
+
+def _sooner(slots: Sequence[Slot], accounts: Mapping[int, Account], today: Today) -> Iterator[Slot]:
     """Yield slots with a time that is enough earlier to be worth it."""
     for position, slot in enumerate(slots):
         latest = slot.send_at - (slot.send_at - today.since) * WORTH_ADVANCING

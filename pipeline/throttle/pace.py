@@ -22,12 +22,14 @@ class Pace:
         self, open_time: OpenTime, n: int, now: dt.datetime, last: dt.datetime | None, *, spread: bool
     ) -> None:
         self.open, self.n = open_time, n
-        self.now = self.first = open_time.offset_of(now)
-        self.gap = dt.timedelta(0)
+        self.now = self.first = self._turn = open_time.offset_of(now)
+        self.gap = self._turn_gap = dt.timedelta(0)
         if spread and n:
             if last is not None:
                 since = open_time.offset_of(last)
-                self.first = max(self.now, since + (open_time.total - since) / (n + 1))
+                self._turn_gap = (open_time.total - since) / (n + 1)
+                self._turn = since + self._turn_gap
+                self.first = max(self.now, self._turn)
             self.gap = (open_time.total - self.first) / n
 
     @property
@@ -36,12 +38,15 @@ class Pace:
         return self.open.total - self.now
 
     def at(self, position: int, shift: float, earliest: dt.datetime) -> dt.datetime | None:
-        """Return the time of a position, shifted by a share of the gap unless it is now, and not before `earliest`;
-        None if that is not today.
+        """Return the time of a position, shifted by a share of the gap, and not before now and `earliest`; None if that
+        is not today.
         """
         offset = self.first + position * self.gap
-        if shift and offset > self.now:
+        if offset > self.now:
             offset += self.gap * shift
+        elif position == 0:
+            # Its turn has passed, its shifted turn may not have: who asks in between gets the same time.
+            offset = max(self.now, self._turn + self._turn_gap * shift)
         at = self.open.at(offset)
         return at if at is None or at >= earliest else self.open.soonest(earliest)
 

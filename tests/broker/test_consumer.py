@@ -15,6 +15,7 @@ from dramatiq.brokers.rabbitmq import _RabbitmqConsumer
 
 import actors.rabbitmq.consumer
 from actors import running, waiting
+from actors.gathering import PREFETCH
 from actors.intake import decode, encode
 from actors.rabbitmq.broker import QuorumBroker
 from actors.rabbitmq.consumer import MAX_DEFERS
@@ -245,8 +246,9 @@ def test_a_worker_that_is_told_to_stop_while_it_waits_puts_the_message_back(monk
 
 
 def consumed(broker: QuorumBroker, queue: str, number: int) -> tuple[Any, list[Any]]:
-    """Return a consumer and the next `number` good messages that it gives."""
+    """Return a consumer that shares with nobody, and the next `number` good messages that it gives."""
     consumer: Any = broker.consume(queue, prefetch=10, timeout=100)
+    consumer.prefetch = PREFETCH
     messages: list[Any] = []
     for _ in range(50):
         message = next(consumer)

@@ -21,6 +21,7 @@ from pika.adapters.blocking_connection import BlockingChannel
 from actors.intake import encode
 from actors.rabbitmq import migration, permissions, topology
 from actors.rabbitmq.broker import QuorumBroker
+from actors.rabbitmq.confirms import Publication
 from actors.rabbitmq.dead_letters import InStep
 from pipeline.flow import Stage
 from tests.broker.conftest import until
@@ -84,11 +85,11 @@ def test_the_user_of_compose_may_do_what_slowpost_needs_and_nothing_else(
     for _ in range(2):
         consumer.ack(next(consumer))
     consumer.close()
-    broker.publish(topology.DEAD_EXCHANGE, "", b"[1]", None)
+    broker.publish([Publication(topology.DEAD_EXCHANGE, "", b"[1]", topology.persistent(None))])
     assert broker.keep_in_step() == InStep(filed=1, added=1)
     broker.channel.queue_delete(Stage.RECORD)
     broker.channel.queue_declare(Stage.RECORD, durable=True)
-    broker.publish("", Stage.RECORD, encode(Stage.RECORD, [1]).encode(), None)
+    broker.publish([Publication("", Stage.RECORD, encode(Stage.RECORD, [1]).encode(), topology.persistent(None))])
     with broker.own_connection() as connection:
         assert [step.moved for step in migration.migrate(connection, broker.unit_ms)] == [1]
     broker.close()

@@ -13,7 +13,7 @@ import dramatiq
 import pika
 import pytest
 import structlog
-from pika.adapters.blocking_connection import BlockingChannel
+from pika.channel import Channel
 
 import actors.rabbitmq.broker
 from actors import waiting
@@ -155,16 +155,15 @@ def test_a_connection_that_is_lost_before_confirms_are_on_is_rabbitmq_away_and_n
     broker: QuorumBroker, rabbitmq_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     lost = iter([pika.exceptions.StreamLostError("gone")])
-    switch_on = BlockingChannel.confirm_delivery
+    switch_on = Channel.confirm_delivery
 
-    def confirm_delivery(channel: BlockingChannel) -> None:
+    def confirm_delivery(channel: Channel, *args: Any, **options: Any) -> None:
         for error in lost:
             raise error
-        switch_on(channel)
+        switch_on(channel, *args, **options)
 
-    del broker.channel
-    monkeypatch.setattr(BlockingChannel, "confirm_delivery", confirm_delivery)
-    broker.publish("", Stage.RECORD, b"one", "id")
+    monkeypatch.setattr(Channel, "confirm_delivery", confirm_delivery)
+    broker.send(encode(Stage.RECORD, [1]))
     assert count(rabbitmq_url, Stage.RECORD) == 1
 
 

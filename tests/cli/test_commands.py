@@ -214,7 +214,7 @@ def test_an_unknown_id_replayed_after_its_contact_was_imported_is_on_the_route(r
 
     with database.connection():
         a_template()
-        select_contacts.select([1], source="m1")
+        select_contacts.select(select_contacts.asked("m1", [1]))
     assert parsed(ready("dead", "list", "--json"))[0]["reason"] == "contact 1 does not exist"
     ready("contacts", "import", "-", stdin="email\nann@x.test\n")
     assert ready("dead", "replay", "1").code == 0

@@ -84,7 +84,7 @@ class Embedded:
         source = f"source-{len(self.sources)}"
         ids = new_contacts(source, number)
         self.sources[source] = ids
-        select_contacts.select(ids, source=source)
+        select_contacts.select(select_contacts.asked(source, ids))
         wake_by(database.now())
         return ids
 
@@ -92,7 +92,7 @@ class Embedded:
         """Put new contacts into a campaign, as `slowpost campaigns enrol` does beside it."""
         source = f"enrolled-{len(self.enrolled)}"
         self.enrolled[source] = new_contacts(source, number)
-        select_contacts.select(self.enrolled[source], source=source, campaign_id=campaign.id)
+        select_contacts.select(select_contacts.asked(source, self.enrolled[source]), campaign_id=campaign.id)
 
     def publish(self) -> None:
         """Run the batch publisher beside it, as a person does."""

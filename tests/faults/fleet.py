@@ -199,6 +199,16 @@ class Fleet:
         for _ in range(messages):
             self.publish(each)
 
+    def publish_at_once(self, messages: int) -> None:
+        """Publish contacts, each in a message of its own, faster than they are taken."""
+        sources = [f"source-{len(self.sources) + number}" for number in range(messages)]
+        self.sources |= {source: new_contacts(source, 1) for source in sources}
+        with pika.BlockingConnection(self._publish_to) as connection:
+            channel = connection.channel()
+            for source in sources:
+                properties = pika.BasicProperties(message_id=source, delivery_mode=2)
+                channel.basic_publish("", "intake", json.dumps(self.sources[source]).encode(), properties)
+
     def until_taken_in(self) -> None:
         """Wait until all contacts stand in the database: what is on `intake` is nowhere else yet."""
         until(lambda: self._taken_in() == self.contacts, self.log)

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from models import DeadLetter, Delivery, Enrolment, Event, SmtpAccount, State
-from pipeline.runtime.failpoints import NAMES, OF_PUBLISHER, OF_REPLIES
+from pipeline.runtime.failpoints import NAMES, OF_GROUPS, OF_PUBLISHER, OF_REPLIES
 from tests.broker.conftest import until
 from tests.builders import a_campaign, a_template, an_enrolment, on_its_way
 from tests.effort import is_full
@@ -25,9 +25,10 @@ def test_the_list_of_failpoints_is_the_codes() -> None:
         file.read_text() for folder in ("pipeline", "actors", "schedules") for file in (root / folder).rglob("*.py")
     )
     named = set(re.findall(r'failpoint\("([a-z]+:[a-z]+)"\)', code))
-    steps = set(re.findall(r'failpoint\(f"\{stage\}:([a-z]+)"\)', code))
+    steps = set(re.findall(r'failpoint\(f"\{self.stage\}:([a-z]+)"\)', code))
     stages = ("intake", "dedupe", "render", "reserve", "deliver", "record", "replied")
-    assert named | {f"{stage}:{step}" for stage in stages for step in steps} == {*NAMES, *OF_REPLIES, *OF_PUBLISHER}
+    listed = {*NAMES, *OF_GROUPS, *OF_REPLIES, *OF_PUBLISHER}
+    assert named | {f"{stage}:{step}" for stage in stages for step in steps} == listed
 
 
 def test_a_kill_at_every_failpoint(
@@ -51,6 +52,27 @@ def test_a_kill_at_every_failpoint(
         seconds = fleet.settle()
     assert fleet.violations(file) == []
     assert fleet.kills == each * len(NAMES)
+    report(kills=fleet.kills, contacts=fleet.contacts, settled_in_s=round(seconds, 1))
+
+
+def test_a_kill_in_the_midst_of_a_group_or_among_half_of_its_confirms(
+    postgres: str,
+    rabbitmq: str,
+    file: Path,
+    tmp_path: Path,
+    counts: Callable[[int, int], int],
+    report: Callable[..., None],
+) -> None:
+    each = counts(1, 20)
+    with Fleet(fleets.environment(postgres, rabbitmq), tmp_path) as fleet:
+        for _ in range(each):
+            for failpoint in OF_GROUPS:
+                fleet.arm(failpoint)
+                fleet.publish_at_once(50)
+                assert fleet.fires(failpoint), f"nobody came to {failpoint}: {fleet.log()[-2000:]}"
+        seconds = fleet.settle()
+    assert fleet.violations(file) == []
+    assert fleet.kills == each * len(OF_GROUPS)
     report(kills=fleet.kills, contacts=fleet.contacts, settled_in_s=round(seconds, 1))
 
 

@@ -17,7 +17,7 @@ import pytest
 from actors.rabbitmq import topology
 from models import database, schema
 from pipeline.flow import Stage
-from pipeline.runtime.failpoints import NAMES
+from pipeline.runtime.failpoints import NAMES, OF_GROUPS
 from tests.broker.vhost import all_queues
 from tests.builders import a_template, an_account
 from tests.faults import fleet as fleets
@@ -99,7 +99,7 @@ class Soak:
         self.fleet.kill_one(self.rng)
 
     def _kill_at_a_failpoint(self) -> None:
-        failpoint = self.rng.choice(NAMES)
+        failpoint = self.rng.choice((*NAMES, *OF_GROUPS))
         self.fleet.arm(failpoint)
         if not self.fleet.fires(failpoint, patience=5):
             self.fleet.disarm(failpoint)

@@ -175,7 +175,7 @@ class Successors:
         if database.is_postgres():
             put_on_intake(self._environment["BROKER_URL"], ids, source)
         else:
-            select_contacts.select(ids, source=source)
+            select_contacts.select(select_contacts.asked(source, ids))
             wake_by(database.now())
 
     @property

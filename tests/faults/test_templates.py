@@ -86,7 +86,7 @@ def enter(templates: list[EmailTemplate]) -> None:
     """Put a contact for each template onto the route, as `slowpost send` does beside it."""
     for template in templates:
         source = f"source-{template.id}"
-        select_contacts.select(new_contacts(source, 1), source=source, template_id=template.id)
+        select_contacts.select(select_contacts.asked(source, new_contacts(source, 1)), template_id=template.id)
     wake_by(database.now())
 
 

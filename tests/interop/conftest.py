@@ -152,7 +152,7 @@ class Outreach:
         with database.connection():
             for contact in contacts:
                 source = str(contact["email"])
-                self._stages.put(*select_contacts.select([listed[contact["email"]]], source=source))
+                self._stages.put(*select_contacts.select(select_contacts.asked(source, [listed[contact["email"]]])))
 
     def put(self, *handoffs: Handoff) -> None:
         """Put messages on the stages' queues."""

@@ -66,7 +66,7 @@ def test_whom_no_mail_reaches_is_left_out_by_every_stage_with_the_reason(any_dat
 
     assert eligible(template, 100, 0) == sorted(c.id for domain, c in contacts.items() if domain not in without)
     assert [b.reason for b in why(contacts["gone.test"].id).reasons] == [Reason.DOMAIN_TAKES_NO_MAIL]
-    select_contacts.select(everybody, source="m1", template_id=template.id)
+    select_contacts.select(select_contacts.asked("m1", everybody), template_id=template.id)
     skipped = Delivery.select().where(Delivery.state == State.SKIPPED)
     assert {d.contact_id: d.reason for d in skipped} == {contacts[d].id: "domain_takes_no_mail" for d in without}
 
@@ -195,7 +195,7 @@ def test_roles_and_thrown_away_addresses_are_never_written_to_even_without_a_che
     against = [] if reason is None else [reason]
     assert reasons_against(contact, clock.at) == against
     assert eligible(template, 1, 0) == ([contact.id] if reason is None else [])
-    select_contacts.select([contact.id], source="m1", template_id=template.id)
+    select_contacts.select(select_contacts.asked("m1", [contact.id]), template_id=template.id)
     assert [d.reason for d in Delivery.select()] == [reason]
 
 

@@ -30,7 +30,7 @@ def test_a_delivery_keeps_its_contacts_zone_and_one_without_a_common_hour_is_ski
 ) -> None:
     a_template()
     ids = [a_contact(timezone=zone).id for zone in (LONDON, None, TOKYO)]
-    select_contacts.select(ids, source="m")
+    select_contacts.select(select_contacts.asked("m", ids))
     rows = [(d.timezone, d.state, d.reason) for d in Delivery.select().order_by(Delivery.contact)]
     assert rows == [
         (LONDON, State.SELECTED, None),

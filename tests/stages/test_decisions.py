@@ -47,7 +47,7 @@ def test_a_crash_between_putting_back_and_closing_leaves_it_open_and_a_second_re
     assert DeadLetter.get().resolution == Resolution.REPLAYED
     assert len(published) == 2
     for _, _, source in published:
-        select_contacts.select([contact.id], source=source)
+        select_contacts.select(select_contacts.asked(source, [contact.id]))
     assert [(d.contact_id, d.state) for d in Delivery.select()] == [(contact.id, State.SELECTED)]
 
 

@@ -62,7 +62,7 @@ def test_nobody_is_picked_whom_the_stages_would_skip(any_database: str, clock: C
     fit = [again.id, skipped.id, failed_otherwise.id]
     assert eligible(template, 100, 0) == fit
 
-    select_contacts.select(fit, source="batch", template_id=template.id)
+    select_contacts.select(select_contacts.asked("batch", fit), template_id=template.id)
     check_duplicates.clear([d.id for d in Delivery.select().where(Delivery.source == "batch")])
     assert [d.state for d in Delivery.select().where(Delivery.source == "batch")] == [State.CLEARED] * 3
 

@@ -68,7 +68,7 @@ def test_without_the_key_nobody_is_selected_cleared_sent_or_imported(
     forget(a_contact(email=JO).id, "me")
     before = [(d.id, d.state) for d in Delivery.select().order_by(Delivery.id)]
     acts: list[Callable[[], object]] = [
-        lambda: select_contacts.select([contact.id], source="s", template_id=template.id),
+        lambda: select_contacts.select(select_contacts.asked("s", [contact.id]), template_id=template.id),
         lambda: publish_batch.publish(template_id=template.id),
         lambda: check_duplicates.clear([selected.id]),
         lambda: deliver_message.deliver([slot.id], "slot"),
@@ -86,7 +86,7 @@ def test_without_the_key_nobody_is_selected_cleared_sent_or_imported(
 
 def test_where_nobody_was_forgotten_no_key_is_asked_for_and_the_first_forgetting_makes_one() -> None:
     contact = a_contact(email=JO)
-    select_contacts.select([contact.id], source="s", template_id=a_template().id)
+    select_contacts.select(select_contacts.asked("s", [contact.id]), template_id=a_template().id)
     assert suppressed_among([NORMAL], database.now()) == {}
     assert (StoredKey.select().count(), secret_key.key_file().exists()) == (0, False)
     assert forget(contact.id, "me").new_key == secret_key.key_file()

@@ -37,7 +37,7 @@ def test_quotes_lead_around_no_rule(before: Callable[[], object], becomes: str, 
     a_template()
     before()
     contact = stored('"carol"@x.test', address)
-    for handoff in select_contacts.select([contact.id], source="m1"):
+    for handoff in select_contacts.select(select_contacts.asked("m1", [contact.id])):
         check_duplicates.clear(handoff.ids)
     assert Delivery.get(Delivery.contact == contact).reason == becomes
 

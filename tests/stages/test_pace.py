@@ -27,7 +27,7 @@ def test_a_contact_published_in_the_evening_goes_out_in_the_morning_by_the_wake_
     a_template()
     contact = a_contact()
     run = Accelerated(clock)
-    run.put(*select_contacts.select([contact.id], source="in the evening"))
+    run.put(*select_contacts.select(select_contacts.asked("in the evening", [contact.id])))
     run.run(local(7, 59, day=3))
     assert Delivery.get().state == State.READY
     run.run(local(8, 1, day=3))

@@ -20,7 +20,7 @@ def test_contacts_become_deliveries_of_the_active_template_with_the_lowest_id(an
     a_template()
     first, second = a_contact(priority=4, email="Ann@Example.test"), a_contact()
 
-    handoffs = select_contacts.select([first.id, second.id, first.id], source="m1")
+    handoffs = select_contacts.select(select_contacts.asked("m1", [first.id, second.id, first.id]))
 
     deliveries = list(Delivery.select().order_by(Delivery.contact))
     assert [(h.stage, sorted(h.ids)) for h in handoffs] == [(Stage.DEDUPE, sorted(d.id for d in deliveries))]
@@ -32,16 +32,28 @@ def test_contacts_become_deliveries_of_the_active_template_with_the_lowest_id(an
 def test_a_redelivered_message_makes_nothing_new_and_is_handed_on_again(any_database: str) -> None:
     a_template()
     contact = a_contact()
-    first = select_contacts.select([contact.id], source="m1")
-    assert select_contacts.select([contact.id], source="m1") == first
+    first = select_contacts.select(select_contacts.asked("m1", [contact.id]))
+    assert select_contacts.select(select_contacts.asked("m1", [contact.id])) == first
     assert Delivery.select().count() == 1
+
+
+def test_two_messages_in_one_call_that_ask_for_one_contact_give_two_rows(any_database: str) -> None:
+    a_template()
+    contact = a_contact().id
+    asked = [("m1", contact), ("m2", contact), ("m2", 999_999), ("m1", contact)]
+    (handoff,) = select_contacts.select(asked)
+    rows = list(Delivery.select().order_by(Delivery.id))
+    assert [(d.source, d.state, d.reason) for d in rows] == [("m1", "selected", None), ("m2", "skipped", "in_flight")]
+    assert list(handoff.ids) == [rows[0].id]
+    assert [(d.message_id, d.reason) for d in DeadLetter.select()] == [("m2", "contact 999999 does not exist")]
+    assert select_contacts.select(asked[:1]) == [handoff]
 
 
 def test_every_reason_against_a_contact_is_stored(any_database: str) -> None:
     a_template()
     unfit = a_website(meets_requirements=False)
     bad = a_contact(validated=False, address_valid=False, website=unfit)
-    assert select_contacts.select([bad.id], source="m1") == []
+    assert select_contacts.select(select_contacts.asked("m1", [bad.id])) == []
     assert states() == {bad.id: (State.SKIPPED, "not_validated,invalid_address,website_requirements")}
 
 
@@ -50,7 +62,7 @@ def test_an_unfinished_delivery_of_the_contact_or_its_address_is_in_flight(any_d
     doubtful = a_delivery(State.IN_DOUBT).contact
     one, same_person = a_contact(email="j.doe@gmail.com"), a_contact(email="JDoe+x@googlemail.com")
 
-    select_contacts.select([doubtful.id, one.id, same_person.id], source="m1")
+    select_contacts.select(select_contacts.asked("m1", [doubtful.id, one.id, same_person.id]))
 
     reasons = states()
     assert reasons[doubtful.id] == (State.SKIPPED, "in_flight")
@@ -61,8 +73,8 @@ def test_what_can_not_be_selected_is_a_dead_letter_that_can_be_put_back(any_data
     template = a_template()
     contact = a_contact()
     for _ in range(2):  # a redelivery files nothing twice
-        select_contacts.select([contact.id, 999_999], source="m1", template_id=template.id, priority=5)
-    select_contacts.select([contact.id], source="m2", template_id=888_888)
+        select_contacts.select(select_contacts.asked("m1", [contact.id, 999_999]), template_id=template.id, priority=5)
+    select_contacts.select(select_contacts.asked("m2", [contact.id]), template_id=888_888)
 
     letters = [(d.reason, json.loads(bytes(d.body))) for d in DeadLetter.select().order_by(DeadLetter.id)]
     assert letters == [
@@ -81,7 +93,7 @@ def test_a_message_that_names_a_campaign_enrols_and_again_changes_nothing(any_da
     ended = an_enrolment(campaign, state=EnrolmentState.STOPPED).contact
     for _ in range(2):
         ids = [new.id, busy.id, ended.id, 999_999]
-        assert select_contacts.select(ids, source="m1", campaign_id=campaign.id) == []
+        assert select_contacts.select(select_contacts.asked("m1", ids), campaign_id=campaign.id) == []
     enrolled = [(e.contact_id, e.state, e.position, e.priority) for e in Enrolment.select().order_by(Enrolment.id)]
     assert enrolled[1:] == [(ended.id, "stopped", 1, 0), (new.id, "active", 1, 4)]
     letters = [(d.reason, json.loads(bytes(d.body))) for d in DeadLetter.select().order_by(DeadLetter.id)]
@@ -98,7 +110,7 @@ def test_a_message_that_names_a_campaign_enrols_and_again_changes_nothing(any_da
 def test_nobody_is_enrolled_in_a_campaign_that_is_unknown_or_done(any_database: str) -> None:
     done, contact = a_campaign(state=CampaignState.DONE), a_contact()
     for campaign_id in (done.id, 99):
-        select_contacts.select([contact.id], source="m1", campaign_id=campaign_id)
+        select_contacts.select(select_contacts.asked("m1", [contact.id]), campaign_id=campaign_id)
     letters = [
         (d.reason, json.loads(bytes(d.body))["campaign_id"]) for d in DeadLetter.select().order_by(DeadLetter.id)
     ]
@@ -117,7 +129,7 @@ def test_two_processes_that_select_one_address_at_the_same_instant_make_one_deli
     def select(contact_id: int, source: str) -> None:
         with database.connection():
             start.wait()
-            select_contacts.select([contact_id], source=source)
+            select_contacts.select(select_contacts.asked(source, [contact_id]))
 
     threads = [threading.Thread(target=select, args=(c.id, f"m{c.id}")) for c in contacts]
     for thread in threads:
@@ -131,7 +143,7 @@ def test_two_processes_that_select_one_address_at_the_same_instant_make_one_deli
 def test_who_is_forgotten_at_the_same_instant_is_selected_no_more(postgres: str) -> None:
     a_template()
     contact = a_contact(email="jo@person.test")
-    other = in_a_thread(lambda: select_contacts.select([contact.id], source="m1"))
+    other = in_a_thread(lambda: select_contacts.select(select_contacts.asked("m1", [contact.id])))
     with database.transaction():
         forget.forget(contact.id, "me")
         other.start()
@@ -146,7 +158,7 @@ def test_who_is_selected_at_the_same_instant_is_forgotten_with_that_delivery(pos
     contact = a_contact(email="jo@person.test")
     other = in_a_thread(lambda: forget.forget(contact.id, "me"))
     with database.transaction():
-        select_contacts.select([contact.id], source="m1")
+        select_contacts.select(select_contacts.asked("m1", [contact.id]))
         other.start()
         until_waiting_for_a_lock()
     other.join()

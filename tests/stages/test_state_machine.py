@@ -428,7 +428,9 @@ class Route(RuleBasedStateMachine):
             self.world.arrived |= {(source, i) for i in known}
             if known != set(ids):
                 self.world.lettered.add(source)
-        self.world.publish(select_contacts.select(ids, source=source, template_id=template_id, priority=priority))
+        self.world.publish(
+            select_contacts.select(select_contacts.asked(source, ids), template_id=template_id, priority=priority)
+        )
 
     def website(self, number: int) -> Website:
         """Return one of the websites."""

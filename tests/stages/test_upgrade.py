@@ -32,7 +32,8 @@ from tests.conftest import Clock
 from tests.smtp_server import ScriptedServer
 
 #: The last migration of the version before, and those of this one.
-BEFORE, SINCE = "006_keys", ["007_lists", "008_attachments", "009_threads", "010_campaigns", "012_consent"]
+BEFORE = "006_keys"
+SINCE = ["007_lists", "008_attachments", "009_threads", "010_campaigns", "011_bounces", "012_consent"]
 #: What had tables then, those that are referred to first.
 HAD_TABLES = (SmtpAccount, EmailTemplate, Contact, Delivery, Attempt, DeadLetter)
 #: Columns that the database fills in.

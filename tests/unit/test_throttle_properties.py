@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby, pairwise
-from typing import Any
+from typing import Any, TypeVar
 from unittest import mock
 
 from hypothesis import given
@@ -241,6 +241,21 @@ def test_a_slot_that_stands_is_brought_forward_to_its_position_when_that_is_wort
 
 
 @holds_for(800)
+@given(cases(zones=False, faults=False), st.floats(0.05, 0.95))
+def test_who_asks_again_before_something_happens_changes_nothing(case: Case, share: float) -> None:
+    world = played(case, AskedAgain)
+    for (seen, accounts, backlog), following in zip(world.left, world.seen[1:], strict=False):
+        now = seen.now + (following.now - seen.now) * share
+        if local_date(case.window, now) != local_date(case.window, seen.now):
+            continue
+        again = decide(
+            accounts, backlog, now, case.window, case.rules,
+            last_transaction_today=seen.last_transaction_today, advanced_at=seen.advanced_at,
+        )  # fmt: skip
+        assert not again.changes_slots
+
+
+@holds_for(800)
 @given(cases(zones=False, faults=False, interval=False))
 def test_by_the_end_of_each_day_as_many_are_sent_as_are_asked_for_and_allowed(case: Case) -> None:
     sent = [a.at for a in played(case).attempted]
@@ -309,8 +324,9 @@ class Seen:
 
     @property
     def slots_before(self) -> list[Slot]:
-        """Return the slots that stood, the soonest first."""
-        return sorted((a.slot for a in self.accounts if a.slot), key=lambda s: (s.send_at, s.account_id))
+        """Return the slots that stood, the soonest first; of two at one time, whose jitter is later."""
+        slots = (a.slot for a in self.accounts if a.slot)
+        return sorted(slots, key=lambda s: (s.send_at, -s.deliveries[0].share, s.account_id))
 
     @property
     def slots_after(self) -> dict[int, Slot]:
@@ -404,9 +420,28 @@ class Played(Forecast):
         return [w for a in self.accounts.values() if a.slot for w in a.slot.deliveries]
 
 
-def played(case: Case) -> Played:
+class AskedAgain(Played):
+    """A case of which is kept how each decision has left it."""
+
+    def __init__(self, case: Case, accounts: Sequence[Account]) -> None:
+        """Start where the case starts."""
+        super().__init__(case, accounts)
+        self.left: list[tuple[Seen, list[Account], Backlog]] = []
+
+    def _ask(self) -> None:
+        super()._ask()
+        accounts = list(self.accounts.values())
+        backlog = self._backlog(accounts)
+        as_it_was = replace(backlog, campaigns=dict(backlog.campaigns))
+        self.left.append((replace(self.seen[-1], advanced_at=self.last_move), accounts, as_it_was))
+
+
+World = TypeVar("World", bound=Played)
+
+
+def played(case: Case, kind: type[World] = Played) -> World:  # type: ignore[assignment]
     """Return a case played to its end."""
-    world = Played(case, case.accounts)
+    world = kind(case, case.accounts)
     for _ in world.play(case.arrivals, case.start + PATIENCE * DAY):
         pass
     return world
@@ -539,6 +574,9 @@ class Pace:
     quarters: tuple[dt.datetime, ...]
     first: dt.timedelta
     gap: dt.timedelta
+    #: The first position's time and gap after the last send; it may have passed.
+    turn: dt.timedelta
+    turn_gap: dt.timedelta
 
     @classmethod
     def of(cls, case: Case, seen: Seen, waiting: int) -> Pace:
@@ -549,18 +587,22 @@ class Pace:
         capacity = sum(a.limit - a.used for a in usable(seen.accounts, seen.now))
         n = min(capacity, waiting + sum(len(s.deliveries) for s in seen.slots_before))
         if not case.rules.spread or not n:
-            return cls(case.window, seen.now, quarters, now, NOTHING)
-        first = now
+            return cls(case.window, seen.now, quarters, now, NOTHING, now, NOTHING)
+        turn, turn_gap = now, NOTHING
         if seen.last_transaction_today:
             last = open_before(quarters, seen.last_transaction_today)
-            first = max(now, last + (total - last) / (n + 1))
-        return cls(case.window, seen.now, quarters, first, (total - first) / n)
+            turn_gap = (total - last) / (n + 1)
+            turn = last + turn_gap
+        first = max(now, turn)
+        return cls(case.window, seen.now, quarters, first, (total - first) / n, turn, turn_gap)
 
     def at(self, position: int, share: float, earliest: dt.datetime) -> dt.datetime:
-        """Return the time of a position, moved by a share of the gap unless it is now, and not before `earliest`."""
-        offset = self.first + position * self.gap
-        if offset > open_before(self.quarters, self.now):
+        """Return the time of a position, moved by a share of the gap, and not before now and `earliest`."""
+        offset, now = self.first + position * self.gap, open_before(self.quarters, self.now)
+        if offset > now:
             offset = max(NOTHING, offset + self.gap * share)
+        elif position == 0:
+            offset = max(now, self.turn + self.turn_gap * share)
         number = min(int(offset / QUARTER), len(self.quarters) - 1)
         at = max(self.quarters[number] + (offset - number * QUARTER), earliest)
         return next(max(at, q) for q in (*self.quarters, at) if q + QUARTER > at)
