@@ -10,7 +10,6 @@ Trouble: none is left half done. A claim that comes later finds its slot lost; o
 from __future__ import annotations
 
 import datetime as dt
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -42,6 +41,8 @@ from pipeline.accounts.alerts import Alert, alert
 from pipeline.content.consent import TRIAL as TRIAL
 from pipeline.content.consent import Tokens as Tokens
 from pipeline.operations.cancel import cancel_where, lock_waiting
+from pipeline.operations.standing import Standing as Standing
+from pipeline.operations.standing import contact_of, is_over, open_requests_of, standing_of
 from pipeline.rules.company import company_of
 from pipeline.rules.domains import DOMAIN
 from pipeline.runtime import secret_key
@@ -57,28 +58,6 @@ RECIPIENT = "recipient"
 _ENDED = (EnrolmentState.ACTIVE, EnrolmentState.FAILED)
 #: What the mail whose link was used answers, where its sequence is over.
 _ANSWERED = (EnrolmentState.FINISHED, EnrolmentState.STOPPED)
-
-
-@dataclass(frozen=True)
-class Standing:
-    """How it stands with the person that a link is for.
-
-    Attributes:
-        address: theirs, all but its first letter and its domain hidden, since a mail is also read by others; "" where
-            there is none: of a trial, or of somebody who has been forgotten.
-        company: the domain of their company, if it can be told.
-        never: no mail is sent to the address again.
-        company_never: nor to anybody at the company.
-        paused_until: until when none is sent (UTC); None: there is no pause.
-        can_take_back: whether something was asked for through a link that can be taken back.
-    """
-
-    address: str = ""
-    company: str | None = None
-    never: bool = False
-    company_never: bool = False
-    paused_until: dt.datetime | None = None
-    can_take_back: bool = False
 
 
 def make_key() -> Path | None:
@@ -99,8 +78,8 @@ def standing(delivery_id: int) -> Standing | None:
     """Return how it stands with the person that a mail was to; None: there is no such mail. Changes nothing."""
     if delivery_id == TRIAL:
         return Standing()
-    contact = _contact_of(delivery_id)
-    return None if contact is None else _standing(contact)
+    contact = contact_of(delivery_id)
+    return None if contact is None else standing_of(contact)
 
 
 def ask(delivery_id: int, choice: Choice, way: Way) -> Standing | None:
@@ -116,14 +95,16 @@ def ask(delivery_id: int, choice: Choice, way: Way) -> Standing | None:
     """
     if delivery_id == TRIAL:
         return Standing()
+    if choice is Choice.NEVER and (before := _who_has_left(delivery_id)) is not None:
+        return before
     with database.transaction():
-        contact = _contact_of(delivery_id)
+        contact = contact_of(delivery_id)
         if contact is None:
             return None
         if contact.forgotten_at is None:
             _Request(contact, delivery_id, choice, way).carry_out()
             failpoint("unsubscribe:wrote")
-        return _standing(contact)
+        return standing_of(contact)
 
 
 def take_back(delivery_id: int) -> Standing | None:
@@ -133,10 +114,10 @@ def take_back(delivery_id: int) -> Standing | None:
     if delivery_id == TRIAL:
         return Standing()
     with database.transaction():
-        contact = _contact_of(delivery_id)
+        contact = contact_of(delivery_id)
         if contact is None:
             return None
-        ids = [opt_out.id for opt_out in _open(contact)]
+        ids = [opt_out.id for opt_out in open_requests_of(contact)]
         if ids:
             websites = Website.opt_out_id.in_(ids)
             database.lock_rows(Website, websites)
@@ -145,7 +126,18 @@ def take_back(delivery_id: int) -> Standing | None:
             OptOut.update(taken_back_at=now).where(OptOut.id.in_(ids)).execute()
             Suppression.delete().where(Suppression.opt_out_id.in_(ids)).execute()
             record_action(RECIPIENT, "take back", f"contact {contact.id}", now, f"through delivery {delivery_id}")
-        return _standing(contact)
+        return standing_of(contact)
+
+
+def _who_has_left(delivery_id: int) -> Standing | None:
+    """Return how it stands with somebody who has asked for no mail before, and gets none: a mail program that asks
+    again waits for nobody's lock.
+    """
+    contact = contact_of(delivery_id)
+    if contact is None or not any(opt_out.choice == Choice.NEVER for opt_out in open_requests_of(contact)):
+        return None
+    found = standing_of(contact)
+    return found if found.never else None
 
 
 class _Request:
@@ -167,7 +159,9 @@ class _Request:
         others = sorted(contacts.keys() - set(own))
         now = database.now()
         until = now + PAUSE if self._choice is Choice.PAUSE else None
-        same = next((o for o in _open(self._contact) if o.choice == self._choice and not _is_over(o, now)), None)
+        same = next(
+            (o for o in open_requests_of(self._contact) if o.choice == self._choice and not is_over(o, now)), None
+        )
         has_stopped = self._stop(own, others, now)
         opt_out_id = same.id if same is not None else self._note(now, until)
         for kind, value in self._values():
@@ -231,47 +225,3 @@ _WORDS = {
     Choice.COMPANY: "unsubscribed with the whole company",
     Choice.PAUSE: "wants no mails for some time",
 }
-
-
-def _contact_of(delivery_id: int) -> Contact | None:
-    query = Contact.select(Contact, Website).join(Delivery, on=(Delivery.contact == Contact.id))
-    found: Contact | None = query.switch(Contact).left_outer_join(Website).where(Delivery.id == delivery_id).first()
-    return found
-
-
-def _open(contact: Contact) -> list[OptOut]:
-    """Return what a person has asked for, through whichever mail, and not taken back."""
-    same = Contact.select(Contact.id).where(Contact.address.in_(forms(normalise(contact.address))))
-    mine = (OptOut.contact == contact.id) | OptOut.contact.in_(same)
-    return list(OptOut.select().where(mine & OptOut.taken_back_at.is_null()).order_by(OptOut.id))
-
-
-def _is_over(opt_out: OptOut, now: dt.datetime) -> bool:
-    return opt_out.until is not None and opt_out.until <= now
-
-
-def _standing(contact: Contact) -> Standing:
-    if contact.forgotten_at is not None:
-        return Standing(never=True)
-    now, company = database.now(), company_of(contact)
-    stored: dict[Any, Suppression] = {(s.kind, s.value): s for s in _suppressions(contact, company)}
-    on_address = [stored[key] for form in forms(contact.address) if (key := (SuppressionKind.ADDRESS, form)) in stored]
-    pauses = [s.until for s in on_address if s.until is not None and s.until > now]
-    return Standing(
-        address=_hidden(contact.email),
-        company=company,
-        never=any(s.until is None for s in on_address),
-        company_never=(SuppressionKind.DOMAIN, company) in stored,
-        paused_until=max(pauses, default=None),
-        can_take_back=any(not _is_over(opt_out, now) for opt_out in _open(contact)),
-    )
-
-
-def _suppressions(contact: Contact, company: str | None) -> list[Suppression]:
-    of_address = (Suppression.kind == SuppressionKind.ADDRESS) & Suppression.value.in_(forms(contact.address))
-    of_company = (Suppression.kind == SuppressionKind.DOMAIN) & (Suppression.value == company)
-    return list(Suppression.select().where(of_address | of_company))
-
-
-def _hidden(address: str) -> str:
-    return f"{address[0]}…@{address.rpartition('@')[2]}"

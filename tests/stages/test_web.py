@@ -115,10 +115,10 @@ def test_the_database_away_is_told_and_no_word_of_the_link_is_logged(
     browser = a_browser()
     for method in ("get", "post"):
         getattr(browser, method)(url, data=ONE_CLICK)
-    monkeypatch.setattr(unsubscribe, "_contact_of", raising(peewee.OperationalError(f"disk I/O error {url}")))
+    monkeypatch.setattr(unsubscribe, "contact_of", raising(peewee.OperationalError(f"disk I/O error {url}")))
     answer = browser.post(url, data=ONE_CLICK)
     assert (answer.status_code, answer.headers["Retry-After"]) == (503, "60")
-    monkeypatch.setattr(unsubscribe, "_contact_of", raising(RuntimeError(url)))
+    monkeypatch.setattr(unsubscribe, "contact_of", raising(RuntimeError(url)))
     assert browser.get(url).status_code == 500
     assert [call.kwargs["event"] for call in told.calls] == ["unsubscribed", "page failed", "page failed"]
     assert url.rpartition("/")[2] not in repr(told.calls)
