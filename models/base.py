@@ -19,6 +19,13 @@ class Base(peewee.Model):  # type: ignore[misc]  # peewee's types are skipped (s
         legacy_table_names = False
 
 
+def insert_new(model: Any, **values: Any) -> int | None:
+    """Insert a row; return its id, or None where a key of it is taken."""
+    # Read to its end: SQLite's transaction can't be committed before that.
+    added = list(model.insert(**values).on_conflict(action="nothing").returning(model.id).execute())
+    return int(added[0].id) if added else None
+
+
 def one_of(enum: Any) -> str:
     """Return an SQL list of the members of `enum` (a StrEnum or an iterable of its members), for an index's WHERE."""
     return ", ".join(f"'{member}'" for member in enum)

@@ -73,6 +73,12 @@ def is_within_dates(campaign: Any, date: dt.date) -> bool:
     return (campaign.starts_on or date) <= date <= (campaign.ends_on or date)
 
 
+def within_dates(date: dt.date) -> Any:
+    """Return the condition that a campaign has begun by a date of the window's zone, and is not over."""
+    begun = Campaign.starts_on.is_null() | (Campaign.starts_on <= date)
+    return begun & (Campaign.ends_on.is_null() | (Campaign.ends_on >= date))
+
+
 class CampaignList(Base):
     """A list whose contacts a campaign is for or, `excluded`, not for."""
 

@@ -11,6 +11,7 @@ The route, in order. Each stage is a verb; it commits before it hands on, and ca
 
 Beside the route, `sweep` puts back what was lost. The rooms, from the top down; imports run down only:
 
+    inbound                                   what comes back by mail
     reports  operations                       what people see, and what they do
     the stages, sweep
     delivery                                  the claim, the outcome, the mails before

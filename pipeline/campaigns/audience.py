@@ -76,7 +76,7 @@ def enrol(campaign: Campaign, contact_ids: Collection[int], now: dt.datetime) ->
 def enrol_lists(campaign: Campaign, now: dt.datetime) -> Enrolled:
     """Put the contacts of a campaign's lists into it, without those of its excluded lists. `already` is not counted."""
     enrolled = _enrol_members(campaign, now)
-    return Enrolled(enrolled=enrolled, in_another=_waiting_elsewhere(campaign, members(campaign)))
+    return Enrolled(enrolled=enrolled, in_another=_waiting_elsewhere(campaign))
 
 
 def meant(campaign: Campaign) -> Any:
@@ -192,9 +192,17 @@ def _fit(campaign: Campaign, which: Any) -> Any:
     return Contact.id.in_(Contact.select(fn.MIN(Contact.id)).where(new).group_by(Contact.address))
 
 
-def _waiting_elsewhere(campaign: Campaign, which: Any) -> int:
-    """Return how many of a condition are kept out of a campaign by another's sequence."""
-    return 0 if campaign.shares_contacts else int(Contact.select().where(which & _kept_out(campaign)).count())
+def _waiting_elsewhere(campaign: Campaign) -> int:
+    """Return how many of a campaign's lists are kept out of it by another's sequence."""
+    if campaign.shares_contacts:
+        return 0
+    return int(Contact.select().where(members(campaign) & _kept_out(campaign)).count())
+
+
+def in_another(campaign: Campaign, contact_ids: Collection[int]) -> list[int]:
+    """Return those of these contacts whose person is in another campaign's sequence, in the order of their ids."""
+    which = Contact.id.in_(contact_ids) & fn.EXISTS(_elsewhere(campaign))
+    return [contact.id for contact in Contact.select(Contact.id).where(which).order_by(Contact.id)]
 
 
 def waiting_elsewhere(

@@ -17,6 +17,7 @@ from typing import Any, TypeVar
 from peewee import SQL, Select, Value, fn
 
 from models import Campaign, CampaignState, Control, Delivery, EmailTemplate, State, json_rows
+from models.campaign import within_dates
 from pipeline.flow import chunks
 
 T = TypeVar("T")
@@ -102,10 +103,8 @@ def gather(now: Any, today: Any, enough: Any, before: Any) -> Any:
     top = in_order(of_lane(Delivery.priority).where(_is_due(now))).limit(1)
     rows = json_rows.collected(lane.c.template_id, lane.c.key, count, top)
     campaign = campaign_of(lane.c.key)
-    begun = Campaign.starts_on.is_null() | (Campaign.starts_on <= today)
-    not_over = Campaign.ends_on.is_null() | (Campaign.ends_on >= today)
     # Else the claim would refuse what is dealt, again and again, and its account would stand idle meanwhile.
-    sent_today = running_campaigns().where(begun & not_over)
+    sent_today = running_campaigns().where(within_dates(today))
     return lane.select_from(rows).where(lane.c.key.is_null(False) & ((campaign == 0) | campaign.in_(sent_today)))
 
 

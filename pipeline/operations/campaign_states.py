@@ -135,7 +135,7 @@ def end_over() -> list[CampaignStopped]:
     today = SendingWindow.from_settings(settings()).local_date(database.now())
     started = Campaign.state.in_([CampaignState.RUNNING, CampaignState.PAUSED])
     is_over = started & (Campaign.ends_on < today)
-    for found in Campaign.select(Campaign.id).where(is_over).order_by(Campaign.id):
+    for found in list(Campaign.select(Campaign.id).where(is_over).order_by(Campaign.id)):
         with database.transaction():
             # Nobody picks from it between here and the commit.
             database.lock_publisher()

@@ -14,6 +14,7 @@ from typing import Any, cast
 import peewee
 
 from models import Campaign, CampaignState, Cause, database, lookup
+from models.base import insert_new
 from models.control import record_action
 from pipeline.campaigns import readiness
 from pipeline.capacity import slots
@@ -71,11 +72,10 @@ def add(values: Mapping[str, Any], parts: Parts, who: str, reason: str = "") -> 
     _demand_whole(values)
     with database.transaction():
         now = database.now()
-        insert = Campaign.insert(**values, created_at=now, updated_at=now).on_conflict(action="nothing")
-        added = next(iter(list(insert.returning(Campaign.id).execute())), None)
+        added = insert_new(Campaign, **values, created_at=now, updated_at=now)
         if added is None:
             raise _name_taken(values["name"])
-        campaign = Campaign.get_by_id(added.id)
+        campaign = Campaign.get_by_id(added)
         campaign_values.write_lists(campaign, parts)
         campaign_values.write_senders(campaign, parts)
         _record(who, "add", campaign, values, now, reason)

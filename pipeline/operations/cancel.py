@@ -73,8 +73,13 @@ def cancel(
 
 def cancel_where(which: Any, cause: Cause, reason: Reason) -> list[int]:
     """Cancel what can be cancelled; in the caller's transaction."""
+    return end_waiting(which, State.CANCELLED, cause, reason)
+
+
+def end_waiting(which: Any, state: State, cause: Cause, reason: Reason) -> list[int]:
+    """Give a final state to those that are not claimed; in the caller's transaction. Return their ids."""
     lock_waiting(which)
-    return [i for origin in NOT_CLAIMED for i in transition(origin, State.CANCELLED, which, cause=cause, reason=reason)]
+    return [i for origin in NOT_CLAIMED for i in transition(origin, state, which, cause=cause, reason=reason)]
 
 
 def lock_waiting(which: Any) -> None:

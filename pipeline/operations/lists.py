@@ -12,6 +12,7 @@ from functools import partial
 import peewee
 
 from models import Campaign, CampaignList, Contact, ContactList, ListMember, database, lookup
+from models.base import insert_new
 from models.contact_list import enlist, key_of
 from models.control import record_action
 from pipeline.operations import fields
@@ -163,13 +164,10 @@ def find_or_make(names: Sequence[str], who: str) -> list[int]:
 
 def _made(name: str, who: str, reason: str) -> int | None:
     """Make a list; return its id, or None where there is one with this name."""
-    insert = ContactList.insert(name=name, key=key_of(name), created_at=database.now())
-    made = next(iter(list(insert.on_conflict(action="nothing").returning(ContactList.id).execute())), None)
-    if made is None:
-        return None
-    if who:
-        record_action(who, "add", f"list {made.id}", database.now(), reason)
-    return int(made.id)
+    made = insert_new(ContactList, name=name, key=key_of(name), created_at=database.now())
+    if made is not None and who:
+        record_action(who, "add", f"list {made}", database.now(), reason)
+    return made
 
 
 def _locked(list_id: int) -> ContactList:

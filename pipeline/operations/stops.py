@@ -27,7 +27,6 @@ from models import (
     Website,
     database,
     lookup,
-    transition,
 )
 from models.address import forms, normalise
 from models.control import PROGRAM, record_action
@@ -37,7 +36,7 @@ from models.enrolment import WEBSITE_REPLIED, ends
 from models.states import NOT_CLAIMED, UNFINISHED
 from pipeline.flow import TRIGGER, Handoff, Stage, chunks
 from pipeline.operations import fields
-from pipeline.operations.cancel import cancel_where, lock_waiting
+from pipeline.operations.cancel import cancel_where, end_waiting, lock_waiting
 from pipeline.operations.done import Done
 from pipeline.rules import providers
 from pipeline.rules.domains import DOMAIN
@@ -146,19 +145,14 @@ def suppressed(values: Iterable[tuple[SuppressionKind, str]], now: dt.datetime) 
     if domains := _suppressed_domains(by_kind[SuppressionKind.DOMAIN]):
         about[Reason.SUPPRESSED_DOMAIN] = DOMAIN.in_(domains)
     contacts = {reason: Contact.select(Contact.id).where(which) for reason, which in about.items()}
-    skipped = [i for reason, whose in contacts.items() for i in _skip(Delivery.contact.in_(whose), reason)]
+    skipped = [
+        i
+        for reason, whose in contacts.items()
+        for i in end_waiting(Delivery.contact.in_(whose), State.SKIPPED, Cause.SUPPRESS, reason)
+    ]
     for reason, whose in contacts.items():
         ends(Enrolment.contact.in_(whose), EnrolmentState.SUPPRESSED, now, reason)
     return [TRIGGER] if skipped else []
-
-
-def _skip(which: Any, reason: Reason) -> list[int]:
-    lock_waiting(which)
-    return [
-        i
-        for origin in NOT_CLAIMED
-        for i in transition(origin, State.SKIPPED, which, cause=Cause.SUPPRESS, reason=reason)
-    ]
 
 
 def _stop(named: Sequence[Contact]) -> tuple[list[int], list[int]]:

@@ -13,6 +13,7 @@ import peewee
 
 from models import Campaign, Delivery, EmailTemplate, Step, Variant, database, lookup
 from models.attachment import detach_all
+from models.base import insert_new
 from models.control import record_action
 from models.delivery import in_states
 from models.states import State
@@ -80,12 +81,11 @@ def add(
         _demand_both(words)
         is_active = _is_active(words["subject"], active, otherwise=True)
         values = dict.fromkeys(PARTS) | dict(words) | {"active": is_active}
-        insert = EmailTemplate.insert(name=name, created_at=now, updated_at=now, **values)
-        added = next(iter(list(insert.on_conflict(action="nothing").returning(EmailTemplate.id).execute())), None)
+        added = insert_new(EmailTemplate, name=name, created_at=now, updated_at=now, **values)
         if added is None:
             raise _name_taken(name)
-        record_action(who, "write", f"template {added.id}", now, reason)
-    return TemplateDone(added.id, name, is_active, changed=True)
+        record_action(who, "write", f"template {added}", now, reason)
+    return TemplateDone(added, name, is_active, changed=True)
 
 
 def change(

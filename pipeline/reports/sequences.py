@@ -76,6 +76,12 @@ def _enrolments(contact: Contact) -> list[Enrolment]:
     return list(query.order_by(Enrolment.campaign))
 
 
+def _of_person(contact: Contact) -> list[Enrolment]:
+    """Return the enrolments of all contacts with the address of this one."""
+    query = Enrolment.select().join(Contact).where(Contact.address == contact.address)
+    return list(query.order_by(Enrolment.campaign))
+
+
 def _due_at(enrolment: Enrolment, steps: Steps) -> dt.datetime | None:
     """Return when the next step is due, worked out already or not; None: at once."""
     step = steps.step_of.get((enrolment.campaign_id, enrolment.position))
@@ -101,7 +107,7 @@ def _open_campaigns(*states: CampaignState) -> list[Campaign]:
 def outside(contact: Contact) -> Iterator[Because]:
     """Yield why a contact is in none of the campaigns that it could be in: those that run, or could be started."""
     in_it = {enrolment.campaign_id: enrolment for enrolment in _enrolments(contact)}
-    goes_on = next((e for e in in_it.values() if e.state == EnrolmentState.ACTIVE), None)
+    goes_on = next((e for e in _of_person(contact) if e.state == EnrolmentState.ACTIVE), None)
     known = False
     for campaign in _open_campaigns(CampaignState.RUNNING, CampaignState.PAUSED, CampaignState.DRAFT):
         is_running = campaign.state == CampaignState.RUNNING

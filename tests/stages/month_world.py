@@ -301,13 +301,16 @@ class Month:
         self._plan = Plan(self.clock.at, found, len(self.tried()))
 
     def look_back(self) -> None:
-        """Note in what the mails that were tried since the last plan are not those that were planned."""
+        """Note in what the mails that were tried since the last plan are not those that were planned. What is tried at
+        the very instant of something unforeseen may be of before or after it.
+        """
         tried = [mail for mail, _ in self.tried()]
-        since, planned = tried[self._plan.tried :], sorted(self._plan.mails)
+        since = sorted(mail for mail in tried[self._plan.tried :] if mail.at not in self.unforeseen)
+        planned = sorted(mail for mail in self._plan.mails if mail.at not in self.unforeseen)
         there = planned[: len(since)]
         missing = [mail for mail in planned[len(since) :] if mail.at < self.clock.at]
-        if sorted(since) != there or missing:
-            self.differences.append(_difference(self._plan.at, sorted(since), [*there, *missing]))
+        if since != there or missing:
+            self.differences.append(_difference(self._plan.at, since, [*there, *missing]))
 
     def tried(self) -> list[tuple[Mail, Attempt]]:
         """Return what has been tried, in its order, with what came of it."""

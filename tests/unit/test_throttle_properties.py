@@ -224,7 +224,9 @@ def test_a_slot_that_stands_is_brought_forward_to_its_position_when_that_is_wort
             continue
         exact, _ = paces(case, seen)
         after = seen.slots_after
-        for position, before in enumerate(seen.slots_before):
+        share_of = {account_id: slot.deliveries[0].share for account_id, slot in after.items()}
+        in_turn = sorted(seen.slots_before, key=lambda s: (s.send_at, -share_of[s.account_id], s.account_id))
+        for position, before in enumerate(in_turn):
             slot = after[before.account_id]
             delivery = slot.deliveries[0]
             account = next(a for a in seen.accounts if a.id == slot.account_id)

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from models import Campaign, Contact, Delivery, Enrolment, EnrolmentState, Reason
+from models import Campaign, Contact, Delivery, Reason
 from pipeline.campaigns import audience
 from pipeline.content.template import Footer, variables_of
 from pipeline.content.uses import OBJECTS, Needed
@@ -134,13 +134,9 @@ class Audience:
         for contact_id in sequences.kept_back(candidates):
             against[contact_id].append(Reason.IN_SEQUENCE)
         if not self._campaign.shares_contacts:
-            self.seen.elsewhere.add(self._elsewhere([c.id for c in first if getattr(c, "enrolled", None) is None]))
+            outside = [c.id for c in first if getattr(c, "enrolled", None) is None]
+            self.seen.elsewhere.add(audience.in_another(self._campaign, outside))
         return against
-
-    def _elsewhere(self, contact_ids: Sequence[int]) -> list[int]:
-        others = (Enrolment.campaign != self._campaign.id) & (Enrolment.state == EnrolmentState.ACTIVE)
-        rows = Enrolment.select(Enrolment.contact).where(Enrolment.contact.in_(contact_ids) & others).distinct()
-        return sorted(contact_id for (contact_id,) in rows.tuples())
 
     def _look_at_columns(self, going: Sequence[Contact]) -> None:
         needed = {one.key: one.uses for one in self._templates}
