@@ -21,6 +21,7 @@ from models.delivery import Delivery
 from models.domain_check import DomainCheck, DomainResult
 from models.enrolment import Enrolment, EnrolmentState
 from models.event import Event, insert_deliveries, transition, transition_of
+from models.opt_out import Choice, OptOut, Way
 from models.self_mail import SelfMail
 from models.states import Cause, Reason, State
 from models.stored_key import Purpose, StoredKey
@@ -51,6 +52,7 @@ TABLES = (
     Attempt,
     Event,
     DeadLetter,
+    OptOut,
     Suppression,
     DomainCheck,
     StoredKey,
@@ -69,6 +71,7 @@ __all__ = [
     "CampaignState",
     "Cause",
     "ChargedTo",
+    "Choice",
     "Contact",
     "ContactList",
     "Control",
@@ -82,6 +85,7 @@ __all__ = [
     "EnrolmentState",
     "Event",
     "ListMember",
+    "OptOut",
     "Outcome",
     "Purpose",
     "Reason",
@@ -96,6 +100,7 @@ __all__ = [
     "Suppression",
     "SuppressionKind",
     "Variant",
+    "Way",
     "Website",
     "WhenAccountIsOff",
     "insert_deliveries",

@@ -10,18 +10,24 @@ from models.utc import UTCDateTimeField
 
 
 class Website(Base):
-    """The site a person belongs to; it can have several contacts, and is mailed through one of them at a time."""
+    """The site a person belongs to; it can have several contacts, and is mailed through one of them at a time.
+
+    `opt_out_id` is the request of one of them that nobody there be written to.
+    """
 
     domain = peewee.TextField(unique=True)
     title = peewee.TextField(default="")
     meets_requirements = peewee.BooleanField(default=True)
     extra = peewee.JSONField(default=dict)
     last_contacted_at = UTCDateTimeField(null=True)
+    # No foreign key: opt-outs refer to contacts, and these to websites.
+    opt_out_id = peewee.IntegerField(null=True)
     created_at = UTCDateTimeField()
     updated_at = UTCDateTimeField()
 
 
 Website.add_index(SQL("CREATE INDEX website_unfit ON website (id) WHERE NOT meets_requirements"))
+Website.add_index(SQL("CREATE INDEX website_opted_out ON website (id) WHERE opt_out_id IS NOT NULL"))
 
 
 #: Conditions of the partial index through which the batch publisher reads contacts: it looks at no others.

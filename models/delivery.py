@@ -47,6 +47,8 @@ class Delivery(Base):
     charged to recipient or content since `attempts_since`. `nudged_at` is when the sweep last put it back on the
     route, `recorded_at` when its outcome was added to the counters people see.
 
+    `unsubscribe` is the token in the links by which its recipient unsubscribes, where it was rendered with one.
+
     `campaign` and `enrolment` are those that it belongs to, `position` is its step there; a plain one has none.
     `sender_id` is the only account that may send it; None: any of the campaign's, or any at all. `lane` puts campaign,
     sender and zone into one word.
@@ -74,6 +76,7 @@ class Delivery(Base):
     html = peewee.TextField(null=True)
     preheader = peewee.TextField(null=True)
     message_id = peewee.TextField(null=True)
+    unsubscribe = peewee.TextField(null=True)
     wire_message_id = peewee.TextField(null=True)
     campaign = peewee.ForeignKeyField(Campaign, null=True, index=False)
     enrolment = peewee.ForeignKeyField(Enrolment, null=True, index=False)

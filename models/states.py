@@ -31,6 +31,7 @@ class Reason(StrEnum):
     DISPOSABLE_DOMAIN = "disposable_domain"
     DOMAIN_TAKES_NO_MAIL = "domain_takes_no_mail"
     WEBSITE_REQUIREMENTS = "website_requirements"
+    WEBSITE_UNSUBSCRIBED = "website_unsubscribed"
     # skipped by select contacts, or by reserve slot when the settings have changed
     NO_COMMON_WINDOW = "no_common_window"
     UNKNOWN_TIME_ZONE = "unknown_time_zone"
@@ -65,6 +66,7 @@ class Reason(StrEnum):
     CANCELLED = "cancelled"
     CAMPAIGN_OVER = "campaign_over"
     REPLIED = "replied"
+    UNSUBSCRIBED = "unsubscribed"
     FORGOTTEN = "forgotten"
 
 
@@ -83,6 +85,7 @@ class Cause(StrEnum):
     PAUSE = "pause"
     CANCEL = "cancel"
     REPLIED = "replied"
+    UNSUBSCRIBE = "unsubscribe"
     SUPPRESS = "suppress"
     FORGET = "forget"
     REPLAY = "replay"

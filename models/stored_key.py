@@ -15,6 +15,8 @@ class Purpose(StrEnum):
 
     #: The hashes of forgotten people and of their websites.
     FORGOTTEN = "forgotten"
+    #: The signatures of the links by which people unsubscribe.
+    UNSUBSCRIBE = "unsubscribe"
 
 
 class StoredKey(Base):

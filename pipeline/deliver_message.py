@@ -18,9 +18,9 @@ from typing import Any
 from models import Cause, Contact, Delivery, Event, Purpose, Reason, SmtpAccount, State, database, transition
 from models.compiled import Parameter, among, asked_together, compiled
 from models.delivery import of_ids
-from pipeline.accounts import bounces, health
-from pipeline.accounts.identity import endpoint_of, sender_of, unsubscribe
-from pipeline.accounts.signing import KeyFileError, sign
+from pipeline.accounts import bounces, consent, health
+from pipeline.accounts.identity import endpoint_of, sender_of
+from pipeline.accounts.signing import KeyFileError, covers_unsubscribe, sign
 from pipeline.capacity.slots import RESERVED
 from pipeline.content.message import Envelope, MessageRefusedError, Rendered, build
 from pipeline.content.mime import File
@@ -246,5 +246,6 @@ def _envelope(delivery: Delivery, slot: _Slot) -> Envelope:
         preheader=delivery.preheader,
         message_id=delivery.message_id,
     )
-    thread, files = thread_of(delivery), slot.files_of(delivery.template_id)
-    return sign(build(rendered, sender_of(slot.account), slot.about_now, unsubscribe(), thread, files), slot.account)
+    account, thread, files = slot.account, thread_of(delivery), slot.files_of(delivery.template_id)
+    ways = consent.offered(delivery.unsubscribe, is_covered=covers_unsubscribe(account))
+    return sign(build(rendered, sender_of(account), slot.about_now, ways, thread, files), account)

@@ -11,14 +11,14 @@ however long that takes.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import fields
 from typing import Any
 
 from models import Cause, Contact, Delivery, EmailTemplate, Reason, State, Website, database, transition
 from models.dead_letter import file_deliveries
 from models.delivery import by_id, of_ids
-from pipeline.accounts import template_limits
+from pipeline.accounts import consent, template_limits
 from pipeline.capacity.statement import paused_templates
 from pipeline.content import template as templates
 from pipeline.content.template import Before, Footer, NothingToFollowError, Parts, TemplateError, TemplateLimitError
@@ -43,12 +43,13 @@ def render(delivery_ids: Sequence[int]) -> list[Handoff]:
     failed: list[int] = []
     here = of_ids(delivery_ids) & (Delivery.state == State.CLEARED) & Delivery.template.not_in(paused_templates())
     while cleared := with_what_it_needs(here):
-        rendered, errors = render_all(cleared)
+        token_of = tokens_of(cleared)
+        rendered, errors = render_all(cleared, token_of)
         with database.transaction():
             current = unedited(cleared)
             database.lock_rows(Delivery, of_ids(current))
             if done := {i: parts for i, parts in rendered.items() if i in current}:
-                transition(State.CLEARED, State.READY, of_ids(done), cause=Cause.RENDER, **columns(done))
+                transition(State.CLEARED, State.READY, of_ids(done), cause=Cause.RENDER, **columns(done, token_of))
             failed += _fail({i: error for i, error in errors.items() if i in current})
             failpoint("render:wrote")
         template_limits.check({d.template_id for d in cleared if isinstance(errors.get(d.id), TemplateLimitError)})
@@ -56,19 +57,22 @@ def render(delivery_ids: Sequence[int]) -> list[Handoff]:
     return hand_on(Stage.RECORD, sorted(failed)) + ([TRIGGER] if ready else [])
 
 
-def render_all(deliveries: Sequence[Delivery]) -> tuple[dict[int, Parts], dict[int, TemplateError]]:
-    """Render deliveries; return what they became, and what is wrong with the others, by id.
+def render_all(
+    deliveries: Sequence[Delivery], token_of: Mapping[int, str]
+) -> tuple[dict[int, Parts], dict[int, TemplateError]]:
+    """Render deliveries, with the tokens of their links; return what they became, and what is wrong with the others, by
+    id.
 
     It ends early, and at least one is done then, when one was stopped by a limit, or when there is much to be stored.
     """
     rendered: dict[int, Parts] = {}
     errors: dict[int, TemplateError] = {}
     size = 0
-    footer = Footer.from_settings(settings())
     before = before_each(deliveries)
     # One template after another: each is compiled once.
     for d in sorted(deliveries, key=lambda d: (d.template_id, d.id)):
         try:
+            footer = Footer.from_settings(settings(), token_of.get(d.id))
             rendered[d.id] = templates.render(d.template, d.contact, d.website, footer, _what_it_follows(d, before))
         except TemplateError as error:
             errors[d.id] = error
@@ -102,9 +106,18 @@ def words(of: EmailTemplate | Delivery | Parts) -> tuple[str | None, ...]:
     return tuple(getattr(of, name) for name in _PARTS)
 
 
-def columns(rendered: dict[int, Parts]) -> dict[str, Any]:
-    """Return the values of the columns in which rendered parts are stored, each delivery its own."""
-    return {name: by_id({i: getattr(parts, name) for i, parts in rendered.items()}) for name in _PARTS}
+def tokens_of(deliveries: Iterable[Delivery]) -> dict[int, str]:
+    """Return the token of each delivery's link to unsubscribe, by id; none where MAIL_PUBLIC_URL is not set. Raises
+    KeyLockedError, NoKeyError.
+    """
+    tokens = consent.tokens()
+    return {} if tokens is None else {d.id: tokens.of(d.id) for d in deliveries}
+
+
+def columns(rendered: dict[int, Parts], token_of: Mapping[int, str]) -> dict[str, Any]:
+    """Return the values of the columns in which rendered parts and tokens are stored, each delivery its own."""
+    parts_of = {name: by_id({i: getattr(parts, name) for i, parts in rendered.items()}) for name in _PARTS}
+    return parts_of | {"unsubscribe": by_id({i: token_of.get(i) for i in rendered}) if token_of else None}
 
 
 def with_what_it_needs(which: Any) -> list[Delivery]:

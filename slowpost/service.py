@@ -1,4 +1,4 @@
-"""Long-running processes: `run` (workers and schedule in one), `worker` and `scheduler`.
+"""Long-running processes: `run` (workers, schedule and web pages in one), `worker`, `scheduler` and `web`.
 
 Reads: the settings. Trouble: SIGTERM and SIGINT end a process after the SMTP dialogues it is in, once their outcomes
 are stored; database or RabbitMQ away, at the start or later: it waits and says what for.
@@ -11,7 +11,7 @@ import signal
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from functools import partial
 from pathlib import Path
 from types import FrameType
@@ -28,7 +28,7 @@ from pipeline import sweep
 from pipeline.accounts import passwords
 from pipeline.deliver_message import connections
 from pipeline.flow import TRIGGER, Handoff, Stage, hand_on
-from pipeline.operations import keyed_hashes
+from pipeline.operations import keyed_hashes, unsubscribe
 from pipeline.rules import forgotten
 from pipeline.runtime.keys import KeyLockedError
 from pipeline.runtime.logs import log
@@ -36,6 +36,7 @@ from pipeline.runtime.secret_key import SecretKeyError
 from pipeline.runtime.settings import settings
 from pipeline.runtime.waiting import connected
 from schedules.scheduler import make_scheduler
+from slowpost.web.server import serving
 
 #: Threads of an embedded worker.
 THREADS = 8
@@ -46,13 +47,15 @@ WORKER_TIMEOUT_MS = 100
 
 
 def run(threads: int = THREADS, stop: threading.Event | None = None) -> None:
-    """Run workers and schedule in this process until SIGTERM, SIGINT or `stop`.
+    """Run workers and schedule, and the web pages where mails lead to them, in this process until SIGTERM, SIGINT or
+    `stop`.
 
     Raises:
         AlreadyRunningError: another one runs on the same SQLite file, or, with `memory://`, on the same database.
+        ListenError: an address of the web pages can't be listened on.
     """
     stop = stop or stop_at_signals()
-    with _stopping_well():
+    with _stopping_well(), nullcontext() if settings().mail_public_url is None else _web():
         wait_for_servers()
         with _alone() as right, working(threads) as seen:
             scheduler = make_scheduler()
@@ -130,6 +133,28 @@ def schedule(stop: threading.Event | None = None) -> None:
         log.info("scheduling", jobs=[job.name for job in scheduler.get_jobs()])
         stop.wait()
         scheduler.shutdown()
+
+
+def web(stop: threading.Event | None = None) -> None:
+    """Serve the web pages alone until SIGTERM, SIGINT or `stop`; it needs the database, and no broker.
+
+    Raises:
+        NotMigratedError: the tables are not of this version.
+        ListenError: an address can't be listened on.
+    """
+    stop = stop or stop_at_signals()
+    with _stopping_well(), _web():
+        stop.wait()
+
+
+@contextmanager
+def _web() -> Iterator[None]:
+    """Serve the web pages for the block; wait for the database before, and for the key of the links."""
+    until_available(connected(schema.check_migrated))
+    with serving(until_available(connected(unsubscribe.tokens))):
+        listens = settings().mail_web_listen, settings().mail_web_operator_listen
+        log.info("serving", public="{}:{}".format(*listens[0]), operator="{}:{}".format(*listens[1]))
+        yield
 
 
 def become_worker(processes: int, threads: int, queues: list[str]) -> None:

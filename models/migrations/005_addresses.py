@@ -33,6 +33,7 @@ _OF_CONTACT = (
     *(Contact.id, Contact.email, Contact.address, Contact.address_valid, Contact.name, Contact.website),
     *(Contact.timezone, Contact.validated, Contact.extra, Contact.last_contacted_at),
 )
+_OF_SUPPRESSION = (Suppression.id, Suppression.kind, Suppression.value)
 
 
 def migrate(migrator: Migrator, database: peewee.Database, *, fake: bool = False) -> None:
@@ -172,11 +173,12 @@ def _skip(delivery: Delivery, reason: Reason, tell: Callable[[str], None]) -> No
 def _suppressions(tell: Callable[[str], None]) -> None:
     """Write suppressed addresses in their normalised form; those that are one become one."""
     addresses = Suppression.kind == SuppressionKind.ADDRESS
-    for row in list(Suppression.select().where(addresses & _is_unusual(Suppression.value)).order_by(Suppression.id)):
+    unusual = Suppression.select(*_OF_SUPPRESSION).where(addresses & _is_unusual(Suppression.value))
+    for row in list(unusual.order_by(Suppression.id)):
         value = normalise(_whole(row.value))
         if value == row.value:
             continue
-        there = Suppression.get_or_none(addresses & (Suppression.value == value))
+        there = Suppression.select(*_OF_SUPPRESSION).where(addresses & (Suppression.value == value)).first()
         if there is None:
             Suppression.update(value=value).where(Suppression.id == row.id).execute()
         else:

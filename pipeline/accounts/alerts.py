@@ -36,6 +36,7 @@ class Alert(StrEnum):
     NO_KEY = "account can't sign"
     PAUSED_BY_BOUNCES = "paused by bounces"
     PAUSED_BY_LIMIT = "paused by a limit of rendering"
+    COMPANY_UNSUBSCRIBED = "company unsubscribed"
 
 
 def alert(

@@ -10,7 +10,7 @@ from models import Auth, Security, SmtpAccount
 from models.address import normalise_domain
 from pipeline.accounts import passwords
 from pipeline.accounts.tokens import AccountTokens
-from pipeline.content.message import Sender, Unsubscribe
+from pipeline.content.message import Sender
 from pipeline.runtime.settings import settings
 from pipeline.smtp.connection import Endpoint
 
@@ -55,8 +55,3 @@ def _domain_of(address: str) -> str:
 def sender_of(account: SmtpAccount) -> Sender:
     """Return in whose name `account` writes."""
     return Sender(account.from_address, account.from_name, account.reply_to, account.signature)
-
-
-def unsubscribe() -> Unsubscribe:
-    """Return what List-Unsubscribe offers."""
-    return Unsubscribe(settings().mail_unsubscribe_mailto, settings().mail_unsubscribe_url)

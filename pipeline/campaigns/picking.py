@@ -147,7 +147,7 @@ def let_in(page: Sequence[Waits], conditions: Iterable[Any], now: dt.datetime) -
     for condition in conditions:
         query = query.where(condition)
     contacts = {c.id: c for c in query}
-    suppressed = suppressed_among(c.address for c in contacts.values())
+    suppressed = suppressed_among((c.address for c in contacts.values()), now)
     for enrolment_id, contact_id, priority in page:
         contact = contacts.get(contact_id)
         if contact is None or contact.address in suppressed:
@@ -162,7 +162,7 @@ def may_be_written_to(contact_ids: Sequence[int], now: dt.datetime) -> dict[int,
     query = Contact.select(Contact, Website).left_outer_join(Website).where(Contact.id.in_(list(contact_ids)))
     contacts = list(query)
     against = contact_rules.reasons_against_each(contacts, now)
-    suppressed = suppressed_among(c.address for c in contacts)
+    suppressed = suppressed_among((c.address for c in contacts), now)
     return {c.id: c for c in contacts if not against[c.id] and c.address not in suppressed}
 
 

@@ -87,6 +87,17 @@ class Ids:
 Value = Text | Mailboxes | Elements | Ids | Token
 
 
+def promises_one_click(*, knows_recipient: bool, is_covered: bool) -> bool:
+    """Tell whether `List-Unsubscribe-Post` goes with a mail.
+
+    Args:
+        knows_recipient: whether its link says whom to unsubscribe (RFC 8058 section 3.1).
+        is_covered: whether a DKIM signature of our own, or one that the account's provider is known to make, covers
+            both headers (section 4).
+    """
+    return knows_recipient and is_covered
+
+
 def is_id(text: str) -> bool:
     """Tell whether a text is one Message-ID."""
     return _ID.fullmatch(text) is not None

@@ -62,12 +62,11 @@ class Sender:
 
 @dataclass(frozen=True)
 class Unsubscribe:
-    """What `List-Unsubscribe` offers (RFC 2369). It is the same for everybody, so that no `List-Unsubscribe-Post` goes
-    with it: that promises a link that knows whom to unsubscribe (RFC 8058 section 3.1).
-    """
+    """What `List-Unsubscribe` offers (RFC 2369), and whether one POST there is enough (RFC 8058)."""
 
     mailto: str | None = None
     url: str | None = None
+    one_click: bool = False
 
 
 @dataclass(frozen=True)
@@ -152,6 +151,8 @@ def _meant(
     offers = [unsubscribe.url, unsubscribe.mailto and f"mailto:{unsubscribe.mailto}"]
     if any(offers):
         meant["List-Unsubscribe"] = Elements(tuple(f"<{_checked('List-Unsubscribe', o)}>" for o in offers if o))
+    if unsubscribe.one_click:
+        meant["List-Unsubscribe-Post"] = Text("List-Unsubscribe=One-Click")
     preheader = _preheader(rendered, sender)
     if preheader:
         meant["X-Preheader"] = Text(_checked("the preheader", preheader))

@@ -12,9 +12,15 @@ from typing import Any
 from models import Contact, EmailTemplate, Website
 from models.errors import SlowpostError
 from pipeline.content import renderer
+from pipeline.content.consent import EXAMPLE, Ways
 from pipeline.content.markers import MAX_OUTPUT
 from pipeline.content.quote import Quoted, html_with, text_with
 from pipeline.runtime.settings import Settings
+
+
+def ways_of(settings: Settings) -> Ways:
+    """Return the ways to unsubscribe that the settings have."""
+    return Ways(settings.mail_public_url, settings.mail_unsubscribe_url, settings.mail_unsubscribe_mailto)
 
 
 class TemplateError(SlowpostError):
@@ -63,11 +69,10 @@ class Footer:
     postal_address: str | None = None
 
     @classmethod
-    def from_settings(cls, settings: Settings) -> Footer:
-        """Return the footer of the settings."""
-        mailto = settings.mail_unsubscribe_mailto
-        unsubscribe = settings.mail_unsubscribe_url or (f"mailto:{mailto}" if mailto else None)
-        return cls(unsubscribe, settings.mail_postal_address)
+    def from_settings(cls, settings: Settings, token: str | None = EXAMPLE) -> Footer:
+        """Return the footer of a mail by the settings; `token` is that of its link (`consent.Tokens`)."""
+        ways = ways_of(settings)
+        return cls(ways.link_for(token if ways.public_url else None), settings.mail_postal_address)
 
 
 def check_syntax(template: EmailTemplate) -> None:

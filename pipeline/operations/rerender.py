@@ -7,7 +7,7 @@ Trouble: whoever stops it keeps what is committed, and can run it again. Nothing
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,7 +19,7 @@ from pipeline.capacity import slots
 from pipeline.content.template import Parts, TemplateError, TemplateLimitError
 from pipeline.flow import TRIGGER, chunks
 from pipeline.operations.done import Done
-from pipeline.render_message import columns, render_all, unedited, with_what_it_needs, words
+from pipeline.render_message import columns, render_all, tokens_of, unedited, with_what_it_needs, words
 
 #: Deliveries that are rendered and stored at a time: few enough that the throttle does not wait for its lock.
 AT_ONCE = 200
@@ -97,22 +97,29 @@ def _rerender(ids: Sequence[int], template_id: int) -> tuple[list[int], dict[int
     what is wrong with others, and those that are still to be done.
     """
     while deliveries := with_what_it_needs(of_ids(ids) & _waits(template_id)):
-        rendered, errors = render_all(deliveries)
+        token_of = tokens_of(deliveries)
+        rendered, errors = render_all(deliveries, token_of)
         with database.transaction():
             if unedited(deliveries):
                 left = [d.id for d in deliveries if d.id not in rendered and d.id not in errors]
-                return _store(deliveries, rendered), errors, left
+                return _store(deliveries, rendered, token_of), errors, left
     return [], {}, []
 
 
-def _store(deliveries: Sequence[Delivery], rendered: dict[int, Parts]) -> list[int]:
+def _store(deliveries: Sequence[Delivery], rendered: dict[int, Parts], token_of: Mapping[int, str]) -> list[int]:
     """Store words that are not those that a delivery has; one that is being sent by now keeps its own."""
-    same = sorted(d.id for d in deliveries if d.id in rendered and words(d) == words(rendered[d.id]))
+    unchanged = [d for d in deliveries if d.id in rendered and d.unsubscribe == token_of.get(d.id)]
+    same = sorted(d.id for d in unchanged if words(d) == words(rendered[d.id]))
     new = {i: parts for i, parts in rendered.items() if i not in set(same)}
     if not new:
         return same
     slots.give_back(Cause.RERENDER, delivery_ids=new)
     database.lock_rows(Delivery, of_ids(new))
     ready = of_ids(new) & (Delivery.state == State.READY)
-    stored = Delivery.update(**columns(new), updated_at=database.now()).where(ready).returning(Delivery.id).execute()
+    stored = (
+        Delivery.update(**columns(new, token_of), updated_at=database.now())
+        .where(ready)
+        .returning(Delivery.id)
+        .execute()
+    )
     return sorted([*same, *(row.id for row in stored)])

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from models import Suppression, SuppressionKind, address, database
+from models import Suppression, SuppressionKind, Website, address, database
 from models.control import record_action
 from models.suppression import suppress
 from pipeline.operations import fields, stops
@@ -61,6 +61,11 @@ def remove(text: str, who: str, reason: str = "") -> SuppressionDone:
     kind, value = value_of(text)
     which = (Suppression.kind == kind) & Suppression.value.in_(address.forms(value))
     with database.transaction():
+        # What one of its people has asked for goes with it.
+        website = Website.domain.in_([value, f"www.{value}"]) & Website.opt_out_id.is_null(False)
+        if kind is SuppressionKind.DOMAIN:
+            database.lock_rows(Website, website)
+            Website.update(opt_out_id=None).where(website).execute()
         if not Suppression.delete().where(which).execute():
             if kind is SuppressionKind.ADDRESS and forgotten_among([value]):
                 raise OperationRefusedError(f"{value} has asked to be forgotten, and stays suppressed")

@@ -10,10 +10,12 @@ from dataclasses import dataclass
 
 from models import Contact, EmailTemplate, Website, database, lookup
 from models.control import record_action
-from pipeline.accounts.identity import endpoint_of, sender_of, unsubscribe
-from pipeline.accounts.signing import sign
+from pipeline.accounts import consent
+from pipeline.accounts.identity import endpoint_of, sender_of
+from pipeline.accounts.signing import covers_unsubscribe, sign
 from pipeline.accounts.template_limits import IN_ROW
-from pipeline.content import message
+from pipeline.content import footer, message
+from pipeline.content.consent import EXAMPLE, TRIAL
 from pipeline.content.files import AttachmentRow, missing_and_unused, warning
 from pipeline.content.mime import references
 from pipeline.content.template import Before, Footer, Parts, TemplateError, TemplateLimitError, check_syntax, render
@@ -37,6 +39,7 @@ class Preview:
         html: the HTML body.
         attachments: what goes with it, in this order.
         warning: what attachments do to a mail; null without one.
+        footer: what its end has to say and does not, or says though no setting has it, in words.
     """
 
     subject: str
@@ -45,6 +48,7 @@ class Preview:
     html: str | None
     attachments: tuple[AttachmentRow, ...]
     warning: str | None
+    footer: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -71,6 +75,7 @@ class Checked:
         unused: the ids of inline images that it does not refer to; they are not sent then.
         attachments: what goes with it, in this order.
         warning: what attachments do to a mail; null without one.
+        footer: what its end has to say and does not, or says though no setting has it, in words.
     """
 
     tried: int
@@ -79,6 +84,7 @@ class Checked:
     unused: tuple[str, ...]
     attachments: tuple[AttachmentRow, ...]
     warning: str | None
+    footer: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -98,7 +104,8 @@ class TestSent(Done):
 
 def preview(template_id: int, contact: int | str) -> Preview:
     """Return what a template becomes for a contact (id or address). Raises NotThereError, TemplateError."""
-    parts = _rendered(lookup.template(template_id), contact)
+    template = lookup.template(template_id)
+    parts = _rendered(template, contact, EXAMPLE)
     attachments = rows_of(template_id)
     sender = message.Sender(address="[sender.email]", name="[sender.name]", signature="[sender.signature]")
 
@@ -112,6 +119,7 @@ def preview(template_id: int, contact: int | str) -> Preview:
         html=None if parts.html is None else fill(parts.html, as_html=True),
         attachments=attachments,
         warning=warning(attachments),
+        footer=_footer(template),
     )
 
 
@@ -120,7 +128,7 @@ def check(template_id: int, limit: int) -> Checked:
     template = lookup.template(template_id)
     ids = eligible(template, limit, 0)
     check_syntax(template)
-    footer = Footer.from_settings(settings())
+    said = Footer.from_settings(settings())
     failures = []
     meant = references(template.html or "")
     tried = stopped = 0
@@ -128,9 +136,8 @@ def check(template_id: int, limit: int) -> Checked:
     for contact in query.order_by(Contact.id):
         tried += 1
         try:
-            parts = render(
-                template, contact, contact.website if contact.website_id else None, footer, _before(template)
-            )
+            website = contact.website if contact.website_id else None
+            parts = render(template, contact, website, said, _before(template))
             meant |= references(parts.html or "")
             stopped = 0
         except TemplateError as error:
@@ -140,7 +147,7 @@ def check(template_id: int, limit: int) -> Checked:
             break
     attachments = rows_of(template_id)
     missing, unused = missing_and_unused(meant, attachments)
-    return Checked(tried, tuple(failures), missing, unused, attachments, warning(attachments))
+    return Checked(tried, tuple(failures), missing, unused, attachments, warning(attachments), _footer(template))
 
 
 def send_test(
@@ -164,12 +171,14 @@ def send_test(
         OperationRefusedError: the server does not take it; the message has its words.
     """
     account = lookup.account(account_id)
-    parts = _rendered(lookup.template(template_id), contact)
+    tokens = consent.tokens()
+    token = None if tokens is None else tokens.of(TRIAL)
+    parts = _rendered(lookup.template(template_id), contact, token)
     sender = sender_of(account)
     message_id = f"<{secrets.token_hex(16)}@{sender.address.rpartition('@')[2]}>"
     words = message.Rendered(fields.email(to), "", parts.subject, parts.text, parts.html, parts.preheader, message_id)
-    envelope = message.build(words, sender, database.now(), unsubscribe(), files=files_of(template_id))
-    envelope = sign(envelope, account)
+    ways = consent.offered(token, is_covered=covers_unsubscribe(account))
+    envelope = sign(message.build(words, sender, database.now(), ways, files=files_of(template_id)), account)
     connections = Connections()
     try:
         with connections.transaction(endpoint_of(account)) as transaction:
@@ -182,9 +191,14 @@ def send_test(
     return TestSent(template_id, account.host, result.reply.text)
 
 
-def _rendered(template: EmailTemplate, contact: int | str) -> Parts:
+def _rendered(template: EmailTemplate, contact: int | str, token: str | None) -> Parts:
     found = lookup.contact_of(str(contact))
-    return render(template, found, found.website, Footer.from_settings(settings()), _before(template))
+    return render(template, found, found.website, Footer.from_settings(settings(), token), _before(template))
+
+
+def _footer(template: EmailTemplate) -> tuple[str, ...]:
+    said = Footer.from_settings(settings())
+    return (*footer.missing(template, said), *footer.undefined(template, said))
 
 
 def _before(template: EmailTemplate) -> Before | None:

@@ -115,6 +115,7 @@ WORDS: dict[str, str] = {
     Reason.DISPOSABLE_DOMAIN: "its address is at a disposable domain, whose addresses live for minutes or hours",
     Reason.DOMAIN_TAKES_NO_MAIL: "its domain takes no mail, according to DNS: see `slowpost contacts check`",
     Reason.WEBSITE_REQUIREMENTS: "its website does not meet the requirements",
+    Reason.WEBSITE_UNSUBSCRIBED: "somebody at its website has asked that nobody there be written to",
     Reason.NO_COMMON_WINDOW: "its time zone has no hour in common with the window",
     Reason.UNKNOWN_TIME_ZONE: "its time zone is not known to this machine",
     Reason.IN_FLIGHT: "another mail is on its way to the contact, its address or its website",
@@ -141,6 +142,7 @@ WORDS: dict[str, str] = {
     Reason.CANCELLED: "somebody cancelled it",
     Reason.CAMPAIGN_OVER: "the last date of its campaign is over",
     Reason.REPLIED: "the contact, or another of its website, has replied",
+    Reason.UNSUBSCRIBED: "the contact has unsubscribed, or wants no mails for some time",
     Reason.FORGOTTEN: "the contact has been forgotten",
 }
 

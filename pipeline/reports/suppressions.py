@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 from dataclasses import dataclass
 
-from models import Suppression, SuppressionKind
+from models import Suppression, SuppressionKind, database
 from pipeline.rules.suppressed import covering
 
 
@@ -19,6 +19,7 @@ class SuppressionRow:
         value: the address or the domain, normalised; of a forgotten person only a hash, `hmac:…`.
         reason: why.
         created_at: since when (UTC).
+        until: until when (UTC), of somebody who wants no mails for some time; null: for good.
     """
 
     id: int
@@ -26,6 +27,7 @@ class SuppressionRow:
     value: str
     reason: str
     created_at: dt.datetime
+    until: dt.datetime | None
 
 
 def suppressions() -> list[SuppressionRow]:
@@ -35,7 +37,7 @@ def suppressions() -> list[SuppressionRow]:
 
 def of_address(address: str) -> tuple[SuppressionRow, ...]:
     """Return what keeps a normalised address from being mailed."""
-    found = Suppression.select().where(covering([address])).order_by(Suppression.id)
+    found = Suppression.select().where(covering([address], database.now())).order_by(Suppression.id)
     return tuple(_row(suppression) for suppression in found)
 
 
@@ -46,4 +48,5 @@ def _row(suppression: Suppression) -> SuppressionRow:
         value=suppression.value,
         reason=suppression.reason,
         created_at=suppression.created_at,
+        until=suppression.until,
     )

@@ -85,6 +85,15 @@ def _website_is_fit(_now: dt.datetime) -> Any:
     return ~fn.EXISTS(unfit)
 
 
+def _is_opted_out(contact: Contact, _now: dt.datetime) -> bool:
+    return contact.website is not None and contact.website.opt_out_id is not None
+
+
+def _is_not_opted_out(_now: dt.datetime) -> Any:
+    opted_out = Website.select(SQL("1")).where((Website.id == Contact.website) & Website.opt_out_id.is_null(False))
+    return ~fn.EXISTS(opted_out)
+
+
 def _domain_takes_no_mail(contacts: Sequence[Contact], now: dt.datetime) -> set[int]:
     domain_of = {contact.id: addresses.domain_of(contact.address) for contact in contacts}
     without = domains.without_mail(domain_of.values(), now)
@@ -116,6 +125,7 @@ RULES = (
     Rule(Reason.DISPOSABLE_DOMAIN, _each(lambda contact, _now: addresses.is_disposable(contact.address))),
     Rule(Reason.DOMAIN_TAKES_NO_MAIL, _domain_takes_no_mail, domains.lets_in),
     Rule(Reason.WEBSITE_REQUIREMENTS, _each(_website_is_unfit), _website_is_fit),
+    Rule(Reason.WEBSITE_UNSUBSCRIBED, _each(_is_opted_out), _is_not_opted_out),
     Rule(Reason.NO_COMMON_WINDOW, _each(_no_common_hour)),
     Rule(Reason.UNKNOWN_TIME_ZONE, _each(_unknown_zone)),
 )

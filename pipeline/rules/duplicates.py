@@ -98,7 +98,7 @@ def reasons_against(candidates: Sequence[Delivery]) -> dict[int, list[Reason]]:
     """
     now = database.now()
     ids = [d.id for d in candidates]
-    suppressed = suppressed_among(d.address for d in candidates)
+    suppressed = suppressed_among((d.address for d in candidates), now)
     # What is on its way is asked for before what was sent: what is sent in between is seen by the second question.
     apart = [d for d in candidates if not sequences.is_follow_up(d)]
     taken = {rule: rule.taken((_value(rule, d) for d in apart), ids, now) for rule in sorted(RULES, key=_is_sent)}

@@ -115,7 +115,7 @@ def _candidates(
     closed: set[str] = set()
     page = list(query)
     while page:
-        suppressed = suppressed_among(c.address for c in page)
+        suppressed = suppressed_among((c.address for c in page), now)
         fit = [c for c in page if c.address not in suppressed and not contact_rules.unseen_by_conditions(c, now)]
         closed |= _closed_today({c.timezone for c in fit if c.timezone} - closed, today)
         yield from (c for c in fit if c.timezone not in closed)

@@ -24,7 +24,7 @@ def reasons_to_skip(deliveries: Sequence[Delivery], now: dt.datetime) -> dict[in
     (imported anew as not validated, for example), of a sequence that has ended, or of a campaign that is not for the
     contact any more. Those without a reason are left out.
     """
-    listed = suppressed.suppressed_among(d.address for d in deliveries)
+    listed = suppressed.suppressed_among((d.address for d in deliveries), now)
     contacts = _contacts().rows(ids={d.contact_id for d in deliveries})
     kept_out = contact_rules.reasons_against_each(contacts, now)
     on_list = {address: [REASON_OF[kind]] for address, kind in listed.items()}

@@ -80,6 +80,23 @@ PROVIDERS = (
     Provider("Fastmail", ("fastmail.com", "messagingengine.com"), ("fastmail.com", "fastmail.fm")),
 )
 
+#: More domains at which everybody can have an address: of access providers, and of the larger ones of some countries.
+OTHER_MAILBOXES = frozenset(
+    (
+        *("alice.it", "arcor.de", "att.net", "bellsouth.net", "bigpond.com", "bluewin.ch", "btinternet.com", "cox.net"),
+        *("charter.net", "comcast.net", "daum.net", "earthlink.net", "email.com", "email.de", "foxmail.com", "free.fr"),
+        *("freenet.de", "gmx.fr", "gmx.es", "gmx.co.uk", "hanmail.net", "hey.com", "hotmail.es", "hotmail.fr"),
+        *("hotmail.it", "hushmail.com", "inbox.com", "interia.pl", "laposte.net", "libero.it", "live.co.uk", "live.de"),
+        *("live.fr", "live.nl", "mail.com", "mail.de", "mailbox.org", "naver.com", "neuf.fr", "o2.pl", "online.de"),
+        *("onet.pl", "optonline.net", "optusnet.com.au", "orange.fr", "outlook.de", "outlook.es", "outlook.fr"),
+        *("posteo.de", "posteo.net", "qq.com", "rediffmail.com", "rogers.com", "sapo.pt", "sbcglobal.net", "seznam.cz"),
+        *("sfr.fr", "shaw.ca", "sina.com", "sky.com", "skynet.be", "sympatico.ca", "talktalk.net", "telenet.be"),
+        *("telefonica.net", "terra.com.br", "terra.es", "tiscali.it", "tuta.io", "tutanota.com", "uol.com.br"),
+        *("verizon.net", "virgilio.it", "virginmedia.com", "wanadoo.fr", "wp.pl", "ziggo.nl", "zoho.com", "126.com"),
+        *("163.com", "yeah.net"),
+    )
+)
+
 
 def of_server(host: str) -> Provider | None:
     """Return whose mail server this is; None: nobody's of the list."""

@@ -6,6 +6,7 @@ written to.
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Iterable
 from typing import Any
 
@@ -15,20 +16,21 @@ from models.compiled import Question, among, compiled
 from pipeline.rules.forgotten import Hashes, hashes
 
 
-def covering(addresses: Iterable[str]) -> Any:
+def covering(addresses: Iterable[str], now: dt.datetime) -> Any:
     """Return the condition that a suppression covers one of the normalised `addresses`: by itself, by the hash of a
-    forgotten person, or by its domain or one above it.
+    forgotten person, or by its domain or one above it, at `now` (UTC).
     """
     known = hashes()
     wanted = set(addresses)
     keys = {key for address in wanted for key in _keys(known, address)}
     domains = {domain for address in wanted for domain in domain_and_parents(address)}
-    return _covers(Suppression.value.in_(keys), Suppression.value.in_(domains))
+    is_on = Suppression.until.is_null() | (Suppression.until > now)
+    return _covers(Suppression.value.in_(keys), Suppression.value.in_(domains)) & is_on
 
 
-def suppressed_among(addresses: Iterable[str]) -> dict[str, SuppressionKind]:
-    """Return which of the normalised `addresses` are suppressed, and whether by themselves or by their domain (or
-    one above it).
+def suppressed_among(addresses: Iterable[str], now: dt.datetime) -> dict[str, SuppressionKind]:
+    """Return which of the normalised `addresses` are suppressed at `now` (UTC), and whether by themselves or by their
+    domain (or one above it).
     """
     known = hashes()
     keys_of = {address: _keys(known, address) for address in addresses}
@@ -36,8 +38,9 @@ def suppressed_among(addresses: Iterable[str]) -> dict[str, SuppressionKind]:
         return {}
     domains_of = {address: set(domain_and_parents(address)) for address in keys_of}
     by_kind: dict[str, set[str]] = {kind: set() for kind in SuppressionKind}
-    for kind, value in question(keys_of, known).rows():
-        by_kind[kind].add(value)
+    for kind, value, until in question(keys_of, known).rows():
+        if until is None or until > now:
+            by_kind[kind].add(value)
     result = {}
     for address in keys_of:
         if by_kind[SuppressionKind.ADDRESS] & keys_of[address]:
@@ -63,13 +66,14 @@ def question(addresses: Iterable[str], known: Hashes) -> Question:
 @compiled
 def _suppressed() -> Any:
     covers = _covers(among(Suppression.value, "addresses"), among(Suppression.value, "domains"))
-    return Suppression.select(Suppression.kind, Suppression.value).where(covers).tuples()
+    # Also what is over: whether it is, is judged by a clock that is read together with this.
+    return Suppression.select(Suppression.kind, Suppression.value, Suppression.until).where(covers).tuples()
 
 
 def _covers(by_address: Any, by_domain: Any) -> Any:
-    return ((Suppression.kind == SuppressionKind.ADDRESS) & by_address) | (
-        (Suppression.kind == SuppressionKind.DOMAIN) & by_domain
-    )
+    of_address = (Suppression.kind == SuppressionKind.ADDRESS) & by_address
+    of_domain = (Suppression.kind == SuppressionKind.DOMAIN) & by_domain
+    return of_address | of_domain
 
 
 def domain_and_parents(address: str) -> list[str]:

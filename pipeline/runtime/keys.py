@@ -1,4 +1,4 @@
-"""The program's own keys: for hashes that have to be the same for ever, whatever becomes of SECRET_KEY.
+"""The program's own keys: for hashes and signatures that have to be the same for ever, whatever becomes of SECRET_KEY.
 
 Each is made when it is first needed, and stored wrapped by SECRET_KEY, as `models.stored_key` has it. It never changes;
 `accounts rekey` only wraps it anew. Trouble: a key that is there and can't be unwrapped raises; the program waits for
@@ -68,7 +68,7 @@ def wrap_anew() -> int:
         try:
             wrapped = secret_key.rotated(key.wrapped, _words(key.purpose))
         except SecretKeyError as error:
-            raise _locked(error) from None
+            raise _locked(error, key.purpose) from None
         StoredKey.update(wrapped=wrapped).where(StoredKey.id == key.id).execute()
     return len(keys)
 
@@ -82,17 +82,24 @@ def _unwrapped(wrapped: str, purpose: Purpose) -> bytes:
     try:
         return secret_key.decrypt(wrapped, _words(purpose))
     except SecretKeyError as error:
-        raise _locked(error) from None
+        raise _locked(error, purpose) from None
 
 
 def _words(purpose: str) -> str:
     match Purpose(purpose):
         case Purpose.FORGOTTEN:
             return "the key by which forgotten people are known"
+        case Purpose.UNSUBSCRIBE:
+            return "the key of the links by which people unsubscribe"
 
 
-def _locked(error: SecretKeyError) -> KeyLockedError:
+def _locked(error: SecretKeyError, purpose: str) -> KeyLockedError:
+    match Purpose(purpose):
+        case Purpose.FORGOTTEN:
+            why = "forgotten people would not be known"
+        case Purpose.UNSUBSCRIBE:
+            why = "the links of mails that are out would not work"
     return KeyLockedError(
-        f"{error}; without it nobody is written to, because forgotten people would not be known: put the key back "
-        "that it was encrypted with (SECRET_KEY, or the key file, from your backup)"
+        f"{error}; without it nobody is written to, because {why}: put the key back that it was encrypted with "
+        "(SECRET_KEY, or the key file, from your backup)"
     )

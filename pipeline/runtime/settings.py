@@ -56,6 +56,7 @@ from pipeline.runtime.setting_types import (
     Zone,
 )
 from pipeline.runtime.setting_urls import EMBEDDED
+from pipeline.runtime.setting_web import Listen, Networks, PublicUrl
 
 
 class SettingsError(SlowpostError):
@@ -140,6 +141,7 @@ class Settings(BaseSettings):
     mail_data_timeout: Timeout = 600
     mail_max_lateness: Lateness = 300
 
+    mail_public_url: PublicUrl = None
     mail_unsubscribe_mailto: UnsubscribeMailto = None
     mail_unsubscribe_url: UnsubscribeUrl = None
     mail_postal_address: OptionalText = None
@@ -147,6 +149,12 @@ class Settings(BaseSettings):
     mail_alert_webhook: Webhook = None
 
     mail_dns_servers: DnsServers = ()
+
+    mail_web_listen: Listen = ("127.0.0.1", 8090)
+    mail_web_operator_listen: Listen = ("127.0.0.1", 8091)
+    mail_web_trusted_proxies: Networks = ()
+    mail_web_client_limit: PositiveCount = 600
+    mail_web_limit: PositiveCount = 30_000
 
     @field_validator("database_url", "broker_url", mode="before")
     @classmethod

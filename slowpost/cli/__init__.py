@@ -16,6 +16,7 @@ COMMANDS: Mapping[str, tuple[str, str, str]] = {
     "run": ("service", "run", "Run workers and schedule in one process."),
     "worker": ("service", "worker", "Run workers (with RabbitMQ)."),
     "scheduler": ("service", "scheduler", "Run the schedule, where there is no cron."),
+    "web": ("service", "web", "Serve the pages to unsubscribe, and the operator's."),
     "send": ("route", "send", "Put one contact onto the route."),
     "publish": ("route", "publish", "Put as many contacts onto the route as there is capacity for."),
     "plan": ("plan", "plan", "Show who is going to be mailed when, and from which account."),

@@ -1,4 +1,4 @@
-"""`init`, `demo`, `run`, `worker`, `scheduler`."""
+"""`init`, `demo`, `run`, `worker`, `scheduler`, `web`."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from pathlib import Path
 
 import click
 
-from pipeline.operations import keyed_hashes
+from pipeline.operations import keyed_hashes, unsubscribe
 from pipeline.runtime import logs, opening
 from pipeline.runtime.keys import KeyLockedError
 from pipeline.runtime.secret_key import SecretKeyError
 from pipeline.runtime.settings import settings
-from slowpost.cli.acting import report
+from slowpost.cli.acting import report, say_where_the_key_is
 from slowpost.cli.saying import say
 from slowpost.cli.shared import Refused, as_json, bind_database
 
@@ -57,7 +57,9 @@ def init(as_json: bool) -> None:
     words += f"queues: {'declared' if queues else 'in the process itself (memory://)'}"
     keyed, warnings = _give_key_to_hashes()
     words += f"\nforgotten people: {keyed} hashes have got their key" if keyed else ""
+    new_key = _make_key_of_links()
     report(warnings, as_json, words, Initialised(migrations, notes, queues, keyed))
+    say_where_the_key_is(new_key)
 
 
 def _give_key_to_hashes() -> tuple[int, list[str]]:
@@ -67,6 +69,16 @@ def _give_key_to_hashes() -> tuple[int, list[str]]:
             return keyed_hashes.bring_up_to_date(), []
     except (SecretKeyError, KeyLockedError) as error:
         return 0, [f"hashes of forgotten people have no key yet: {error}; then run `slowpost init` again"]
+
+
+def _make_key_of_links() -> Path | None:
+    """Make the key of the links by which people unsubscribe, if there are to be any; return the key file that was made
+    for it.
+    """
+    if settings().mail_public_url is None:
+        return None
+    with opening.opened(settings().database_url):
+        return unsubscribe.make_key()
 
 
 @click.command()
@@ -85,7 +97,7 @@ def demo(contacts: int, folder: Path) -> None:
 @click.command()
 @click.option("--threads", default=8, show_default=True, type=click.IntRange(1, 64), help="Worker threads.")
 def run(threads: int) -> None:
-    """Run workers and schedule in one process, until SIGTERM or Ctrl-C.
+    """Run workers and schedule in one process, until SIGTERM or Ctrl-C; and the web pages, if MAIL_PUBLIC_URL is set.
 
     With the embedded broker, the default, nothing else is needed; with RabbitMQ it is one worker among others.
     """
@@ -125,3 +137,15 @@ def scheduler() -> None:
 
     logs.configure()
     service.schedule()
+
+
+@click.command()
+def web() -> None:
+    """Serve the web pages, until SIGTERM or Ctrl-C: those to unsubscribe for everybody (MAIL_WEB_LISTEN), and the
+    operator's (MAIL_WEB_OPERATOR_LISTEN). It needs the database and no RabbitMQ.
+    """
+    bind_database()
+    from slowpost import service
+
+    logs.configure()
+    service.web()

@@ -42,7 +42,7 @@ def import_(file: str, as_json: bool, strict: bool) -> None:
 def list_(as_json: bool) -> None:
     """List what is suppressed; forgotten people as a hash."""
     rows = reports.suppressions()
-    columns = {"kind": "KIND", "value": "VALUE", "reason": "REASON", "created_at": "SINCE"}
+    columns = {"kind": "KIND", "value": "VALUE", "reason": "REASON", "created_at": "SINCE", "until": "UNTIL"}
     emit(rows, as_json, lambda: show_table(rows, columns, "nothing is suppressed"))
 
 

@@ -27,6 +27,7 @@ def preview(template_id: int, contact: str, as_json: bool) -> None:
             if value is not None:
                 say(f"{name.upper()}\n{value}\n")
         show_attachments(found.attachments, found.warning)
+        _show_footer(found.footer)
 
     emit(found, as_json, show)
 
@@ -49,6 +50,7 @@ def check(template_id: int, limit: int, as_json: bool) -> None:
         if checked.failures:
             show_table(checked.failures, {"contact_id": "CONTACT", "problem": "PROBLEM"}, "")
         show_attachments(checked.attachments, checked.warning)
+        _show_footer(checked.footer)
         for cid in checked.unused:
             say(f"cid:{cid}: the HTML does not refer to it, and the image is not sent")
 
@@ -72,3 +74,8 @@ def send_test(template_id: int, to: str, account_id: int, contact: str, reason: 
     """Send to yourself, now, what a template becomes for a contact. It uses up no limit and changes no contact."""
     done = operations.send_test(template_id, who(), to=to, account_id=account_id, contact=contact, reason=reason)
     finish(done, as_json, f"accepted by {done.host}: {done.reply}")
+
+
+def _show_footer(problems: tuple[str, ...]) -> None:
+    for problem in problems:
+        say(f"footer: {problem}")

@@ -41,7 +41,7 @@ def test_after_two_rotations_with_the_oldest_key_thrown_away_the_forgotten_stay_
     for keys_then in (f"{second},{first}", second, f"{third},{second}", third):
         configure(secret_key=keys_then)
         assert rekey("me").keys == 1
-        assert set(suppressed_among([NORMAL, "another@x.test"])) == {NORMAL}
+        assert set(suppressed_among([NORMAL, "another@x.test"], database.now())) == {NORMAL}
     assert StoredKey.get().wrapped != wrapped
     assert hashes_there() == kept
     # A key that would be thrown away too early stops it, and nothing is changed.
@@ -87,10 +87,10 @@ def test_without_the_key_nobody_is_selected_cleared_sent_or_imported(
 def test_where_nobody_was_forgotten_no_key_is_asked_for_and_the_first_forgetting_makes_one() -> None:
     contact = a_contact(email=JO)
     select_contacts.select(select_contacts.asked("s", [contact.id]), template_id=a_template().id)
-    assert suppressed_among([NORMAL]) == {}
+    assert suppressed_among([NORMAL], database.now()) == {}
     assert (StoredKey.select().count(), secret_key.key_file().exists()) == (0, False)
     assert forget(contact.id, "me").new_key == secret_key.key_file()
-    assert set(suppressed_among([NORMAL])) == {NORMAL}
+    assert set(suppressed_among([NORMAL], database.now())) == {NORMAL}
 
 
 def test_hashes_of_a_version_before_count_and_get_their_key_as_soon_as_there_is_one(
@@ -105,14 +105,14 @@ def test_hashes_of_a_version_before_count_and_get_their_key_as_soon_as_there_is_
     suppress("address", [unkeyed], "forgotten", database.now())
     with pytest.raises(SecretKeyError):
         keyed_hashes.bring_up_to_date()
-    assert (hashes_there(), set(suppressed_among([NORMAL]))) == ([unkeyed], {NORMAL})
+    assert (hashes_there(), set(suppressed_among([NORMAL], database.now()))) == ([unkeyed], {NORMAL})
 
     configure(secret_key=Fernet.generate_key().decode())
     assert [keyed_hashes.bring_up_to_date() for _ in range(2)] == [1, 0]
     key = keys.stored(Purpose.FORGOTTEN)
     assert key is not None
     assert hashes_there() == ["hmac:" + hmac.digest(key, bytes.fromhex(unkeyed[7:]), "sha256").hex()]
-    assert set(suppressed_among([NORMAL])) == {NORMAL}
+    assert set(suppressed_among([NORMAL], database.now())) == {NORMAL}
     websites = [(w.domain[:5], w.title) for w in Website.select().order_by(Website.id)]
     assert websites == [("hmac:", ""), ("hmac:", ""), ("impor", "Somebody"), ("anoth", "")]
     # A version before, still at work, has forgotten the same person once more.
@@ -132,7 +132,7 @@ def test_two_who_forget_the_first_people_at_once_make_one_key() -> None:
         until_waiting_for_a_lock()
     other.join()
     assert StoredKey.select().count() == 1
-    assert set(suppressed_among([NORMAL, "ann@x.test"])) == {NORMAL, "ann@x.test"}
+    assert set(suppressed_among([NORMAL, "ann@x.test"], database.now())) == {NORMAL, "ann@x.test"}
 
 
 def test_the_migration_leaves_the_hash_in_one_place_and_needs_no_key() -> None:

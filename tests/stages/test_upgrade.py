@@ -33,7 +33,15 @@ from tests.smtp_server import ScriptedServer
 
 #: The last migration of the version before, and those of this one.
 BEFORE = "006_keys"
-SINCE = ["007_lists", "008_attachments", "009_threads", "010_campaigns", "011_bounces", "013_signatures"]
+SINCE = [
+    "007_lists",
+    "008_attachments",
+    "009_threads",
+    "010_campaigns",
+    "011_bounces",
+    "012_consent",
+    "013_signatures",
+]
 #: What had tables then, those that are referred to first.
 HAD_TABLES = (SmtpAccount, EmailTemplate, Contact, Delivery, Attempt, DeadLetter)
 #: Columns that the database fills in.

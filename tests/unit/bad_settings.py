@@ -47,6 +47,22 @@ BAD = {
     "mail_data_timeout": ["0", "nan", "never"],
     "mail_max_lateness": ["-1", "0", "29.9", "never"],
     "mail_unsubscribe_mailto": ["nobody", "a@b.test\nBcc: c@d.test", "<a@b.test>", "ä@b.test"],
+    "mail_public_url": [
+        *(
+            "http://mail.test",
+            "mail.test",
+            "https://",
+            "https://mail.test/path",
+            "https://mail.test?x",
+            "https://ä.test",
+        ),
+        *("https://mail.test:0", "https://mail.test:70000", "https://a@mail.test", "https://" + "a" * 200 + ".test"),
+    ],
+    "mail_web_listen": ["8090", "127.0.0.1", "host:80", ":80", "127.0.0.1:0", "127.0.0.1:70000", "::1:80", ""],
+    "mail_web_operator_listen": ["127.0.0.1:x", "a@127.0.0.1:80", "127.0.0.1:80/"],
+    "mail_web_trusted_proxies": ["proxy", "10.0.0.0/33", "10.0.0.1/8", "10.0.0.1,,"],
+    "mail_web_client_limit": ["0", "many", "1000001"],
+    "mail_web_limit": ["0", "-1"],
     "mail_unsubscribe_url": [
         "http://host/",
         "host/path",

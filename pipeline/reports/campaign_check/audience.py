@@ -90,7 +90,7 @@ class Audience:
         for contact_id, reasons in contact_rules.reasons_against_each(page, self._now).items():
             # With the campaign's own hours, that is asked below.
             against[contact_id] += [reason for reason in reasons if reason is not Reason.NO_COMMON_WINDOW]
-        suppressed = suppressed_among(c.address for c in page)
+        suppressed = suppressed_among((c.address for c in page), self._now)
         for c in page:
             if c.address in suppressed:
                 against[c.id].append(duplicates.REASON_OF[suppressed[c.address]])

@@ -10,10 +10,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from models import Campaign, Contact
-from pipeline.accounts.identity import unsubscribe
+from pipeline.accounts.consent import offered
 from pipeline.accounts.template_limits import IN_ROW
 from pipeline.campaigns.steps import Steps, variant_for
 from pipeline.content import message, suspects
+from pipeline.content.consent import EXAMPLE
 from pipeline.content.message import MessageRefusedError, Rendered, Sender
 from pipeline.content.template import Before, Footer, Parts, TemplateError, TemplateLimitError, render
 from pipeline.content.thread import subject_after
@@ -103,7 +104,7 @@ class Trials:
         words = Rendered(
             contact.email, contact.name, parts.subject, parts.text, parts.html, parts.preheader, _MESSAGE_ID
         )
-        message.build(words, self._sender, dt.datetime(2000, 1, 1, tzinfo=dt.UTC), unsubscribe())
+        message.build(words, self._sender, dt.datetime(2000, 1, 1, tzinfo=dt.UTC), offered(EXAMPLE))
 
     def findings(self) -> Iterator[CampaignFinding]:
         """Yield for whom mails fail, and what in them is strange."""

@@ -16,8 +16,8 @@ from pathlib import Path
 
 from models import SmtpAccount, database, lookup, on_disk
 from pipeline.accounts import signing
-from pipeline.accounts.identity import unsubscribe
 from pipeline.content.signature import SigningKey
+from pipeline.content.template import ways_of
 from pipeline.dns import spf
 from pipeline.dns.mail import takes_mail
 from pipeline.dns.policies import USUAL_SELECTORS, dmarc_of, key_at
@@ -167,7 +167,7 @@ def _installation(reverse: Reverse | None, key_problem: str | None) -> installat
     s = settings()
     window = SendingWindow.from_settings(s)
     now = database.now()
-    offers = unsubscribe()
+    offers = ways_of(s)
     closed = next(closed_dates(window, now, now + dt.timedelta(days=366)), None)
     weekend = installation.weekend_of(window.open_time(now, now + dt.timedelta(days=7)).spans, s.mail_window_timezone)
     return installation.Installation(
@@ -179,7 +179,7 @@ def _installation(reverse: Reverse | None, key_problem: str | None) -> installat
         without_holidays=tuple(_without_holidays(window.holidays, window.local_date(now).year)),
         closed_next=None if closed is None else closed.in_words,
         postal_address=s.mail_postal_address,
-        unsubscribe=tuple(offer for offer in (offers.mailto, offers.url) if offer),
+        unsubscribe=tuple(offer for offer in (offers.mailto, offers.public_url or offers.url) if offer),
         key=_where_the_key_is(),
         key_problem=key_problem,
         forgotten_problem=forgotten.problem(),
