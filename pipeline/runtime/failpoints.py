@@ -39,8 +39,9 @@ NAMES = (
 )
 #: Where several messages are one call, and where one call hands on several messages.
 OF_GROUPS = ("group:gathered", "group:committed", "confirms:half")
-#: The same beside the route, where replies are noted, and in the batch publisher.
+#: The same beside the route, where replies are noted, in the web process, and in the batch publisher.
 OF_REPLIES = tuple(f"replied:{step}" for step in _STEPS)
+OF_CONSENT = ("unsubscribe:wrote",)
 OF_PUBLISHER = ("publish:prepared", "publish:wrote", "publish:committed")
 
 

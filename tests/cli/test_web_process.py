@@ -11,8 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from models import Delivery, OptOut, State, database
+from models import Delivery, OptOut, State, Suppression, database
 from pipeline.operations import unsubscribe
+from pipeline.runtime import failpoints
 from tests.builders import a_contact, a_delivery
 from tests.cli.test_process import run, start
 
@@ -41,6 +42,32 @@ def test_a_recipient_unsubscribes_while_rabbitmq_is_away(sqlite: str, tmp_path: 
     assert (second.returncode, second.stdout) == (1, b"")
     assert second.stderr.startswith(f"slowpost: 127.0.0.1:{listens} can't be listened on".encode())
     assert (Delivery.get_by_id(waits.id).state, OptOut.select().count()) == (State.CANCELLED, 1)
+
+
+def test_a_web_process_that_dies_before_its_commit_leaves_nothing_half_done(
+    sqlite: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    listens, operator = free_ports(2)
+    settings = f"DATABASE_URL={sqlite}\nMAIL_PUBLIC_URL=https://mail.test\nMAIL_WEB_LISTEN=127.0.0.1:{listens}\n"
+    (tmp_path / ".env").write_text(f"{settings}MAIL_WEB_OPERATOR_LISTEN=127.0.0.1:{operator}\n")
+    unsubscribe.make_key()
+    waits = a_delivery(State.READY)
+    link = f"http://127.0.0.1:{listens}/u/{unsubscribe.tokens().of(waits.id)}"
+    (tmp_path / "armed").mkdir()
+    monkeypatch.setenv(failpoints.VARIABLE, str(tmp_path / "armed"))
+    (tmp_path / "armed" / "unsubscribe:wrote").write_text("kill")
+
+    with start(tmp_path, "web") as first:
+        assert ask(f"http://127.0.0.1:{operator}/health") == (200, b"ok\n")
+        with pytest.raises(OSError):
+            urllib.request.urlopen(link, b"List-Unsubscribe=One-Click", timeout=10)
+    half = (Delivery.get().state, OptOut.select().count(), Suppression.select().count())
+    with start(tmp_path, "web") as second:
+        assert ask(link, b"List-Unsubscribe=One-Click")[0] == 200
+        second.terminate()
+
+    assert (first.returncode, half) == (-signal.SIGKILL, (State.READY, 0, 0))
+    assert (Delivery.get().state, OptOut.select().count(), Suppression.select().count()) == (State.CANCELLED, 1, 1)
 
 
 def ask(url: str, data: bytes | None = None) -> tuple[int, bytes]:

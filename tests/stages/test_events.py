@@ -15,16 +15,15 @@ from models import (
     Outcome,
     Reason,
     State,
-    Suppression,
     database,
     schema,
     transition,
     transition_of,
 )
+from models.control import Action, record_action
 from models.database import db, is_postgres
 from models.delivery import of_ids
 from models.states import IllegalTransitionError
-from models.suppression import suppress
 from tests.builders import a_contact, a_delivery, a_template, an_account, history_of
 from tests.conftest import Clock
 
@@ -67,12 +66,12 @@ def test_a_row_that_is_not_as_it_was_read_is_not_moved_and_takes_the_transaction
 
     def move() -> None:
         with database.transaction():
-            suppress("address", ["a@x.test"], "", delivery.created_at)
+            record_action("me", "look", "delivery 1", delivery.created_at, "")
             transition_of(delivery, State.RESERVED, cause=Cause.RESERVE, account=account.id, at=delivery.created_at)
 
     with pytest.raises(peewee.IntegrityError):
         move()
-    assert (Delivery.get().state, len(history_of([delivery.id])), Suppression.select().count()) == ("cancelled", 2, 0)
+    assert (Delivery.get().state, len(history_of([delivery.id])), Action.select().count()) == ("cancelled", 2, 0)
     with pytest.raises(IllegalTransitionError):
         transition_of(delivery, State.SENDING, cause=Cause.DELIVER, account=account.id, at=delivery.created_at)
 

@@ -100,10 +100,10 @@ def test_a_dead_letter_loses_the_words_about_the_person_and_nothing_that_it_asks
 
 def test_what_a_server_says_of_a_doubt_after_its_person_was_forgotten_is_not_kept() -> None:
     delivery = a_delivery(State.IN_DOUBT, contact=a_contact(email=ADDRESS), account=an_account(), token="t")
-    attempt = Attempt.create(delivery=delivery, account=delivery.account, outcome="in_doubt", token="t", text="")
+    Attempt.create(delivery=delivery, account=delivery.account, outcome="in_doubt", token="t", text="")
     forget.forget(delivery.contact_id, "me")
     said = Result(Verdict.RECIPIENT_FOR_GOOD, Phase.DOT, Reply(550, f"5.1.1 <{ADDRESS}> unknown"))
-    outcome.settle(Claim(delivery.id, delivery.account_id, "t", 0.0, attempt.id), said)
+    outcome.settle(Claim(delivery.id, delivery.account_id, "t", 0.0), said)
     assert (Delivery.get().state, Attempt.get().reply_code) == (State.BOUNCED, 550)
     assert "traceable" not in everything()
     assert [s.reason for s in Suppression.select()] == ["forgotten"]

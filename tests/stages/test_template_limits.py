@@ -107,7 +107,9 @@ def test_a_list_of_large_mails_is_stored_as_it_is_rendered(
     monkeypatch.setattr(render_message, "_AT_ONCE", 20)
     stored: list[int] = []
     real = render_message.columns
-    monkeypatch.setattr(render_message, "columns", lambda done: stored.append(len(done)) or real(done))
+    monkeypatch.setattr(
+        render_message, "columns", lambda done, token_of: stored.append(len(done)) or real(done, token_of)
+    )
     template = a_template(text="12345")
     render_message.render([cleared(template, "Ann") for _ in range(5)])
     assert stored == [2, 2, 1]

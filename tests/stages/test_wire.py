@@ -42,8 +42,8 @@ ONE = "SELECT 1"
     [
         (partial(ask, ONE), 1, 0),
         (rename, 1, 1),
-        (several, 4, 1),
-        (undone, 3, 0),
+        (several, 3, 1),
+        (undone, 2, 0),
         (partial(ask, f"{ONE}; {ONE}"), 1, 0),
         (partial(ask, "BEGIN; UPDATE smtp_account SET name = 'b'; COMMIT"), 1, 1),
     ],
