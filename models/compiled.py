@@ -1,14 +1,15 @@
 """Queries whose SQL does not change: compiled once for each kind of database, then only bound.
 
-Reads: what the query selects. peewee compiles a query each time it runs; for a large one that takes longer than the
-database needs to answer it. Several that are going to be asked can be asked in one request (`asked_together`).
+Reads: what the query selects. Writes: what it sets (`given`). peewee compiles a query each time it runs; for a large
+one that takes longer than the database needs to answer it. Several that are going to be asked can be asked in one
+request (`asked_together`), and what is written travels with the next (`later`).
 """
 
 from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Callable, Hashable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -32,7 +33,7 @@ class Parameter(peewee.ColumnBase):  # type: ignore[misc]  # peewee's types are 
     """A value of a compiled query that is given each time it runs; it stands where the value itself would.
 
     Args:
-        name: of the argument of `Compiled.rows`.
+        name: of the argument of `Compiled.rows` or `later`.
         convert: makes of the value what the driver is given; None: as the field does that the value is compared with.
     """
 
@@ -48,6 +49,13 @@ class Parameter(peewee.ColumnBase):  # type: ignore[misc]  # peewee's types are 
 def as_it_is(name: str) -> Parameter:
     """Return the parameter whose value the driver is given unchanged."""
     return Parameter(name, convert=_unchanged)
+
+
+def given(model: Any, names: Iterable[str]) -> dict[str, Parameter]:
+    """Return what an INSERT or UPDATE of a model sets these fields to: of each the parameter of its name, whose value
+    is stored as the field stores it.
+    """
+    return {name: Parameter(name, convert=model._meta.fields[name].db_value) for name in names}
 
 
 def among(column: Any, name: str) -> Any:
@@ -77,7 +85,7 @@ class _Place:
 
 
 class Compiled:
-    """The SQL of a SELECT with `Parameter`s, and what reads its rows."""
+    """The SQL of a query with `Parameter`s, and of a SELECT what reads its rows."""
 
     def __init__(self, query: Any) -> None:
         self.sql, self._values = db.get_sql_context().sql(query).query()
@@ -104,11 +112,11 @@ class Compiled:
         return Question(self, arguments)
 
     def later(self, **arguments: Any) -> None:
-        """Run it for what it locks, along with the next statement of this transaction (`database.later`). SQLite has
-        locked all there is already.
+        """Run it for what it writes or locks, along with the next statement of this transaction (`database.later`). In
+        SQLite there is nothing to lock: it has locked all there is already.
         """
-        if is_postgres():
-            database.send_later(self.sql, self.asks(**arguments).values)
+        if is_postgres() or not isinstance(self._query, peewee.SelectBase):
+            database.send_later(self.sql, self.bind(arguments))
 
     def bind(self, arguments: dict[str, Any]) -> list[Any]:
         """Return the values of its placeholders."""

@@ -20,6 +20,7 @@ from models import database
 from models.account import SmtpAccount
 from models.attempt import Attempt
 from models.base import Base, one_of
+from models.compiled import Parameter, compiled, given
 from models.delivery import Delivery, by_id
 from models.enrolment import follow
 from models.states import ENDED_BY_ATTEMPT, HOLDS_SLOT, TRANSITIONS, Cause, IllegalTransitionError, State
@@ -131,7 +132,8 @@ def transition_of(
     account: int,
     at: dt.datetime,
     reason: str | None = None,
-    attempt: Any = None,
+    attempt: int | None = None,
+    claim: str | None = None,
     reply_code: int | None = None,
     **changes: Any,
 ) -> None:
@@ -140,7 +142,10 @@ def transition_of(
 
     Args:
         held: the delivery as it was read; its state is the one that it leaves.
-        to, cause, account, at, reason, attempt, reply_code, changes: as of `transition`.
+        to, cause, account, at, reason, reply_code: as of `transition`.
+        attempt: the id of the attempt it is about.
+        claim: or the attempt's token, where its id is known to the database alone.
+        changes: values of other columns.
 
     Raises:
         IllegalTransitionError: the table does not have this transition.
@@ -148,14 +153,32 @@ def transition_of(
     """
     origin = State(held.state)
     _check(origin, to)
-    here = (Delivery.id == held.id) & (Delivery.state == origin) & (Delivery.step == held.step)
-    database.later(Delivery.update(**(_values(to, at, reason, account) | changes)).where(here))
-    moved = (Delivery.id == held.id) & (Delivery.state == to) & (Delivery.step == held.step + 1)
-    event = {"delivery": held.id, "step": Delivery.select(Delivery.step).where(moved), "at": at, "origin": origin}
-    event |= {"state": to, "cause": cause, "reason": reason, "account": account}
-    _write([event | {"attempt": attempt, "reply_code": reply_code}])
+    values = _values(to, at, reason, account) | changes
+    del values["step"]
+    _next_step(tuple(values)).later(**values, id=held.id, origin=origin, left=held.step)
+    event = {"delivery": held.id, "at": at, "origin": origin, "state": to, "cause": cause, "reason": reason}
+    event |= {"account": account, "reply_code": reply_code}
+    _event_of_step(claim is not None).later(**event, reached=held.step + 1, attempt=attempt, claim=claim)
+    database.after_commit(partial(_tell, [event]))
     if held.enrolment_id is not None:
         follow({held.id: held.enrolment_id}, origin, to, at, account_of={held.id: account}, reason_of={held.id: reason})
+
+
+@compiled
+def _next_step(names: Sequence[str]) -> Any:
+    here = (Delivery.id == Parameter("id")) & (Delivery.state == Parameter("origin"))
+    here &= Delivery.step == Parameter("left")
+    return Delivery.update(step=Delivery.step + 1, **given(Delivery, names)).where(here)
+
+
+@compiled
+def _event_of_step(is_by_claim: bool) -> Any:
+    moved = (Delivery.id == Parameter("delivery")) & (Delivery.state == Parameter("state"))
+    moved &= Delivery.step == Parameter("reached")
+    attempt = Attempt.select(Attempt.id).where(Attempt.token == Parameter("claim"))
+    values = given(Event, ("delivery", "at", "origin", "state", "cause", "reason", "account", "attempt", "reply_code"))
+    values |= {"step": Delivery.select(Delivery.step).where(moved)} | ({"attempt": attempt} if is_by_claim else {})
+    return Event.insert(**values)
 
 
 def _check(origin: State, to: State) -> None:

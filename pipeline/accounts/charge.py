@@ -7,12 +7,13 @@ or for good, the action; in the caller's transaction, which holds the account's 
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import takewhile
 from typing import Any
 
-from models import Attempt, Delivery, Outcome, SmtpAccount, database
+from models import Attempt, Delivery, Outcome, SmtpAccount
+from models.compiled import Parameter, compiled, given
 from models.control import PROGRAM, record_action
 from pipeline.accounts import quota
 from pipeline.accounts.alerts import Alert, alert
@@ -54,8 +55,9 @@ def charge(account: SmtpAccount, delivery_id: int, result: Result, now: dt.datet
     change = _change(account, delivery_id, result, now)
     if result.phase in TRANSACTION and account.login_refused_at is not None:
         change.columns.setdefault("login_refused_at", None)
-    if change.columns:
-        database.later(SmtpAccount.update(updated_at=now, **change.columns).where(SmtpAccount.id == account.id))
+    # Mostly it works, as it did before.
+    if columns := {name: value for name, value in change.columns.items() if getattr(account, name) != value}:
+        _set(tuple(columns)).later(id=account.id, updated_at=now, **columns)
     if not change.verb:
         return lambda: None
     until = "" if change.until is None else f"until {change.until.isoformat(timespec='seconds')}, "
@@ -66,6 +68,11 @@ def charge(account: SmtpAccount, delivery_id: int, result: Result, now: dt.datet
     # Without the server's text, in which it may quote an address; `status` shows it.
     told = f"{until}after: {result.phase}: {result.reply.code or 'no reply'} {result.reply.enhanced or ''}".strip()
     return lambda: alert(what, told, now, account_id=account.id)
+
+
+@compiled
+def _set(names: Sequence[str]) -> Any:
+    return SmtpAccount.update(**given(SmtpAccount, ("updated_at", *names))).where(SmtpAccount.id == Parameter("id"))
 
 
 def _change(account: SmtpAccount, delivery_id: int, result: Result, now: dt.datetime) -> _Change:

@@ -16,7 +16,7 @@ from typing import Any, cast
 import peewee
 
 from models import Attempt, Cause, Delivery, Outcome, SmtpAccount, State, database, transition, transition_of
-from models.compiled import Parameter, Question, asked_together, compiled
+from models.compiled import Parameter, Question, asked_together, compiled, given
 from models.delivery import of_ids
 from pipeline.capacity import usage
 from pipeline.delivery.refusals import Refusal, Use, earliest_after, refusal
@@ -123,7 +123,7 @@ def _holder() -> Any:
 
 
 def _take(delivery: Delivery, claim: Claim, now: dt.datetime) -> Claim:
-    opened = Attempt.insert(
+    _open_attempt().later(
         delivery=delivery.id,
         campaign=delivery.campaign_id,
         account=claim.account_id,
@@ -132,12 +132,15 @@ def _take(delivery: Delivery, claim: Claim, now: dt.datetime) -> Claim:
         claimed_at=now,
         outcome=Outcome.OPEN,
     )
-    database.later(opened)
-    # The attempt's id is known to the database alone.
-    attempt = Attempt.select(Attempt.id).where(Attempt.token == claim.token)
-    about = {"account": claim.account_id, "attempt": attempt, "at": now}
+    about: dict[str, Any] = {"account": claim.account_id, "claim": claim.token, "at": now}
     transition_of(delivery, State.SENDING, cause=Cause.DELIVER, token=claim.token, **about)
     return claim
+
+
+@compiled
+def _open_attempt() -> Any:
+    names = ("delivery", "campaign", "account", "token", "local_on", "claimed_at", "outcome")
+    return Attempt.insert(**given(Attempt, names))
 
 
 def _refuse(delivery: Delivery, account: SmtpAccount, slot_token: str, refused: Refusal, now: dt.datetime) -> None:

@@ -53,7 +53,7 @@ class Following:
 
 def what_follows(delivery: Delivery, result: Result, now: dt.datetime) -> Following:
     """Return what becomes of a delivery after this result, which is not stored yet."""
-    said, used = result.words, {"attempts": Delivery.attempts + 1}
+    said, used = result.words, {"attempts": delivery.attempts + 1}
     match result.verdict:
         case Verdict.ACCEPTED:
             return Following(State.SENT, Reason.ACCEPTED, changes={"sent_at": now})

@@ -10,7 +10,7 @@ Trouble: a token that is not the row's any more changes nothing, but a 250 is al
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
@@ -30,7 +30,7 @@ from models import (
     transition,
     transition_of,
 )
-from models.compiled import Parameter, asked_together, compiled
+from models.compiled import Parameter, asked_together, compiled, given
 from models.dead_letter import file_deliveries
 from models.delivery import FORGOTTEN
 from models.enrolment import ends, of_addresses
@@ -102,8 +102,8 @@ def settle(claim: Claim, result: Result) -> list[Handoff]:
         # An outcome whose commit's answer was lost comes twice, and is charged once.
         tell = None
         if attempt.outcome in _UNKNOWN_YET:
-            ended = Attempt.update(outcome=_outcome(result.verdict), **_said(result), finished_at=now)
-            database.later(ended.where((Attempt.token == claim.token) & Attempt.outcome.in_(_UNKNOWN_YET)))
+            ended = {"outcome": _outcome(result.verdict), "finished_at": now} | _said(result)
+            _end_attempt(tuple(ended)).later(token=claim.token, **ended)
             tell = charge(account, delivery.id, result, now)
             _store_name_on_the_wire(delivery.id, wire_message_id(account.host, result.reply))
         failpoint("outcome:wrote")
@@ -137,6 +137,12 @@ def _delivery() -> Any:
 @compiled
 def _attempt() -> Any:
     return Attempt.select(Attempt.id, Attempt.outcome).where(Attempt.token == Parameter("token"))
+
+
+@compiled
+def _end_attempt(names: Sequence[str]) -> Any:
+    is_open = (Attempt.token == Parameter("token")) & Attempt.outcome.in_(_UNKNOWN_YET)
+    return Attempt.update(**given(Attempt, names)).where(is_open)
 
 
 def _store_name_on_the_wire(delivery_id: int, message_id: str | None) -> None:

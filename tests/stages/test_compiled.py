@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from models import Attempt, Campaign, Contact, Delivery, SmtpAccount, State, Website, database
-from models.compiled import Parameter, among, asked_together, compiled
+from models import Attempt, Campaign, Contact, Delivery, Outcome, SmtpAccount, State, Website, database
+from models.compiled import Parameter, among, asked_together, compiled, given
 from models.database import db
 from tests.builders import a_campaign, a_contact, a_delivery, a_template, a_website, an_account
 from tests.conftest import Clock
@@ -75,7 +75,39 @@ def test_what_was_asked_together_is_not_asked_again_and_all_else_is(postgres: st
     assert database.now() > before
 
 
+def test_what_is_written_is_what_the_query_itself_would_write(any_database: str, clock: Clock) -> None:
+    account, delivery = an_account(), a_delivery(State.SENT)
+    for column, first, second in (
+        ("claimed_at", clock.at, clock.at + HOUR),
+        ("local_on", clock.at.date(), None),
+        ("text", SIGNS, ""),
+        ("outcome", Outcome.OPEN, Outcome.FAILED),
+        ("account", account, account.id),
+    ):
+        own = {"delivery": delivery.id, "account": account.id, "outcome": Outcome.OPEN}
+        made = Attempt.create(**own | {column: first})
+        with database.transaction():
+            _insert(tuple({**own, column: first})).later(**own | {column: first})
+        last = Attempt.select().order_by(Attempt.id.desc()).get()
+        assert content(last) | {"id": 0} == content(Attempt.get_by_id(made.id)) | {"id": 0}
+
+        Attempt.update({column: second}).where(Attempt.id == made.id).execute()
+        with database.transaction():
+            _update((column,)).later(id=last.id, **{column: second})
+        assert content(Attempt.get_by_id(last.id)) | {"id": 0} == content(Attempt.get_by_id(made.id)) | {"id": 0}
+
+
 HOUR = dt.timedelta(hours=1)
+
+
+@compiled
+def _insert(names: tuple[str, ...]) -> Any:
+    return Attempt.insert(**given(Attempt, names))
+
+
+@compiled
+def _update(names: tuple[str, ...]) -> Any:
+    return Attempt.update(**given(Attempt, names)).where(Attempt.id == Parameter("id"))
 
 
 @compiled

@@ -38,7 +38,7 @@ def test_an_outcome_is_2_requests(wire: PostgresWire) -> None:
 
     assert asked == [
         "BEGIN; SELECT smtp_account locked; SELECT delivery locked; SELECT clock, smtp_account, delivery, attempt",
-        "UPDATE delivery; INSERT event; UPDATE attempt; UPDATE smtp_account; COMMIT",
+        "UPDATE delivery; INSERT event; UPDATE attempt; COMMIT",
     ]
 
 
