@@ -26,6 +26,20 @@ def insert_new(model: Any, **values: Any) -> int | None:
     return int(added[0].id) if added else None
 
 
+class _Within(peewee.Expression):  # type: ignore[misc]  # as above
+    def _is_rhs_empty(self, rhs: Any, ctx: Any) -> bool:  # noqa: ARG002  (peewee's)
+        return False
+
+
+def within(column: Any, query: Any) -> Any:
+    """Return the condition that a column's value is one of those that a query selects.
+
+    As `column.in_(query)`, for which peewee compiles the query twice, once to see whether it is an empty list: so four
+    times what stands in a query within it.
+    """
+    return _Within(column, peewee.OP.IN, query)
+
+
 def one_of(enum: Any) -> str:
     """Return an SQL list of the members of `enum` (a StrEnum or an iterable of its members), for an index's WHERE."""
     return ", ".join(f"'{member}'" for member in enum)

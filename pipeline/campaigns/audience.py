@@ -26,6 +26,7 @@ from models import (
     Website,
     database,
 )
+from models.base import within
 from models.enrolment import ends
 from pipeline.flow import chunks
 from pipeline.rules import sequences
@@ -106,7 +107,7 @@ def enrol_running(now: dt.datetime) -> None:
     # Behind all contacts, as `database.LOCK_ORDER` has it.
     for campaign in running:
         waits = (Enrolment.campaign == campaign.id) & Enrolment.delivery_id.is_null()
-        shut_out = Enrolment.contact.in_(_on_lists(campaign, excluded=True))
+        shut_out = within(Enrolment.contact, _on_lists(campaign, excluded=True))
         ends(waits & shut_out, EnrolmentState.STOPPED, now, Reason.ON_EXCLUDED_LIST)
 
 
@@ -139,7 +140,7 @@ def members(campaign: Campaign) -> Any:
 
 def on_list_of(campaign: Campaign, *, excluded: bool) -> Any:
     """Return the condition that a contact is on one of a campaign's lists, or of those that are excluded."""
-    return Contact.id.in_(_on_lists(campaign, excluded=excluded))
+    return within(Contact.id, _on_lists(campaign, excluded=excluded))
 
 
 def _on_lists(campaign: Campaign, *, excluded: bool) -> Any:
@@ -147,7 +148,7 @@ def _on_lists(campaign: Campaign, *, excluded: bool) -> Any:
     lists = CampaignList.select(CampaignList.list).where(
         (CampaignList.campaign == campaign.id) & (CampaignList.excluded == excluded)
     )
-    return ListMember.select(ListMember.contact).where(ListMember.list.in_(lists))
+    return ListMember.select(ListMember.contact).where(within(ListMember.list, lists))
 
 
 def _enrol_members(campaign: Campaign, now: dt.datetime) -> int:
@@ -155,7 +156,7 @@ def _enrol_members(campaign: Campaign, now: dt.datetime) -> int:
     enrolled = (Enrolment.campaign == campaign.id) & (Enrolment.contact == ListMember.contact)
     # Asked of the lists alone, which have their indexes: a planner that sees the contacts, too, reads all of them.
     query = _on_lists(campaign, excluded=False).where(
-        ListMember.contact.not_in(_on_lists(campaign, excluded=True))
+        ~within(ListMember.contact, _on_lists(campaign, excluded=True))
         & ~fn.EXISTS(Enrolment.select(SQL("1")).where(enrolled))
     )
     new = sorted({contact_id for (contact_id,) in query.tuples()})
@@ -189,7 +190,7 @@ def _fit(campaign: Campaign, which: Any) -> Any:
     new = which & Contact.forgotten_at.is_null() & outside
     if not campaign.shares_contacts:
         new &= ~fn.EXISTS(_elsewhere(campaign))
-    return Contact.id.in_(Contact.select(fn.MIN(Contact.id)).where(new).group_by(Contact.address))
+    return within(Contact.id, Contact.select(fn.MIN(Contact.id)).where(new).group_by(Contact.address))
 
 
 def _waiting_elsewhere(campaign: Campaign) -> int:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Callable
 from typing import Any
 
 import pytest
+from peewee import SQL
 
 from models import Attempt, Campaign, Contact, Delivery, Outcome, SmtpAccount, State, Website, database
+from models.base import within
 from models.compiled import Parameter, among, asked_together, compiled, given
 from models.database import db
 from tests.builders import a_campaign, a_contact, a_delivery, a_template, a_website, an_account
@@ -95,6 +98,25 @@ def test_what_is_written_is_what_the_query_itself_would_write(any_database: str,
         with database.transaction():
             _update((column,)).later(id=last.id, **{column: second})
         assert content(Attempt.get_by_id(last.id)) | {"id": 0} == content(Attempt.get_by_id(made.id)) | {"id": 0}
+
+
+def test_a_query_within_others_is_compiled_once(any_database: str) -> None:
+    compiled_so_often = 0
+
+    class Innermost(SQL):  # type: ignore[misc]  # peewee's types are skipped
+        def __sql__(self, context: Any) -> Any:
+            nonlocal compiled_so_often
+            compiled_so_often += 1
+            return super().__sql__(context)
+
+    def sql(among_these: Callable[[Any, Any], Any]) -> tuple[str, Any]:
+        inner = Contact.select(Contact.id).where(Contact.name == Innermost("'x'"))
+        middle = Delivery.select(Delivery.id).where(among_these(Delivery.contact, inner))
+        found: tuple[str, Any] = Attempt.select().where(among_these(Attempt.delivery, middle)).sql()
+        return found
+
+    assert sql(within) == sql(lambda column, query: column.in_(query))
+    assert compiled_so_often == 1 + 4
 
 
 HOUR = dt.timedelta(hours=1)
