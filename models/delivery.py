@@ -38,6 +38,10 @@ _LANE = (
 )
 
 
+#: Columns that are only read to make the mail, and to show it.
+_WORDS = frozenset({"subject", "text", "html", "preheader"})
+
+
 class Delivery(Base):
     """The intent to send one template to one contact.
 
@@ -162,6 +166,11 @@ def in_states(*states: State, column: peewee.Field = Delivery.state) -> Any:
     if len(states) == 1:
         return column == peewee.SQL(f"'{states[0]}'")
     return column.in_(peewee.SQL(f"({one_of(states)})"))
+
+
+def without_words() -> list[peewee.Field]:
+    """Return all columns but the words of the mail, which can be long: what is judged and moved needs none of them."""
+    return [field for field in Delivery._meta.sorted_fields if field.name not in _WORDS]
 
 
 def of_ids(ids: Iterable[int]) -> Any:

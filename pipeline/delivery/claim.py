@@ -17,7 +17,7 @@ import peewee
 
 from models import Attempt, Cause, Delivery, Outcome, SmtpAccount, State, database, transition, transition_of
 from models.compiled import Parameter, Question, asked_together, compiled, given
-from models.delivery import of_ids
+from models.delivery import of_ids, without_words
 from pipeline.capacity import usage
 from pipeline.delivery.refusals import Refusal, Use, earliest_after, refusal
 from pipeline.rules.last import reasons_to_skip
@@ -119,7 +119,7 @@ def account_of() -> Any:
 @compiled
 def _holder() -> Any:
     mine = (Delivery.id == Parameter("id")) & (Delivery.token == Parameter("token"))
-    return Delivery.select().where(mine & (Delivery.state == State.RESERVED))
+    return Delivery.select(*without_words()).where(mine & (Delivery.state == State.RESERVED))
 
 
 def _take(delivery: Delivery, claim: Claim, now: dt.datetime) -> Claim:

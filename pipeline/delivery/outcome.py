@@ -32,7 +32,7 @@ from models import (
 )
 from models.compiled import Parameter, asked_together, compiled, given
 from models.dead_letter import file_deliveries
-from models.delivery import FORGOTTEN
+from models.delivery import FORGOTTEN, without_words
 from models.enrolment import ends, of_addresses
 from models.suppression import suppress
 from pipeline.accounts.charge import charge
@@ -131,7 +131,7 @@ def _seen(claim: Claim) -> Iterator[tuple[SmtpAccount, Delivery, Attempt, dt.dat
 
 @compiled
 def _delivery() -> Any:
-    return Delivery.select().where(Delivery.id == Parameter("id"))
+    return Delivery.select(*without_words()).where(Delivery.id == Parameter("id"))
 
 
 @compiled

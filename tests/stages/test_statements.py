@@ -42,6 +42,16 @@ def test_an_outcome_is_2_requests(wire: PostgresWire) -> None:
     ]
 
 
+def test_neither_reads_the_words_of_the_mail(wire: PostgresWire) -> None:
+    slot = a_slot()
+    before = len(wire.statements)
+
+    outcome.settle(claimed(slot), Result(Verdict.ACCEPTED, Phase.DOT, Reply(250, "2.0.0 ok")))
+
+    asked = "".join(wire.statements[before:])
+    assert ('"recipient"' in asked, '"html"' in asked) == (True, False)
+
+
 def claimed(slot: Delivery) -> Claim:
     """Claim the dot for a delivery that has a slot."""
     given = claim(slot.id, "slot", slot.account_id, questions([slot], slot.account_id, database.now(), hashes()))
