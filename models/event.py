@@ -16,7 +16,7 @@ from typing import Any
 import peewee
 import structlog
 
-from models import database
+from models import database, json_rows
 from models.account import SmtpAccount
 from models.attempt import Attempt
 from models.base import Base, one_of
@@ -25,9 +25,6 @@ from models.delivery import Delivery, by_id
 from models.enrolment import follow
 from models.states import ENDED_BY_ATTEMPT, HOLDS_SLOT, TRANSITIONS, Cause, IllegalTransitionError, State
 from models.utc import UTCDateTimeField
-
-#: Rows in one INSERT: SQLite takes 32,766 values.
-BATCH = 1000
 
 log = structlog.stdlib.get_logger("slowpost")
 
@@ -72,7 +69,7 @@ def transition(
     cause: Cause,
     reason: str | Mapping[int, str] | None = None,
     account: int | Mapping[int, int] | None = None,
-    attempt: Any = None,
+    attempt: int | None = None,
     reply_code: int | None = None,
     at: dt.datetime | None = None,
     **changes: Any,
@@ -89,7 +86,7 @@ def transition(
         reason: why, for all or by id; of an end it is kept with the delivery, too.
         account: the account it is about, for all or by id: of `reserved` the one they get; None: the one whose slot
             they hold, if they do.
-        attempt: the id of the attempt it is about, or a query of it.
+        attempt: the id of the attempt it is about.
         reply_code: what the server said.
         at: when (UTC), where the caller has read the clock already; None: now.
         changes: other columns to set. A delivery that leaves `reserved` or `sending` gives its slot up by itself.
@@ -230,8 +227,7 @@ def _of(value: Any, delivery_id: int) -> Any:
 
 
 def _write(events: Sequence[Mapping[str, Any]]) -> None:
-    for start in range(0, len(events), BATCH):
-        database.later(Event.insert_many(events[start : start + BATCH]))
+    json_rows.insert_later(Event, events)
     database.after_commit(partial(_tell, events))
 
 

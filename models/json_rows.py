@@ -10,7 +10,7 @@ from typing import Any
 
 import peewee
 
-from models.database import db, is_postgres
+from models.database import db, is_postgres, send_later
 from models.utc import UTCDateTimeField
 
 
@@ -57,9 +57,26 @@ def insert(
     """
     if not rows:
         return []
+    sql, values = _statement(model, rows, common or {}, conflict)
+    if returning:
+        sql += f" RETURNING {', '.join(map(_quoted, returning))}"
+    cursor = db.execute_sql(sql, values)
+    return list(cursor.fetchall()) if returning else []
+
+
+def insert_later(model: Any, rows: Sequence[Mapping[str, Any]], common: Mapping[str, Any] | None = None) -> None:
+    """Insert rows likewise, along with the next statement of this transaction (`database.later`)."""
+    if rows:
+        send_later(*_statement(model, rows, common or {}, Conflict.RAISES))
+
+
+def _statement(
+    model: Any, rows: Sequence[Mapping[str, Any]], common: Mapping[str, Any], conflict: Conflict
+) -> tuple[str, tuple[str]]:
+    """Return the SQL that inserts rows, and the values of its placeholders."""
     meta = model._meta
     of_all = {name: value for name, value in meta.get_default_dict().items() if name not in rows[0]}
-    of_all |= {name: _text(value) if isinstance(value, dt.date) else value for name, value in (common or {}).items()}
+    of_all |= {name: _text(value) if isinstance(value, dt.date) else value for name, value in common.items()}
     column_of = {name: meta.fields[name].column_name for name in (*rows[0], *of_all)}
     columns = tuple(column_of.values())
     renamed = [(column, name) for name, column in column_of.items() if name != column]
@@ -71,10 +88,7 @@ def insert(
         case Conflict.UPDATES:
             update = ", ".join(f"{_quoted(name)} = EXCLUDED.{_quoted(name)}" for name in columns if name != "id")
             sql += f' ON CONFLICT ("id") DO UPDATE SET {update}'
-    if returning:
-        sql += f" RETURNING {', '.join(map(_quoted, returning))}"
-    cursor = db.execute_sql(sql, (json.dumps(given, ensure_ascii=False, default=_text),))
-    return list(cursor.fetchall()) if returning else []
+    return sql, (json.dumps(given, ensure_ascii=False, default=_text),)
 
 
 def _select(meta: Any, columns: Sequence[str]) -> str:

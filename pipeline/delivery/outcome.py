@@ -170,7 +170,7 @@ def settle_unsent(claim: Claim, why: str) -> list[Handoff]:
             cause=Cause.DELIVER,
             reason=DOT_NOT_SENT,
             account=claim.account_id,
-            attempt=Attempt.select(Attempt.id).where(Attempt.token == claim.token),
+            attempt=Attempt.select(Attempt.id).where(Attempt.token == claim.token).scalar(),
         )
         Attempt.update(outcome=Outcome.FAILED, charged_to=ChargedTo.NOBODY, text=why, finished_at=database.now()).where(
             (Attempt.token == claim.token) & (Attempt.outcome != Outcome.ACCEPTED)

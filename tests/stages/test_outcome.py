@@ -139,7 +139,7 @@ def test_a_delivery_is_given_up_after_ten_account_failures_over_a_day(
         clock.at = start + dt.timedelta(hours=hour)
         if number == replayed:
             Delivery.update(attempts_since=clock.at).execute()
-        slot = {"account": an_account(), "send_at": clock.at, "token": f"slot {hour}"}
+        slot = {"account": an_account().id, "send_at": clock.at, "token": f"slot {hour}"}
         transition(State.READY, State.RESERVED, Delivery.id == delivery.id, cause=Cause.OUTSIDE, **slot)
         held = Delivery.get_by_id(delivery.id)
         outcome.settle_unclaimed(held, held.token, said(Verdict.ACCOUNT_FOR_NOW))
@@ -261,7 +261,7 @@ def reclaim(delivery_id: int, account: SmtpAccount) -> Claim:
         State.RESERVED,
         Delivery.id == delivery_id,
         cause=Cause.OUTSIDE,
-        account=account,
+        account=account.id,
         send_at=database.now(),
         token=token,
     )
