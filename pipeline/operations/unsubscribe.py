@@ -102,7 +102,8 @@ def ask(delivery_id: int, choice: Choice, way: Way) -> Standing | None:
         if contact is None:
             return None
         if contact.forgotten_at is None:
-            _Request(contact, delivery_id, choice, way).carry_out()
+            if not _Request(contact, delivery_id, choice, way).carry_out():
+                return Standing(never=True)
             failpoint("unsubscribe:wrote")
         return standing_of(contact)
 
@@ -149,13 +150,15 @@ class _Request:
         self._choice = Choice.NEVER if choice is Choice.COMPANY and self._company is None else choice
         self._person = normalise(contact.address)
 
-    def carry_out(self) -> None:
-        """Do what is asked for."""
+    def carry_out(self) -> bool:
+        """Do what is asked for; false: the person has been forgotten since the contact was read, and stays so."""
         website = Website.id == self._contact.website_id
         if self._company is not None:
             database.lock_rows(Website, website)
         contacts = self._lock_contacts()
-        own = [i for i, address in contacts.items() if address in forms(self._person)]
+        if self._contact.id not in contacts:
+            return False
+        own = [i for i, address in contacts.items() if i == self._contact.id or address in forms(self._person)]
         others = sorted(contacts.keys() - set(own))
         now = database.now()
         until = now + PAUSE if self._choice is Choice.PAUSE else None
@@ -173,12 +176,13 @@ class _Request:
         if has_stopped:
             # An embedded `run` looks for it every second; with RabbitMQ the sweep finds the room.
             wake_by(now)
+        return True
 
     def _lock_contacts(self) -> dict[int, str]:
         """Lock the person's contacts, and for the company those of its website and domain; return their addresses by
         id.
         """
-        which = Contact.address.in_(forms(self._person))
+        which = (Contact.id == self._contact.id) | Contact.address.in_(forms(self._person))
         if self._company is not None:
             at_domain = (self._company == DOMAIN) | DOMAIN.endswith(f".{self._company}")
             which |= (Contact.website == self._contact.website_id) | at_domain
