@@ -31,6 +31,7 @@ from models import (
 )
 from models.address import forms, normalise
 from models.control import record_action, wake_by
+from models.delivery import in_states
 from models.enrolment import ends
 from models.opt_out import Choice as Choice
 from models.opt_out import Way as Way
@@ -192,17 +193,25 @@ class _Request:
 
     def _stop(self, own: list[int], others: list[int], now: dt.datetime) -> bool:
         """End enrolments, and cancel or skip what waits; tell whether anything did."""
-        mine = Delivery.contact.in_(own)
-        lock_waiting(Delivery.contact.in_([*own, *others]))
+        # Nothing is picked for them meanwhile. Most wait for nothing: then nobody's slots need to be locked.
+        waits = Delivery.select().where(Delivery.contact.in_([*own, *others]) & in_states(*NOT_CLAIMED)).exists()
+        if waits:
+            lock_waiting(Delivery.contact.in_([*own, *others]))
         # Before what waits is cancelled: nobody has stopped them by hand.
         end = (EnrolmentState.UNSUBSCRIBED, now, Reason.UNSUBSCRIBED)
         ends(Enrolment.contact.in_(own), *end, origins=_ENDED)
         answered = Delivery.select(Delivery.enrolment).where(Delivery.id == self._delivery_id)
         ends(Enrolment.id.in_(answered), *end, origins=_ANSWERED)
-        ends(Enrolment.contact.in_(others), EnrolmentState.SUPPRESSED, now, Reason.WEBSITE_UNSUBSCRIBED)
-        stopped = cancel_where(mine, Cause.UNSUBSCRIBE, Reason.UNSUBSCRIBED)
+        if others:
+            ends(Enrolment.contact.in_(others), EnrolmentState.SUPPRESSED, now, Reason.WEBSITE_UNSUBSCRIBED)
+        return waits and self._take_off(own, others)
+
+    @staticmethod
+    def _take_off(own: list[int], others: list[int]) -> bool:
+        """Cancel or skip what waits; tell whether anything did."""
+        stopped = cancel_where(Delivery.contact.in_(own), Cause.UNSUBSCRIBE, Reason.UNSUBSCRIBED)
         about: dict[str, Any] = {"cause": Cause.UNSUBSCRIBE, "reason": Reason.WEBSITE_UNSUBSCRIBED}
-        for origin in NOT_CLAIMED:
+        for origin in NOT_CLAIMED if others else ():
             stopped += transition(origin, State.SKIPPED, Delivery.contact.in_(others), **about)
         return bool(stopped)
 

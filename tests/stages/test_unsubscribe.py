@@ -258,6 +258,24 @@ def test_two_requests_at_once_are_one(any_database: str) -> None:
     assert (OptOut.select().count(), Suppression.select().count()) == (1, 1)
 
 
+def test_who_waits_for_no_mail_waits_for_nobodys_slots(any_database: str) -> None:
+    if not is_postgres():
+        return
+    sent = a_mail_to(a_contact())
+
+    def ask() -> None:
+        with database.connection():
+            unsubscribe.ask(sent.id, Choice.NEVER, Way.ONE_CLICK)
+
+    asks = threading.Thread(target=ask)
+    with database.transaction():
+        database.lock_throttle()
+        asks.start()
+        asks.join(20)
+        assert not asks.is_alive()
+    assert OptOut.select().count() == 1
+
+
 def test_a_slot_that_gets_free_is_looked_for_without_a_broker(any_database: str, clock: Clock) -> None:
     slot = {"account": an_account(), "send_at": clock.at, "token": "slot"}
     waits = a_delivery(State.RESERVED, **slot)
