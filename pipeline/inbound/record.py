@@ -52,7 +52,7 @@ _BY_NAME = {NamedBy.RECIPIENT: Effect.GUESS, NamedBy.COPY: Effect.FOUND}
 _WORDS = re.compile(r"(subject|the reply's first line|disposition)\b.*", re.IGNORECASE | re.DOTALL)
 
 
-class _SeenError(Exception):
+class SeenError(Exception):
     """Another process has recorded the mail meanwhile."""
 
 
@@ -122,7 +122,7 @@ def _recorded(
             effect = _BY_NAME[named_by] if named_by in _BY_NAME else take(came)
             _store(mail, came, named_by, effect, mailbox)
             failpoint("inbound:wrote")
-    except _SeenError:
+    except SeenError:
         return Recorded(found.kind, was_seen=True)
     if came.counts and (account_id := account_of(delivery)) is not None:
         bounces.check([account_id], [delivery])
@@ -131,7 +131,7 @@ def _recorded(
 
 
 def _store(mail: Mail, came: Came, named_by: NamedBy, effect: Effect, mailbox: int | None) -> None:
-    """Store the row by which a mail is known again; raise _SeenError if it is there."""
+    """Store the row by which a mail is known again; raise SeenError if it is there."""
     found, delivery = came.found, came.delivery
     # Who forgets the person has locked the contact, too: it comes before this, or blanks what is stored here.
     contact = database.for_update(Contact.select().where(Contact.id == delivery.contact_id)).get()
@@ -152,7 +152,7 @@ def _store(mail: Mail, came: Came, named_by: NamedBy, effect: Effect, mailbox: i
         read_at=database.now(),
     ).on_conflict(action="nothing")
     if not list(row.returning(InboundMail.id).execute()):
-        raise _SeenError
+        raise SeenError
 
 
 def _evidence(found: Classified) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
@@ -18,6 +19,8 @@ from pipeline.inbound.message import MAX_BYTES
 _CHUNK = 65_536
 #: Folders of a Maildir in which messages are (maildir(5)); what is in `tmp` is being written.
 _OF_MAILDIR = ("new", "cur")
+#: The line before each mail of an mbox: who, and when (RFC 4155 A). Some leave lines of a text that begin so alone.
+_BEGINS, _ESCAPED = re.compile(rb"From .*\d:\d\d"), re.compile(rb">+From ")
 
 
 class NotMailError(SlowpostError):
@@ -103,12 +106,12 @@ def _of_mbox(lines: Iterator[bytes]) -> Iterator[Mail]:
             nonlocal more
             was_empty, in_line = False, False
             for line in lines:
-                if was_empty and not in_line and line.startswith(b"From "):
+                if was_empty and not in_line and _BEGINS.match(line):
                     more = True
                     return
                 was_empty = not in_line and line in (b"\n", b"\r\n")
                 in_line = not line.endswith(b"\n")
-                yield line[1:] if line.startswith(b">From ") else line
+                yield line[1:] if _ESCAPED.match(line) else line
 
         yield _gathered(one())
 
