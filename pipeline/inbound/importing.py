@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from models import lookup
 from pipeline.flow import Handoff, joined
 from pipeline.inbound.classify import Place
-from pipeline.inbound.record import record
+from pipeline.inbound.record import record, today
 from pipeline.inbound.sources import Mail
 from pipeline.operations.done import Done
 
@@ -55,14 +55,14 @@ def import_mails(
     """
     if mailbox is not None:
         lookup.account(mailbox)
-    read, counts = 0, Counter[str]()
+    read_on, read, counts = today(), 0, Counter[str]()
     kinds, effects = Counter[str](), Counter[str]()
     handoffs: list[Handoff] = []
     for mail in mails:
-        done = record(mail, place=place, mailbox=mailbox)
+        done = record(mail, read_on, place=place, mailbox=mailbox)
         read += 1
         counts.update(name for name in ("was_seen", "is_early", "ended_doubt") if getattr(done, name))
-        if done.kind is not None and not done.was_seen:
+        if not done.was_seen:
             kinds[done.kind] += 1
         if done.effect is not None:
             effects[done.effect] += 1

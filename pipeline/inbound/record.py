@@ -9,8 +9,9 @@ Trouble: whatever is cut off is as if the mail had not been seen.
 
 from __future__ import annotations
 
+import datetime as dt
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from hmac import compare_digest
 from typing import Any
@@ -31,6 +32,7 @@ from models import (
     transition,
 )
 from models.address import forms
+from models.compiled import among, compiled
 from models.delivery import in_states
 from pipeline.accounts import bounces
 from pipeline.flow import Handoff, Stage
@@ -69,7 +71,7 @@ class Recorded:
         handoffs: what is to be handed on.
     """
 
-    kind: Kind | None
+    kind: Kind
     effect: Effect | None = None
     was_seen: bool = False
     is_early: bool = False
@@ -77,24 +79,32 @@ class Recorded:
     handoffs: tuple[Handoff, ...] = ()
 
 
-def record(mail: Mail, *, place: Place = Place.RECEIVED, mailbox: int | None = None) -> Recorded:
-    """Record a mail, with what follows from it. Again: changes nothing.
+def today() -> dt.date:
+    """Return the day on which mails are read: today in the window's zone."""
+    return SendingWindow.from_settings(settings()).local_date(database.now())
+
+
+def record(mail: Mail, read_on: dt.date, *, place: Place = Place.RECEIVED, mailbox: int | None = None) -> Recorded:
+    """Record a mail, with what follows from it. Again: changes nothing. Of one that is none of ours the database is
+    asked but once.
 
     Args:
         mail: as it was read.
+        read_on: the day, in the window's zone.
         place: in which folder it lay.
         mailbox: the account whose mailbox that is; None: unknown.
     """
-    if InboundMail.select().where(InboundMail.key == mail.key).exists():
-        return Recorded(None, was_seen=True)
-    if _is_ours(mail):
-        place = Place.SENT
-    today = SendingWindow.from_settings(settings()).local_date(database.now())
-    found = classify(mail.octets, today, place)
-    meant = _meant(found)
+    found = classify(mail.octets, read_on, place)
+    own = mail.head.own_ids
+    ours = _of_ids({*own, *found.quoted_ids, *found.answered_ids})
+    if place is not Place.SENT and ours and (any(one in ours for one in own) or _is_by_account(mail)):
+        found = classify(mail.octets, read_on, Place.SENT)
+    meant = _meant(found, ours)
     if meant is None:
         return Recorded(found.kind)
     delivery, named_by = meant
+    if InboundMail.select().where(InboundMail.key == mail.key).exists():
+        return Recorded(found.kind, was_seen=True)
     if named_by is NamedBy.RECIPIENT:
         return _recorded(mail, found, delivery, named_by, mailbox)
     if delivery.state == State.SENDING:
@@ -172,13 +182,11 @@ def _end_doubt(delivery: Delivery) -> bool:
         return bool(transition(State.IN_DOUBT, State.SENT, same, **about, **sent))
 
 
-def _meant(found: Classified) -> tuple[Delivery, NamedBy] | None:
+def _meant(found: Classified, ours: Mapping[str, Delivery]) -> tuple[Delivery, NamedBy] | None:
     """Return the delivery that a mail is about, and how surely; None: it is none of ours."""
     if found.kind is Kind.UNSUBSCRIBE and found.token and (by_token := _of_token(found.token)) is not None:
         return by_token, NamedBy.TOKEN
     is_about_quoted = found.kind in _BY_QUOTE or found.kind is Kind.SENT
-    ids = found.quoted_ids if is_about_quoted else found.answered_ids
-    ours = _of_ids(ids)
     name = found.strong(ours) if is_about_quoted else found.guessed(ours)
     if name is not None:
         by_copy = NamedBy.COPY if found.kind is Kind.SENT else NamedBy.QUOTED
@@ -191,11 +199,14 @@ def _meant(found: Classified) -> tuple[Delivery, NamedBy] | None:
 def _of_ids(ids: Collection[str]) -> dict[str, Delivery]:
     """Return our deliveries by those Message-IDs, ours or the provider's, that are among `ids`."""
     ids = [one for one in ids if one.isprintable()]
-    if not ids:
-        return {}
-    named = Delivery.message_id.in_(ids) | Delivery.wire_message_id.in_(ids)
-    found = list(Delivery.select().where(named).order_by(Delivery.id))
+    found = _named().rows(ids=ids) if ids else []
     return {name: d for d in found for name in (d.wire_message_id, d.message_id) if name in ids}
+
+
+@compiled
+def _named() -> Any:
+    named = among(Delivery.message_id, "ids") | among(Delivery.wire_message_id, "ids")
+    return Delivery.select().where(named).order_by(Delivery.id)
 
 
 def _of_token(token: str) -> Delivery | None:
@@ -218,11 +229,7 @@ def _last_to(found: Classified) -> Delivery | None:
     return last
 
 
-def _is_ours(mail: Mail) -> bool:
-    """Tell whether a mail is one that we have sent, or that a person has with one of our accounts: wherever it lies, it
-    answers nothing of ours.
-    """
-    if _of_ids(mail.head.own_ids):
-        return True
+def _is_by_account(mail: Mail) -> bool:
+    """Tell whether a person has sent a mail with one of our accounts: wherever it lies, it answers nothing of ours."""
     senders = [address.lower() for address in mail.head.addresses("from") if address.isprintable()]
     return bool(senders) and SmtpAccount.select().where(fn.LOWER(SmtpAccount.from_address).in_(senders)).exists()

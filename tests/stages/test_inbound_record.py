@@ -31,7 +31,8 @@ from pipeline.accounts.bounces import Bounces
 from pipeline.inbound import record as recording
 from pipeline.inbound.classify import Place
 from pipeline.inbound.kinds import Kind
-from pipeline.inbound.record import record
+from pipeline.inbound.record import Recorded, today
+from pipeline.inbound.sources import Mail
 from pipeline.operations.forget import forget
 from pipeline.runtime.failpoints import FailpointError
 from tests.builders import a_campaign, a_contact, a_delivery, a_template, an_account, an_enrolment, on_its_way
@@ -279,6 +280,11 @@ def test_a_complaint_is_told_to_somebody(clock: Clock, caplog: pytest.LogCapture
     [(what, why, _at, more)] = told
     assert (what, more) == ("a mail was called spam", {"account_id": 1, "campaign_id": delivery.campaign_id})
     assert f"delivery {delivery.id}" in why
+
+
+def record(mail: Mail, place: Place = Place.RECEIVED) -> Recorded:
+    """Record a mail that is read today."""
+    return recording.record(mail, today(), place=place)
 
 
 def a_sent_mail(clock: Clock, message_id: str = OURS, **values: Any) -> Delivery:
