@@ -42,7 +42,6 @@ from pipeline.inbound.effects import Came, account_of, failed_of, known, take
 from pipeline.inbound.kinds import Classified, Kind
 from pipeline.inbound.sources import Mail
 from pipeline.runtime.failpoints import failpoint
-from pipeline.runtime.printable import printable
 from pipeline.runtime.settings import settings
 from pipeline.throttle.window import SendingWindow
 
@@ -50,8 +49,15 @@ from pipeline.throttle.window import SendingWindow
 _BY_QUOTE = (Kind.BOUNCE, Kind.DELIVERY_NOTICE, Kind.COMPLAINT, Kind.RECEIPT, Kind.OTHER)
 #: What follows where it does not depend on the kind.
 _BY_NAME = {NamedBy.RECIPIENT: Effect.GUESS, NamedBy.COPY: Effect.FOUND}
-#: What of a person's or a machine's own words is kept: nothing. The name of the field says enough.
-_WORDS = re.compile(r"(subject|the reply's first line|disposition)\b.*", re.IGNORECASE | re.DOTALL)
+#: Evidence in the program's own words, or in those of a standard, which is kept as it is. Of all other only what stands
+#: before its colon is, such as a field's name: a stranger's words may name people.
+_KEPT = re.compile(
+    r"a delivery report: [a-z, ]+|text/calendar, method [a-z]+|it lies in Sent|In-Reply-To or References"
+    r"|the return path is null|the fields of a delivery report in its text|flufl\.bounce knows the form"
+    r"|X-Failed-Recipients|Feedback-Type: [a-z-]+"
+    r"|Auto-Submitted: auto-(?:replied|generated|notified)"
+)
+_NAME = re.compile(r"([A-Za-z][A-Za-z' -]{0,60}):")
 
 
 class SeenError(Exception):
@@ -166,7 +172,9 @@ def _store(mail: Mail, came: Came, named_by: NamedBy, effect: Effect, mailbox: i
 
 
 def _evidence(found: Classified) -> str:
-    return printable("; ".join(_WORDS.sub(r"\1", words) for words in found.evidence))
+    """Return why a mail was taken for what it is, without a stranger's words."""
+    names = [one if _KEPT.fullmatch(one) else named[1] if (named := _NAME.match(one)) else "" for one in found.evidence]
+    return "; ".join(dict.fromkeys(name or "its words" for name in names))
 
 
 def _end_doubt(delivery: Delivery) -> bool:

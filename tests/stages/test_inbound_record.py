@@ -271,6 +271,40 @@ def test_of_a_forgotten_person_nothing_is_done_and_no_word_is_kept(clock: Clock)
     assert [s.reason for s in Suppression.select()] == ["forgotten"]
 
 
+@pytest.mark.parametrize(
+    ("text", "evidence"),
+    [
+        (an_automatic_answer(OURS, "Ann Marked has left the company."), "Auto-Submitted: auto-replied; its words"),
+        (an_answer(OURS, more="X-Autoreply: by ann@marked.test\n", subject="Ann Marked is away"), "x-autoreply"),
+        (an_answer(OURS, "Unsubscribe"), "the reply's first line"),
+        (a_bounce(OURS, to="ann@marked.test"), "a delivery report: failed"),
+        (
+            "From: Marked <mailer-daemon@marked.test>\nMessage-ID: <1@x>\nSubject: Undelivered Mail\n\n"
+            "<ann@marked.test>: host mx.marked.test said: 550 5.1.1 no such user (in reply to RCPT TO command)\n"
+            f"\n--- Below this line is a copy of the message.\n\nMessage-ID: {OURS}\nTo: ann@marked.test\n\nHello\n",
+            "a mailer writes; ",
+        ),
+    ],
+)
+def test_no_word_of_a_mail_is_stored(clock: Clock, text: str, evidence: str) -> None:
+    a_sent_mail(clock)
+
+    record(raw(text))
+
+    assert InboundMail.get().evidence.startswith(evidence)
+    assert "marked" not in str(everything()).lower()
+
+
+def test_what_has_been_claimed_anew_since_the_mail_was_looked_at_stays_in_doubt(clock: Clock) -> None:
+    doubt = a_delivery(State.IN_DOUBT, message_id=OURS, account=an_account(), token="claim")
+    Delivery.update(token="newer claim").where(Delivery.id == doubt.id).execute()
+    looked_at = {OURS: doubt}
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(recording, "_of_ids", lambda _ids: looked_at)
+        assert not record(raw(a_copy(OURS))).ended_doubt
+    assert Delivery.get_by_id(doubt.id).state == State.IN_DOUBT
+
+
 def test_a_complaint_is_told_to_somebody(clock: Clock, caplog: pytest.LogCaptureFixture) -> None:
     told: list[tuple[Any, ...]] = []
     delivery = a_sent_mail(clock)
