@@ -11,6 +11,7 @@ import datetime as dt
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
+from typing import Any
 
 from peewee import EXCLUDED
 
@@ -24,13 +25,17 @@ from models import (
     EnrolmentState,
     LateBounce,
     Reason,
+    State,
     Step,
     SuppressionKind,
     database,
+    transition,
 )
 from models.address import forms, is_valid, normalise
 from models.control import PROGRAM, record_action
+from models.delivery import in_states
 from models.enrolment import ends, of_addresses
+from models.states import NOT_CLAIMED
 from models.suppression import suppress
 from pipeline.accounts.alerts import Alert, alert
 from pipeline.campaigns.due import due_at
@@ -202,25 +207,37 @@ def _unsubscribed(came: Came) -> Effect:
 
 
 def _put_off(came: Came) -> Effect:
-    """Let the next step wait until the day that is named, or some days. One whose mail is made already goes."""
+    """Let the next step wait until the day that is named, or some days, unless it is due later anyway."""
+    which = Enrolment.id == came.delivery.enrolment_id
     if came.delivery.enrolment_id is None or not _lock_person(came.delivery):
         return Effect.NOTED
-    which = Enrolment.id == came.delivery.enrolment_id
+    lock_waiting(Delivery.enrolment == came.delivery.enrolment_id)
     database.lock_rows(Enrolment, which)
     enrolment, now = Enrolment.get(which), database.now()
-    waits = enrolment.state == EnrolmentState.ACTIVE and enrolment.delivery_id is None and enrolment.sent_at is not None
-    step = Step.get_or_none((Step.campaign == enrolment.campaign_id) & (Step.position == enrolment.position))
-    if not waits or step is None:
+    if enrolment.state != EnrolmentState.ACTIVE or enrolment.sent_at is None:
         return Effect.NOTED
-    window = SendingWindow.from_settings(settings())
-    until = came.found.until
+    window, until = SendingWindow.from_settings(settings()), came.found.until
     days = (until - window.local_date(now)).days if until is not None else WAIT_DAYS
     again = due_at(now, max(days, 1), window, working_days=False)
-    due = enrolment.due_at or due_at(enrolment.sent_at, step.days, window, working_days=step.working_days)
-    if due >= again:
+    if enrolment.delivery_id is not None:
+        return _hold_back(came, Delivery.id == enrolment.delivery_id, again)
+    step = Step.get_or_none((Step.campaign == enrolment.campaign_id) & (Step.position == enrolment.position))
+    due = enrolment.due_at
+    if due is None and step is not None:
+        due = due_at(enrolment.sent_at, step.days, window, working_days=step.working_days)
+    if due is None or due >= again:
         return Effect.NOTED
     Enrolment.update(due_at=again, updated_at=now).where(which).execute()
     return Effect.PUT_OFF
+
+
+def _hold_back(came: Came, mail: Any, again: dt.datetime) -> Effect:
+    """Let the next step's mail, which is on its way and not claimed, wait; its slot is free for others."""
+    sooner = mail & (Delivery.not_before.is_null() | (Delivery.not_before < again))
+    if transition(State.RESERVED, State.READY, sooner, cause=Cause.INBOUND, reason=Effect.PUT_OFF):
+        came.handoffs.append(TRIGGER)
+    held = Delivery.update(not_before=again).where(sooner & in_states(*NOT_CLAIMED)).execute()
+    return Effect.PUT_OFF if held else Effect.NOTED
 
 
 def _has_left(came: Came) -> Effect:

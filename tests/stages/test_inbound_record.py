@@ -222,6 +222,25 @@ def test_an_automatic_answer_puts_the_next_step_off_until_its_date_or_7_days(
     assert record(raw(an_automatic_answer(OURS, "Back on 2026-03-12."))).effect == Effect.NOTED
 
 
+@pytest.mark.parametrize("state", [State.SELECTED, State.CLEARED, State.READY, State.RESERVED, State.SENDING])
+def test_a_next_step_that_is_on_its_way_waits_too_unless_it_is_claimed(clock: Clock, state: State) -> None:
+    delivery = a_sent_mail(clock)
+    slot = {"account": an_account(), "send_at": clock.at, "token": "slot"}
+    step = on_its_way(Enrolment.get(), state, **(slot if state in (State.RESERVED, State.SENDING) else {}))
+
+    done = record(raw(an_automatic_answer(OURS)))
+
+    step = Delivery.get_by_id(step.id)
+    if state is State.SENDING:
+        assert (done.effect, step.state, step.not_before) == (Effect.NOTED, state, None)
+        return
+    assert done.effect == Effect.PUT_OFF
+    assert step.state == (State.READY if state is State.RESERVED else state)
+    assert step.not_before.date() == (clock.at + dt.timedelta(days=7)).date()
+    assert (step.token, len(done.handoffs)) == (None, state is State.RESERVED)
+    assert Delivery.get_by_id(delivery.id).not_before is None
+
+
 @pytest.mark.parametrize(
     ("text", "place"),
     [
