@@ -1,11 +1,22 @@
-"""Raw mails that come back: each names one of ours by its Message-ID."""
+"""Raw mails that come back, and the mail of ours that each names by its Message-ID."""
 
 from __future__ import annotations
 
+import datetime as dt
 import itertools
 from io import BytesIO
+from typing import Any
 
+from models import Attempt, Delivery, Event, State
+from pipeline.inbound import record as recording
+from pipeline.inbound.classify import Place
+from pipeline.inbound.record import Recorded, today
 from pipeline.inbound.sources import Mail, mails_of
+from tests.builders import a_campaign, a_contact, a_delivery, a_template, an_account, an_enrolment
+from tests.conftest import Clock
+
+#: Our Message-ID, and the token of our link, of `a_sent_mail`.
+OURS, TOKEN = "<5c1f2e6a9d0b@example.com>", "1.abc"
 
 _number = itertools.count(1)
 
@@ -62,3 +73,30 @@ def raw(text: str) -> Mail:
 
 def _own() -> str:
     return f"Message-ID: <{next(_number)}@their.example>\n"
+
+
+def record(mail: Mail, place: Place = Place.RECEIVED) -> Recorded:
+    """Record a mail that is read today."""
+    return recording.record(mail, today(), place=place)
+
+
+def a_sent_mail(clock: Clock, message_id: str = OURS, **values: Any) -> Delivery:
+    """Store a delivery that was sent, of an enrolment whose next step is due in three days."""
+    template = values.pop("template", None) or a_template()
+    campaign = values.pop("campaign", None) or a_campaign((0, [template]), (3, [template]))
+    account = values.pop("account", None) or an_account(from_address="sender@example.test")
+    enrolment = an_enrolment(
+        campaign,
+        values.pop("contact", None) or a_contact(),
+        position=2,
+        account=account,
+        sent_at=clock.at,
+        due_at=clock.at + dt.timedelta(days=3),
+    )
+    about = {"enrolment": enrolment, "campaign": campaign, "contact": enrolment.contact, "position": 1}
+    sent = {"reason": "accepted", "sent_at": clock.at, "unsubscribe": TOKEN, "template": template}
+    delivery = a_delivery(State.SENT, message_id=message_id, updated_at=clock.at, **about, **sent, **values)
+    claim = {"token": message_id, "claimed_at": clock.at, "finished_at": clock.at, "campaign": campaign}
+    Attempt.create(delivery=delivery, account=account, outcome="accepted", **claim)
+    Event.update(at=clock.at, account=account, reason="accepted").where(Event.delivery == delivery.id).execute()
+    return delivery
