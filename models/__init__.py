@@ -21,6 +21,7 @@ from models.delivery import Delivery
 from models.domain_check import DomainCheck, DomainResult
 from models.enrolment import Enrolment, EnrolmentState
 from models.event import Event, insert_deliveries, transition, transition_of
+from models.inbound_mail import Effect, InboundMail, LateBounce, NamedBy
 from models.opt_out import Choice, OptOut, Way
 from models.self_mail import SelfMail
 from models.states import Cause, Reason, State
@@ -53,6 +54,8 @@ TABLES = (
     Event,
     DeadLetter,
     OptOut,
+    InboundMail,
+    LateBounce,
     Suppression,
     DomainCheck,
     StoredKey,
@@ -80,11 +83,15 @@ __all__ = [
     "Delivery",
     "DomainCheck",
     "DomainResult",
+    "Effect",
     "EmailTemplate",
     "Enrolment",
     "EnrolmentState",
     "Event",
+    "InboundMail",
+    "LateBounce",
     "ListMember",
+    "NamedBy",
     "OptOut",
     "Outcome",
     "Purpose",

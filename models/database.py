@@ -72,7 +72,7 @@ LOCK_ORDER = (
     ("list_member",),
     ("throttle",),
     ("delivery",),
-    ("attempt", "dead_letter", "opt_out", "suppression", "action", "enrolment"),
+    ("attempt", "dead_letter", "opt_out", "suppression", "action", "enrolment", "inbound_mail", "late_bounce"),
     ("control",),
 )
 

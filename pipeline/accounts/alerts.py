@@ -37,6 +37,7 @@ class Alert(StrEnum):
     PAUSED_BY_BOUNCES = "paused by bounces"
     PAUSED_BY_LIMIT = "paused by a limit of rendering"
     COMPANY_UNSUBSCRIBED = "company unsubscribed"
+    COMPLAINT = "a mail was called spam"
 
 
 def alert(

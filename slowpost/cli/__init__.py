@@ -33,6 +33,7 @@ COMMANDS: Mapping[str, tuple[str, str, str]] = {
     "templates": ("templates", "templates", "What is written."),
     "campaigns": ("campaigns", "campaigns", "Whom, what, from where, and what follows."),
     "suppress": ("suppress", "suppress", "Addresses and domains that must never be mailed."),
+    "inbound": ("inbound", "inbound", "What came back by mail, and what followed."),
     "log": ("log", "log", "The attempts: what was sent, and what came of it."),
     "dead": ("dead", "dead", "What was given up and waits for your decision."),
     "in-doubt": ("doubt", "in_doubt", "Mails that may have been sent: nobody can know."),

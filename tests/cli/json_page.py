@@ -19,6 +19,7 @@ from typing import Any
 
 from models import State
 from pipeline.accounts.self_mail import SelfMailRead
+from pipeline.inbound.importing import InboundImported
 from pipeline.operations.accounts import AccountDone, LoggedIn
 from pipeline.operations.attachments import AttachmentsDone
 from pipeline.operations.batches import Imported
@@ -48,6 +49,7 @@ from pipeline.reports.contacts import ContactDetails, ContactRow
 from pipeline.reports.dead_letters import DeadLetterDetails, DeadLetterRow
 from pipeline.reports.doctor.findings import Diagnosis
 from pipeline.reports.doubt import DoubtRow
+from pipeline.reports.inbound import InboundRow
 from pipeline.reports.lists import ListDetails, ListRow
 from pipeline.reports.log import AttemptRow
 from pipeline.reports.plan import Plan
@@ -90,6 +92,7 @@ REPORTS: Mapping[str, Any] = {
     "dead show LETTER_ID": DeadLetterDetails,
     "in-doubt list": list[DoubtRow],
     "suppress list": list[SuppressionRow],
+    "inbound list": list[InboundRow],
 }
 
 #: The same of what people do: each of these prints `warnings` besides.
@@ -138,6 +141,7 @@ ACTIONS: Mapping[str, Any] = {
     "templates detach TEMPLATE_ID NAME": AttachmentsDone,
     "templates rerender TEMPLATE_ID": Rerendered,
     "templates send-test TEMPLATE_ID": TestSent,
+    "inbound import FILE": InboundImported,
     "suppress add VALUE": SuppressionDone,
     "suppress remove VALUE": SuppressionDone,
     "dead replay LETTER_ID...": Decided,
