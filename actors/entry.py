@@ -161,7 +161,11 @@ def keep_in_step(*, thorough: bool = True) -> InStep:
 
 
 def queue_counts() -> dict[str, int]:
-    """Return how many messages are ready in each queue; nothing with the embedded broker."""
+    """Return how many messages are ready in each queue; nothing with the embedded broker.
+
+    Raises:
+        ConnectionClosed: RabbitMQ is away.
+    """
     broker = _broker()
     try:
         return dict(broker.counts())

@@ -21,6 +21,7 @@ from models.delivery import Delivery
 from models.domain_check import DomainCheck, DomainResult
 from models.enrolment import Enrolment, EnrolmentState
 from models.event import Event, insert_deliveries, transition, transition_of
+from models.heartbeat import Heartbeat, Kind, OpenAlert
 from models.opt_out import Choice, OptOut, Way
 from models.self_mail import SelfMail
 from models.states import Cause, Reason, State
@@ -56,6 +57,8 @@ TABLES = (
     Suppression,
     DomainCheck,
     StoredKey,
+    Heartbeat,
+    OpenAlert,
 )
 
 __all__ = [
@@ -84,7 +87,10 @@ __all__ = [
     "Enrolment",
     "EnrolmentState",
     "Event",
+    "Heartbeat",
+    "Kind",
     "ListMember",
+    "OpenAlert",
     "OptOut",
     "Outcome",
     "Purpose",
