@@ -173,6 +173,18 @@ def queue_counts() -> dict[str, int]:
         broker.close()
 
 
+def broker_away() -> str | None:
+    """Return why RabbitMQ can't be reached now; None: it can, or the broker is the embedded one."""
+    broker = _broker()
+    if isinstance(broker, MemoryBroker):
+        return None
+    try:
+        with broker.own_connection():
+            return None
+    except AWAY as error:
+        return (str(error).strip() or type(error).__name__).splitlines()[0][:300]
+
+
 def _broker() -> MemoryBroker | QuorumBroker:
     return actors.start()
 

@@ -152,7 +152,7 @@ def web(stop: threading.Event | None = None) -> None:
 def _web() -> Iterator[None]:
     """Serve the web pages for the block; wait for the database before, and for the key of the links."""
     until_available(connected(schema.check_migrated))
-    with serving(until_available(connected(unsubscribe.tokens))):
+    with serving(until_available(connected(unsubscribe.tokens)), entry.broker_away):
         listens = settings().mail_web_listen, settings().mail_web_operator_listen
         log.info("serving", public="{}:{}".format(*listens[0]), operator="{}:{}".format(*listens[1]))
         yield

@@ -114,7 +114,7 @@ def _quietly(do: Callable[[], None]) -> None:
     try:
         with database.connection():
             do()
-    except peewee.DatabaseError:
+    except peewee.PeeweeException:
         # Away, or not migrated yet; who needs it says so.
         database.discard_connection()
     except Exception as error:

@@ -125,6 +125,7 @@ def _sweep(rows: Sequence[Heartbeat], now: dt.datetime) -> Found | None:
     schedulers = [row for row in rows if row.kind in SCHEDULES]
     began = min((row.since for row in schedulers if row.lives(now, SILENCE)), default=None)
     ended = _latest(*(row.beat_at for row in schedulers))
+    since: dt.datetime | None
     if began is None and ended is not None and (last is None or last <= ended):
         since, patience = ended, SCHEDULE_ENDED
     else:

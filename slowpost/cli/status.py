@@ -20,13 +20,27 @@ def status(check: bool, as_json: bool) -> None:
     """Show what is wrong with the running of the program, who works, the window, accounts (used of limit, health, next
     slot), deliveries by state, and queues.
     """
+    from pipeline.reports import running
     from pipeline.reports.status import status as report
 
-    queues, away = _queues()
-    found = report(queues, away)
-    emit(found, as_json, lambda: None if check else _show(found, away))
-    if check and found.running.problems:
-        raise Refused("; ".join(problem.words for problem in found.running.problems))
+    if not check:
+        queues, away = _queues()
+        found = report(queues, away)
+        emit(found, as_json, lambda: _show(found, away))
+        return
+    seen = running.running(_away())
+    emit(seen, as_json, lambda: None)
+    if seen.problems:
+        raise Refused("; ".join(problem.words for problem in seen.problems))
+
+
+def _away() -> str | None:
+    """Return why RabbitMQ can't be reached, if there is one."""
+    if settings().is_embedded:
+        return None
+    from actors import entry
+
+    return entry.broker_away()
 
 
 def _queues() -> tuple[dict[str, int], str | None]:
