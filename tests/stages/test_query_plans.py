@@ -12,6 +12,7 @@ from pipeline import reserve_slot
 from pipeline.campaigns import picking
 from pipeline.capacity.room import room
 from pipeline.select_contacts import select_steps
+from pipeline.watch import alarm
 from tests.conftest import Clock
 from tests.waiting_campaigns import fill
 
@@ -36,6 +37,7 @@ def test_nothing_that_runs_again_and_again_reads_a_large_table_as_a_whole(
         picked = picking.pick(room(clock.at), clock.at)
         select_steps(picked, source="a test")
         reserve_slot.reserve()
+        alarm.look()
 
     assert picked
     read = {sql: read_as_a_whole(sql, params) for sql, params in statements if sql.startswith(EXPLAINED)}
