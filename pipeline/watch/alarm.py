@@ -13,17 +13,20 @@ from models import Heartbeat, OpenAlert, database
 from models.base import insert_new
 from models.heartbeat import JOBS
 from pipeline.accounts.alerts import Alert, alert
-from pipeline.watch.problems import problems
+from pipeline.watch.problems import lives_since, problems
 
 #: Processes that have stopped, or been silent, are forgotten after this.
 FORGOTTEN = dt.timedelta(hours=1)
+#: Where everything is started, the first who looks gives the others so long to come.
+STARTS = dt.timedelta(seconds=30)
 
 
 def look() -> None:
     """Tell somebody of what is wrong and nobody has been told of, and of what is mended; forget processes of before."""
     now = database.now()
     found = problems(now)
-    for problem in found:
+    began = lives_since(list(Heartbeat.select()), now)
+    for problem in found if began is None or now - began >= STARTS else ():
         since = problem.since or now
         if insert_new(OpenAlert, what=problem.problem, since=since, told_at=now) is not None:
             alert(problem.problem, problem.words, now)

@@ -86,7 +86,7 @@ def _nobody_works(rows: Sequence[Heartbeat], now: dt.datetime) -> Found | None:
     if any(row.lives(now, SILENCE) for row in workers):
         return None
     last = max((row.beat_at for row in workers), default=None)
-    since = last or _seen_since(rows, now)
+    since = last or lives_since(rows, now)
     if since is not None and now - since < PASSES:
         return None
     when = "no worker has said anything yet" if last is None else f"no worker has said anything since {_clock(last)}"
@@ -129,7 +129,7 @@ def _sweep(rows: Sequence[Heartbeat], now: dt.datetime) -> Found | None:
     if began is None and ended is not None and (last is None or last <= ended):
         since, patience = ended, SCHEDULE_ENDED
     else:
-        since, patience = _latest(last, began) or _seen_since(rows, now), SWEEP_MISSED
+        since, patience = _latest(last, began) or lives_since(rows, now), SWEEP_MISSED
     if since is not None and now - since < patience:
         return None
     return Found(Problem.SWEEP, since, f"the schedule does not run: {_ran('sweep', last)}")
@@ -142,7 +142,7 @@ def _publisher(rows: Sequence[Heartbeat], now: dt.datetime) -> Found | None:
     # It is missed only where it has had the time to come: since a scheduler began, or cron's first sweep.
     began = [row.since for row in rows if row.kind in SCHEDULES and row.lives(now, SILENCE)]
     began += [row.since for row in rows if row.kind == Kind.SWEEP]
-    since = _latest(last, *began) or _seen_since(rows, now)
+    since = _latest(last, *began) or lives_since(rows, now)
     if since is not None and now - since < PUBLISHER_MISSED:
         return None
     return Found(Problem.PUBLISHER, since, f"the schedule does not run: {_ran('batch publisher', last)}")
@@ -152,8 +152,8 @@ def _latest(*times: dt.datetime | None) -> dt.datetime | None:
     return max((at for at in times if at is not None), default=None)
 
 
-def _seen_since(rows: Sequence[Heartbeat], now: dt.datetime) -> dt.datetime | None:
-    """Return since when a process that lives would have seen what has never been there."""
+def lives_since(rows: Sequence[Heartbeat], now: dt.datetime) -> dt.datetime | None:
+    """Return since when any of these processes has lived, and would have seen what has never been there."""
     return min((row.since for row in rows if row.kind not in JOBS and row.lives(now, SILENCE)), default=None)
 
 

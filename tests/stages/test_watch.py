@@ -203,6 +203,22 @@ def test_of_all_who_look_one_tells_and_a_problem_that_comes_back_is_told_again(
     assert told[2:] == ["nobody works: no worker has said anything since Tue 10:00:10 EDT"]
 
 
+def test_when_all_are_started_after_a_night_nobody_is_told_of_those_that_are_still_to_come(
+    sqlite: str, clock: Clock, told: list[str]
+) -> None:
+    fleet = Fleet(clock)
+    fleet.after(minutes=1)
+    for kind in list(fleet.hearts):
+        fleet.stop(kind)
+    clock.tick(43_200)
+    fleet.sweeps = fleet.publishes = False
+    fleet.add(Kind.WORKER)
+    assert (fleet.after(seconds=20), told) == ([Problem.SWEEP], [])
+    assert (fleet.after(seconds=10), len(told)) == ([Problem.SWEEP], 1)
+    fleet.add(Kind.SCHEDULER)
+    assert fleet.after(seconds=10) == []
+
+
 def test_processes_of_before_are_forgotten_after_an_hour_and_jobs_never(any_database: str, clock: Clock) -> None:
     fleet = Fleet(clock)
     fleet.after(minutes=1)
