@@ -21,6 +21,7 @@ from models.delivery import Delivery
 from models.domain_check import DomainCheck, DomainResult
 from models.enrolment import Enrolment, EnrolmentState
 from models.event import Event, insert_deliveries, transition, transition_of
+from models.heartbeat import Heartbeat, Kind, OpenAlert
 from models.inbound_mail import Effect, InboundMail, LateBounce, NamedBy
 from models.opt_out import Choice, OptOut, Way
 from models.self_mail import SelfMail
@@ -59,6 +60,8 @@ TABLES = (
     Suppression,
     DomainCheck,
     StoredKey,
+    Heartbeat,
+    OpenAlert,
 )
 
 __all__ = [
@@ -88,10 +91,13 @@ __all__ = [
     "Enrolment",
     "EnrolmentState",
     "Event",
+    "Heartbeat",
     "InboundMail",
+    "Kind",
     "LateBounce",
     "ListMember",
     "NamedBy",
+    "OpenAlert",
     "OptOut",
     "Outcome",
     "Purpose",

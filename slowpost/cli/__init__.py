@@ -22,7 +22,7 @@ COMMANDS: Mapping[str, tuple[str, str, str]] = {
     "plan": ("plan", "plan", "Show who is going to be mailed when, and from which account."),
     "why": ("plan", "why", "Say what became of a contact, or why it waits and when it can go at the earliest."),
     "doctor": ("doctor", "doctor", "Find problems in settings, accounts and DNS, and say what to do."),
-    "status": ("route", "status", "Show accounts, deliveries, queues and the window."),
+    "status": ("status", "status", "Show what is wrong, who works, accounts, deliveries and queues."),
     "pause": ("route", "pause", "Pause everything, an account or a template."),
     "resume": ("route", "resume", "Go on with what was paused."),
     "cancel": ("route", "cancel", "Cancel the mails that wait for a contact, or with a template."),

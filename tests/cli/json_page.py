@@ -54,6 +54,7 @@ from pipeline.reports.lists import ListDetails, ListRow
 from pipeline.reports.log import AttemptRow
 from pipeline.reports.plan import Plan
 from pipeline.reports.reasons import WORDS
+from pipeline.reports.running import Running
 from pipeline.reports.status import Status
 from pipeline.reports.suppressions import SuppressionRow
 from pipeline.reports.templates import TemplateDetails, TemplateRow
@@ -72,6 +73,7 @@ PAGE = Path(__file__).parents[2] / "docs" / "json.md"
 #: A command as it is called → the type of what it prints with `--json`: a dataclass, or a list of one.
 REPORTS: Mapping[str, Any] = {
     "status": Status,
+    "status --check": Running,
     "plan": Plan,
     "why CONTACT": Why,
     "doctor": Diagnosis,
@@ -166,7 +168,7 @@ OTHERS: Mapping[str, Any] = {
 WARNINGS = ("warnings", "list of texts", "what could not be handed on yet; none if all went well.")
 
 ABOUT_REPORTS = """\
-`doctor` prints its JSON and has exit code 1 if there is an error.
+`doctor` prints its JSON and has exit code 1 if there is an error, `status --check` if anything is wrong.
 """
 
 ABOUT_ACTIONS = """\
