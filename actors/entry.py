@@ -161,12 +161,28 @@ def keep_in_step(*, thorough: bool = True) -> InStep:
 
 
 def queue_counts() -> dict[str, int]:
-    """Return how many messages are ready in each queue; nothing with the embedded broker."""
+    """Return how many messages are ready in each queue; nothing with the embedded broker.
+
+    Raises:
+        ConnectionClosed: RabbitMQ is away.
+    """
     broker = _broker()
     try:
         return dict(broker.counts())
     finally:
         broker.close()
+
+
+def broker_away() -> str | None:
+    """Return why RabbitMQ can't be reached now; None: it can, or the broker is the embedded one."""
+    broker = _broker()
+    if isinstance(broker, MemoryBroker):
+        return None
+    try:
+        with broker.own_connection():
+            return None
+    except AWAY as error:
+        return (str(error).strip() or type(error).__name__).splitlines()[0][:300]
 
 
 def _broker() -> MemoryBroker | QuorumBroker:

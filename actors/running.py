@@ -24,7 +24,7 @@ from actors.gathering import Ready
 from actors.intake import encode
 from actors.outgoing import Outgoing
 from actors.waiting import PutBackError, until_available
-from models import DeadLetter, database
+from models import DeadLetter, Kind, database
 from models.dead_letter import OPEN
 from pipeline.flow import Handoff, Stage, joined
 from pipeline.runtime import faults, logs
@@ -32,6 +32,7 @@ from pipeline.runtime.failpoints import failpoint
 from pipeline.runtime.logs import log
 from pipeline.runtime.waiting import connected
 from pipeline.select_contacts import asked
+from pipeline.watch.hearts import Heart
 
 _working = threading.Event()
 #: At each of these a worker process of Dramatiq's command line stops; SIGINT it ignores.
@@ -39,12 +40,18 @@ _STOPS = (signal.SIGTERM, signal.SIGHUP)
 
 
 class WorkerState(Middleware):
-    """Knows whether workers run in this process, and keeps a message that has raised unacknowledged."""
+    """Knows whether workers run in this process, and keeps a message that has raised unacknowledged. A process of
+    Dramatiq's command line says that it lives; any other one does so itself.
+    """
+
+    _heart: Heart | None = None
 
     def after_process_boot(self, *_: Any) -> None:
         """Dramatiq's hook: a process of its command line begins."""
         logs.configure()
         heed_first_signal_alone()
+        self._heart = Heart(Kind.WORKER)
+        self._heart.start()
 
     def before_worker_boot(self, _broker: dramatiq.Broker, worker: dramatiq.Worker) -> None:
         """Dramatiq's hook: a worker begins."""
@@ -63,6 +70,8 @@ class WorkerState(Middleware):
 
     def after_worker_shutdown(self, *_: Any) -> None:
         """Dramatiq's hook: the worker has stopped."""
+        if self._heart is not None:
+            self._heart.stop()
         waiting.begin()
 
     def after_process_message(

@@ -21,6 +21,8 @@ from models.delivery import Delivery
 from models.domain_check import DomainCheck, DomainResult
 from models.enrolment import Enrolment, EnrolmentState
 from models.event import Event, insert_deliveries, transition, transition_of
+from models.heartbeat import Heartbeat, Kind, OpenAlert
+from models.inbound_mail import Effect, InboundMail, LateBounce, NamedBy
 from models.opt_out import Choice, OptOut, Way
 from models.self_mail import SelfMail
 from models.states import Cause, Reason, State
@@ -53,9 +55,13 @@ TABLES = (
     Event,
     DeadLetter,
     OptOut,
+    InboundMail,
+    LateBounce,
     Suppression,
     DomainCheck,
     StoredKey,
+    Heartbeat,
+    OpenAlert,
 )
 
 __all__ = [
@@ -80,11 +86,18 @@ __all__ = [
     "Delivery",
     "DomainCheck",
     "DomainResult",
+    "Effect",
     "EmailTemplate",
     "Enrolment",
     "EnrolmentState",
     "Event",
+    "Heartbeat",
+    "InboundMail",
+    "Kind",
+    "LateBounce",
     "ListMember",
+    "NamedBy",
+    "OpenAlert",
     "OptOut",
     "Outcome",
     "Purpose",

@@ -33,8 +33,8 @@ _thread = threading.local()
 
 #: What stands before the path of an SQLite file. All that follows is the path, whatever characters are in it.
 SQLITE = "sqlite:///"
-#: PostgreSQL connections of one process: more than any sensible number of worker threads.
-POOL_SIZE = 64
+#: PostgreSQL connections of one process: more than worker threads and what runs beside them.
+POOL_SIZE = 72
 #: Of every PostgreSQL session, unless the URL says otherwise.
 POSTGRES_SESSION = {
     # The planner expects to read a whole table and compiles for 30 ms; the query then reads a few rows of an index.
@@ -72,7 +72,7 @@ LOCK_ORDER = (
     ("list_member",),
     ("throttle",),
     ("delivery",),
-    ("attempt", "dead_letter", "opt_out", "suppression", "action", "enrolment"),
+    ("attempt", "dead_letter", "opt_out", "suppression", "action", "enrolment", "inbound_mail", "late_bounce"),
     ("control",),
 )
 

@@ -154,6 +154,8 @@ Delivery.add_index(
         f"WHERE campaign_id IS NOT NULL AND state IN ({one_of(ENDED_BY_ATTEMPT)})"
     )
 )
+for _name in ("message_id", "wire_message_id"):
+    Delivery.add_index(peewee.SQL(f"CREATE INDEX delivery_{_name} ON delivery ({_name}) WHERE {_name} IS NOT NULL"))
 Delivery.add_index(peewee.SQL("CREATE INDEX delivery_follows ON delivery (follows_id) WHERE follows_id IS NOT NULL"))
 
 

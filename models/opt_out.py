@@ -30,6 +30,8 @@ class Way(StrEnum):
     ONE_CLICK = "one_click"
     #: A button of the page.
     PAGE = "page"
+    #: A mail that asks for it.
+    MAIL = "mail"
 
 
 class OptOut(Base):

@@ -60,6 +60,7 @@ class Reason(StrEnum):
     # sent
     ACCEPTED = "accepted"
     RESOLVED_SENT = "resolved_sent"
+    FOUND_BY_MAIL = "found_by_mail"
     # in doubt
     NO_OUTCOME = "no_outcome"
     # cancelled
@@ -67,6 +68,7 @@ class Reason(StrEnum):
     CAMPAIGN_OVER = "campaign_over"
     REPLIED = "replied"
     UNSUBSCRIBED = "unsubscribed"
+    HAS_LEFT = "has_left"
     FORGOTTEN = "forgotten"
 
 
@@ -85,6 +87,7 @@ class Cause(StrEnum):
     PAUSE = "pause"
     CANCEL = "cancel"
     REPLIED = "replied"
+    INBOUND = "inbound"
     UNSUBSCRIBE = "unsubscribe"
     SUPPRESS = "suppress"
     FORGET = "forget"

@@ -14,7 +14,7 @@ Beside the route, `sweep` puts back what was lost. The rooms, from the top down;
     inbound                                   what comes back by mail
     reports  operations                       what people see, and what they do
     the stages, sweep
-    delivery                                  the claim, the outcome, the mails before
+    delivery  watch                           the claim, the outcome, the mails before; who lives, what is wrong
     accounts  campaigns                       login, health, alerts; who is enrolled, what is due for whom
     capacity                                  a snapshot of accounts and backlog
     rules  smtp                               may this person be written to; the dialogue

@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
-from models import Contact, EmailTemplate, database, lookup
+from models import Contact, EmailTemplate, Kind, database, lookup
 from pipeline.campaigns import picking
 from pipeline.capacity.room import room
 from pipeline.flow import Handoff
@@ -31,6 +31,7 @@ from pipeline.runtime.failpoints import failpoint
 from pipeline.runtime.settings import settings
 from pipeline.select_contacts import asked, give_up_contact, select, select_steps
 from pipeline.throttle.window import SendingWindow
+from pipeline.watch import hearts
 
 #: Before an opening, the window counts as open for so long: who starts the publisher on the hour goes by another clock.
 EARLY = dt.timedelta(seconds=60)
@@ -98,6 +99,7 @@ def publish(
     failpoint("publish:committed")
     if dry_run:
         return replace(batch, handoffs=(), dry_run=True)
+    hearts.ran(Kind.PUBLISHER)
     return replace(batch, handoffs=(*(handoff for done in ended for handoff in done.handoffs), *batch.handoffs))
 
 

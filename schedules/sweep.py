@@ -1,5 +1,5 @@
 """Every minute: end the campaigns whose last date is over, put back on the route what the broker lost, mark what is in
-doubt, keep the dead letters' copies.
+doubt, keep the dead letters' copies; and say what is wrong with the running of the program.
 """
 
 from __future__ import annotations
@@ -9,10 +9,11 @@ from dataclasses import dataclass
 
 from actors import entry
 from actors.rabbitmq.dead_letters import InStep
-from models import database
+from models import Kind, database
 from pipeline import sweep as lost_and_found
 from pipeline.flow import TRIGGER, Stage
 from pipeline.operations import campaign_states
+from pipeline.watch import alarm, hearts, problems
 
 
 @dataclass(frozen=True)
@@ -39,13 +40,24 @@ class Swept:
 
 
 def sweep() -> Swept:
-    """Sweep once; on the hour, compare each dead letter and not only how many there are."""
+    """Sweep once; on the hour, compare each dead letter and not only how many there are.
+
+    Raises:
+        ConnectionClosed: RabbitMQ is away; what the database alone needs has been done.
+    """
     ended = campaign_states.end_over()
     handoffs = lost_and_found.sweep()
     if TRIGGER not in handoffs and any(campaign.handoffs for campaign in ended):
         handoffs.append(TRIGGER)
-    entry.publish(handoffs)
-    dead_letters = entry.keep_in_step(thorough=database.now().minute == 0)
+    try:
+        entry.publish(handoffs)
+        dead_letters = entry.keep_in_step(thorough=database.now().minute == 0)
+    except entry.AWAY:
+        hearts.ran(Kind.SWEEP, waits_for=problems.RABBITMQ)
+        alarm.look()
+        raise
+    hearts.ran(Kind.SWEEP)
+    alarm.look()
     counts: Counter[Stage] = Counter()
     for handoff in handoffs:
         counts[handoff.stage] += max(1, len(handoff.ids))

@@ -21,7 +21,7 @@ import dramatiq
 import actors
 from actors import entry, running, waiting
 from actors.waiting import PutBackError, until_available
-from models import Delivery, State, database, schema
+from models import Delivery, Kind, State, database, schema
 from models.control import control
 from models.exclusive import Exclusive, exclusive
 from pipeline import sweep
@@ -35,6 +35,7 @@ from pipeline.runtime.logs import log
 from pipeline.runtime.secret_key import SecretKeyError
 from pipeline.runtime.settings import settings
 from pipeline.runtime.waiting import connected
+from pipeline.watch.hearts import beating
 from schedules.scheduler import make_scheduler
 from slowpost.web.server import serving
 
@@ -55,7 +56,7 @@ def run(threads: int = THREADS, stop: threading.Event | None = None) -> None:
         ListenError: an address of the web pages can't be listened on.
     """
     stop = stop or stop_at_signals()
-    with _stopping_well(), nullcontext() if settings().mail_public_url is None else _web():
+    with _stopping_well(), beating(Kind.RUN), nullcontext() if settings().mail_public_url is None else _web():
         wait_for_servers()
         with _alone() as right, working(threads) as seen:
             scheduler = make_scheduler()
@@ -126,7 +127,7 @@ def working(threads: int = THREADS) -> Iterator[int]:
 def schedule(stop: threading.Event | None = None) -> None:
     """Run the schedule alone until SIGTERM, SIGINT or `stop`."""
     stop = stop or stop_at_signals()
-    with _stopping_well():
+    with _stopping_well(), beating(Kind.SCHEDULER):
         wait_for_servers()
         scheduler = make_scheduler()
         scheduler.start()
@@ -143,7 +144,7 @@ def web(stop: threading.Event | None = None) -> None:
         ListenError: an address can't be listened on.
     """
     stop = stop or stop_at_signals()
-    with _stopping_well(), _web():
+    with _stopping_well(), beating(Kind.WEB), _web():
         stop.wait()
 
 
@@ -151,7 +152,7 @@ def web(stop: threading.Event | None = None) -> None:
 def _web() -> Iterator[None]:
     """Serve the web pages for the block; wait for the database before, and for the key of the links."""
     until_available(connected(schema.check_migrated))
-    with serving(until_available(connected(unsubscribe.tokens))):
+    with serving(until_available(connected(unsubscribe.tokens)), entry.broker_away):
         listens = settings().mail_web_listen, settings().mail_web_operator_listen
         log.info("serving", public="{}:{}".format(*listens[0]), operator="{}:{}".format(*listens[1]))
         yield
@@ -163,8 +164,9 @@ def become_worker(processes: int, threads: int, queues: list[str]) -> None:
     Raises:
         NotMigratedError: the tables are not of this version.
     """
-    wait_for_servers()
-    warn_of_unreadable_passwords()
+    with beating(Kind.WORKER):
+        wait_for_servers()
+        warn_of_unreadable_passwords()
     # Not from the working directory, where Dramatiq's command would look first: whoever can write there would run.
     command = [sys.executable, "-P", "-m", "dramatiq", "actors:start", "--path", str(Path(actors.__file__).parents[1])]
     command += ["--processes", str(processes), "--threads", str(threads)]

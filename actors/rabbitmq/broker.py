@@ -127,8 +127,17 @@ class QuorumBroker(RabbitmqBroker):
         self.declared = True
 
     def counts(self) -> dict[str, int]:
-        """Return how many messages are ready in each queue."""
-        return topology.counts(self.channel)
+        """Return how many messages are ready in each queue.
+
+        Raises:
+            ConnectionClosed: RabbitMQ is away.
+            ChannelClosedByBroker: a queue is not there.
+        """
+        try:
+            return topology.counts(self.channel)
+        except (pika.exceptions.AMQPConnectionError, OSError) as error:
+            del self.connection
+            raise ConnectionClosed(error) from None
 
     def show(self, letters: Iterable[DeadLetter]) -> None:
         """Put copies of dead letters on their queue; where they are many, or that can't be done now, the sweep does

@@ -1,5 +1,5 @@
-"""Alerts: somebody is told what the program has decided about an account, a template or a campaign. If one can't be
-given, that is logged, and no more.
+"""Alerts: somebody is told what the program has decided about an account, a template or a campaign, and what is wrong
+with its own running. If one can't be given, that is logged, and no more.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _told: dict[tuple[str, int], float] = {}
 
 
 class Alert(StrEnum):
-    """What somebody is told of."""
+    """What somebody is told of, beside what is wrong with the running of the program (`watch.problems`)."""
 
     SWITCHED_OFF = "account switched off"
     RESTS = "account rests"
@@ -37,10 +37,12 @@ class Alert(StrEnum):
     PAUSED_BY_BOUNCES = "paused by bounces"
     PAUSED_BY_LIMIT = "paused by a limit of rendering"
     COMPANY_UNSUBSCRIBED = "company unsubscribed"
+    COMPLAINT = "a mail was called spam"
+    MENDED = "mended"
 
 
 def alert(
-    what: Alert,
+    what: StrEnum,
     reason: str,
     at: dt.datetime,
     *,
@@ -51,7 +53,7 @@ def alert(
     """Say it in the log, and through MAIL_ALERT_COMMAND and MAIL_ALERT_WEBHOOK where they are set.
 
     Args:
-        what: what has happened.
+        what: what has happened: an Alert, or a problem of `watch.problems`.
         reason: why, with the figures; no address, and no text of a server, which may quote one.
         at: UTC time.
         account_id, template_id, campaign_id: what it is about.

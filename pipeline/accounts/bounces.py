@@ -1,18 +1,19 @@
 """Bounces: a template, a campaign or an account of which too many are refused is paused, and somebody is told. What a
 campaign sends counts for the campaign, and pauses none of its templates.
 
-Reads: the last ended deliveries since a person resumed it. Writes: the pause, slots given back, the action. A list of
-dead addresses is stopped by it before it costs the mailbox.
+Reads: the last ended deliveries since a person resumed it, and what came back by mail, which counts from when it was
+read in place of its delivery's `sent`. Writes: the pause, slots given back, the action. A list of dead addresses is
+stopped by it before it costs the mailbox.
 """
 
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from models import Campaign, CampaignState, Delivery, EmailTemplate, Event, Reason, SmtpAccount
+from models import Campaign, CampaignState, Delivery, EmailTemplate, Event, LateBounce, Reason, SmtpAccount
 from models.delivery import in_states
 from models.states import ENDED_BY_ATTEMPT
 from pipeline.accounts.alerts import Alert
@@ -54,30 +55,28 @@ def of_account(account: SmtpAccount) -> Bounces:
     """Count an account's last ended deliveries since a person resumed it or switched it on."""
     since = max(at for at in (account.resumed_at, account.enabled_at) if at is not None)
     ended = (Event.account == account.id) & in_states(*ENDED_BY_ATTEMPT, column=Event.state) & (Event.at >= since)
-    latest = Event.select(Event.delivery, Event.reason).where(ended).order_by(Event.id.desc()).limit(LAST * 2)
-    # A delivery counts once, as it ended last, also if a person has replayed it.
-    once: dict[int, str] = {}
-    for delivery_id, reason in latest.tuples():
-        once.setdefault(delivery_id, reason)
-    return _counted(list(once.values())[:LAST])
+    latest = Event.select(Event.delivery, Event.reason, Event.at).where(ended).order_by(Event.id.desc()).limit(LAST * 2)
+    return _counted(latest, LateBounce.account == account.id, since)
 
 
 def of_template(template: EmailTemplate) -> Bounces:
     """Count a template's last ended deliveries beside campaigns, since a person resumed it."""
-    return _last_of((Delivery.template == template.id) & Delivery.campaign.is_null(), template.resumed_at)
+    plain = (Delivery.template == template.id) & Delivery.campaign.is_null()
+    late = (LateBounce.template == template.id) & LateBounce.campaign.is_null()
+    return _last_of(plain, late, template.resumed_at)
 
 
 def of_campaign(campaign: Campaign) -> Bounces:
     """Count a campaign's last ended deliveries since a person resumed it."""
-    return _last_of(Delivery.campaign == campaign.id, campaign.resumed_at)
+    return _last_of(Delivery.campaign == campaign.id, LateBounce.campaign == campaign.id, campaign.resumed_at)
 
 
-def _last_of(which: Any, resumed_at: dt.datetime | None) -> Bounces:
+def _last_of(which: Any, late: Any, resumed_at: dt.datetime | None) -> Bounces:
     ended = which & in_states(*ENDED_BY_ATTEMPT)
     if resumed_at is not None:
         ended &= Delivery.updated_at >= resumed_at
-    latest = Delivery.select(Delivery.reason).where(ended).order_by(Delivery.updated_at.desc()).limit(LAST)
-    return _counted([row[0] for row in latest.tuples()])
+    rows = Delivery.select(Delivery.id, Delivery.reason, Delivery.updated_at).where(ended)
+    return _counted(rows.order_by(Delivery.updated_at.desc()).limit(LAST), late, resumed_at)
 
 
 def check(account_ids: Iterable[int], bounced: Iterable[Delivery]) -> bool:
@@ -103,5 +102,16 @@ def _pause(target: Target, bounces: Bounces) -> bool:
     return bounces.too_many and stop(target, Alert.PAUSED_BY_BOUNCES, reason)
 
 
-def _counted(reasons: Sequence[str]) -> Bounces:
+def _counted(ended: Any, late: Any, since: dt.datetime | None) -> Bounces:
+    """Count the last ends, and what came back by mail: (delivery, reason, when), the latest of `ended` first."""
+    came_back = late & LateBounce.reason.is_null(False)
+    if since is not None:
+        came_back &= LateBounce.at >= since
+    query = LateBounce.select(LateBounce.delivery, LateBounce.reason, LateBounce.at).where(came_back)
+    rows = [*query.order_by(LateBounce.at.desc()).limit(LAST).tuples(), *ended.tuples()]
+    # A delivery counts once, as it ended last: also if a person has replayed it, or its bounce came by mail.
+    once: dict[int, str] = {}
+    for delivery_id, reason, _at in sorted(rows, key=lambda row: row[2], reverse=True):
+        once.setdefault(delivery_id, reason)
+    reasons = list(once.values())[:LAST]
     return Bounces(sum(reason in _BOUNCES for reason in reasons), len(reasons))

@@ -25,8 +25,6 @@ from pipeline.dns.signatures import Signature, signatures_of
 
 #: In front of the nonce in the subject, which no provider replaces.
 SUBJECT = "Slowpost asks who signs its mail:"
-#: The header that promises that one POST unsubscribes (RFC 8058 section 3.1).
-ONE_CLICK = b"List-Unsubscribe-Post: List-Unsubscribe=One-Click\r\n"
 
 _TEXT = """\
 Slowpost has sent this mail from this mailbox to itself, to learn from it how it arrives: who has signed it, and
@@ -112,10 +110,10 @@ def made(account: SmtpAccount, nonce: str, message_id: str, at: dt.datetime) -> 
     """
     domain = normalise_domain(account.from_address.rpartition("@")[2])
     words = Rendered(account.from_address, "", f"{SUBJECT} {nonce}", _TEXT, None, None, message_id)
-    # What lies behind the link is of no account: nobody is asked to follow it.
-    links = Unsubscribe(account.from_address, f"https://{domain}/?slowpost={nonce}")
-    envelope = build(words, sender_of(account), at, links)
-    return signing.sign(Envelope(envelope.sender, envelope.recipient, ONE_CLICK + envelope.data), account)
+    # What lies behind the link is of no account: nobody is asked to follow it. One click is offered without knowing
+    # that both headers are covered: that is what the mail is to tell.
+    ways = Unsubscribe(account.from_address, f"https://{domain}/?slowpost={nonce}", one_click=True)
+    return signing.sign(build(words, sender_of(account), at, ways), account)
 
 
 def learn(message: bytes, ask: Ask) -> SelfMailRead:

@@ -22,6 +22,7 @@ from pipeline.capacity.slots import StoredSlot
 from pipeline.runtime.settings import settings
 from pipeline.throttle.breaker import is_on_trial
 from pipeline.throttle.decide import HeadSize, size_of_head
+from pipeline.throttle.glance import glance
 from pipeline.throttle.types import Account, Backlog, Campaign, Group, Rules, Slot, Waiting, senders_of
 from pipeline.throttle.window import Clock, SendingWindow
 
@@ -54,8 +55,8 @@ class Snapshot:
 
 
 def outline(now: dt.datetime) -> Snapshot:
-    """Return a snapshot taken in one statement. Of the backlog's head it has only each group's highest priority: enough
-    to tell whether anything is to change.
+    """Return a snapshot taken in one statement, with a glance at the backlog (see `throttle.glance`): enough to tell
+    whether anything is to change.
     """
     rows = statement.rows(now)
     campaigns = _campaigns_of(rows)
@@ -63,7 +64,8 @@ def outline(now: dt.datetime) -> Snapshot:
     for lane in _lanes_of_today(rows, now, campaigns):
         group = head.group(lane, campaigns)
         top[group] = max(lane.priority or 0, top.get(group, 0))
-    return _assembled(rows, now, campaigns, [Waiting(0, priority, group=group) for group, priority in top.items()])
+    head_of_each, unseen = glance(top, _counts(rows, campaigns))
+    return _assembled(rows, now, campaigns, head_of_each, unseen=unseen)
 
 
 def detailed(now: dt.datetime) -> Snapshot:
@@ -186,11 +188,6 @@ def _assembled(
     window, control = _window(), rows[0]
     today = window.local_date(now)
     last_transaction = usage.to_time(control.last_transaction)
-    counts: dict[Group, int] = {}
-    for lane in _lanes_of(rows):
-        if lane.count:
-            group = head.group(lane, campaigns)
-            counts[group] = counts.get(group, 0) + lane.count
     stored: dict[int, StoredSlot] = {}
     accounts = []
     for account_id, its_rows in groupby((r for r in rows if r.account_id is not None), key=lambda r: r.account_id):
@@ -211,8 +208,19 @@ def _assembled(
         else None,
         accounts=tuple(accounts),
         stored=stored,
-        backlog=Backlog(tuple(deliveries), counts, unseen, usage.to_time(control.next_not_before), campaigns),
+        backlog=Backlog(
+            tuple(deliveries), _counts(rows, campaigns), unseen, usage.to_time(control.next_not_before), campaigns
+        ),
     )
+
+
+def _counts(rows: list[Any], campaigns: head.Campaigns) -> dict[Group, int]:
+    counts: dict[Group, int] = {}
+    for lane in _lanes_of(rows):
+        if lane.count:
+            group = head.group(lane, campaigns)
+            counts[group] = counts.get(group, 0) + lane.count
+    return counts
 
 
 def _account(row: Any, today: dt.date, stored: StoredSlot | None, *, is_sending: bool) -> Account:

@@ -29,6 +29,7 @@ from models import (
     DomainCheck,
     Enrolment,
     EnrolmentState,
+    InboundMail,
     ListMember,
     Purpose,
     Reason,
@@ -160,6 +161,7 @@ def _erase(contacts: list[Contact], of_person: Any, person: str) -> None:
     mine = Delivery.select(Delivery.id).where(of_person)
     Attempt.update(text="").where(Attempt.delivery.in_(mine)).execute()
     DeadLetter.update(detail="").where(DeadLetter.delivery.in_(mine)).execute()
+    InboundMail.update(evidence="").where(InboundMail.delivery.in_(mine)).execute()
     no_words = dict.fromkeys(("detail", "subject", "text", "html", "preheader", "wire_message_id"))
     nobody = {"recipient": FORGOTTEN, "address": _placeholder(Delivery.contact), "timezone": ""}
     Delivery.update(**nobody, **no_words, updated_at=now).where(of_person).execute()

@@ -31,6 +31,7 @@ from models import (
 )
 from models.address import forms, normalise
 from models.control import record_action, wake_by
+from models.delivery import in_states
 from models.enrolment import ends
 from models.opt_out import Choice as Choice
 from models.opt_out import Way as Way
@@ -102,7 +103,8 @@ def ask(delivery_id: int, choice: Choice, way: Way) -> Standing | None:
         if contact is None:
             return None
         if contact.forgotten_at is None:
-            _Request(contact, delivery_id, choice, way).carry_out()
+            if not _Request(contact, delivery_id, choice, way).carry_out():
+                return Standing(never=True)
             failpoint("unsubscribe:wrote")
         return standing_of(contact)
 
@@ -149,13 +151,15 @@ class _Request:
         self._choice = Choice.NEVER if choice is Choice.COMPANY and self._company is None else choice
         self._person = normalise(contact.address)
 
-    def carry_out(self) -> None:
-        """Do what is asked for."""
+    def carry_out(self) -> bool:
+        """Do what is asked for; false: the person has been forgotten since the contact was read, and stays so."""
         website = Website.id == self._contact.website_id
         if self._company is not None:
             database.lock_rows(Website, website)
         contacts = self._lock_contacts()
-        own = [i for i, address in contacts.items() if address in forms(self._person)]
+        if self._contact.id not in contacts:
+            return False
+        own = [i for i, address in contacts.items() if i == self._contact.id or address in forms(self._person)]
         others = sorted(contacts.keys() - set(own))
         now = database.now()
         until = now + PAUSE if self._choice is Choice.PAUSE else None
@@ -173,12 +177,13 @@ class _Request:
         if has_stopped:
             # An embedded `run` looks for it every second; with RabbitMQ the sweep finds the room.
             wake_by(now)
+        return True
 
     def _lock_contacts(self) -> dict[int, str]:
         """Lock the person's contacts, and for the company those of its website and domain; return their addresses by
         id.
         """
-        which = Contact.address.in_(forms(self._person))
+        which = (Contact.id == self._contact.id) | Contact.address.in_(forms(self._person))
         if self._company is not None:
             at_domain = (self._company == DOMAIN) | DOMAIN.endswith(f".{self._company}")
             which |= (Contact.website == self._contact.website_id) | at_domain
@@ -188,17 +193,25 @@ class _Request:
 
     def _stop(self, own: list[int], others: list[int], now: dt.datetime) -> bool:
         """End enrolments, and cancel or skip what waits; tell whether anything did."""
-        mine = Delivery.contact.in_(own)
-        lock_waiting(Delivery.contact.in_([*own, *others]))
+        # Nothing is picked for them meanwhile. Most wait for nothing: then nobody's slots need to be locked.
+        waits = Delivery.select().where(Delivery.contact.in_([*own, *others]) & in_states(*NOT_CLAIMED)).exists()
+        if waits:
+            lock_waiting(Delivery.contact.in_([*own, *others]))
         # Before what waits is cancelled: nobody has stopped them by hand.
         end = (EnrolmentState.UNSUBSCRIBED, now, Reason.UNSUBSCRIBED)
         ends(Enrolment.contact.in_(own), *end, origins=_ENDED)
         answered = Delivery.select(Delivery.enrolment).where(Delivery.id == self._delivery_id)
         ends(Enrolment.id.in_(answered), *end, origins=_ANSWERED)
-        ends(Enrolment.contact.in_(others), EnrolmentState.SUPPRESSED, now, Reason.WEBSITE_UNSUBSCRIBED)
-        stopped = cancel_where(mine, Cause.UNSUBSCRIBE, Reason.UNSUBSCRIBED)
+        if others:
+            ends(Enrolment.contact.in_(others), EnrolmentState.SUPPRESSED, now, Reason.WEBSITE_UNSUBSCRIBED)
+        return waits and self._take_off(own, others)
+
+    @staticmethod
+    def _take_off(own: list[int], others: list[int]) -> bool:
+        """Cancel or skip what waits; tell whether anything did."""
+        stopped = cancel_where(Delivery.contact.in_(own), Cause.UNSUBSCRIBE, Reason.UNSUBSCRIBED)
         about: dict[str, Any] = {"cause": Cause.UNSUBSCRIBE, "reason": Reason.WEBSITE_UNSUBSCRIBED}
-        for origin in NOT_CLAIMED:
+        for origin in NOT_CLAIMED if others else ():
             stopped += transition(origin, State.SKIPPED, Delivery.contact.in_(others), **about)
         return bool(stopped)
 

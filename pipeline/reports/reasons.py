@@ -138,11 +138,13 @@ WORDS: dict[str, str] = {
     Reason.RECIPIENT_REFUSED: "the recipient's server refused the address for good",
     Reason.ACCEPTED: "the recipient's server has accepted it",
     Reason.RESOLVED_SENT: "somebody decided that it was sent",
+    Reason.FOUND_BY_MAIL: "a copy of it, its bounce or a reply to it came: it was sent",
     Reason.NO_OUTCOME: "nobody can know whether it was sent: see `slowpost in-doubt list`",
     Reason.CANCELLED: "somebody cancelled it",
     Reason.CAMPAIGN_OVER: "the last date of its campaign is over",
     Reason.REPLIED: "the contact, or another of its website, has replied",
     Reason.UNSUBSCRIBED: "the contact has unsubscribed, or wants no mails for some time",
+    Reason.HAS_LEFT: "an automatic answer says that the contact is not there any more",
     Reason.FORGOTTEN: "the contact has been forgotten",
 }
 

@@ -28,24 +28,11 @@ from pipeline.accounts.health import health_of
 from pipeline.capacity import snapshot, usage
 from pipeline.reports.account_states import AccountState, BounceStatus, Limited, bounces_of, limited, note, state_of
 from pipeline.reports.reasons import reasons_of
+from pipeline.reports.running import Running, database_in_use, running
+from pipeline.reports.window import WindowStatus, in_a_sentence, window_status
 from pipeline.runtime.settings import settings
 from pipeline.throttle.limits import is_resting
 from pipeline.throttle.window import SendingWindow
-
-
-@dataclass(frozen=True)
-class WindowStatus:
-    """The window in which mails are sent.
-
-    Attributes:
-        open: whether it is open now.
-        closes: when it closes (UTC); null while it is closed.
-        opens: when it opens (UTC); null while it is open.
-    """
-
-    open: bool
-    closes: dt.datetime | None
-    opens: dt.datetime | None
 
 
 @dataclass(frozen=True)
@@ -173,6 +160,8 @@ class Status:
     """How everything stands.
 
     Attributes:
+        database: the database that says so: its URL without password and options.
+        running: who works, and what is wrong with the running of the program.
         summary: window and pause in a sentence.
         paused: whether everything is paused.
         window: the window in which mails are sent.
@@ -181,9 +170,11 @@ class Status:
         campaigns: those that run or are paused, by id.
         deliveries: how many there are of each state and reason, in the order of the route.
         put_back_by_the_sweep: deliveries that the sweep has had to put back on the route.
-        queues: RabbitMQ's queues; none with `memory://`.
+        queues: RabbitMQ's queues; none with `memory://`, or while it is away.
     """
 
+    database: str
+    running: Running
     summary: str
     paused: bool
     window: WindowStatus
@@ -195,15 +186,22 @@ class Status:
     queues: tuple[QueueDepth, ...]
 
 
-def status(queues: Mapping[str, int]) -> Status:
-    """Return how everything stands; `queues`: name → messages that are ready in it."""
+def status(queues: Mapping[str, int], broker_away: str | None = None) -> Status:
+    """Return how everything stands.
+
+    Args:
+        queues: name → messages that are ready in it.
+        broker_away: why RabbitMQ can't be reached; None: it can, or there is none.
+    """
     now = database.now()
     window = SendingWindow.from_settings(settings())
     paused = control().paused_at is not None
     return Status(
-        summary=_summary(window, now, paused=paused),
+        database=database_in_use(),
+        running=running(broker_away),
+        summary=in_a_sentence(window, now, paused=paused),
         paused=paused,
-        window=_window(window, now),
+        window=window_status(window, now),
         accounts=_accounts(now, window),
         templates=_templates(),
         campaigns=_campaigns(),
@@ -211,22 +209,6 @@ def status(queues: Mapping[str, int]) -> Status:
         put_back_by_the_sweep=Delivery.select().where(Delivery.nudged_at.is_null(False)).count(),
         queues=tuple(QueueDepth(name, number) for name, number in queues.items()),
     )
-
-
-def _window(window: SendingWindow, now: dt.datetime) -> WindowStatus:
-    if window.contains(now):
-        return WindowStatus(open=True, closes=window.closes_at(now), opens=None)
-    return WindowStatus(open=False, closes=None, opens=window.next_opening(now))
-
-
-def _summary(window: SendingWindow, now: dt.datetime, *, paused: bool) -> str:
-    seen = _window(window, now)
-    change = seen.closes or seen.opens
-    assert change is not None
-    when = f", {'closes' if seen.open else 'opens'} {change.astimezone(window.zone):%a %Y-%m-%d %H:%M %Z}"
-    if seen.open and window.contains(change):
-        when = ""  # it opens again at the same instant
-    return f"window {'open' if seen.open else 'closed'}{when}{'; everything is paused' if paused else ''}"
 
 
 def _accounts(now: dt.datetime, window: SendingWindow) -> tuple[AccountStatus, ...]:

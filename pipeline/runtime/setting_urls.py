@@ -43,6 +43,14 @@ def split(url: str) -> SplitResult | None:
     return parts
 
 
+def shown(url: str) -> str:
+    """Return a database server's URL as people may see it: without password and options."""
+    parts = split(url)
+    assert parts is not None, "the settings have let it through"
+    user = f"{parts.username}@" if parts.username else ""
+    return parts._replace(netloc=user + parts.netloc.rpartition("@")[2], query="", fragment="").geturl()
+
+
 def database_url(value: str) -> str:
     """Return the URL of a database. Raises ValueError."""
     parts = split(value)

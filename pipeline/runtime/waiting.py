@@ -1,20 +1,48 @@
-"""Waiting for what is away: the database, or a person who has to repair something. It uses up no tries."""
+"""Waiting for what is away: the database, or a person who has to repair something. It uses up no tries.
+
+What this process waits for at the moment, in any of its threads, `longest` says.
+"""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import TypeVar
 
 from models import database
 from models.errors import SlowpostError
+from pipeline.runtime.clocks import elapsed
 from pipeline.runtime.logs import log
 
 #: Seconds between two tries while something is away: doubled each time, up to the longest.
 FIRST_WAIT, LONGEST_WAIT = 1.0, 30.0
 
-
 T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Wait:
+    """What a thread waits for.
+
+    Attributes:
+        what: what is away, in a word or two.
+        began: when it began, by `clocks.elapsed`, in seconds.
+        reason: why, where a person has to do something; never what a server has said.
+    """
+
+    what: str
+    began: float
+    reason: str | None
+
+
+#: Each wait of this process. (One step to add, replace, take away or copy: no lock is needed.)
+_waits: dict[object, Wait] = {}
+
+
+def longest() -> Wait | None:
+    """Return what this process has waited for longest of all that it waits for; None if it waits for nothing."""
+    return min(_waits.copy().values(), key=lambda wait: wait.began, default=None)
 
 
 class TroubleOutsideError(SlowpostError):
@@ -60,21 +88,26 @@ def until_stored(
         pause: waits so many seconds; what it raises ends the waiting.
     """
     wait, since = FIRST_WAIT, time.monotonic()
-    what = None
-    while True:
-        try:
-            done = do()
-        except Exception as error:
-            what = away(error)
-            if what is None:
-                raise
-            log.warning("waiting", what=what, seconds=wait, reason=f"{name_of(error)}: {str(error).strip()}"[:300])
-        else:
-            if what is not None:
-                log.info("going on", what=what, waited=round(time.monotonic() - since, 1))
-            return done
-        pause(wait)
-        wait = min(wait * 2, LONGEST_WAIT)
+    what, this = None, object()
+    try:
+        while True:
+            try:
+                done = do()
+            except Exception as error:
+                before, what = what, away(error)
+                if what is None:
+                    raise
+                began = _waits[this].began if what == before else elapsed()
+                _waits[this] = Wait(what, began, str(error) if isinstance(error, TroubleOutsideError) else None)
+                log.warning("waiting", what=what, seconds=wait, reason=f"{name_of(error)}: {str(error).strip()}"[:300])
+            else:
+                if what is not None:
+                    log.info("going on", what=what, waited=round(time.monotonic() - since, 1))
+                return done
+            pause(wait)
+            wait = min(wait * 2, LONGEST_WAIT)
+    finally:
+        _waits.pop(this, None)
 
 
 def name_of(error: Exception) -> str:

@@ -98,7 +98,8 @@ def decide(
     dealer = Dealer(by_id, waiting, backlog.unseen, _taken(as_given, today), today)
     dealer.deal()
     # Those that are dealt may have left a sooner position to others.
-    earlier |= _advance([*(earlier.get(s.account_id, s) for s in as_given), *dealer.slots], by_id, today)
+    then = [*(earlier.get(slot.account_id, slot) for slot in as_given), *dealer.slots]
+    earlier |= _advance(sorted(then, key=_turn), by_id, today)
     reserved = tuple(earlier.pop(slot.account_id, slot) for slot in dealer.slots)
     may_advance = advanced_at is None or now >= advanced_at + ADVANCE_EVERY
     advanced = earlier if may_advance else {}
@@ -158,15 +159,14 @@ def _turn(slot: Slot) -> tuple[dt.datetime, float, int]:
     return slot.send_at, -slot.deliveries[0].share, slot.account_id
 
 
-def _advance(slots: Iterable[Slot], accounts: Mapping[int, Account], today: Today) -> dict[int, Slot]:
+def _advance(slots: Sequence[Slot], accounts: Mapping[int, Account], today: Today) -> dict[int, Slot]:
     """Return the slots that get a sooner time, by account: until none can go sooner, as one that has gone sooner leaves
     its position to another, and who asks again a moment later is to find nothing to do.
     """
-    standing = {slot.account_id: slot for slot in slots}
     advanced: dict[int, Slot] = {}
-    while sooner := {slot.account_id: slot for slot in _sooner(sorted(standing.values(), key=_turn), accounts, today)}:
-        standing |= sooner
+    while sooner := {slot.account_id: slot for slot in _sooner(slots, accounts, today)}:
         advanced |= sooner
+        slots = sorted((sooner.get(slot.account_id, slot) for slot in slots), key=_turn)
     return advanced
 
 

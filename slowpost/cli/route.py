@@ -1,4 +1,4 @@
-"""`send`, `publish`, `status`, `pause`, `resume`, `cancel`."""
+"""`send`, `publish`, `pause`, `resume`, `cancel`."""
 
 from __future__ import annotations
 
@@ -8,11 +8,7 @@ from pipeline.operations import cancel as cancelling
 from pipeline.operations import pause as pausing
 from pipeline.operations.pause import Target
 from pipeline.operations.send import Entered, contact_to_send
-from pipeline.reports.status import HealthStatus
-from pipeline.runtime.settings import settings
 from slowpost.cli.acting import finish, report, who
-from slowpost.cli.output import emit, show_table
-from slowpost.cli.saying import say
 from slowpost.cli.shared import CONTACT, ID, PRIORITY, as_json, lists_option, reason, with_database
 
 
@@ -59,46 +55,6 @@ def publish(
     if dry_run and batch.contact_ids:
         sentence += "\n" + " ".join(map(str, batch.contact_ids))
     finish(batch, as_json, sentence)
-
-
-@click.command()
-@as_json
-@with_database
-def status(as_json: bool) -> None:
-    """Show accounts (used of limit, health, next slot), deliveries by state, queues, and the window."""
-    from pipeline.reports.status import status as report
-
-    queues: dict[str, int] = {}
-    if not settings().is_embedded:
-        from actors import entry
-
-        queues = entry.queue_counts()
-    found = report(queues)
-
-    def show() -> None:
-        say(found.summary)
-        columns = {"id": "ID", "name": "ACCOUNT", "state": "STATE", "used": "USED", "limit": "OF", "health": "HEALTH"}
-        accounts = [
-            vars(account) | {"health": _health(account.health), "bounces": account.bounces.in_words()}
-            for account in found.accounts
-        ]
-        columns |= {"bounces": "BOUNCES", "next_slot": "NEXT SLOT", "note": "NOTE"}
-        show_table(accounts, columns, "no accounts")
-        templates = [vars(template) | {"bounces": template.bounces.in_words()} for template in found.templates]
-        columns = {"id": "ID", "name": "TEMPLATE", "active": "ACTIVE", "paused": "PAUSED", "bounces": "BOUNCES"}
-        show_table(templates, columns | {"note": "NOTE"}, "no templates")
-        if found.campaigns:
-            campaigns = [vars(campaign) | {"bounces": campaign.bounces.in_words()} for campaign in found.campaigns]
-            columns = {"id": "ID", "name": "CAMPAIGN", "state": "STATE", "active": "ACTIVE", "bounces": "BOUNCES"}
-            show_table(campaigns, columns | {"note": "NOTE"}, "no campaigns")
-        show_table(found.deliveries, {"state": "DELIVERIES", "count": "COUNT", "reason": "REASON"}, "no deliveries")
-        show_table(found.queues, {"queue": "QUEUE", "messages": "MESSAGES"}, "queues: in the process itself")
-
-    emit(found, as_json, show)
-
-
-def _health(health: HealthStatus) -> str | None:
-    return None if health.rate is None else f"{health.rate:.0%} of {health.attempts}"
 
 
 def _target(account_id: int | None, template_id: int | None) -> Target:

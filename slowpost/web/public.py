@@ -25,6 +25,8 @@ from slowpost.web.limits import Limits
 
 #: Octets of a request's body: a form has less than a hundred.
 MAX_BODY = 16_384
+#: Seconds after which what was refused, or has failed, can be tried again; then the limits begin anew.
+RETRY_AFTER = 60
 #: What a mail program POSTs (RFC 8058 section 3.2); a button's body never has it.
 ONE_CLICK = ("List-Unsubscribe", "One-Click")
 
@@ -125,7 +127,11 @@ def _health() -> Response:
 
 
 def _problem(about: str, status: int) -> Response:
-    return make_response(pages.render("page.html", about=about), status)
+    response = make_response(pages.render("page.html", about=about), status)
+    if status == 429 or status >= 500:
+        # Whoever has POSTed is to do so again, also where it was a mail program: nothing was done.
+        response.headers["Retry-After"] = str(RETRY_AFTER)
+    return response
 
 
 def _refused(error: HTTPException) -> Response:
@@ -140,6 +146,4 @@ def _failed(error: Exception) -> Response:
     where = f"{last.filename}:{last.lineno}"
     away = what_is_away(error)
     log.error("page failed", away=away, error=type(error).__name__, where=where)
-    response = _problem("away", 500 if away is None else 503)
-    response.headers["Retry-After"] = "60"
-    return response
+    return _problem("away", 500 if away is None else 503)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -35,13 +35,21 @@ class ListenError(OperationRefusedError):
 
 
 @contextmanager
-def serving(tokens: Tokens) -> Iterator[None]:
-    """Serve both for the block. Raises ListenError."""
+def serving(tokens: Tokens, broker_away: Callable[[], str | None]) -> Iterator[None]:
+    """Serve both for the block.
+
+    Args:
+        tokens: those of the links by which people unsubscribe.
+        broker_away: asks RabbitMQ, and returns why it can't be reached; None: it can, or there is none.
+
+    Raises:
+        ListenError: an address can't be listened on.
+    """
     s = settings()
     limits = Limits(s.mail_web_client_limit, s.mail_web_limit)
     apps = (
         (public.make(tokens, s, limits), s.mail_web_listen),
-        (operator.make(s.mail_web_operator_listen[0]), s.mail_web_operator_listen),
+        (operator.make(s.mail_web_operator_listen[0], broker_away), s.mail_web_operator_listen),
     )
     # It would name paths, and with them tokens, of requests that fail.
     logging.getLogger("waitress").setLevel(logging.CRITICAL)

@@ -4,6 +4,7 @@ who may do what they need, and nothing else.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
@@ -15,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import pika
+import psycopg2
 import pytest
 from pika.adapters.blocking_connection import BlockingChannel
 
@@ -58,16 +60,22 @@ def test_run_scheduler_and_worker_wait_for_both_servers_and_end_well_before_and_
             postgres.start()
             for _, log in started:
                 until(lambda log=log: has_said(log, "waiting", "RabbitMQ"), log.read_text)
+            # Each says so in the database, as soon as that is there.
+            waiting = {(kind, "RabbitMQ") for kind in ("run", "scheduler", "worker")}
+            until(lambda: living(postgres.url) == waiting, lambda: str(living(postgres.url)), patience=30)
             rabbitmq.start()
             for _, log in started:
                 until(lambda log=log: has_said(log, "going on", "RabbitMQ"), log.read_text, patience=60)
             for (_, log), event in zip(started, ("running", "scheduling", "working"), strict=True):
                 until(lambda log=log, event=event: event in {e["event"] for e in events(log)}, log.read_text)
+            at_work = {(kind, None) for kind in ("run", "scheduler", "worker")}
+            until(lambda: living(postgres.url) == at_work, lambda: str(living(postgres.url)), patience=30)
         finally:
             for process, _ in started:
                 process.send_signal(signal.SIGTERM)
             ends = [process.wait(60) for process, _ in started]
         assert ends == [0, 0, 0]
+        assert living(postgres.url) == set()
         assert "Traceback" not in "".join(log.read_text() for _, log in started)
 
 
@@ -152,7 +160,16 @@ def refused(url: str, act: Callable[[BlockingChannel], object]) -> bool:
     return False
 
 
+#: They are no processes.
+JOBS = ("sweep", "publisher")
 COMMANDS = (["run"], ["scheduler"], ["worker", "--threads", "2"])
+
+
+def living(url: str) -> set[tuple[str, str | None]]:
+    """Return the kinds of the processes that have not stopped, and what each waits for, as the database has it."""
+    with contextlib.closing(psycopg2.connect(url)) as connection, connection.cursor() as cursor:
+        cursor.execute("SELECT kind, waits_for FROM heartbeat WHERE stopped_at IS NULL AND kind NOT IN %s", (JOBS,))
+        return set(cursor.fetchall())
 
 
 def events(log: Path) -> list[dict[str, Any]]:

@@ -19,6 +19,7 @@ from typing import Any
 
 from models import State
 from pipeline.accounts.self_mail import SelfMailRead
+from pipeline.inbound.importing import InboundImported
 from pipeline.operations.accounts import AccountDone, LoggedIn
 from pipeline.operations.attachments import AttachmentsDone
 from pipeline.operations.batches import Imported
@@ -48,10 +49,12 @@ from pipeline.reports.contacts import ContactDetails, ContactRow
 from pipeline.reports.dead_letters import DeadLetterDetails, DeadLetterRow
 from pipeline.reports.doctor.findings import Diagnosis
 from pipeline.reports.doubt import DoubtRow
+from pipeline.reports.inbound import InboundRow
 from pipeline.reports.lists import ListDetails, ListRow
 from pipeline.reports.log import AttemptRow
 from pipeline.reports.plan import Plan
 from pipeline.reports.reasons import WORDS
+from pipeline.reports.running import Running
 from pipeline.reports.status import Status
 from pipeline.reports.suppressions import SuppressionRow
 from pipeline.reports.templates import TemplateDetails, TemplateRow
@@ -70,6 +73,7 @@ PAGE = Path(__file__).parents[2] / "docs" / "json.md"
 #: A command as it is called → the type of what it prints with `--json`: a dataclass, or a list of one.
 REPORTS: Mapping[str, Any] = {
     "status": Status,
+    "status --check": Running,
     "plan": Plan,
     "why CONTACT": Why,
     "doctor": Diagnosis,
@@ -90,6 +94,7 @@ REPORTS: Mapping[str, Any] = {
     "dead show LETTER_ID": DeadLetterDetails,
     "in-doubt list": list[DoubtRow],
     "suppress list": list[SuppressionRow],
+    "inbound list": list[InboundRow],
 }
 
 #: The same of what people do: each of these prints `warnings` besides.
@@ -138,6 +143,7 @@ ACTIONS: Mapping[str, Any] = {
     "templates detach TEMPLATE_ID NAME": AttachmentsDone,
     "templates rerender TEMPLATE_ID": Rerendered,
     "templates send-test TEMPLATE_ID": TestSent,
+    "inbound import FILE": InboundImported,
     "suppress add VALUE": SuppressionDone,
     "suppress remove VALUE": SuppressionDone,
     "dead replay LETTER_ID...": Decided,
@@ -162,7 +168,7 @@ OTHERS: Mapping[str, Any] = {
 WARNINGS = ("warnings", "list of texts", "what could not be handed on yet; none if all went well.")
 
 ABOUT_REPORTS = """\
-`doctor` prints its JSON and has exit code 1 if there is an error.
+`doctor` prints its JSON and has exit code 1 if there is an error, `status --check` if anything is wrong.
 """
 
 ABOUT_ACTIONS = """\

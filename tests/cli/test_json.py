@@ -19,7 +19,17 @@ import dramatiq
 import pytest
 
 from actors.rabbitmq.broker import QuorumBroker
-from models import Attempt, CampaignSender, Contact, EmailTemplate, SelfMail, SmtpAccount, State, database
+from models import (
+    Attempt,
+    CampaignSender,
+    Contact,
+    EmailTemplate,
+    InboundMail,
+    SelfMail,
+    SmtpAccount,
+    State,
+    database,
+)
 from models.dead_letter import file_deliveries, file_message
 from models.suppression import suppress
 from pipeline.accounts import passwords
@@ -182,6 +192,7 @@ FILES: Mapping[str, str] = {
     "websites": "domain\nx.test\n?\n",
     "suppress": "value\nx.test\n?\n",
     "templates": "Hello\n",
+    "inbound": "From: a@example.test\nMessage-ID: <2@x>\nIn-Reply-To: <1@x.test>\nSubject: Re: Hello\n\nYes.\n",
     "doctor": f"From: a@example.test\nDKIM-Signature: v=1; d=x; s=y\nSubject: {SUBJECT} {NONCE}\n"
     "Received-SPF: pass envelope-from=a@example.test\nMessage-ID: <1@x>\n\n",
     "campaigns": "name: new\nlists: [1]\ntags: [nobody]\nsteps: [{template: unused}]\n",
@@ -219,6 +230,9 @@ def furnished(ready: Slowpost, configure: Callable[..., None]) -> Iterator[Slowp
                 delivery=delivery, account=account, token=outcome, outcome=outcome, charged_to="nobody",
                 claimed_at=now, finished_at=now, local_on=now.date(), reply_code=code,
             )  # fmt: skip
+        about = {"verdict": "recipient_for_good", "reply_code": 550, "enhanced_code": "5.1.1", "mailbox": account}
+        said = {"kind": "bounce", "named_by": "quoted", "effect": "bounced", "evidence": "a delivery report: failed"}
+        InboundMail.create(key="k", delivery=sent, read_at=now, **said, **about)
         file_message("intake", b"\xff{", "the body is not JSON", now, message_id="m1")
         file_deliveries({failed.id: ("fault", "KeyError")}, now)
         yield ready

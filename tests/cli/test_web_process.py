@@ -32,6 +32,7 @@ def test_a_recipient_unsubscribes_while_rabbitmq_is_away(sqlite: str, tmp_path: 
 
     with start(tmp_path, command) as process:
         assert ask(f"http://127.0.0.1:{operator}/health") == (200, b"ok\n")
+        assert ask(f"http://127.0.0.1:{operator}/ready") == (503, b"missing: RabbitMQ\n")
         assert ask(f"http://127.0.0.1:{listens}/u/{token}", b"List-Unsubscribe=One-Click")[0] == 200
         assert ask(f"http://127.0.0.1:{listens}/u/{token}x", b"List-Unsubscribe=One-Click")[0] == 404
         second = run(tmp_path, "web")

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from models import DeadLetter, Delivery, Enrolment, Event, SmtpAccount, State
-from pipeline.runtime.failpoints import NAMES, OF_CONSENT, OF_GROUPS, OF_PUBLISHER, OF_REPLIES
+from pipeline.runtime.failpoints import NAMES, OF_CONSENT, OF_GROUPS, OF_INBOUND, OF_PUBLISHER, OF_REPLIES
 from tests.broker.conftest import until
 from tests.builders import a_campaign, a_template, an_enrolment, on_its_way
 from tests.effort import is_full
@@ -27,7 +27,7 @@ def test_the_list_of_failpoints_is_the_codes() -> None:
     named = set(re.findall(r'failpoint\("([a-z]+:[a-z]+)"\)', code))
     steps = set(re.findall(r'failpoint\(f"\{self.stage\}:([a-z]+)"\)', code))
     stages = ("intake", "dedupe", "render", "reserve", "deliver", "record", "replied")
-    listed = {*NAMES, *OF_GROUPS, *OF_REPLIES, *OF_CONSENT, *OF_PUBLISHER}
+    listed = {*NAMES, *OF_GROUPS, *OF_REPLIES, *OF_CONSENT, *OF_INBOUND, *OF_PUBLISHER}
     assert named | {f"{stage}:{step}" for stage in stages for step in steps} == listed
 
 

@@ -98,7 +98,7 @@ MISBEHAVIOURS = (
     *(Misbehaviour("DOT", action) for action in AFTER_ACCEPTING),
 )
 #: Accounts that always behave, and seconds for all accounts to have misbehaved.
-GOOD_ACCOUNTS, PATIENCE = 5, 480
+GOOD_ACCOUNTS, PATIENCE = 5, 900
 #: A step may hold a worker for its timeout and so many seconds, on a machine that is busy.
 SLACK = 1.5
 #: A refusal for good that names no reason ends a delivery: by policy or for its content, and nobody is suppressed.

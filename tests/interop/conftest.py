@@ -25,6 +25,11 @@ from tests.interop.postfix import Postfix
 from tests.interop.tree import Tree, tree
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Let `--pictures` write docs/pictures anew."""
+    parser.addoption("--pictures", action="store_true", help="write docs/pictures/unsubscribe*.png anew")
+
+
 @pytest.fixture(scope="session")
 def authority() -> Authority:
     """Who has signed the servers' certificates."""

@@ -37,6 +37,7 @@ class Listener:
         strips_starttls: it offers no STARTTLS, and AUTH in the clear.
         greylists: seconds for which postgrey sends a recipient away; none: it isn't asked.
         one_message: it takes one message a connection.
+        bounces: it takes mails to whom it does not know, and sends a delivery report later.
     """
 
     security: Security = Security.STARTTLS
@@ -45,6 +46,7 @@ class Listener:
     strips_starttls: bool = False
     greylists: int | None = None
     one_message: bool = False
+    bounces: bool = False
 
 
 #: STARTTLS and implicit TLS, each with each mechanism alone.

@@ -22,6 +22,9 @@ from tests.servers import free_port
 #: By the seconds for which postgrey sends a recipient away: its default, and what others set.
 GREYLISTED = {seconds: Listener(greylists=seconds) for seconds in (300, 900, 3600)}
 
+#: As a submission server for the whole world is: it accepts first.
+BOUNCES = Listener(bounces=True)
+
 _SOCKET = "var/spool/postfix/private/auth"
 _QUEUES = "active bounce corrupt defer deferred flush hold incoming private saved trace"
 
@@ -181,7 +184,7 @@ class Postfix(MailServer):
     program = ("/usr/lib/postfix/sbin/master", "-s")
 
     def __init__(self, tree: Tree) -> None:
-        super().__init__(tree, [*LISTENERS, *GREYLISTED.values()])
+        super().__init__(tree, [*LISTENERS, *GREYLISTED.values(), BOUNCES])
         self._dovecot = Dovecot(tree, self.usernames())
         self._postgreys = {seconds: Postgrey(tree, seconds) for seconds in GREYLISTED}
 
@@ -229,5 +232,7 @@ class Postfix(MailServer):
         if listener.greylists is not None:
             policy = f"inet:127.0.0.1:{self._postgreys[listener.greylists].port}"
             options["smtpd_recipient_restrictions"] = f"check_policy_service {policy}"
+        if listener.bounces:
+            options["smtpd_reject_unlisted_recipient"] = "no"
         lines = [f"  -o {{ {name} = {value} }}\n" for name, value in options.items()]
         return f"127.0.0.1:{port} inet n - n - - smtpd\n" + "".join(lines)

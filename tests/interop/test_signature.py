@@ -9,6 +9,10 @@ import subprocess
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from cryptography.fernet import Fernet
+
+from models import Delivery, database
+from pipeline.accounts import consent
 from pipeline.content.signature import SigningKey
 from tests.dkim_keys import ed25519_pem, key_file, rsa_pem, signing_keys, zone_of
 from tests.dns_server import DnsServer
@@ -64,7 +68,11 @@ def test_a_signed_mail_passes_opendkim_with_both_headers_covered_and_a_second_on
 def test_a_mail_of_the_route_passes_opendkim_in_every_form(
     outreach: Outreach, postfix: Postfix, tmp_path: Path, configure: Callable[..., None]
 ) -> None:
-    configure(mail_unsubscribe_url=f"https://{DOMAIN}/stop")
+    # The longest that can be set.
+    public_url = f"https://{'long-name.' * 20}"[: 200 - len(DOMAIN) - 1] + f".{DOMAIN}"
+    configure(
+        mail_public_url=public_url, mail_unsubscribe_mailto=f"stop@{DOMAIN}", secret_key=Fernet.generate_key().decode()
+    )
     keys = signing_keys(tmp_path, DOMAIN)[:1]
     outreach.add_accounts(
         postfix.account(
@@ -81,6 +89,11 @@ def test_a_mail_of_the_route_passes_opendkim_in_every_form(
     (mail,) = postfix.mails(READER)
     publish(postfix.tree, keys)
     received = mail.file.read_bytes()
+    with database.connection():
+        token = consent.of_key().of(Delivery.get().id)
+    offered = f"<{public_url}/u/{token}>, <mailto:stop@{DOMAIN}?subject=unsubscribe%20{token}>"
+    assert mail.header("List-Unsubscribe") == offered
+    assert mail.header("List-Unsubscribe-Post") == "List-Unsubscribe=One-Click"
     assert verdicts(postfix.tree, received) == {"r1": "pass"}
     assert verdicts(postfix.tree, b"List-Unsubscribe: <https://evil.example/>\n" + received) == {"r1": "fail"}
 

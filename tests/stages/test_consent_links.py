@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from email import message_from_bytes
 from itertools import pairwise
+from pathlib import Path
 
 import pytest
 from cryptography.fernet import Fernet
@@ -12,13 +13,18 @@ from cryptography.fernet import Fernet
 from models import Delivery, Purpose, State, StoredKey
 from pipeline import deliver_message, render_message
 from pipeline.accounts import consent
+from pipeline.dns.resolver import Dns
+from pipeline.dns.signatures import signatures_of
 from pipeline.operations.rekey import rekey
 from pipeline.operations.rerender import rerender
 from pipeline.operations.trials import check, preview
 from pipeline.runtime.waiting import TroubleOutsideError
 from tests.builders import a_contact, a_delivery, a_template, an_account
 from tests.conftest import Clock
+from tests.dkim_keys import signing_keys, zone_of
+from tests.dns_server import DnsServer
 from tests.smtp_server import ScriptedServer
+from tests.stages.test_signing import in_files
 
 Configure = Callable[..., None]
 
@@ -40,6 +46,22 @@ def test_words_and_headers_of_a_mail_have_the_same_link(
     assert mail["List-Unsubscribe-Post"] is None
     text, html = (part.get_payload(decode=True).decode() for part in mail.get_payload())
     assert (text.strip(), html.strip()) == (f"Stop: {link}", f'<a href="{link}">Stop</a>')
+
+
+def test_one_click_is_promised_by_an_account_that_signs_and_its_signatures_cover_both_headers(
+    any_database: str, clock: Clock, server: ScriptedServer, configure: Configure, tmp_path: Path
+) -> None:
+    configure(secret_key=KEYS[0], mail_public_url="https://mail.test", mail_unsubscribe_mailto="stop@mail.test")
+    delivery = a_delivery(State.CLEARED, template=a_template(text="Stop: {{ unsubscribe }}"))
+    render_message.render([delivery.id])
+
+    send(delivery, server, clock, from_address="me@example.test", **in_files(tmp_path))
+
+    mail = server.mails[0] + b"\r\n"
+    assert message_from_bytes(mail)["List-Unsubscribe-Post"] == "List-Unsubscribe=One-Click"
+    with DnsServer(zone_of(*signing_keys(tmp_path))) as dns:
+        found = signatures_of(mail, Dns([("127.0.0.1", dns.port)]))
+    assert [(s.selector, s.problem, s.covers_unsubscribe) for s in found] == [("r1", None, True), ("e1", None, True)]
 
 
 def test_what_was_rendered_without_a_link_offers_what_it_did(
@@ -111,9 +133,10 @@ def test_check_and_preview_show_the_footer_as_it_will_be(sqlite: str, configure:
     assert StoredKey.select().count() == 0
 
 
-def send(delivery: Delivery, server: ScriptedServer, clock: Clock) -> None:
+def send(delivery: Delivery, server: ScriptedServer, clock: Clock, **account: str) -> None:
     """Send a delivery that is ready."""
-    slot = {"account": an_account(port=server.port), "send_at": clock.at, "token": "slot", "message_id": "<1@x.test>"}
+    sends = an_account(port=server.port, **account)
+    slot = {"account": sends, "send_at": clock.at, "token": "slot", "message_id": "<1@x.test>"}
     Delivery.update(state=State.RESERVED, step=Delivery.step + 1, **slot).where(Delivery.id == delivery.id).execute()
     deliver_message.deliver([delivery.id], "slot")
 

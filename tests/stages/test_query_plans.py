@@ -11,8 +11,11 @@ from models.database import db
 from pipeline import reserve_slot
 from pipeline.campaigns import picking
 from pipeline.capacity.room import room
+from pipeline.inbound.record import record
 from pipeline.select_contacts import select_steps
+from pipeline.watch import alarm
 from tests.conftest import Clock
+from tests.inbound_mails import a_bounce, an_answer, raw
 from tests.waiting_campaigns import fill
 
 #: What grows with the contacts.
@@ -36,6 +39,9 @@ def test_nothing_that_runs_again_and_again_reads_a_large_table_as_a_whole(
         picked = picking.pick(room(clock.at), clock.at)
         select_steps(picked, source="a test")
         reserve_slot.reserve()
+        for mail in (an_answer("<1@x.test>"), a_bounce("<1@x.test>", to="nobody@x.test")):
+            record(raw(mail), clock.at.date())
+        alarm.look()
 
     assert picked
     read = {sql: read_as_a_whole(sql, params) for sql, params in statements if sql.startswith(EXPLAINED)}

@@ -222,6 +222,22 @@ def test_somebody_forgotten_stays_so_and_a_trial_or_an_unknown_mail_changes_noth
     assert OptOut.get().contact_id == person.id
 
 
+@pytest.mark.parametrize("choice", list(Choice))
+def test_somebody_who_is_forgotten_while_they_ask_is_in_no_table_again(
+    any_database: str, monkeypatch: pytest.MonkeyPatch, choice: Choice
+) -> None:
+    person = a_contact(email="ann@acme.test", website=a_website(domain="acme.test"))
+    sent = a_mail_to(person)
+    as_it_was = unsubscribe.contact_of(sent.id)
+    forget.forget(person.id, "me")
+    before = list(Suppression.select().dicts())
+    monkeypatch.setattr(unsubscribe, "contact_of", lambda _: as_it_was)
+
+    assert unsubscribe.ask(sent.id, choice, Way.PAGE) == Standing(never=True)
+
+    assert (list(Suppression.select().dicts()), OptOut.select().count()) == (before, 0)
+
+
 def test_two_requests_at_once_are_one(any_database: str) -> None:
     if not is_postgres():
         return
@@ -240,6 +256,24 @@ def test_two_requests_at_once_are_one(any_database: str) -> None:
     for thread in both:
         thread.join(20)
     assert (OptOut.select().count(), Suppression.select().count()) == (1, 1)
+
+
+def test_who_waits_for_no_mail_waits_for_nobodys_slots(any_database: str) -> None:
+    if not is_postgres():
+        return
+    sent = a_mail_to(a_contact())
+
+    def ask() -> None:
+        with database.connection():
+            unsubscribe.ask(sent.id, Choice.NEVER, Way.ONE_CLICK)
+
+    asks = threading.Thread(target=ask)
+    with database.transaction():
+        database.lock_throttle()
+        asks.start()
+        asks.join(20)
+        assert not asks.is_alive()
+    assert OptOut.select().count() == 1
 
 
 def test_a_slot_that_gets_free_is_looked_for_without_a_broker(any_database: str, clock: Clock) -> None:

@@ -41,6 +41,8 @@ SINCE = [
     "011_bounces",
     "012_consent",
     "013_signatures",
+    "014_heartbeats",
+    "015_inbox",
 ]
 #: What had tables then, those that are referred to first.
 HAD_TABLES = (SmtpAccount, EmailTemplate, Contact, Delivery, Attempt, DeadLetter)

@@ -167,8 +167,8 @@ def test_whoever_asks_too_often_is_told_to_come_again(sqlite: str) -> None:
     browser = a_browser(Limits(2, 3))
     answers = [browser.get("/health", environ_base={"REMOTE_ADDR": f"10.0.0.{n}"}) for n in (1, 1, 1, 2, 2)]
     assert [answer.status_code for answer in answers] == [200, 200, 429, 200, 429]
-    url = link(a_mail())
-    assert browser.post(url, data=ONE_CLICK).status_code == 429
+    refused = browser.post(link(a_mail()), data=ONE_CLICK)
+    assert (refused.status_code, refused.headers["Retry-After"]) == (429, "60")
     assert OptOut.select().count() == 0
 
 
@@ -186,9 +186,33 @@ def test_whoever_asks_too_often_is_told_to_come_again(sqlite: str) -> None:
     ],
 )
 def test_the_operators_pages_answer_only_to_names_of_their_own(address: str, host: str, status: int) -> None:
-    browser = operator.make(address).test_client()
+    browser = operator.make(address, lambda: None).test_client()
     assert browser.get("/health", headers={"Host": host}).status_code == status
     assert browser.get("/", headers={"Host": host}).status_code == (404 if status == 200 else 400)
+
+
+@pytest.mark.parametrize(
+    ("happens", "status", "says"),
+    [
+        ("nothing", 200, "ok\n"),
+        ("RabbitMQ is away", 503, "missing: RabbitMQ\n"),
+        ("the tables are of another version", 503, "missing: migrations\n"),
+        ("the database and RabbitMQ are away", 503, "missing: database, RabbitMQ\n"),
+    ],
+)
+def test_it_is_ready_with_database_tables_and_rabbitmq_and_says_what_is_missing(
+    any_database: str, happens: str, status: int, says: str
+) -> None:
+    browser = operator.make("127.0.0.1", lambda: "gone" if "RabbitMQ" in happens else None).test_client()
+    if "tables" in happens:
+        database.db.execute_sql("DELETE FROM migratehistory WHERE name = '014_heartbeats'")
+    if "database" in happens:
+        database.db.close()
+        database.connect("postgresql://nobody:hunter2@127.0.0.1:1/none")
+    answer = browser.get("/ready", headers={"Host": "localhost"})
+    assert (answer.status_code, answer.text) == (status, says)
+    # It is alive, whatever is away.
+    assert browser.get("/health", headers={"Host": "localhost"}).status_code == 200
 
 
 def a_browser(limits: Limits | None = None) -> FlaskClient:

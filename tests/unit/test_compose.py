@@ -16,7 +16,7 @@ def test_every_image_is_an_exact_release() -> None:
 
 def test_nothing_listens_beyond_this_machine() -> None:
     published = re.findall(r'(?m)^ *- "([\d.:]+)"$', COMPOSE)
-    assert len(published) == 2
+    assert len(published) == 3
     assert all(port.startswith("127.0.0.1:") for port in published)
 
 

@@ -37,6 +37,7 @@ NOT_FOR_A_PERSON = {
     "LimitError",
     "MistakeError",
     "PutBackError",
+    "SeenError",
     "StepError",
 }
 

@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 from pipeline.throttle import forecast
 from pipeline.throttle.decide import decide
 from pipeline.throttle.forecast import Forecast
+from pipeline.throttle.glance import glance
 from pipeline.throttle.types import Account, Backlog, Campaign, Decision, Group, Slot, Waiting
 from pipeline.throttle.window import Clock, SendingWindow
 from tests.unit.random_days import (
@@ -224,9 +225,7 @@ def test_a_slot_that_stands_is_brought_forward_to_its_position_when_that_is_wort
             continue
         exact, _ = paces(case, seen)
         after = seen.slots_after
-        share_of = {account_id: slot.deliveries[0].share for account_id, slot in after.items()}
-        in_turn = sorted(seen.slots_before, key=lambda s: (s.send_at, -share_of[s.account_id], s.account_id))
-        for position, before in enumerate(in_turn):
+        for position, before in enumerate(seen.slots_before):
             slot = after[before.account_id]
             delivery = slot.deliveries[0]
             account = next(a for a in seen.accounts if a.id == slot.account_id)
@@ -255,6 +254,24 @@ def test_who_asks_again_before_something_happens_changes_nothing(case: Case, sha
             last_transaction_today=seen.last_transaction_today, advanced_at=seen.advanced_at,
         )  # fmt: skip
         assert not again.changes_slots
+
+
+@holds_for(800)
+@given(cases())
+def test_what_is_no_change_at_a_glance_is_none_when_all_is_seen(case: Case) -> None:
+    for seen in played(case).seen:
+        if not seen.decision.changes_slots:
+            continue
+        top: dict[Group, int] = {}
+        for waiting, not_before in seen.pending:
+            if not_before <= seen.now and case.window.opens_today(seen.now, *waiting.group.clock):
+                top[waiting.group] = max(waiting.priority, top.get(waiting.group, waiting.priority))
+        head, unseen = glance(top, seen.backlog.counts)
+        at_a_glance = decide(
+            seen.accounts, replace(seen.backlog, head=tuple(head), unseen=unseen), seen.now, case.window, case.rules,
+            last_transaction_today=seen.last_transaction_today, advanced_at=seen.advanced_at,
+        )  # fmt: skip
+        assert at_a_glance.changes_slots
 
 
 @holds_for(800)
