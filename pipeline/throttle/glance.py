@@ -9,7 +9,8 @@ from pipeline.throttle.types import Group, Waiting
 
 def glance(top: Mapping[Group, int], counts: Mapping[Group, int]) -> tuple[list[Waiting], dict[Group, int]]:
     """Return a head with one delivery of each group, and how many are unseen behind it. If a decision with these
-    changes no slot, one with all that waits changes none.
+    changes no slot, one with all that waits changes none; but that an account is kept for what all others have failed,
+    and whose clock opens later, is not seen: that gets its slot when its clock opens.
 
     Args:
         top: for each group that may go today, the highest priority of what may go now.
