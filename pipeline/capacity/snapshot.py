@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import groupby
 from types import MappingProxyType
 from typing import Any
@@ -64,8 +64,9 @@ def outline(now: dt.datetime) -> Snapshot:
     for lane in _lanes_of_today(rows, now, campaigns):
         group = head.group(lane, campaigns)
         top[group] = max(lane.priority or 0, top.get(group, 0))
-    head_of_each, unseen = glance(top, _counts(rows, campaigns))
-    return _assembled(rows, now, campaigns, head_of_each, unseen=unseen)
+    seen = _assembled(rows, now, campaigns)
+    head_of_each, unseen = glance(top, seen.backlog.counts)
+    return replace(seen, backlog=replace(seen.backlog, head=tuple(head_of_each), unseen=unseen))
 
 
 def detailed(now: dt.datetime) -> Snapshot:
@@ -188,6 +189,11 @@ def _assembled(
     window, control = _window(), rows[0]
     today = window.local_date(now)
     last_transaction = usage.to_time(control.last_transaction)
+    counts: dict[Group, int] = {}
+    for lane in _lanes_of(rows):
+        if lane.count:
+            group = head.group(lane, campaigns)
+            counts[group] = counts.get(group, 0) + lane.count
     stored: dict[int, StoredSlot] = {}
     accounts = []
     for account_id, its_rows in groupby((r for r in rows if r.account_id is not None), key=lambda r: r.account_id):
@@ -208,19 +214,8 @@ def _assembled(
         else None,
         accounts=tuple(accounts),
         stored=stored,
-        backlog=Backlog(
-            tuple(deliveries), _counts(rows, campaigns), unseen, usage.to_time(control.next_not_before), campaigns
-        ),
+        backlog=Backlog(tuple(deliveries), counts, unseen, usage.to_time(control.next_not_before), campaigns),
     )
-
-
-def _counts(rows: list[Any], campaigns: head.Campaigns) -> dict[Group, int]:
-    counts: dict[Group, int] = {}
-    for lane in _lanes_of(rows):
-        if lane.count:
-            group = head.group(lane, campaigns)
-            counts[group] = counts.get(group, 0) + lane.count
-    return counts
 
 
 def _account(row: Any, today: dt.date, stored: StoredSlot | None, *, is_sending: bool) -> Account:
