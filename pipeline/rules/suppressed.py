@@ -7,7 +7,7 @@ written to.
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from models import Suppression, SuppressionKind
@@ -38,7 +38,7 @@ def suppressed_among(addresses: Iterable[str], now: dt.datetime) -> dict[str, Su
         return {}
     domains_of = {address: set(domain_and_parents(address)) for address in keys_of}
     by_kind: dict[str, set[str]] = {kind: set() for kind in SuppressionKind}
-    for kind, value, until in question(keys_of, known).rows():
+    for kind, value, until in _question(keys_of, domains_of).rows():
         if until is None or until > now:
             by_kind[kind].add(value)
     result = {}
@@ -56,11 +56,15 @@ def _keys(known: Hashes, address: str) -> set[str]:
 
 def question(addresses: Iterable[str], known: Hashes) -> Question:
     """Return what `suppressed_among` asks, where forgotten people are known by these hashes."""
-    keys, domains = set[str](), set[str]()
-    for address in addresses:
-        keys |= _keys(known, address)
-        domains.update(domain_and_parents(address))
-    return _suppressed().asks(addresses=keys, domains=domains)
+    asked = list(addresses)
+    return _question(
+        {address: _keys(known, address) for address in asked},
+        {address: set(domain_and_parents(address)) for address in asked},
+    )
+
+
+def _question(keys_of: Mapping[str, set[str]], domains_of: Mapping[str, set[str]]) -> Question:
+    return _suppressed().asks(addresses=set().union(*keys_of.values()), domains=set().union(*domains_of.values()))
 
 
 @compiled
