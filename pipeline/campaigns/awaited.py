@@ -23,7 +23,7 @@ from models import (
 from models.delivery import in_states
 from models.states import NOT_CLAIMED
 from pipeline.campaigns import audience, picking
-from pipeline.campaigns.due import due_at
+from pipeline.campaigns.due import due_of
 from pipeline.flow import chunks
 from pipeline.rules import contact as contact_rules
 from pipeline.rules.eligible import eligible
@@ -120,7 +120,7 @@ def follow_ups(
                 if contact is None or (is_left and campaign.when_account_is_off == WhenAccountIsOff.STOP):
                     continue
                 is_other = is_left and campaign.when_account_is_off == WhenAccountIsOff.OTHER
-                due = row.due_at or due_at(row.sent_at, row.step.days, window, working_days=row.step.working_days)
+                due = due_of(row, row.step, window)
                 yield _of(row, contact, row.position, None if is_other else row.account_id, due)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+from typing import Any
 
 from models import Enrolment, EnrolmentState, Step
 from pipeline.throttle.window import SendingWindow
@@ -32,6 +33,16 @@ def due_at(sent_at: dt.datetime, days: int, window: SendingWindow, *, working_da
         date = window.open_date(date, 1)
         opening = window.opens_on(date)
     return opening
+
+
+def due_of(enrolment: Enrolment, step: Any, window: SendingWindow) -> dt.datetime | None:
+    """Return from when on (UTC) the next step of an enrolment may go, whether that is worked out already or not; None:
+    at once, or there is no such step.
+    """
+    due: dt.datetime | None = enrolment.due_at
+    if due is not None or enrolment.sent_at is None or step is None:
+        return due
+    return due_at(enrolment.sent_at, step.days, window, working_days=step.working_days)
 
 
 def work_out(window: SendingWindow, now: dt.datetime) -> int:

@@ -38,7 +38,7 @@ from models.enrolment import ends, of_addresses
 from models.states import NOT_CLAIMED
 from models.suppression import suppress
 from pipeline.accounts.alerts import Alert, alert
-from pipeline.campaigns.due import due_at
+from pipeline.campaigns.due import due_at, due_of
 from pipeline.flow import TRIGGER, Handoff
 from pipeline.inbound.bounce import verdict
 from pipeline.inbound.kinds import Action, Classified, Kind, Recipient
@@ -222,9 +222,7 @@ def _put_off(came: Came) -> Effect:
     if enrolment.delivery_id is not None:
         return _hold_back(came, Delivery.id == enrolment.delivery_id, again)
     step = Step.get_or_none((Step.campaign == enrolment.campaign_id) & (Step.position == enrolment.position))
-    due = enrolment.due_at
-    if due is None and step is not None:
-        due = due_at(enrolment.sent_at, step.days, window, working_days=step.working_days)
+    due = due_of(enrolment, step, window)
     if due is None or due >= again:
         return Effect.NOTED
     Enrolment.update(due_at=again, updated_at=now).where(which).execute()

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from models import Campaign, CampaignState, Contact, Delivery, Enrolment, EnrolmentState, Reason, database
 from pipeline.campaigns import audience, picking
-from pipeline.campaigns.due import due_at
+from pipeline.campaigns.due import due_of
 from pipeline.campaigns.steps import Steps
 from pipeline.capacity import snapshot
 from pipeline.capacity.room import room
@@ -84,11 +84,7 @@ def _of_person(contact: Contact) -> list[Enrolment]:
 
 def _due_at(enrolment: Enrolment, steps: Steps) -> dt.datetime | None:
     """Return when the next step is due, worked out already or not; None: at once."""
-    step = steps.step_of.get((enrolment.campaign_id, enrolment.position))
-    if enrolment.due_at is not None or enrolment.sent_at is None or step is None:
-        found: dt.datetime | None = enrolment.due_at
-        return found
-    return due_at(enrolment.sent_at, step.days, _window(), working_days=step.working_days)
+    return due_of(enrolment, steps.step_of.get((enrolment.campaign_id, enrolment.position)), _window())
 
 
 def next_steps(contact: Contact) -> list[Enrolment]:
