@@ -12,7 +12,6 @@ from __future__ import annotations
 import datetime as dt
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 from models import (
     Cause,
@@ -27,7 +26,6 @@ from models import (
     SuppressionKind,
     Website,
     database,
-    transition,
 )
 from models.address import forms, normalise
 from models.control import record_action, wake_by
@@ -41,7 +39,7 @@ from pipeline.accounts import consent
 from pipeline.accounts.alerts import Alert, alert
 from pipeline.content.consent import TRIAL as TRIAL
 from pipeline.content.consent import Tokens as Tokens
-from pipeline.operations.cancel import cancel_where, lock_waiting
+from pipeline.operations.cancel import cancel_where, end_waiting, lock_waiting
 from pipeline.operations.standing import Standing as Standing
 from pipeline.operations.standing import contact_of, is_over, open_requests_of, standing_of
 from pipeline.rules.company import company_of
@@ -210,9 +208,9 @@ class _Request:
     def _take_off(own: list[int], others: list[int]) -> bool:
         """Cancel or skip what waits; tell whether anything did."""
         stopped = cancel_where(Delivery.contact.in_(own), Cause.UNSUBSCRIBE, Reason.UNSUBSCRIBED)
-        about: dict[str, Any] = {"cause": Cause.UNSUBSCRIBE, "reason": Reason.WEBSITE_UNSUBSCRIBED}
-        for origin in NOT_CLAIMED if others else ():
-            stopped += transition(origin, State.SKIPPED, Delivery.contact.in_(others), **about)
+        if others:
+            about = (State.SKIPPED, Cause.UNSUBSCRIBE, Reason.WEBSITE_UNSUBSCRIBED)
+            stopped += end_waiting(Delivery.contact.in_(others), *about)
         return bool(stopped)
 
     def _note(self, now: dt.datetime, until: dt.datetime | None) -> int:
