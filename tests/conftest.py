@@ -6,6 +6,7 @@ import contextlib
 import datetime as dt
 import os
 import shutil
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -153,6 +154,18 @@ def until_waiting_for_a_lock(patience: float = 10) -> None:
     while not db.execute_sql(waits).fetchone()[0]:
         assert time.monotonic() < deadline, "nobody waits for a lock"
         time.sleep(0.01)
+
+
+def in_a_thread(act: Callable[[], object]) -> threading.Thread:
+    """Start something on a connection of its own, beside this thread."""
+
+    def run() -> None:
+        with database.connection():
+            act()
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    return thread
 
 
 @pytest.fixture(params=["sqlite", "postgres"])

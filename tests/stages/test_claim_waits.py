@@ -6,7 +6,6 @@ statement of its own, and what is judged by is read in a later one of the same r
 from __future__ import annotations
 
 import datetime as dt
-import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -32,7 +31,7 @@ from pipeline.delivery.claim import Claim
 from pipeline.delivery.refusals import Refusal, questions
 from pipeline.rules.forgotten import hashes
 from tests.builders import a_campaign, a_delivery, a_template, an_account, an_enrolment, on_its_way
-from tests.conftest import until_waiting_for_a_lock
+from tests.conftest import in_a_thread, until_waiting_for_a_lock
 
 
 @pytest.mark.usefixtures("asked_before")
@@ -120,18 +119,6 @@ ACTS: dict[str, Callable[[Delivery], object]] = {
     "the campaign paused": change(Campaign, lambda d: d.campaign_id, state=CampaignState.PAUSED),
     "the enrolment stopped": change(Enrolment, lambda d: d.enrolment_id, state=EnrolmentState.STOPPED),
 }
-
-
-def in_a_thread(act: Callable[[], object]) -> threading.Thread:
-    """Do something on a connection of its own."""
-
-    def run() -> None:
-        with database.connection():
-            act()
-
-    thread = threading.Thread(target=run)
-    thread.start()
-    return thread
 
 
 @pytest.fixture

@@ -40,7 +40,7 @@ from tests.builders import (
     history_of,
     on_its_way,
 )
-from tests.conftest import Clock, until_waiting_for_a_lock
+from tests.conftest import Clock, in_a_thread, until_waiting_for_a_lock
 from tests.smtp_server import ScriptedServer
 
 
@@ -121,7 +121,7 @@ def test_a_claim_that_waits_for_a_reply_finds_its_slot_lost(any_database: str, c
     given: list[Claim | Refusal] = []
     with database.transaction():
         stops.replied([waiting.contact_id], "me")
-        other = in_a_thread(lambda: given.append(claims.claim(waiting.id, "slot", waiting.account_id)))
+        other = waiting_in_a_thread(lambda: given.append(claims.claim(waiting.id, "slot", waiting.account_id)))
     other.join()
     assert given == [Refusal.SLOT_LOST]
     assert outcome_of(waiting) == ("cancelled", "replied")
@@ -132,7 +132,7 @@ def test_a_reply_that_waits_for_a_claim_leaves_that_mail_and_ends_the_rest(any_d
     done: list[Any] = []
     with database.transaction():
         given = claims.claim(waiting.id, "slot", waiting.account_id)
-        other = in_a_thread(lambda: done.append(stops.replied([waiting.contact_id], "me")))
+        other = waiting_in_a_thread(lambda: done.append(stops.replied([waiting.contact_id], "me")))
     other.join()
     assert isinstance(given, Claim)
     assert (done[0].ended, done[0].cancelled) == ((waiting.enrolment_id,), ())
@@ -286,15 +286,9 @@ def everything() -> list[Any]:
     return [list(model.select().order_by(model.id).dicts()) for model in (Enrolment, Delivery, Event)]
 
 
-def in_a_thread(act: Callable[[], object]) -> threading.Thread:
+def waiting_in_a_thread(act: Callable[[], object]) -> threading.Thread:
     """Do something beside this thread, which has what it waits for (SQLite: the only lock there is)."""
-
-    def run() -> None:
-        with database.connection():
-            act()
-
-    thread = threading.Thread(target=run)
-    thread.start()
+    thread = in_a_thread(act)
     if is_postgres():
         until_waiting_for_a_lock()
     return thread

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime as dt
-import threading
 from collections.abc import Callable
 
 import pytest
@@ -42,7 +41,7 @@ from tests.builders import (
     history_of,
     on_its_way,
 )
-from tests.conftest import Clock, until_waiting_for_a_lock
+from tests.conftest import Clock, in_a_thread, until_waiting_for_a_lock
 from tests.smtp_server import ScriptedServer
 
 
@@ -243,15 +242,9 @@ def test_two_requests_at_once_are_one(any_database: str) -> None:
         return
     sent = a_mail_to(a_contact())
 
-    def ask() -> None:
-        with database.connection():
-            unsubscribe.ask(sent.id, Choice.NEVER, Way.ONE_CLICK)
-
     with database.transaction():
         database.lock_rows(Contact, Contact.id == sent.contact_id)
-        both = [threading.Thread(target=ask) for _ in range(2)]
-        for thread in both:
-            thread.start()
+        both = [in_a_thread(lambda: unsubscribe.ask(sent.id, Choice.NEVER, Way.ONE_CLICK)) for _ in range(2)]
         until_waiting_for_a_lock()
     for thread in both:
         thread.join(20)
@@ -263,14 +256,9 @@ def test_who_waits_for_no_mail_waits_for_nobodys_slots(any_database: str) -> Non
         return
     sent = a_mail_to(a_contact())
 
-    def ask() -> None:
-        with database.connection():
-            unsubscribe.ask(sent.id, Choice.NEVER, Way.ONE_CLICK)
-
-    asks = threading.Thread(target=ask)
     with database.transaction():
         database.lock_throttle()
-        asks.start()
+        asks = in_a_thread(lambda: unsubscribe.ask(sent.id, Choice.NEVER, Way.ONE_CLICK))
         asks.join(20)
         assert not asks.is_alive()
     assert OptOut.select().count() == 1
