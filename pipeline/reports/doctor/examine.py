@@ -180,6 +180,8 @@ def _installation(reverse: Reverse | None, key_problem: str | None) -> installat
         closed_next=None if closed is None else closed.in_words,
         postal_address=s.mail_postal_address,
         unsubscribe=tuple(offer for offer in (offers.mailto, offers.public_url or offers.url) if offer),
+        public_url=offers.public_url,
+        proxies_are_named=bool(s.mail_web_trusted_proxies),
         key=_where_the_key_is(),
         key_problem=key_problem,
         forgotten_problem=forgotten.problem(),

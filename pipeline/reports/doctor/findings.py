@@ -26,6 +26,7 @@ class Check(StrEnum):
     HOLIDAYS = "holidays"
     POSTAL_ADDRESS = "postal_address"
     UNSUBSCRIBE = "unsubscribe"
+    PROXIES = "proxies"
     KEY = "key"
     FORGOTTEN = "forgotten"
     DATABASE = "database"

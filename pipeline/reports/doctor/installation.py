@@ -29,6 +29,8 @@ class Installation:
         closed_next: the next holiday or closed date on which the window would open, in words; None: there is none.
         postal_address: MAIL_POSTAL_ADDRESS.
         unsubscribe: what List-Unsubscribe offers.
+        public_url: MAIL_PUBLIC_URL.
+        proxies_are_named: whether MAIL_WEB_TRUSTED_PROXIES names any.
         key: where the key that encrypts passwords is; None: there is none.
         key_problem: what is wrong with it.
         durability: `models.on_disk.durability`.
@@ -51,6 +53,8 @@ class Installation:
     key: str | None
     key_problem: str | None
     durability: Mapping[str, str]
+    public_url: str | None = None
+    proxies_are_named: bool = False
     readable: tuple[str, ...] = ()
     forgotten_problem: str | None = None
     without_key: int = 0
@@ -65,6 +69,8 @@ def judge(facts: Installation) -> Iterator[Finding]:
     yield _holidays(facts)
     yield _postal_address(facts.postal_address)
     yield _unsubscribe(facts.unsubscribe)
+    if facts.public_url is not None:
+        yield _proxies(facts.public_url, are_named=facts.proxies_are_named)
     yield _key(facts)
     yield _forgotten(facts)
     yield from _database(facts.durability)
@@ -154,6 +160,19 @@ def _unsubscribe(offers: tuple[str, ...]) -> Finding:
         "people who find none report the mail as spam; the law wants one, too (15 U.S.C. 7704(a)(3), RFC 2369, "
         "section 3.2)",
         "set MAIL_UNSUBSCRIBE_MAILTO or MAIL_UNSUBSCRIBE_URL, and write {{ unsubscribe }} in each template",
+    )
+
+
+def _proxies(public_url: str, *, are_named: bool) -> Finding:
+    if are_named:
+        return fine(Check.PROXIES, "clients of the unsubscribe pages are told apart by what a trusted proxy says")
+    return Finding(
+        Check.PROXIES,
+        Level.WARNING,
+        f"MAIL_WEB_TRUSTED_PROXIES is empty, and {public_url} is served by a proxy (`slowpost web` speaks no TLS)",
+        "all who unsubscribe count as one client, the proxy, and share its MAIL_WEB_CLIENT_LIMIT: when many come at once "
+        "some are told to wait",
+        "set MAIL_WEB_TRUSTED_PROXIES to the address from which the proxy connects",
     )
 
 
