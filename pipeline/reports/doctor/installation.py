@@ -170,8 +170,8 @@ def _proxies(public_url: str, *, are_named: bool) -> Finding:
         Check.PROXIES,
         Level.WARNING,
         f"MAIL_WEB_TRUSTED_PROXIES is empty, and {public_url} is served by a proxy (`slowpost web` speaks no TLS)",
-        "all who unsubscribe count as one client, the proxy, and share its MAIL_WEB_CLIENT_LIMIT: when many come at once "
-        "some are told to wait",
+        "all who unsubscribe count as one client, the proxy, and share its MAIL_WEB_CLIENT_LIMIT: when many come at "
+        "once, some are told to wait",
         "set MAIL_WEB_TRUSTED_PROXIES to the address from which the proxy connects",
     )
 
