@@ -255,13 +255,16 @@ class Fleet:
 
     def sweep_ahead(self, *doubt_after: float) -> None:
         """Sweep on a clock that is ahead, and put the messages on the queues; a claim is in doubt `doubt_after` seconds
-        after it, 15 unless it is said.
+        after it, 15 unless it is said. It publishes, too, and so can come to an armed failpoint and die.
         """
         self._sweeps += 1
         ahead = str((AHEAD * self._sweeps).total_seconds())
         log = self.folder / "sweeps"
-        swept = self._starter.start("tests.faults.sweep_ahead", ahead, *map(str, doubt_after), log=log)
-        assert swept.wait(60) == 0, log.read_text()[-3000:]
+        words = [ahead, *map(str, doubt_after)]
+        sweeper = self._starter.start("tests.faults.sweep_ahead", *words, log=log, PGAPPNAME="sweeper")
+        code = sweeper.wait(60)
+        self._note_death("sweeper", sweeper)
+        assert code in (0, -signal.SIGKILL), log.read_text()[-3000:]
 
     def publish_batch(self) -> None:
         """Run the batch publisher, as cron does; it can die, too."""
