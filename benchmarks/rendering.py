@@ -85,7 +85,7 @@ def _cpu(do: Callable[[], Any]) -> float:
 
 def _spent() -> float:
     """Return the seconds of CPU time of this process and of the one that renders."""
-    child = renderer._thread.serving.child.pid
+    child = renderer._idle[-1].child.pid
     nanoseconds = int(Path(f"/proc/{child}/schedstat").read_text().split()[0])
     return time.process_time() + nanoseconds / 1e9
 

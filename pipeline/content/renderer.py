@@ -1,5 +1,5 @@
-"""Asks the process in which templates are rendered (`child`): one for each thread that renders, kept from one list to
-the next, and started anew after it had to be stopped.
+"""Asks a process in which templates are rendered (`child`). There are as many as have rendered at once: each waits for
+the next question, of whatever thread, and one that had to be stopped is replaced.
 
 Trouble: a template that is stopped is a LimitError. Where the process can't be started, or gets no CPU time, no
 template is at fault: TroubleOutsideError, for which a worker waits.
@@ -27,7 +27,9 @@ SILENT_AFTER = 30.0
 _READY = b"ready\n"
 _FRAME = re.compile(r'File "<template (\w+)>", line (\d+)')
 
-_thread = threading.local()
+#: Processes that wait for a question, the last used last; and the right to add or take one.
+_idle: list[_Serving] = []
+_adding_or_taking = threading.Lock()
 
 
 class LimitError(Exception):
@@ -50,38 +52,42 @@ def ask(sources: Mapping[str, str], data: Mapping[str, Any] | None = None) -> di
     """
     # What ended a process that has served others may be theirs: memory that is in pieces, a signal from outside.
     # So it is asked again in a fresh one. Its own time is its own.
+    serving = _taken(sources)
     while True:
-        serving = _serving()
         is_fresh = not serving.answered
         try:
             answer = serving.answer(sources, data)
         except ChildEndedError as error:
-            _forget()
-            if error.signal == signal.SIGPROF:
-                limit = f"it takes longer than {MAX_SECONDS:g} s of CPU time"
-                raise LimitError(_said(serving.place_in(error.last_words), limit)) from None
-            if is_fresh:
-                raise LimitError(f"it has ended the process that renders ({error})") from None
-            continue
+            serving.child.end()
+            if is_fresh or error.signal == signal.SIGPROF:
+                raise LimitError(_how_it_ended(error, serving)) from None
         except ChildSilentError:
-            _forget()
+            serving.child.end()
             if is_fresh:
                 raise TroubleOutsideError(f"no answer from the process that renders in {SILENT_AFTER:g} s") from None
-            continue
         except BaseException:
             # An answer that nobody has read must not be taken for the next one's.
-            _forget()
+            serving.child.end()
             raise
-        if "out_of_memory" not in answer:
-            return answer
-        _forget()
-        if is_fresh:
-            limit = f"it takes more than {MAX_MEMORY_MB} MB of memory"
-            raise LimitError(_said(answer["out_of_memory"], limit))
+        else:
+            if "out_of_memory" not in answer:
+                with _adding_or_taking:
+                    _idle.append(serving)
+                return answer
+            serving.child.end()
+            if is_fresh:
+                limit = f"it takes more than {MAX_MEMORY_MB} MB of memory"
+                raise LimitError(_said(answer["out_of_memory"], limit))
+        serving = _Serving()
 
 
 class _Serving:
-    """A process that renders, and the template that it has compiled last."""
+    """A process that renders.
+
+    Attributes:
+        answered: how many templates and mails.
+        compiled: the parts of the template that it has compiled last.
+    """
 
     def __init__(self) -> None:
         command = ["pipeline.content.child", str(MAX_SECONDS), str(MAX_MEMORY_MB)]
@@ -90,19 +96,18 @@ class _Serving:
         except (OSError, ChildEndedError, ChildSilentError) as error:
             what = getattr(error, "last_words", "").strip().rpartition("\n")[2] or error
             raise TroubleOutsideError(f"the process that renders can't be started: {what}") from None
-        #: Templates and mails.
         self.answered = 0
+        self.compiled: Mapping[str, str] | None = None
         self._number = 0
-        self._compiled: Mapping[str, str] | None = None
         self._lines: dict[str, list[tuple[int, int]]] = {}
 
     def answer(self, sources: Mapping[str, str], data: Mapping[str, Any] | None) -> dict[str, Any]:
-        if self._compiled != sources:
-            self._compiled, self._lines = None, {}
+        if self.compiled != sources:
+            self.compiled, self._lines = None, {}
             answer = self._ask({"sources": sources})
             if "lines" not in answer:
                 return answer
-            self._compiled, self._lines = dict(sources), answer["lines"]
+            self.compiled, self._lines = dict(sources), answer["lines"]
         return {} if data is None else self._ask({"data": data})
 
     def place_in(self, traceback: str) -> str | None:
@@ -124,16 +129,22 @@ class _Serving:
         return answer
 
 
-def _serving() -> _Serving:
-    serving: _Serving | None = getattr(_thread, "serving", None)
-    if serving is None:
-        serving = _thread.serving = _Serving()
-    return serving
+def _taken(sources: Mapping[str, str]) -> _Serving:
+    """Return a process that nobody else asks: one that has compiled this template, else the last used, else a new."""
+    with _adding_or_taking:
+        for serving in reversed(_idle):
+            if serving.compiled == sources:
+                _idle.remove(serving)
+                return serving
+        if _idle:
+            return _idle.pop()
+    return _Serving()
 
 
-def _forget() -> None:
-    _thread.serving.child.end()
-    _thread.serving = None
+def _how_it_ended(error: ChildEndedError, serving: _Serving) -> str:
+    if error.signal != signal.SIGPROF:
+        return f"it has ended the process that renders ({error})"
+    return _said(serving.place_in(error.last_words), f"it takes longer than {MAX_SECONDS:g} s of CPU time")
 
 
 def _said(place: str | None, limit: str) -> str:

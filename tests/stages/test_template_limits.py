@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -31,7 +30,7 @@ def test_a_delivery_that_is_stopped_fails_with_line_and_limit_and_its_neighbours
     any_database: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(renderer, "MAX_SECONDS", 0.1)
-    monkeypatch.setattr(renderer, "_thread", threading.local())
+    monkeypatch.setattr(renderer, "_idle", [])
     template = a_template(text="Dear {{ contact.name }}\n{% if contact.name == 'Bob' %}{{ 9 ** (9 ** 9) }}{% endif %}")
     ids = [cleared(template, name) for name in ("Ann", "Bob", "Cid")]
 

@@ -1,4 +1,4 @@
-"""The process in which templates are rendered: it has nothing, serves one thread, and never stays behind."""
+"""The process in which templates are rendered: it has nothing, answers one thread at a time, and never stays behind."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import sys
 import tempfile
 import threading
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +19,10 @@ import pytest
 from pipeline.content import renderer
 from pipeline.runtime.child import Child
 from pipeline.runtime.waiting import TroubleOutsideError
+from tests.broker.conftest import until
 
 HELLO = {"subject": "s", "text": "Hello {{ contact.name }}"}
+GOODBYE = HELLO | {"text": "Goodbye {{ contact.name }}"}
 ANN: dict[str, Any] = {"contact": {"name": "Ann"}}
 
 
@@ -62,13 +65,23 @@ def test_an_answer_that_nobody_has_read_is_not_taken_for_the_next_contact(monkey
     assert renderer.ask(HELLO, ANN)["parts"]["text"] == "Hello Ann"
 
 
-def test_each_thread_has_one_of_its_own_which_ends_with_it() -> None:
-    pids: list[int] = []
-    thread = threading.Thread(target=lambda: pids.extend([pid_of_renderer(), pid_of_renderer()]))
-    thread.start()
-    thread.join()
-    assert pids[0] == pids[1] != pid_of_renderer()
-    assert not is_there(pids[0])
+def test_there_are_as_many_as_render_at_once_and_each_template_comes_to_the_one_that_has_compiled_it(
+    own_process: None,
+) -> None:
+    first = pid_of_renderer()
+    os.kill(first, signal.SIGSTOP)
+    texts: list[str] = []
+    beside = threading.Thread(target=lambda: texts.append(renderer.ask(HELLO, ANN)["parts"]["text"]))
+    beside.start()
+    until(lambda: not renderer._idle)
+    second = pid_of_renderer(GOODBYE)
+    os.kill(first, signal.SIGCONT)
+    beside.join()
+    assert (texts, len({first, second})) == (["Hello Ann"], 2)
+    # Whichever was used last.
+    assert [pid_of_renderer(GOODBYE), pid_of_renderer(HELLO), pid_of_renderer(GOODBYE)] == [second, first, second]
+    assert pid_of_renderer({"text": "another"}) in (first, second)
+    assert len(renderer._idle) == 2
 
 
 def test_one_that_gets_no_cpu_time_is_replaced_and_no_template_is_blamed(
@@ -102,33 +115,32 @@ def test_none_stays_behind_when_its_worker_is_killed(tmp_path: Path) -> None:
     assert not is_there(busy)
 
 
-#: Two threads with a process each; one of them is in the midst of a long operation.
+#: It has two of them; one is in the midst of a long operation.
 WORKER = """
 import threading
 from pipeline.content import renderer
 
-def render(text):
-    renderer.ask({"subject": "s", "text": ""}, {"contact": {}})
-    print(renderer._thread.serving.child.pid, flush=True)
-    renderer.ask({"subject": "s", "text": text}, {"contact": {}})
-    threading.Event().wait()
-
 renderer.MAX_SECONDS = 0.5
-threading.Thread(target=render, args=[""]).start()
-render("{{ 9 ** (9 ** 9) }}")
+for _ in range(2):
+    renderer._idle.append(renderer._Serving())
+print(*(serving.child.pid for serving in renderer._idle), sep="\\n", flush=True)
+try:
+    renderer.ask({"subject": "s", "text": "{{ 9 ** (9 ** 9) }}"}, {"contact": {}})
+finally:
+    threading.Event().wait()
 """
 
 
 @pytest.fixture
 def own_process(monkeypatch: pytest.MonkeyPatch) -> None:
     """Render in a process of this test's own."""
-    monkeypatch.setattr(renderer, "_thread", threading.local())
+    monkeypatch.setattr(renderer, "_idle", [])
 
 
-def pid_of_renderer() -> int:
-    """Return the process that renders for this thread, after it has done so."""
-    renderer.ask(HELLO, ANN)
-    pid: int = renderer._thread.serving.child.pid
+def pid_of_renderer(template: Mapping[str, str] = HELLO) -> int:
+    """Return the process that renders this template, after it has done so."""
+    renderer.ask(template, ANN)
+    pid: int = renderer._idle[-1].child.pid
     return pid
 
 
