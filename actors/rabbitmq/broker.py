@@ -126,6 +126,13 @@ class QuorumBroker(RabbitmqBroker):
             raise ConnectionClosed(error) from None
         self.declared = True
 
+    def close(self) -> None:
+        """Close all connections. This thread's is forgotten, too: found closed by who publishes next, it would be taken
+        for one that was lost, and all be declared again.
+        """
+        super().close()
+        del self.connection
+
     def counts(self) -> dict[str, int]:
         """Return how many messages are ready in each queue.
 
