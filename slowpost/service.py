@@ -37,7 +37,6 @@ from pipeline.runtime.settings import settings
 from pipeline.runtime.waiting import connected
 from pipeline.watch.hearts import beating
 from schedules.scheduler import make_scheduler
-from slowpost.web.server import serving
 
 #: Threads of an embedded worker.
 THREADS = 8
@@ -151,6 +150,9 @@ def web(stop: threading.Event | None = None) -> None:
 @contextmanager
 def _web() -> Iterator[None]:
     """Serve the web pages for the block; wait for the database before, and for the key of the links."""
+    # Only here: a fifth of a worker's start would be spent on what it does not use.
+    from slowpost.web.server import serving
+
     until_available(connected(schema.check_migrated))
     with serving(until_available(connected(unsubscribe.tokens)), entry.broker_away):
         listens = settings().mail_web_listen, settings().mail_web_operator_listen
