@@ -7,21 +7,22 @@ else; what may be a secret is read through `unquoted`.
 from __future__ import annotations
 
 import datetime as dt
-import functools
 import re
 import shlex
 from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
 from urllib.parse import urlsplit
-from zoneinfo import available_timezones
 
 from models import Auth, Security
 from models import address as addresses
 from models.errors import SlowpostError
+from pipeline.runtime.setting_types import zones
 
 T = TypeVar("T")
 
+#: Names of time zones that are a machine's, not a person's.
+ZONES_OF_MACHINES = frozenset({"localtime", "Factory"})
 #: Characters of a name by which something is found again: what every index takes.
 MAX_NAME = 200
 #: Characters of a list's name: what fits into a line of a table.
@@ -206,15 +207,9 @@ def date(text: str) -> dt.date:
 def timezone(text: str) -> str:
     """Return an IANA time zone name."""
     zone = text.strip()
-    if zone not in _zones():
+    if zone not in zones() or zone in ZONES_OF_MACHINES:
         raise FieldError("is no IANA time zone such as Europe/Berlin", given=zone)
     return zone
-
-
-@functools.cache
-def _zones() -> frozenset[str]:
-    # Looking for them takes milliseconds each time; `localtime` and `Factory` are zones of a machine, not of a person.
-    return frozenset(available_timezones() - {"localtime", "Factory"})
 
 
 def yes_no(text: str) -> bool:

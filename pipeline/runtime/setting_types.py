@@ -109,10 +109,16 @@ def _days(value: Any) -> frozenset[int]:
     return frozenset(result)
 
 
+@functools.cache
+def zones() -> frozenset[str]:
+    """Return the names of all IANA time zones that this machine knows; to look for them takes 40 ms."""
+    return frozenset(available_timezones())
+
+
 def _zone(value: Any) -> ZoneInfo:
     if isinstance(value, ZoneInfo):
         return value
-    if str(value) not in available_timezones():
+    if str(value) not in zones():
         raise ValueError("allowed: an IANA time zone such as Europe/Berlin")
     return ZoneInfo(str(value))
 
