@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import datetime as dt
+import gc
+import itertools
 import os
+import re
 import shutil
 import threading
 import time
@@ -23,12 +26,31 @@ from models.requests import Postgres
 from pipeline.runtime import settings as settings_module
 from tests import lock_order, pristine, servers
 from tests.broker import vhost
+from tests.faults import starter
 from tests.side_by_side import (  # noqa: F401  (pytest calls them)
     pytest_collection_modifyitems,
     pytest_sessionstart,
     pytest_xdist_auto_num_workers,
     pytest_xdist_make_scheduler,
 )
+
+
+def pytest_collection_finish() -> None:
+    """Let no collection of garbage look at what is there for good: modules, and thousands of tests."""
+    gc.collect()
+    gc.freeze()
+
+
+@pytest.fixture
+def tmp_path(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Make an empty directory; pytest's own looks at those of all tests before to find its number."""
+    name = re.sub(r"\W", "_", request.node.name)[:30]
+    folder = tmp_path_factory.getbasetemp() / f"{name}{next(_numbers)}"
+    folder.mkdir(mode=0o700)
+    return folder
+
+
+_numbers = itertools.count()
 
 
 @pytest.fixture(autouse=True)
@@ -81,6 +103,13 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     clock = Clock(dt.datetime(2026, 6, 2, 14, 0, tzinfo=dt.UTC))
     monkeypatch.setattr(database, "now", lambda: clock.at)
     return clock
+
+
+@pytest.fixture(scope="session", autouse=True)
+def started_from_warm() -> Iterator[None]:
+    """End what starts the processes of all tests."""
+    yield
+    starter.close_all()
 
 
 @pytest.fixture(scope="session")
@@ -144,6 +173,8 @@ def sqlite(migrated_sqlite: Path, tmp_path: Path, configure: Callable[..., None]
     configure(database_url=url)
     database.connect(url)
     with database.connection():
+        # As in PostgreSQL: only of a machine that died could the last be lost.
+        db.execute_sql("PRAGMA synchronous = OFF")
         yield url
 
 

@@ -13,7 +13,6 @@ import pytest
 from tests import effort
 from tests.broker import vhost
 from tests.builders import a_template, an_account
-from tests.faults import starter
 from tests.faults.oracle import oracle
 
 #: Who leaves queues as a worker declares them.
@@ -37,13 +36,6 @@ def report(request: pytest.FixtureRequest) -> Callable[..., None]:
                 file.write(json.dumps(row) + "\n")
 
     return note
-
-
-@pytest.fixture(scope="session", autouse=True)
-def started_from_warm() -> Iterator[None]:
-    """End what starts the processes of all tests."""
-    yield
-    starter.close_all()
 
 
 @pytest.fixture
