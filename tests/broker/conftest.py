@@ -22,6 +22,7 @@ from actors.running import WorkerState
 from actors.waiting import until_available
 from pipeline.flow import Stage
 from tests.broker import vhost
+from tests.faults.starter import Starter
 
 #: Milliseconds of the ladder's step here.
 UNIT_MS = 10
@@ -115,16 +116,31 @@ def environment(postgres: str, empty_rabbitmq: str) -> dict[str, str]:
 
 
 def slowpost(environment: dict[str, str], *words: str) -> str:
-    """Run a command as a user would."""
-    done = subprocess.run(
-        [sys.executable, "-m", "slowpost", *words], env=environment, capture_output=True, text=True, check=True
-    )
-    return done.stdout
+    """Run a command in a process of its own; return what it printed."""
+    said = Path.cwd() / "said"
+    said.unlink(missing_ok=True)
+    assert Starter(environment).start("slowpost", *words, log=said).wait(STOPS_WITHIN) == 0, said.read_text()
+    return said.read_text()
+
+
+@contextmanager
+def at_work(environment: dict[str, str], log: Path) -> Iterator[None]:
+    """Run `slowpost run`, which has declared its queues; at the end it stops by itself when it is asked to."""
+    log.touch()
+    # Its batch publisher is to find nobody.
+    process = Starter(environment | {"MAIL_PUBLISH_MIN_PRIORITY": "9"}).start("slowpost", "run", log=log)
+    try:
+        until(lambda: '"running"' in log.read_text(), log.read_text)
+        yield
+    finally:
+        process.send_signal(signal.SIGTERM)
+        process.wait(STOPS_WITHIN)
+    assert process.returncode == 0, log.read_text()
 
 
 @contextmanager
 def workers(environment: dict[str, str], log: Path) -> Iterator[None]:
-    """Run two worker processes; at the end they stop by themselves when they are asked to."""
+    """Run two worker processes, as a user starts them; at the end they stop by themselves when they are asked to."""
     command = [sys.executable, "-m", "slowpost", "worker", "--processes", "2", "--threads", "4"]
     with log.open("w") as output, subprocess.Popen(command, env=environment, stdout=output, stderr=output) as process:
         try:

@@ -15,20 +15,19 @@ from actors.intake import encode
 from models import DeadLetter, Delivery
 from pipeline.flow import Stage
 from slowpost.catcher import Catcher
-from tests.broker.conftest import count, slowpost, until, workers
+from tests.broker.conftest import at_work, count, until
 from tests.builders import a_contact, a_template, a_website, an_account
 
 
 def test_bad_messages_become_dead_letters_and_the_good_ones_between_them_are_sent(
     environment: dict[str, str], empty_rabbitmq: str, tmp_path: Path
 ) -> None:
-    slowpost(environment, "init")
     a_template()
     bad, every = [*kinds(), *random_bodies(500)], 40
     good = [a_contact(website=a_website()).id for _ in range(0, len(bad), every)]
     with (
         Catcher(tmp_path / "mails") as catcher,
-        workers(environment | {"MAIL_MIN_INTERVAL": "0", "MAIL_DAILY_LIMIT": "50"}, tmp_path / "log"),
+        at_work(environment | {"MAIL_MIN_INTERVAL": "0", "MAIL_DAILY_LIMIT": "50"}, tmp_path / "log"),
         pika.BlockingConnection(pika.URLParameters(empty_rabbitmq)) as connection,
     ):
         an_account(port=catcher.port)

@@ -9,21 +9,20 @@ from typing import Any
 import pika
 
 from models import DeadLetter, Delivery, Enrolment, State
-from tests.broker.conftest import count, slowpost, until, workers
+from tests.broker.conftest import at_work, count, slowpost, until
 from tests.builders import a_campaign, a_contact, an_account, an_enrolment, on_its_way
 
 
 def test_who_has_replied_is_not_written_to_and_what_is_wrong_is_a_dead_letter(
     environment: dict[str, str], empty_rabbitmq: str, tmp_path: Path
 ) -> None:
-    slowpost(environment, "init")
     # Nobody sends it, so that it waits.
     campaign = a_campaign(accounts=[an_account(enabled=False)])
     enrolments = [an_enrolment(campaign) for _ in range(5)]
     for enrolment in enrolments:
         on_its_way(enrolment, State.READY)
     ids, new = [e.contact_id for e in enrolments], a_contact()
-    with workers(environment, tmp_path / "log"):
+    with at_work(environment, tmp_path / "log"):
         for body in (ids[0], ids[1:3], {"contact_id": ids[3]}, {"contact_ids": [ids[4], 999_999, "x"]}, {"x": 1}):
             publish(empty_rabbitmq, "replied", body)
         publish(empty_rabbitmq, "intake", {"contact_ids": [new.id], "campaign_id": campaign.id})

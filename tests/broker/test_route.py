@@ -8,7 +8,7 @@ from pathlib import Path
 
 from models import Attempt, Delivery, SmtpAccount
 from slowpost.catcher import Catcher
-from tests.broker.conftest import put_on_intake, queued, slowpost, until, workers
+from tests.broker.conftest import at_work, put_on_intake, queued, slowpost, until, workers
 from tests.builders import a_contact, a_template, a_website, an_account
 
 
@@ -48,10 +48,9 @@ def test_every_contact_becomes_one_mail_and_no_account_goes_over_its_limit(
 def test_a_dead_letter_is_shown_on_its_queue_until_a_person_decides(
     environment: dict[str, str], empty_rabbitmq: str, tmp_path: Path
 ) -> None:
-    slowpost(environment, "init")
     a_template(text="Dear {{ contact.nickname }}")
     contact = a_contact()
-    with workers(environment, tmp_path / "log"):
+    with at_work(environment, tmp_path / "log"):
         put_on_intake(empty_rabbitmq, [contact.id, 999_999, -1], "first")
         until(lambda: Delivery.select().where(Delivery.recorded_at.is_null(False)).count() == 1)
     # The workers have done what they had to: there is one copy of each, and none comes later.

@@ -25,13 +25,14 @@ from actors.rabbitmq import migration, permissions, topology
 from actors.rabbitmq.broker import QuorumBroker
 from actors.rabbitmq.confirms import Publication
 from actors.rabbitmq.dead_letters import InStep
+from models import database, schema
 from pipeline.flow import Stage
 from tests.broker.conftest import until
 from tests.servers import PrivatePostgres, PrivateRabbitmq
 
 
 def test_run_scheduler_and_worker_wait_for_both_servers_and_end_well_before_and_after(
-    tmp_path: Path, empty_rabbitmq: str, rabbitmq: PrivateRabbitmq
+    tmp_path: Path, rabbitmq: PrivateRabbitmq
 ) -> None:
     with PrivatePostgres() as postgres:
         environment = os.environ | {
@@ -39,9 +40,10 @@ def test_run_scheduler_and_worker_wait_for_both_servers_and_end_well_before_and_
             "BROKER_URL": f"amqp://slowpost@127.0.0.1:{rabbitmq.port}/slowpost_test",
             "BROKER_PASSWORD": PASSWORD,
         }
-        # On a RabbitMQ that runs: theirs takes long to start, and is to be found without queues.
-        init = [sys.executable, "-m", "slowpost", "init"]
-        subprocess.run(init, env=environment | {"BROKER_URL": empty_rabbitmq}, check=True, capture_output=True)
+        database.connect(postgres.url)
+        with database.connection():
+            schema.migrate()
+        database.db.obj.close_all()
         postgres.stop()
 
         def start(words: list[str]) -> tuple[subprocess.Popen[bytes], Path]:

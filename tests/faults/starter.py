@@ -1,5 +1,5 @@
 """Starts programs of Slowpost as `python -m` does, without importing it each time: that takes most of a second of a
-core, and the fault tests start hundreds.
+core, and the tests start hundreds.
 
 One process has imported what they need, for all tests, and forks when it is asked to; it has no thread and no
 connection. What it forks is a process of its own, with an environment of its own, that reads its settings anew. That a
@@ -25,11 +25,18 @@ import threading
 from pathlib import Path
 from typing import Any
 
-from pipeline.runtime import failpoints
+from pipeline.runtime import failpoints, setting_types
 
 ROOT = Path(__file__).parents[2]
 #: What the programs import.
-MODULES = ("slowpost.cli.service", "slowpost.service", "schedules.scheduler", "schedules.sweep", "actors.stages")
+MODULES = (
+    "slowpost.cli.service",
+    "slowpost.cli.route",
+    "slowpost.service",
+    "schedules.scheduler",
+    "schedules.sweep",
+    "actors.stages",
+)
 #: Variables that begin so are read when Dramatiq is imported, and not again.
 READ_BY_IMPORTS = "dramatiq_"
 #: Seconds in which it has to have started a program: the first has to wait for its imports.
@@ -210,6 +217,7 @@ def _become(request: dict[str, Any]) -> None:
 if __name__ == "__main__":
     for name in MODULES:
         importlib.import_module(name)
+    setting_types.zones()
     # What is there now is there for good: no collection is to touch, and so copy, it in each child.
     gc.collect()
     gc.freeze()
