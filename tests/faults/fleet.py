@@ -29,6 +29,7 @@ from models.states import UNFINISHED
 from pipeline import sweep
 from pipeline.runtime.failpoints import VARIABLE
 from tests.broker.conftest import until
+from tests.effort import counts
 from tests.faults.invariants import Run, check
 from tests.faults.oracle import accepted
 from tests.faults.starter import Process, Starter
@@ -45,6 +46,8 @@ CREATE TRIGGER note_holder AFTER INSERT ON attempt
     FOR EACH ROW WHEN (NEW.token IS NOT NULL) EXECUTE FUNCTION note_holder();
 """
 
+#: Threads of each process: each has a connection of its own to PostgreSQL, which is dear to open.
+THREADS = counts(4, 8)
 #: Seconds in which a process has to be gone that was told to stop.
 STOPS_WITHIN = 60
 #: Seconds in which a process has to heed SIGTERM: one that is told to stop before simply ends.
@@ -311,7 +314,8 @@ class Fleet:
     def _start(self) -> Process:
         name = f"process-{self._started}"
         self._started += 1
-        process = self._starter.start("slowpost", "run", log=self.folder / "log", PGAPPNAME=name)
+        words = ("run", "--threads", str(THREADS))
+        process = self._starter.start("slowpost", *words, log=self.folder / "log", PGAPPNAME=name)
         self._names[process.pid] = name
         return process
 

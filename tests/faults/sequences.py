@@ -12,7 +12,7 @@ from tests.broker.conftest import until
 from tests.faults.fleet import SWEEP_EVERY, Fleet, new_contacts
 
 #: Seconds between two runs of the batch publisher.
-PUBLISH_EVERY = 0.5
+PUBLISH_EVERY = 1.0
 #: Seconds after which a claim of somebody who was killed is in doubt: until then its account sends nothing.
 DOUBT_AFTER = 5
 

@@ -63,12 +63,12 @@ def test_a_kill_in_the_midst_of_a_group_or_among_half_of_its_confirms(
     counts: Callable[[int, int], int],
     report: Callable[..., None],
 ) -> None:
-    each = counts(1, 20)
+    each, at_once = counts(1, 20), counts(24, 50)
     with Fleet(fleets.environment(postgres, rabbitmq), tmp_path) as fleet:
         for _ in range(each):
             for failpoint in OF_GROUPS:
                 fleet.arm(failpoint)
-                fleet.publish_at_once(50)
+                fleet.publish_at_once(at_once)
                 assert fleet.fires(failpoint), f"nobody came to {failpoint}: {fleet.log()[-2000:]}"
         seconds = fleet.settle()
     assert fleet.violations(file) == []
@@ -141,10 +141,10 @@ def test_kills_at_random_instants(
     report: Callable[..., None],
 ) -> None:
     rng = random.Random(20261124)  # noqa: S311
-    kills, contacts = counts(4, 200), counts(100, 5000)
+    kills, contacts = counts(4, 200), counts(60, 5000)
     with Fleet(fleets.environment(postgres, rabbitmq), tmp_path) as fleet:
-        for _ in range(contacts // 50):
-            fleet.publish(50)
+        for _ in range(contacts // 20):
+            fleet.publish(20)
         while fleet.kills < kills:
             time.sleep(rng.uniform(0.1, 1.2))
             fleet.kill_one(rng)

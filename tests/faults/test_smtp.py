@@ -107,7 +107,8 @@ ENDS = {"RCPT": State.FAILED, "DATA": State.FAILED, "DOT": State.FAILED}
 
 def _publish_until_all_have_misbehaved(fleet: Fleet, folder: Path, number: int) -> None:
     deadline = time.monotonic() + PATIENCE
-    fleet.publish(2 * number)
+    # A slot for each account at once; what is sent again goes to those that have none any more.
+    fleet.publish(number + GOOD_ACCOUNTS)
     while (missing := number - len(misbehaved(folder))) > 0:
         assert time.monotonic() < deadline, f"{missing} have not misbehaved: {fleet.log()[-2000:]}"
         if not Delivery.select().where(Delivery.state == State.READY).exists():

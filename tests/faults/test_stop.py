@@ -18,7 +18,7 @@ from models import Delivery, State, database
 from models.control import wake_by
 from models.states import UNFINISHED
 from pipeline import select_contacts
-from tests.broker.conftest import put_on_intake, until
+from tests.broker.conftest import put_on_intake, slowpost, until
 from tests.builders import a_template, an_account
 from tests.faults import fleet as fleets
 from tests.faults.invariants import Run, check
@@ -144,7 +144,7 @@ def embedded(sqlite: str) -> dict[str, str]:
 def production(postgres: str, rabbitmq: str) -> dict[str, str]:
     """An environment with PostgreSQL and a vhost with empty queues."""
     environment = fleets.environment(postgres, rabbitmq)
-    subprocess.run([sys.executable, "-m", "slowpost", "init"], env=environment, check=True, stdout=subprocess.DEVNULL)
+    slowpost(environment, "init")
     return environment
 
 
