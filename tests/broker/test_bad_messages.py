@@ -17,13 +17,14 @@ from pipeline.flow import Stage
 from slowpost.catcher import Catcher
 from tests.broker.conftest import at_work, count, until
 from tests.builders import a_contact, a_template, a_website, an_account
+from tests.effort import counts
 
 
 def test_bad_messages_become_dead_letters_and_the_good_ones_between_them_are_sent(
     environment: dict[str, str], empty_rabbitmq: str, tmp_path: Path
 ) -> None:
     a_template()
-    bad, every = [*kinds(), *random_bodies(500)], 40
+    bad, every = [*kinds(), *random_bodies(counts(150, 500))], 40
     good = [a_contact(website=a_website()).id for _ in range(0, len(bad), every)]
     with (
         Catcher(tmp_path / "mails") as catcher,
