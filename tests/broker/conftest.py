@@ -22,7 +22,7 @@ from actors.running import WorkerState
 from actors.waiting import until_available
 from pipeline.flow import Stage
 from tests.broker import vhost
-from tests.faults.starter import Starter
+from tests.faults.starter import USUAL, Starter
 
 #: Milliseconds of the ladder's step here.
 UNIT_MS = 10
@@ -103,16 +103,20 @@ STOPS_WITHIN = 60
 @pytest.fixture
 def environment(postgres: str, empty_rabbitmq: str) -> dict[str, str]:
     """What a user's `.env` would say: always open, as early as the limits allow."""
-    return os.environ | {
-        "DATABASE_URL": postgres,
-        "BROKER_URL": empty_rabbitmq,
-        "MAIL_WINDOW_START": "0",
-        "MAIL_WINDOW_END": "0",
-        "MAIL_WINDOW_TIMEZONE": "UTC",
-        "MAIL_SPREAD": "off",
-        "MAIL_MIN_INTERVAL": "1",
-        "MAIL_DAILY_LIMIT": "3",
-    }
+    return (
+        os.environ
+        | USUAL
+        | {
+            "DATABASE_URL": postgres,
+            "BROKER_URL": empty_rabbitmq,
+            "MAIL_WINDOW_START": "0",
+            "MAIL_WINDOW_END": "0",
+            "MAIL_WINDOW_TIMEZONE": "UTC",
+            "MAIL_SPREAD": "off",
+            "MAIL_MIN_INTERVAL": "1",
+            "MAIL_DAILY_LIMIT": "3",
+        }
+    )
 
 
 def slowpost(environment: dict[str, str], *words: str) -> str:

@@ -32,7 +32,7 @@ from tests.broker.conftest import until
 from tests.effort import counts
 from tests.faults.invariants import Run, check
 from tests.faults.oracle import accepted
-from tests.faults.starter import Process, Starter
+from tests.faults.starter import USUAL, Process, Starter
 
 #: Lets PostgreSQL note by which process, as it names itself (PGAPPNAME), each claim was made.
 NOTE_HOLDERS = """
@@ -369,21 +369,23 @@ def doubt_what_is_open() -> None:
 
 def environment(postgres: str, rabbitmq: str, **more: str) -> dict[str, str]:
     """Return what a user's `.env` would say: always open, no spread, a short interval, short timeouts."""
-    return os.environ | {
-        "DATABASE_URL": postgres,
-        "BROKER_URL": rabbitmq,
-        "MAIL_WINDOW_START": "0",
-        "MAIL_WINDOW_END": "0",
-        "MAIL_WINDOW_TIMEZONE": "UTC",
-        "MAIL_SPREAD": "off",
-        "MAIL_MIN_INTERVAL": "0.1",
-        "MAIL_DAILY_LIMIT": "1000",
-        "MAIL_SMTP_TIMEOUT": "3",
-        "MAIL_DATA_TIMEOUT": "4",
-        "MAIL_MAX_LATENESS": "30",
-        # The schedule's batch publisher finds nobody: only what the test publishes comes in.
-        "MAIL_PUBLISH_MIN_PRIORITY": "9",
-        # Milliseconds after which Dramatiq opens a lost connection again: as few as make a short run.
-        "dramatiq_restart_delay": "500",
-        **more,
-    }
+    return (
+        os.environ
+        | USUAL
+        | {
+            "DATABASE_URL": postgres,
+            "BROKER_URL": rabbitmq,
+            "MAIL_WINDOW_START": "0",
+            "MAIL_WINDOW_END": "0",
+            "MAIL_WINDOW_TIMEZONE": "UTC",
+            "MAIL_SPREAD": "off",
+            "MAIL_MIN_INTERVAL": "0.1",
+            "MAIL_DAILY_LIMIT": "1000",
+            "MAIL_SMTP_TIMEOUT": "3",
+            "MAIL_DATA_TIMEOUT": "4",
+            "MAIL_MAX_LATENESS": "30",
+            # The schedule's batch publisher finds nobody: only what the test publishes comes in.
+            "MAIL_PUBLISH_MIN_PRIORITY": "9",
+            **more,
+        }
+    )

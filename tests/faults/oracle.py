@@ -15,7 +15,6 @@ import functools
 import json
 import os
 import socket
-import subprocess
 import sys
 import time
 from collections.abc import Iterator, Sequence
@@ -25,12 +24,12 @@ from email import message_from_bytes
 from pathlib import Path
 from typing import Any
 
+from tests.faults.starter import USUAL, Starter
+
 #: Seconds from a dot to its reply.
 REPLIES_AFTER = 0.05
 #: Tells the process another number.
 VARIABLE = "ORACLE_REPLIES_AFTER"
-#: Where `python -m tests.…` finds its module.
-ROOT = Path(__file__).parents[2]
 
 
 @dataclass(frozen=True)
@@ -143,19 +142,18 @@ def misbehaving(
     port_file = folder / "port"
     for name in ("accepted", "misbehaved"):
         (folder / name).touch()
-    command = [sys.executable, "-m", "tests.faults.oracle", str(folder), str(replies_after)]
-    command += map(str, misbehaviours)
-    environment = os.environ | {VARIABLE: str(replies_after)}
-    with subprocess.Popen(command, cwd=ROOT, env=environment) as process:
-        try:
-            deadline = time.monotonic() + 20
-            while not port_file.exists():
-                assert process.poll() is None, "the oracle did not start"
-                assert time.monotonic() < deadline, "the oracle does not answer"
-                time.sleep(0.02)
-            yield [int(port) for port in port_file.read_text().split()]
-        finally:
-            process.kill()
+    starter, log = Starter(os.environ | USUAL), folder / "oracle.log"
+    words = (str(folder), str(replies_after), *map(str, misbehaviours))
+    process = starter.start("tests.faults.oracle", *words, log=log, **{VARIABLE: str(replies_after)})
+    try:
+        deadline = time.monotonic() + 20
+        while not port_file.exists():
+            assert process.poll() is None, f"the oracle did not start: {log.read_text()}"
+            assert time.monotonic() < deadline, "the oracle does not answer"
+            time.sleep(0.02)
+        yield [int(port) for port in port_file.read_text().split()]
+    finally:
+        starter.close()
 
 
 #: What is said to commands that are not answered with 250; there is no TLS, only its refusal.

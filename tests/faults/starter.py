@@ -36,9 +36,13 @@ MODULES = (
     "schedules.scheduler",
     "schedules.sweep",
     "actors.stages",
+    "tests.faults.oracle",
 )
 #: Variables that begin so are read when Dramatiq is imported, and not again.
 READ_BY_IMPORTS = "dramatiq_"
+#: What most programs are started with, so that one process has imported it for all: milliseconds after which Dramatiq
+#: opens a lost connection again, as few as make a short run.
+USUAL = {"dramatiq_restart_delay": "500"}
 #: Seconds in which it has to have started a program: the first has to wait for its imports.
 PATIENCE = 60
 
