@@ -46,7 +46,8 @@ CREATE TRIGGER note_holder AFTER INSERT ON attempt
     FOR EACH ROW WHEN (NEW.token IS NOT NULL) EXECUTE FUNCTION note_holder();
 """
 
-#: Threads of each process: each has a connection of its own to PostgreSQL, which is dear to open.
+#: Threads of each process, unless many wait for something: each has a connection of its own to PostgreSQL, which is dear
+#: to open.
 THREADS = counts(4, 8)
 #: Seconds in which a process has to be gone that was told to stop.
 STOPS_WITHIN = 60
@@ -73,8 +74,10 @@ class Fleet:
         broken: when a process was killed, or frozen (UTC), by its name.
     """
 
-    def __init__(self, environment: dict[str, str], folder: Path, *publish_to: str, size: int = 4) -> None:
-        """Prepare `size` processes; `with` starts and stops them. Contacts are published to their RabbitMQ, or by the
+    def __init__(
+        self, environment: dict[str, str], folder: Path, *publish_to: str, size: int = 4, threads: int = THREADS
+    ) -> None:
+        """Prepare `size` processes of `threads` threads; `with` starts and stops them. Contacts are published to their RabbitMQ, or by the
         URLs `publish_to`, whichever of them answers first.
         """
         self.failpoints = folder / "failpoints"
@@ -82,7 +85,7 @@ class Fleet:
         self.environment = environment | {VARIABLE: str(self.failpoints)}
         self.broken: defaultdict[str, list[dt.datetime]] = defaultdict(list)
         self.folder = folder
-        self._size = size
+        self._size, self._threads = size, threads
         self._starter: Starter
         self._processes: list[Process] = []
         self._names: dict[int, str] = {}
@@ -314,7 +317,7 @@ class Fleet:
     def _start(self) -> Process:
         name = f"process-{self._started}"
         self._started += 1
-        words = ("run", "--threads", str(THREADS))
+        words = ("run", "--threads", str(self._threads))
         process = self._starter.start("slowpost", *words, log=self.folder / "log", PGAPPNAME=name)
         self._names[process.pid] = name
         return process

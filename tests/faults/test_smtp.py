@@ -59,7 +59,7 @@ def test_a_mail_server_misbehaves_at_every_step(
             an_account(port=port)
         for port, misbehaviour in zip(bad, wanted, strict=True):
             an_account(port=port, **asks_for.get(misbehaviour.step, {}))
-        with Fleet(environment, tmp_path, size=2) as fleet:
+        with Fleet(environment, tmp_path, size=2, threads=8) as fleet:
             first = fleet.pids
             _publish_until_all_have_misbehaved(fleet, tmp_path, len(wanted))
             seconds = fleet.settle()
@@ -107,8 +107,7 @@ ENDS = {"RCPT": State.FAILED, "DATA": State.FAILED, "DOT": State.FAILED}
 
 def _publish_until_all_have_misbehaved(fleet: Fleet, folder: Path, number: int) -> None:
     deadline = time.monotonic() + PATIENCE
-    # A slot for each account at once; what is sent again goes to those that have none any more.
-    fleet.publish(number + GOOD_ACCOUNTS)
+    fleet.publish(2 * number)
     while (missing := number - len(misbehaved(folder))) > 0:
         assert time.monotonic() < deadline, f"{missing} have not misbehaved: {fleet.log()[-2000:]}"
         if not Delivery.select().where(Delivery.state == State.READY).exists():
