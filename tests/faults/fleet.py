@@ -46,8 +46,7 @@ CREATE TRIGGER note_holder AFTER INSERT ON attempt
     FOR EACH ROW WHEN (NEW.token IS NOT NULL) EXECUTE FUNCTION note_holder();
 """
 
-#: Threads of each process, unless many wait for something: each has a connection of its own to PostgreSQL, which is dear
-#: to open.
+#: Threads of each process, unless many wait for something: each has a connection to PostgreSQL, dear to open.
 THREADS = counts(4, 8)
 #: Seconds in which a process has to be gone that was told to stop.
 STOPS_WITHIN = 60
@@ -77,8 +76,8 @@ class Fleet:
     def __init__(
         self, environment: dict[str, str], folder: Path, *publish_to: str, size: int = 4, threads: int = THREADS
     ) -> None:
-        """Prepare `size` processes of `threads` threads; `with` starts and stops them. Contacts are published to their RabbitMQ, or by the
-        URLs `publish_to`, whichever of them answers first.
+        """Prepare `size` processes of `threads` threads; `with` starts and stops them. Contacts are published to their
+        RabbitMQ, or by the URLs `publish_to`, whichever of them answers first.
         """
         self.failpoints = folder / "failpoints"
         self.failpoints.mkdir()
