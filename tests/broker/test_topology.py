@@ -12,6 +12,7 @@ from actors.intake import encode
 from actors.rabbitmq import topology
 from actors.rabbitmq.broker import QuorumBroker
 from pipeline.flow import Stage
+from tests.broker import vhost
 from tests.broker.conftest import take
 
 
@@ -50,6 +51,15 @@ def test_declaring_again_changes_nothing(broker: QuorumBroker) -> None:
     broker.send(encode(Stage.RENDER, [1]))
     broker.declare_topology()
     assert broker.counts()["render"] == 1
+
+
+def test_what_has_been_declared_is_not_declared_again_after_a_close(
+    broker: QuorumBroker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    changes = vhost.changes(monkeypatch)
+    broker.close()
+    broker.send(encode(Stage.RENDER, [1]))
+    assert (broker.counts()["render"], changes) == (1, set())
 
 
 def test_messages_are_persistent_carry_their_id_and_go_nowhere_unseen(broker: QuorumBroker) -> None:

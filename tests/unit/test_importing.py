@@ -12,6 +12,8 @@ import pika.data
 decode = pika.data.decode_table
 
 import actors, actors.entry, actors.stages, schedules.scheduler, slowpost.service
+import sys
+
 import dramatiq.broker
 from models import database
 from pipeline.runtime.settings import SettingsError
@@ -19,6 +21,8 @@ from pipeline.runtime.settings import SettingsError
 assert dramatiq.broker.global_broker is None
 assert database.db.obj is None
 assert pika.data.decode_table is decode
+# Only who serves pages, or migrates, pays for these.
+assert not {"flask", "peewee_migrate"} & set(sys.modules)
 
 try:
     actors.start()
