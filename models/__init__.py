@@ -16,6 +16,7 @@ from models.campaign import (
 from models.contact import Contact, Website
 from models.contact_list import ContactList, ListMember
 from models.control import Action, Control
+from models.daily_figures import DailyFigure
 from models.dead_letter import DeadLetter, DeadLetterKind, Resolution
 from models.delivery import Delivery
 from models.domain_check import DomainCheck, DomainResult
@@ -53,6 +54,7 @@ TABLES = (
     Delivery,
     Attempt,
     Event,
+    DailyFigure,
     DeadLetter,
     OptOut,
     InboundMail,
@@ -81,6 +83,7 @@ __all__ = [
     "Contact",
     "ContactList",
     "Control",
+    "DailyFigure",
     "DeadLetter",
     "DeadLetterKind",
     "Delivery",

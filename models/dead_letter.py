@@ -47,6 +47,8 @@ class DeadLetter(Base):
 #: Nobody has decided about it yet.
 OPEN = DeadLetter.resolved_at.is_null()
 
+DeadLetter.add_index(peewee.SQL("CREATE INDEX dead_letter_open ON dead_letter (kind) WHERE resolved_at IS NULL"))
+
 # One open dead letter for a delivery, and one for a message that comes again because its acknowledgement was lost.
 DeadLetter.add_index(
     peewee.SQL(

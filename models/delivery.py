@@ -22,6 +22,7 @@ from models.states import (
     RECORDED,
     TEMPLATE_DONE,
     UNFINISHED,
+    WAITS,
     State,
 )
 from models.template import EmailTemplate
@@ -130,6 +131,7 @@ _index("delivery_website_unfinished", "website_id", ON_ITS_WAY)
 _index("delivery_template_done", "template_id, contact_id", TEMPLATE_DONE)
 _index("delivery_template_ended", "template_id, updated_at", ENDED_BY_ATTEMPT)
 _index("delivery_on_route", "state, updated_at", ON_ROUTE)
+_index("delivery_waits", "state, updated_at", WAITS)
 Delivery.add_index(peewee.SQL("CREATE INDEX delivery_address_sent ON delivery (address, sent_at) WHERE state = 'sent'"))
 Delivery.add_index(
     peewee.SQL("CREATE INDEX delivery_website_sent ON delivery (website_id, sent_at) WHERE state = 'sent'")

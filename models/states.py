@@ -130,6 +130,8 @@ UNFINISHED = (*NOT_CLAIMED, State.SENDING, State.IN_DOUBT)
 HOLDS_SLOT = (State.RESERVED, State.SENDING)
 #: These are where a stage is to take them on, or has them: what the sweep looks after.
 ON_ROUTE = (State.SELECTED, State.CLEARED, State.RESERVED, State.SENDING)
+#: No stage is to take these on: they wait for their turn, or for a person.
+WAITS = (State.READY, State.IN_DOUBT)
 #: Cleared or further, and not ended: what *check duplicates* looks for.
 ON_ITS_WAY = (State.CLEARED, State.READY, State.RESERVED, State.SENDING, State.IN_DOUBT)
 #: What *record outcome* counts.
