@@ -160,17 +160,19 @@ def keep_in_step(*, thorough: bool = True) -> InStep:
     return _broker().keep_in_step(thorough=thorough)
 
 
-def queue_counts() -> dict[str, int]:
-    """Return how many messages are ready in each queue; nothing with the embedded broker.
-
-    Raises:
-        ConnectionClosed: RabbitMQ is away.
+def queue_depths() -> tuple[dict[str, int], str | None]:
+    """Return how many messages are ready in each queue (nothing with the embedded broker), and why RabbitMQ can't be
+    asked; None: it can, or the broker is the embedded one.
     """
     broker = _broker()
+    if isinstance(broker, MemoryBroker):
+        return {}, None
     try:
-        return dict(broker.counts())
-    finally:
-        broker.close()
+        # Not those of the broker's threads: they may be at work.
+        with broker.own_connection() as connection:
+            return topology.counts(connection.channel()), None
+    except AWAY as error:
+        return {}, _in_a_line(error)
 
 
 def broker_away() -> str | None:
@@ -182,7 +184,11 @@ def broker_away() -> str | None:
         with broker.own_connection():
             return None
     except AWAY as error:
-        return (str(error).strip() or type(error).__name__).splitlines()[0][:300]
+        return _in_a_line(error)
+
+
+def _in_a_line(error: Exception) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[0][:300]
 
 
 def _broker() -> MemoryBroker | QuorumBroker:

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import peewee
@@ -58,11 +58,11 @@ class DailyFigure(Base):
         indexes = ((("day", "stage", "state", "reason", "outcome", "charged_to"), True),)
 
 
-#: By what each is counted, as columns of a sum and as they stand in the rows that are summed.
-_TRANSITION = (DailyFigure.stage, DailyFigure.state, DailyFigure.reason)
-_OF_EVENT = (Event.cause, Event.state, fn.COALESCE(Event.reason, ""))
-_ENDING = (DailyFigure.outcome, DailyFigure.charged_to)
-_OF_ATTEMPT = (Attempt.outcome, fn.COALESCE(Attempt.charged_to, ""))
+#: By what each is counted: columns of a sum, as they stand in the rows that are summed.
+_TRANSITION = {"stage": Event.cause, "state": Event.state, "reason": fn.COALESCE(Event.reason, "")}
+_ENDING = {"outcome": Attempt.outcome, "charged_to": fn.COALESCE(Attempt.charged_to, "")}
+_NOTHING = dict.fromkeys((*_TRANSITION, *_ENDING), peewee.Value(""))
+_NUMBER = fn.COUNT(peewee.SQL("*"))
 
 
 def sum_days() -> list[dt.date]:
@@ -76,8 +76,8 @@ def sum_days() -> list[dt.date]:
         events = _events(since).where(Event.at < until)
         attempts = _attempts(since).where(Attempt.finished_at < until)
         with database.transaction():
-            _store(day, _TRANSITION, events, _OF_EVENT)
-            _store(day, _ENDING, attempts, _OF_ATTEMPT)
+            _store(day, events, _TRANSITION)
+            _store(day, attempts, _ENDING)
         days.append(day)
     return days
 
@@ -85,13 +85,13 @@ def sum_days() -> list[dt.date]:
 def transitions() -> dict[tuple[str, str, str], int]:
     """Return how many changes of deliveries' states there have been, by cause, state and reason ("": none)."""
     since = _summed_until()
-    return _total(since, _TRANSITION, _events(since), _OF_EVENT)
+    return _total(since, _events(since), _TRANSITION)
 
 
 def attempts() -> dict[tuple[str, str], int]:
-    """Return how many attempts have ended, by outcome and whom it was charged to ("": nobody was told)."""
+    """Return how many attempts have ended, by outcome and whom it was charged to ("": not known)."""
     since = _summed_until()
-    return _total(since, _ENDING, _attempts(since), _OF_ATTEMPT)
+    return _total(since, _attempts(since), _ENDING)
 
 
 def _settled_before() -> dt.datetime:
@@ -136,21 +136,22 @@ def _attempts(since: dt.datetime) -> Any:
     return Attempt.select().where(_ENDED & (Attempt.finished_at >= since))
 
 
-def _store(day: dt.date, columns: Sequence[peewee.Field], rows: Any, by: Sequence[Any]) -> None:
-    counted = rows.select(peewee.Value(day, converter=DailyFigure.day.db_value), *by, fn.COUNT(peewee.SQL("*")))
-    into = [DailyFigure.day, *columns, DailyFigure.number]
-    DailyFigure.insert_from(counted.group_by(*by), into).on_conflict(action="nothing").execute()
+def _store(day: dt.date, rows: Any, by: Mapping[str, Any]) -> None:
+    values = {"day": peewee.Value(day, converter=DailyFigure.day.db_value), **_NOTHING, **by, "number": _NUMBER}
+    counted = rows.select(*values.values()).group_by(*by.values())
+    DailyFigure.insert_from(counted, list(values)).on_conflict(action="nothing").execute()
 
 
-def _total(since: dt.datetime, columns: Sequence[peewee.Field], rows: Any, by: Sequence[Any]) -> dict[Any, int]:
+def _total(since: dt.datetime, rows: Any, by: Mapping[str, Any]) -> dict[Any, int]:
     """Return the sums of the days before `since`, and beside them what is in `rows`, which are those since then: also
     if a day is being summed at this moment, so that it could be found in both.
     """
     total: Counter[Any] = Counter()
-    before = DailyFigure.select(*columns, fn.SUM(DailyFigure.number)).group_by(*columns)
+    columns = [DailyFigure._meta.fields[name] for name in by]
     # The first of the columns is empty in a row of the other kind.
-    before = before.where((columns[0] != "") & (DailyFigure.day < since.date()))
-    for query in (before, rows.select(*by, fn.COUNT(peewee.SQL("*"))).group_by(*by)):
+    before = DailyFigure.select().where((columns[0] != "") & (DailyFigure.day < since.date())).group_by(*columns)
+    since_then = rows.select(*by.values(), _NUMBER).group_by(*by.values())
+    for query in (before.select(*columns, fn.SUM(DailyFigure.number)), since_then):
         for *names, number in query.tuples():
             total[tuple(names)] += int(number)
     return dict(total)

@@ -1,5 +1,5 @@
 """Every minute: end the campaigns whose last date is over, put back on the route what the broker lost, mark what is in
-doubt, keep the dead letters' copies; and say what is wrong with the running of the program.
+doubt, keep the dead letters' copies; say what is wrong with the running of the program; sum the days that are over.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from actors import entry
 from actors.rabbitmq.dead_letters import InStep
-from models import Kind, database
+from models import Kind, daily_figures, database
 from pipeline import sweep as lost_and_found
 from pipeline.flow import TRIGGER, Stage
 from pipeline.operations import campaign_states
@@ -58,6 +58,8 @@ def sweep() -> Swept:
         raise
     hearts.ran(Kind.SWEEP)
     alarm.look()
+    # Last: a fault there keeps nobody from anything else.
+    daily_figures.sum_days()
     counts: Counter[Stage] = Counter()
     for handoff in handoffs:
         counts[handoff.stage] += max(1, len(handoff.ids))

@@ -154,7 +154,7 @@ def _web() -> Iterator[None]:
     from slowpost.web.server import serving
 
     until_available(connected(schema.check_migrated))
-    with serving(until_available(connected(unsubscribe.tokens)), entry.broker_away):
+    with serving(until_available(connected(unsubscribe.tokens)), entry.broker_away, entry.queue_depths):
         listens = settings().mail_web_listen, settings().mail_web_operator_listen
         log.info("serving", public="{}:{}".format(*listens[0]), operator="{}:{}".format(*listens[1]))
         yield

@@ -111,10 +111,16 @@ def _waits(rows: Sequence[Heartbeat], now: dt.datetime) -> Found | None:
     return Found(Problem.WAITS, first.waits_since, words)
 
 
-def _slot_overdue(now: dt.datetime) -> Found | None:
+def overdue_slots(now: dt.datetime) -> tuple[int, dt.datetime | None]:
+    """Return how many mails are overdue at `now` (UTC), and the time of the first one's slot."""
     late = Delivery.select(fn.COUNT(Delivery.id), fn.MIN(Delivery.send_at))
     ((number, first),) = late.where(RESERVED & (Delivery.send_at < now - OVERDUE)).tuples()
-    if not number:
+    return number, first
+
+
+def _slot_overdue(now: dt.datetime) -> Found | None:
+    number, first = overdue_slots(now)
+    if first is None:
         return None
     words = "a mail is overdue: its slot was" if number == 1 else f"{number} mails are overdue: the first slot was"
     return Found(Problem.SLOT_OVERDUE, first, f"{words} at {_clock(first)}")

@@ -9,7 +9,7 @@ from pipeline.reports.status import HealthStatus, Status
 from pipeline.runtime.settings import settings
 from slowpost.cli.output import cell, emit, show_table
 from slowpost.cli.saying import say
-from slowpost.cli.shared import Refused, as_json, one_line, with_database
+from slowpost.cli.shared import Refused, as_json, with_database
 
 
 @click.command()
@@ -24,7 +24,7 @@ def status(check: bool, as_json: bool) -> None:
     from pipeline.reports.status import status as report
 
     if not check:
-        queues, away = _queues()
+        queues, away = _queue_depths()
         found = report(queues, away)
         emit(found, as_json, lambda: _show(found, away))
         return
@@ -43,16 +43,13 @@ def _away() -> str | None:
     return entry.broker_away()
 
 
-def _queues() -> tuple[dict[str, int], str | None]:
-    """Return the depths of RabbitMQ's queues, or why it can't be asked."""
+def _queue_depths() -> tuple[dict[str, int], str | None]:
+    """Return the depths of RabbitMQ's queues, and why it can't be asked."""
     if settings().is_embedded:
         return {}, None
     from actors import entry
 
-    try:
-        return entry.queue_counts(), None
-    except entry.AWAY as error:
-        return {}, one_line(error)
+    return entry.queue_depths()
 
 
 def _show(found: Status, away: str | None) -> None:

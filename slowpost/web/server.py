@@ -19,7 +19,7 @@ from waitress import wasyncore
 from pipeline.operations.done import OperationRefusedError
 from pipeline.operations.unsubscribe import Tokens
 from pipeline.runtime.settings import settings
-from slowpost.web import operator, public
+from slowpost.web import metrics, operator, public
 from slowpost.web.limits import Limits
 
 #: Threads of each listener.
@@ -35,21 +35,24 @@ class ListenError(OperationRefusedError):
 
 
 @contextmanager
-def serving(tokens: Tokens, broker_away: Callable[[], str | None]) -> Iterator[None]:
+def serving(tokens: Tokens, broker_away: Callable[[], str | None], queue_depths: metrics.QueueDepths) -> Iterator[None]:
     """Serve both for the block.
 
     Args:
         tokens: those of the links by which people unsubscribe.
         broker_away: asks RabbitMQ, and returns why it can't be reached; None: it can, or there is none.
+        queue_depths: asks it for the depths of its queues.
 
     Raises:
         ListenError: an address can't be listened on.
     """
     s = settings()
     limits = Limits(s.mail_web_client_limit, s.mail_web_limit)
+    for_operator = operator.make(s.mail_web_operator_listen[0], broker_away)
+    metrics.add_to(for_operator, queue_depths)
     apps = (
         (public.make(tokens, s, limits), s.mail_web_listen),
-        (operator.make(s.mail_web_operator_listen[0], broker_away), s.mail_web_operator_listen),
+        (for_operator, s.mail_web_operator_listen),
     )
     # It would name paths, and with them tokens, of requests that fail.
     logging.getLogger("waitress").setLevel(logging.CRITICAL)
