@@ -15,7 +15,20 @@ from typing import Any
 
 from peewee import SQL, fn
 
-from models import DeadLetter, DeadLetterKind, Delivery, Kind, SmtpAccount, State, daily_figures, database
+from models import (
+    Cause,
+    ChargedTo,
+    DeadLetter,
+    DeadLetterKind,
+    Delivery,
+    Kind,
+    Outcome,
+    Reason,
+    SmtpAccount,
+    State,
+    daily_figures,
+    database,
+)
 from models.control import control
 from models.dead_letter import OPEN
 from models.delivery import in_states
@@ -28,6 +41,14 @@ from pipeline.runtime.settings import settings
 from pipeline.throttle.window import SendingWindow
 from pipeline.watch import problems
 from pipeline.watch.problems import Problem
+
+#: Told as 0 until there is one: of a series that begins with its first one, Prometheus sees no increase.
+_ENDS = (
+    (Cause.DELIVER, State.SENT, Reason.ACCEPTED),
+    (Cause.DELIVER, State.BOUNCED, Reason.RECIPIENT_REFUSED),
+    (Cause.DELIVER, State.FAILED, Reason.REFUSED_BY_POLICY),
+)
+_OUTCOMES = ((Outcome.ACCEPTED, ChargedTo.NOBODY), *((Outcome.FAILED, whom) for whom in ChargedTo))
 
 
 class ProcessState(StrEnum):
@@ -146,7 +167,8 @@ def figures(queues: Mapping[str, int], broker_away: str | None) -> Figures:
     """
     now, window = database.now(), SendingWindow.from_settings(settings())
     lives = running(broker_away)
-    ended, changed = daily_figures.attempts(), daily_figures.transitions()
+    changed = dict.fromkeys(_ENDS, 0) | daily_figures.transitions()
+    ended = dict.fromkeys(_OUTCOMES, 0) | daily_figures.attempts()
     return Figures(
         transitions=tuple(Transitions(*by, number) for by, number in sorted(changed.items())),
         attempts=tuple(Attempts(*by, number) for by, number in sorted(ended.items())),

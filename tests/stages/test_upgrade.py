@@ -43,6 +43,7 @@ SINCE = [
     "013_signatures",
     "014_heartbeats",
     "015_inbox",
+    "016_daily_figures",
 ]
 #: What had tables then, those that are referred to first.
 HAD_TABLES = (SmtpAccount, EmailTemplate, Contact, Delivery, Attempt, DeadLetter)
