@@ -82,9 +82,9 @@ def test_each_alert_fires_in_a_run_made_for_it_and_not_before_and_not_when_it_is
     assert {line.split()[-1] for line in RULES.splitlines() if "- alert:" in line} == set(fires)
     told_of = {"SlowpostProblem": 4, "SlowpostDeadLetter": 2}
     expected = []
-    for alert, (after, until) in fires.items():
+    for alert, (after, over) in fires.items():
         expected += [(WELL - 1, alert, 0), (WELL + after, alert, told_of.get(alert, 1))]
-        expected += [(WELL + ILL + until, alert, 0)]
+        expected += [(WELL + ILL + over, alert, 0)]
     # A person may leave an account off.
     expected += [(WELL + 90, "SlowpostAccountOff", 0)]
     names = well.keys() | ill.keys() | mended.keys()
