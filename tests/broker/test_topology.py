@@ -8,6 +8,7 @@ from typing import Any
 import pika
 import pytest
 
+from actors import entry
 from actors.intake import encode
 from actors.rabbitmq import topology
 from actors.rabbitmq.broker import QuorumBroker
@@ -73,6 +74,20 @@ def test_a_server_that_has_lost_the_topology_gets_it_again_with_the_next_message
     broker.channel.queue_delete(Stage.RENDER)
     broker.send(encode(Stage.RENDER, [1]))
     assert broker.counts()["render"] == 1
+
+
+def test_depths_are_asked_on_a_connection_of_their_own_and_a_queue_that_is_not_there_is_said(
+    broker: QuorumBroker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(entry, "_broker", lambda: broker)
+    broker.send(encode(Stage.RENDER, [1]))
+    at_work = broker.channel
+    depths, away = entry.queue_depths()
+    assert (depths["render"], depths["delay"], away) == (1, 0, None)
+    assert (broker.channel is at_work, at_work.is_open) == (True, True)
+    at_work.queue_delete(Stage.RENDER)
+    depths, away = entry.queue_depths()
+    assert (depths, "no queue 'render'" in (away or "")) == ({}, True)
 
 
 def test_every_queue_is_a_quorum_queue_that_dead_letters_at_least_once() -> None:
