@@ -138,7 +138,8 @@ def _attempts(since: dt.datetime) -> Any:
 
 def _store(day: dt.date, rows: Any, by: Mapping[str, Any]) -> None:
     values = {"day": peewee.Value(day, converter=DailyFigure.day.db_value), **_NOTHING, **by, "number": _NUMBER}
-    counted = rows.select(*values.values()).group_by(*by.values())
+    # In one order: two at once would wait for each other's rows.
+    counted = rows.select(*values.values()).group_by(*by.values()).order_by(*by.values())
     DailyFigure.insert_from(counted, list(values)).on_conflict(action="nothing").execute()
 
 
