@@ -10,6 +10,7 @@ import psycopg2
 import pytest
 
 from models import Attempt, Cause, DailyFigure, Delivery, Event, Outcome, Reason, State, daily_figures, transition
+from schedules import sweep
 from tests.builders import a_delivery, an_account
 from tests.conftest import Clock, in_a_thread
 
@@ -123,6 +124,15 @@ def test_of_two_who_sum_at_once_each_figure_is_stored_once(postgres: str, clock:
         thread.join()
     assert daily_figures.transitions() == transitions
     assert len(sums()) == len({row[:-1] for row in sums()})
+
+
+def test_the_sweep_sums_them(sqlite: str, clock: Clock) -> None:
+    skipped()
+    sweep.sweep()
+    assert DailyFigure.select().count() == 0
+    clock.tick(86_400)
+    sweep.sweep()
+    assert DailyFigure.select().count() == 2
 
 
 def three_days(clock: Clock) -> None:
