@@ -4,6 +4,7 @@ doubt, keep the dead letters' copies; say what is wrong with the running of the 
 
 from __future__ import annotations
 
+import datetime as dt
 from collections import Counter
 from dataclasses import dataclass
 
@@ -18,7 +19,7 @@ from pipeline.watch import alarm, hearts, problems
 
 @dataclass(frozen=True)
 class Swept:
-    """What the sweep put back on the route, and what it did about RabbitMQ's queue `dead-letter`.
+    """What the sweep put back on the route, and what it did about RabbitMQ's queue `dead-letter`, and the days before.
 
     Attributes:
         ended: campaigns that it has ended, since their last date is over.
@@ -28,6 +29,7 @@ class Swept:
         deliver: deliveries put back to *deliver message*.
         record: deliveries put back to *record outcome*.
         dead_letters: how the queue was brought in step with `slowpost dead list`.
+        summed: days (UTC) whose figures it has summed.
     """
 
     ended: tuple[int, ...]
@@ -37,6 +39,7 @@ class Swept:
     deliver: int
     record: int
     dead_letters: InStep
+    summed: tuple[dt.date, ...]
 
 
 def sweep() -> Swept:
@@ -59,7 +62,7 @@ def sweep() -> Swept:
     hearts.ran(Kind.SWEEP)
     alarm.look()
     # Last: a fault there keeps nobody from anything else.
-    daily_figures.sum_days()
+    summed = daily_figures.sum_days()
     counts: Counter[Stage] = Counter()
     for handoff in handoffs:
         counts[handoff.stage] += max(1, len(handoff.ids))
@@ -71,4 +74,5 @@ def sweep() -> Swept:
         deliver=counts[Stage.DELIVER],
         record=counts[Stage.RECORD],
         dead_letters=dead_letters,
+        summed=tuple(summed),
     )

@@ -15,17 +15,19 @@ from slowpost.cli.shared import as_json, with_database
 @as_json
 @with_database
 def sweep(as_json: bool) -> None:
-    """Put back on the route what the broker lost, mark what is in doubt, end the campaigns whose last date is over, and
-    keep RabbitMQ's queue `dead-letter` the same as `slowpost dead list`. Cron runs it every minute.
+    """Put back on the route what the broker lost, mark what is in doubt, end the campaigns whose last date is over,
+    keep RabbitMQ's queue `dead-letter` the same as `slowpost dead list`, and sum the figures of days that are over.
+    Cron runs it every minute.
     """
     from schedules import sweep as job
 
     swept = job.sweep()
     counts = asdict(swept)
-    copies, ended = counts.pop("dead_letters"), counts.pop("ended")
+    copies, ended, summed = (counts.pop(name) for name in ("dead_letters", "ended", "summed"))
     words = [f"campaign {campaign_id}: over" for campaign_id in ended]
     words += [f"{number} to {stage}" for stage, number in counts.items() if number]
     words += [f"dead letters {what}: {number}" for what, number in copies.items() if number]
+    words += [f"days summed: {len(summed)}"] if summed else []
     emit(swept, as_json, lambda: say(", ".join(words) or "nothing to do"))
 
 
