@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Callable, Iterator, Mapping
+from typing import Any
 
 from flask import Flask, Response, request
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
@@ -146,10 +147,8 @@ def _broker(found: Figures) -> Iterator[Metric]:
     yield _gauge("slowpost_queue_messages", "Messages that are ready in a queue of RabbitMQ.", queues, "queue")
 
 
-def _gauge(
-    name: str, about: str, values: float | Mapping[tuple[str, ...], float | None], *labels: str
-) -> GaugeMetricFamily:
-    """Return a gauge with one value, or one for each set of its labels' values."""
+def _gauge(name: str, about: str, values: float | Mapping[Any, float], *labels: str) -> GaugeMetricFamily:
+    """Return a gauge with one value, or one for each set of its labels' values (a tuple)."""
     if not isinstance(values, Mapping):
         return GaugeMetricFamily(name, about, value=values)
     gauge = GaugeMetricFamily(name, about, labels=labels)
