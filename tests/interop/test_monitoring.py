@@ -109,7 +109,7 @@ def test_a_missing_key_and_an_overdue_slot_are_red_within_a_minute_everywhere_an
     both = {"process waits", "slot overdue"}
     with working(without_key), watched(machine, tmp_path / "before", sqlite) as prometheus:
         until(lambda: wrong(without_key) == set() == problems(prometheus), says(without_key, prometheus), patience=60)
-        assert run(with_key, "contacts", "forget", str(a_contact().id), "--yes").returncode == 0
+        assert run(with_key, "contacts", "forget", str(a_contact().id)).returncode == 0
         began = time.monotonic()
         assert run(with_key, "send", str(waits.id)).returncode == 0
         slot = {"account": an_account(enabled=False), "send_at": database.now() - dt.timedelta(seconds=50)}
