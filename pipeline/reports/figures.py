@@ -170,8 +170,8 @@ def figures(queues: Mapping[str, int], broker_away: str | None) -> Figures:
     changed = dict.fromkeys(_ENDS, 0) | daily_figures.transitions()
     ended = dict.fromkeys(_OUTCOMES, 0) | daily_figures.attempts()
     return Figures(
-        transitions=tuple(Transitions(*by, number=number) for by, number in sorted(changed.items())),
-        attempts=tuple(Attempts(*by, number=number) for by, number in sorted(ended.items())),
+        transitions=tuple(Transitions(by[0], by[1], by[2], number) for by, number in sorted(changed.items())),
+        attempts=tuple(Attempts(by[0], by[1], number) for by, number in sorted(ended.items())),
         unfinished=tuple(_unfinished(now)),
         slots_overdue=problems.overdue_slots(now)[0],
         dead_letters=_dead_letters(),
