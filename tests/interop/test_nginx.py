@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from models import OptOut
-from slowpost.web import operator
+from slowpost.web import metrics, operator
 from tests.interop.nginx import Nginx
 from tests.interop.tree import Tree
 from tests.interop.web import Web, a_mail, path_of, web
@@ -44,7 +44,9 @@ def test_one_click_unsubscribes_through_it_and_no_log_has_the_link(
 
 def test_nothing_of_the_operators_answers_through_it(behind: tuple[Web, Nginx]) -> None:
     here, nginx = behind
-    theirs = {rule.rule for rule in operator.make("127.0.0.1", lambda: None).url_map.iter_rules()} - {"/health"}
+    app = operator.make("127.0.0.1", lambda: None)
+    metrics.add_to(app, lambda: ({}, None))
+    theirs = {rule.rule for rule in app.url_map.iter_rules()} - {"/health"}
     # A path that nobody has: both answer, each in its own way.
     for path in (*theirs, "/", f"http://127.0.0.1:{here.operator_port}/", "/u/../", "//127.0.0.1/"):
         for host in ("localhost", f"127.0.0.1:{here.operator_port}", "[::1]"):
