@@ -208,7 +208,8 @@ def wrong(folder: Path) -> set[str]:
 
 def alerts(file: Path) -> list[tuple[str, str]]:
     """Return what Slowpost has told: event and reason of each."""
-    lines = file.read_text().splitlines() if file.exists() else []
+    # The command gets an object, without the end of a line.
+    lines = file.read_text().replace("}{", "}\n{").splitlines() if file.exists() else []
     return [(told["event"], told["reason"]) for told in map(json.loads, lines)]
 
 
