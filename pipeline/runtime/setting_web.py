@@ -6,7 +6,7 @@ import ipaddress
 import re
 from typing import Annotated, Any
 
-from pydantic import BeforeValidator
+from pydantic import BeforeValidator, SecretStr
 from pydantic_settings import NoDecode
 
 from pipeline.runtime.setting_urls import split
@@ -49,6 +49,24 @@ def _networks(value: Any) -> tuple[Network, ...]:
         raise ValueError("allowed: addresses or networks such as 10.0.0.0/8, separated by commas") from None
 
 
+def _names(value: Any) -> tuple[str, ...]:
+    if isinstance(value, tuple):
+        return value
+    names = tuple(part.strip().lower() for part in str(value).split(",")) if value else ()
+    if not all(re.fullmatch(r"[a-z0-9]([a-z0-9.-]*[a-z0-9])?", name) for name in names):
+        raise ValueError("allowed: names of hosts such as slowpost.example.com, separated by commas")
+    return names
+
+
+def _password_hash(value: Any) -> SecretStr | None:
+    if value in (None, ""):
+        return None
+    # As Werkzeug writes and reads them.
+    if not re.fullmatch(r"scrypt:\d+:\d+:\d+\$[A-Za-z0-9]+\$[0-9a-f]{128}", str(value)):
+        raise ValueError("allowed: what `slowpost web password` prints")
+    return SecretStr(str(value))
+
+
 PublicUrl = Annotated[str | None, BeforeValidator(_public_url)]
 
 
@@ -56,3 +74,9 @@ Listen = Annotated[tuple[str, int], NoDecode, BeforeValidator(_listen)]
 
 
 Networks = Annotated[tuple[Network, ...], NoDecode, BeforeValidator(_networks)]
+
+
+Names = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_names)]
+
+
+PasswordHash = Annotated[SecretStr | None, BeforeValidator(_password_hash)]

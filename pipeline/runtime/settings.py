@@ -56,7 +56,7 @@ from pipeline.runtime.setting_types import (
     Zone,
 )
 from pipeline.runtime.setting_urls import EMBEDDED
-from pipeline.runtime.setting_web import Listen, Networks, PublicUrl
+from pipeline.runtime.setting_web import Listen, Names, Networks, PasswordHash, PublicUrl
 
 
 class SettingsError(SlowpostError):
@@ -64,7 +64,10 @@ class SettingsError(SlowpostError):
 
 
 #: What an error never shows.
-_HIDDEN = ("secret_key", "database_password", "broker_password", "mail_alert_webhook")
+_HIDDEN = (
+    *("secret_key", "database_password", "broker_password", "mail_alert_webhook"),
+    *("mail_web_password_hash", "mail_web_reader_password_hash"),
+)
 #: User and password; what follows a host and is no port; options, which can contain a password.
 _SECRET_PARTS = ((r".*@", "***@"), (r":(?!//|\d+([/;?]|$)).*", ":***"), (r"\?.*", "?***"))
 
@@ -152,6 +155,9 @@ class Settings(BaseSettings):
 
     mail_web_listen: Listen = ("127.0.0.1", 8090)
     mail_web_operator_listen: Listen = ("127.0.0.1", 8091)
+    mail_web_operator_names: Names = ()
+    mail_web_password_hash: PasswordHash = None
+    mail_web_reader_password_hash: PasswordHash = None
     mail_web_trusted_proxies: Networks = ()
     mail_web_client_limit: PositiveCount = 600
     mail_web_limit: PositiveCount = 30_000

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Container
 from dataclasses import fields
 
@@ -17,7 +16,7 @@ from slowpost.cli.account_options import dkim_options, login_options, tag, warmu
 from slowpost.cli.acting import finish, say_where_the_key_is, who
 from slowpost.cli.importing import import_options, run_import
 from slowpost.cli.output import emit, show_fields, show_table
-from slowpost.cli.shared import ID, Refused, as_json, reason, with_database
+from slowpost.cli.shared import ID, Refused, as_json, asked_password, reason, with_database
 
 
 def _demand_both(given: Container[str]) -> None:
@@ -58,32 +57,11 @@ def add(password_stdin: bool, tags: tuple[str, ...], reason: str, as_json: bool,
     _demand_both(values)
     operations.demand_new(values)
     if values.get("username") and values.get("auth") != "xoauth2":
-        values["password"] = _password(password_stdin)
+        values["password"] = asked_password(password_stdin)
     done = operations.add(who(), values, reason, tags)
     say_where_the_key_is(done.new_key)
     back = " (it had been removed: what it has sent today counts)" if done.taken_back else ""
     finish(done, as_json, f"account {done.id}: {done.name}{back}")
-
-
-def _password(from_stdin: bool) -> str:
-    if from_stdin:
-        password = _first_line_of_stdin()
-    elif not sys.stdin.isatty():
-        raise Refused("there is no terminal to ask for the password: use --password-stdin")
-    else:
-        password = str(click.prompt("Password", hide_input=True, err=True))
-    if not password:
-        raise Refused("the password is empty")
-    return password
-
-
-def _first_line_of_stdin() -> str:
-    try:
-        password = sys.stdin.readline().rstrip("\r\n")
-        password.encode()
-    except UnicodeError:
-        raise Refused("the password is not UTF-8") from None
-    return password
 
 
 @accounts.command("set")
@@ -142,7 +120,7 @@ def set_(
         changes |= dict.fromkeys(("warmup_start", "warmup_step"))
     reports.account(account_id)  # nobody is asked for the password of an account that is not there
     if ask or password_stdin:
-        changes["password"] = _password(password_stdin)
+        changes["password"] = asked_password(password_stdin)
     done = operations.change(account_id, who(), changes, reason, tags=tags, untags=untags)
     say_where_the_key_is(done.new_key)
     row = reports.account(account_id)

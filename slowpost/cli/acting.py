@@ -1,7 +1,6 @@
 """What acting commands have in common: who acts, what is handed on afterwards, and what they print.
 
-An action is committed before anything is handed on. If RabbitMQ is away then, that is a warning and not a failure:
-what has to be done next is in the database, and the next sweep finds it there.
+An action is committed before anything is handed on (see `slowpost.handing_on`).
 """
 
 from __future__ import annotations
@@ -16,7 +15,7 @@ from pipeline.operations.done import Done
 from pipeline.runtime.printable import printable
 from slowpost.cli.output import emit
 from slowpost.cli.saying import say
-from slowpost.cli.shared import one_line
+from slowpost.handing_on import hand_on
 
 #: Fields of a result that are not shown.
 _INNER = ("handoffs", "new_key")
@@ -63,25 +62,3 @@ def report(warnings: Sequence[str], as_json: bool, sentence: str, data: Any) -> 
 def shown(result: Any) -> list[str]:
     """Return the names of those fields of a result (or its type) that programs are shown."""
     return [field.name for field in dataclasses.fields(result) if field.name not in _INNER]
-
-
-def hand_on(handoffs: Sequence[Any], *, remove_copies: bool = False) -> list[str]:
-    """Put handoffs onto the route, or wake an embedded `run`; return a warning if that can't be done now.
-
-    Args:
-        handoffs: of an action that is committed.
-        remove_copies: also take the copies of closed dead letters off RabbitMQ's queue `dead-letter`.
-    """
-    if not handoffs and not remove_copies:
-        return []
-    from actors import entry
-
-    try:
-        entry.publish(handoffs)
-        if remove_copies:
-            entry.keep_in_step()
-    except entry.AWAY as error:
-        return [f"RabbitMQ is away ({one_line(error)}): the next sweep goes on with it"]
-    except entry.MISMATCH as error:
-        return [f"{error}; the first sweep after that goes on with it"]
-    return []

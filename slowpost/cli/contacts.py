@@ -15,7 +15,7 @@ from pipeline.operations.check_contacts import ContactsChecked
 from pipeline.reports import contacts as reports
 from pipeline.reports.contacts import ContactDetails, ContactRow
 from pipeline.reports.reasons import WORDS
-from slowpost.cli.acting import hand_on, report, say_where_the_key_is, who
+from slowpost.cli.acting import report, say_where_the_key_is, who
 from slowpost.cli.importing import import_options, run_import
 from slowpost.cli.named_contacts import contacts_argument, each_named
 from slowpost.cli.output import emit, progress, show_fields, show_table
@@ -31,6 +31,7 @@ from slowpost.cli.shared import (
     reason,
     with_database,
 )
+from slowpost.handing_on import hand_on
 
 
 @click.group()

@@ -10,10 +10,11 @@ import click
 from pipeline.operations import decisions
 from pipeline.operations.decisions import LetterDecided
 from pipeline.reports import dead_letters as reports
-from slowpost.cli.acting import hand_on, report, who
+from slowpost.cli.acting import report, who
 from slowpost.cli.output import emit, show_fields, show_table
 from slowpost.cli.saying import say
 from slowpost.cli.shared import ID, Refused, as_json, problem_of, reason, with_database
+from slowpost.handing_on import hand_on
 
 
 @dataclass(frozen=True)

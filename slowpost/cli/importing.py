@@ -13,9 +13,10 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn
 
 from pipeline.operations.batches import Imported
 from pipeline.operations.csv_rows import ImportRefusedError, Listener, RefusedLine
-from slowpost.cli.acting import hand_on, report, who
+from slowpost.cli.acting import report, who
 from slowpost.cli.saying import progress_console, say
 from slowpost.cli.shared import Refused, as_json, open_text
+from slowpost.handing_on import hand_on
 
 
 def import_options(command: Callable[..., Any]) -> Callable[..., Any]:

@@ -1,4 +1,4 @@
-"""`init`, `demo`, `run`, `worker`, `scheduler`, `web`."""
+"""`init`, `demo`, `run`, `worker`, `scheduler`, `web`, `web password`."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from pipeline.runtime.secret_key import SecretKeyError
 from pipeline.runtime.settings import settings
 from slowpost.cli.acting import report, say_where_the_key_is
 from slowpost.cli.saying import say
-from slowpost.cli.shared import Refused, as_json, bind_database
+from slowpost.cli.shared import Refused, as_json, asked_password, bind_database
 
 
 @dataclass(frozen=True)
@@ -139,13 +139,30 @@ def scheduler() -> None:
     service.schedule()
 
 
-@click.command()
-def web() -> None:
+@click.group(invoke_without_command=True)
+@click.pass_context
+def web(called: click.Context) -> None:
     """Serve the web pages, until SIGTERM or Ctrl-C: those to unsubscribe for everybody (MAIL_WEB_LISTEN), and the
     operator's (MAIL_WEB_OPERATOR_LISTEN). It needs the database and no RabbitMQ.
     """
+    if called.invoked_subcommand is not None:
+        return
     bind_database()
     from slowpost import service
 
     logs.configure()
     service.web()
+
+
+@web.command()
+@click.option("--password-stdin", is_flag=True, help="Read the password from stdin instead of asking for it.")
+def password(password_stdin: bool) -> None:
+    """Print the hash of a password for the operator's pages, as MAIL_WEB_PASSWORD_HASH or
+    MAIL_WEB_READER_PASSWORD_HASH has it. It stores nothing.
+    """
+    from slowpost.web.passwords import SHORTEST, hashed
+
+    given = asked_password(password_stdin)
+    if len(given) < SHORTEST:
+        raise Refused(f"the password has {len(given)} characters: it needs {SHORTEST} at least")
+    say(hashed(given))

@@ -15,6 +15,7 @@ import click
 
 from pipeline.runtime import logs, opening
 from pipeline.runtime.settings import settings
+from slowpost.handing_on import one_line
 
 #: Ids as people write them.
 ID = click.IntRange(1, 2**31 - 1)
@@ -89,11 +90,6 @@ def problem_of(error: BaseException) -> str | None:
     if isinstance(error, OSError) and error.strerror:
         return f"{error.strerror}: {error.filename}" if error.filename else error.strerror
     return None
-
-
-def one_line(error: BaseException) -> str:
-    """Return what an error says in one line, or its name if it says nothing."""
-    return (str(error) or repr(error)).strip().splitlines()[0][:300] or type(error).__name__
 
 
 def with_database(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -184,3 +180,25 @@ def read_bytes(path: str, at_most: int) -> bytes:
     if len(data) > at_most:
         raise Refused(f"{path}: it is too large, there is room for {at_most:,} bytes")
     return data
+
+
+def asked_password(from_stdin: bool) -> str:
+    """Return a password that is asked for, or the first line of stdin; refuse an empty one."""
+    if from_stdin:
+        password = _first_line_of_stdin()
+    elif not sys.stdin.isatty():
+        raise Refused("there is no terminal to ask for the password: use --password-stdin")
+    else:
+        password = str(click.prompt("Password", hide_input=True, err=True))
+    if not password:
+        raise Refused("the password is empty")
+    return password
+
+
+def _first_line_of_stdin() -> str:
+    try:
+        password = sys.stdin.readline().rstrip("\r\n")
+        password.encode()
+    except UnicodeError:
+        raise Refused("the password is not UTF-8") from None
+    return password

@@ -34,6 +34,12 @@ def client_of(connects: str, forwarded_for: str, trusted: Iterable[Network]) -> 
     return str(address)
 
 
+def is_in(address: str, networks: Iterable[Network]) -> bool:
+    """Tell whether an address (as it connects) is in one of some networks."""
+    known = _address(address)
+    return known is not None and any(known in network for network in networks)
+
+
 def _address(text: str) -> Address | None:
     try:
         address = ipaddress.ip_address(text)

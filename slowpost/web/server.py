@@ -6,6 +6,7 @@ being answered are answered.
 
 from __future__ import annotations
 
+import ipaddress
 import logging
 import threading
 from collections.abc import Callable, Iterator
@@ -18,9 +19,10 @@ from waitress import wasyncore
 
 from pipeline.operations.done import OperationRefusedError
 from pipeline.operations.unsubscribe import Tokens
-from pipeline.runtime.settings import settings
+from pipeline.runtime.settings import Settings, settings
 from slowpost.web import metrics, operator, public
 from slowpost.web.limits import Limits
+from slowpost.web.passwords import Passwords
 
 #: Threads of each listener.
 THREADS = 8
@@ -31,7 +33,7 @@ PATIENCE = 5
 
 
 class ListenError(OperationRefusedError):
-    """An address can't be listened on; the message says which and why."""
+    """An address can't, or may not, be listened on; the message says which and why."""
 
 
 @contextmanager
@@ -44,9 +46,10 @@ def serving(tokens: Tokens, broker_away: Callable[[], str | None], queue_depths:
         queue_depths: asks it for the depths of its queues.
 
     Raises:
-        ListenError: an address can't be listened on.
+        ListenError: an address can't be listened on, or may not be without a password.
     """
     s = settings()
+    _demand_password(s)
     limits = Limits(s.mail_web_client_limit, s.mail_web_limit)
     for_operator = operator.make(s.mail_web_operator_listen[0], broker_away)
     metrics.add_to(for_operator, queue_depths)
@@ -66,6 +69,15 @@ def serving(tokens: Tokens, broker_away: Callable[[], str | None], queue_depths:
     finally:
         for listener in listeners:
             listener.stop()
+
+
+def _demand_password(s: Settings) -> None:
+    host, port = s.mail_web_operator_listen
+    if not ipaddress.ip_address(host).is_loopback and not Passwords(s).are_needed:
+        raise ListenError(
+            f"MAIL_WEB_OPERATOR_LISTEN={host}:{port}: beyond loopback the operator's pages need a password: set "
+            "MAIL_WEB_PASSWORD_HASH to what `slowpost web password` prints"
+        )
 
 
 class _Listener:

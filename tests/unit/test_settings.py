@@ -24,7 +24,8 @@ def test_a_bad_value_stops_with_one_line_that_names_variable_value_and_what_is_a
     configure(**{name: value})
     with pytest.raises(SettingsError) as error:
         settings()
-    shown = "(hidden)" if name in ("secret_key", "mail_alert_webhook") else repr(value)
+    hidden = ("secret_key", "mail_alert_webhook", "mail_web_password_hash", "mail_web_reader_password_hash")
+    shown = "(hidden)" if name in hidden else repr(value)
     assert str(error.value) == f"{name.upper()}={shown}: {allowed_in_the_example(name)}"
     assert "\n" not in str(error.value)
 

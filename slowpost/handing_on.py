@@ -1,0 +1,36 @@
+"""What an action has left to do goes onto the route: from the command line, and from the operator's pages."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+
+def hand_on(handoffs: Sequence[Any], *, remove_copies: bool = False) -> list[str]:
+    """Put handoffs onto the route, or wake an embedded `run`; return a warning if that can't be done now.
+
+    If RabbitMQ is away, that is a warning and not a failure: what has to be done next is in the database, and the next
+    sweep finds it there.
+
+    Args:
+        handoffs: of an action that is committed.
+        remove_copies: also take the copies of closed dead letters off RabbitMQ's queue `dead-letter`.
+    """
+    if not handoffs and not remove_copies:
+        return []
+    from actors import entry
+
+    try:
+        entry.publish(handoffs)
+        if remove_copies:
+            entry.keep_in_step()
+    except entry.AWAY as error:
+        return [f"RabbitMQ is away ({one_line(error)}): the next sweep goes on with it"]
+    except entry.MISMATCH as error:
+        return [f"{error}; the first sweep after that goes on with it"]
+    return []
+
+
+def one_line(error: BaseException) -> str:
+    """Return what an error says in one line, or its name if it says nothing."""
+    return (str(error) or repr(error)).strip().splitlines()[0][:300] or type(error).__name__

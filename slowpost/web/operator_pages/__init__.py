@@ -1,0 +1,10 @@
+"""The operator's pages: one file a page, with its views, and its templates in `templates/operator/`.
+
+A page asks `reports`, an action does what `operations` does; neither stores or sends anything itself, and neither asks
+who may do it: `access` has done so before.
+"""
+
+from slowpost.web.operator_pages import now
+
+#: All of them; the menu stands in `frame`.
+BLUEPRINTS = (now.blueprint,)
