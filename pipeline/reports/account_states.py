@@ -88,6 +88,16 @@ def limited(account: SmtpAccount, today: dt.date) -> Limited | None:
     return Limited(limit, own, until, account.quota_after or "")
 
 
+def why_limit(account: SmtpAccount, day: dt.date) -> str:
+    """Return in words why an account may send as many mails as it may on a local date."""
+    limit, own, full = usage.limit_of(account, day), usage.own_limit_of(account, day), usage.full_limit_of(account)
+    if limit < own:
+        return f"its provider has refused more than {account.quota_limit} in 24 hours; otherwise {own}"
+    if own < full:
+        return f"warm-up: {account.warmup_start} and {account.warmup_step} more a day since {account.warmup_on}"
+    return "MAIL_DAILY_LIMIT" if account.daily_limit is None else "its own limit"
+
+
 def bounces_of(account: SmtpAccount) -> BounceStatus:
     """Return an account's bounces."""
     return BounceStatus.of(bounces.of_account(account))

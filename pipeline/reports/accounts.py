@@ -98,6 +98,12 @@ def accounts() -> list[AccountRow]:
     return [_row(account, today, tags[account.id]) for account in there]
 
 
+def names() -> dict[int, str]:
+    """Return the names of all accounts that have not been removed, by id."""
+    there = SmtpAccount.select(SmtpAccount.id, SmtpAccount.name).where(SmtpAccount.removed_at.is_null())
+    return dict(there.order_by(SmtpAccount.id).tuples())
+
+
 def account(account_id: int) -> AccountRow:
     """Return one account. Raises NotThereError."""
     return _row(lookup.account(account_id), usage.date_of(database.now()), tags_of([account_id])[account_id])

@@ -153,20 +153,31 @@ COLUMNS = (
 )
 
 
-def report(named: str, progress: Callable[[float], object] = lambda _: None) -> CampaignReport:
-    """Return what has come of a campaign, named by its name or id. `progress`: see `end_of`. Raises NotThereError."""
+def report(
+    named: str, progress: Callable[[float], object] = lambda _: None, *, with_end: bool = True
+) -> CampaignReport:
+    """Return what has come of a campaign.
+
+    Args:
+        named: the campaign, by its name or id.
+        progress: see `end_of`.
+        with_end: whether its end is worked out, which can take seconds; else `expected_end` is null.
+
+    Raises:
+        NotThereError: there is no such campaign.
+    """
     found = lookup.campaign(named)
     waiting, ended = campaign_counts.stands(found, database.now())
     answers = campaign_counts.answers(found)
     steps = tuple(_steps(found, answers))
-    is_done = found.state == CampaignState.DONE
+    has_end = with_end and found.state != CampaignState.DONE
     return CampaignReport(
         **_sum(steps),
         id=found.id,
         name=found.name,
         state=CampaignState(found.state),
         started_at=found.started_at,
-        expected_end=None if is_done else end_of([found], progress)[found.id],
+        expected_end=end_of([found], progress)[found.id] if has_end else None,
         enrolled=waiting.total() + ended.total(),
         waiting={word: waiting[word] for word in WaitsFor if waiting[word]},
         ended={state: ended[state] for state in EnrolmentState if ended[state]},

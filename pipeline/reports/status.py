@@ -6,7 +6,7 @@ Queue depths are known to the broker alone, and are passed in.
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 from peewee import fn
@@ -26,7 +26,16 @@ from models.control import control
 from pipeline.accounts import bounces
 from pipeline.accounts.health import health_of
 from pipeline.capacity import snapshot, usage
-from pipeline.reports.account_states import AccountState, BounceStatus, Limited, bounces_of, limited, note, state_of
+from pipeline.reports.account_states import (
+    AccountState,
+    BounceStatus,
+    Limited,
+    bounces_of,
+    limited,
+    note,
+    state_of,
+    why_limit,
+)
 from pipeline.reports.reasons import reasons_of
 from pipeline.reports.running import Running, database_in_use, running
 from pipeline.reports.window import WindowStatus, in_a_sentence, window_status
@@ -60,6 +69,7 @@ class AccountStatus:
         state: whether it sends.
         used: how many mails of today's limit are used up.
         limit: mails that it may send today.
+        limit_because: why so many.
         health: how it has done.
         next_slot: when it sends next (UTC).
         note: why it is off, paused, rests, or may send less than its own limit.
@@ -74,6 +84,7 @@ class AccountStatus:
     state: AccountState
     used: int
     limit: int
+    limit_because: str
     health: HealthStatus
     next_slot: dt.datetime | None
     note: str | None
@@ -202,7 +213,7 @@ def status(queues: Mapping[str, int], broker_away: str | None = None) -> Status:
         summary=in_a_sentence(window, now, paused=paused),
         paused=paused,
         window=window_status(window, now),
-        accounts=_accounts(now, window),
+        accounts=accounts(),
         templates=_templates(),
         campaigns=_campaigns(),
         deliveries=_deliveries(),
@@ -211,11 +222,14 @@ def status(queues: Mapping[str, int], broker_away: str | None = None) -> Status:
     )
 
 
-def _accounts(now: dt.datetime, window: SendingWindow) -> tuple[AccountStatus, ...]:
-    day = window.local_date(now)
-    slots = snapshot.stored_slots()
+def accounts(account_ids: Collection[int] | None = None) -> tuple[AccountStatus, ...]:
+    """Return how the accounts stand, by id: all that have not been removed, or these of them."""
+    now, window = database.now(), SendingWindow.from_settings(settings())
+    there = SmtpAccount.removed_at.is_null()
+    which = there if account_ids is None else there & SmtpAccount.id.in_(list(account_ids))
+    day, slots = window.local_date(now), snapshot.stored_slots()
     rows = []
-    for account in SmtpAccount.select().where(SmtpAccount.removed_at.is_null()).order_by(SmtpAccount.id):
+    for account in SmtpAccount.select().where(which).order_by(SmtpAccount.id):
         health = health_of(account)
         slot = slots.get(account.id)
         rests = is_resting(account.cooling_until, now)
@@ -226,6 +240,7 @@ def _accounts(now: dt.datetime, window: SendingWindow) -> tuple[AccountStatus, .
                 state=state_of(account, now),
                 used=usage.used_on(account.id, day),
                 limit=usage.limit_of(account, day),
+                limit_because=why_limit(account, day),
                 health=HealthStatus(health.accepted, health.attempts, health.rate),
                 next_slot=slot.slot.send_at if slot else None,
                 note=note(account, now, window.zone),

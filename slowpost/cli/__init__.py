@@ -20,6 +20,7 @@ COMMANDS: Mapping[str, tuple[str, str, str]] = {
     "send": ("route", "send", "Put one contact onto the route."),
     "publish": ("route", "publish", "Put as many contacts onto the route as there is capacity for."),
     "plan": ("plan", "plan", "Show who is going to be mailed when, and from which account."),
+    "timeline": ("timeline", "timeline", "Show a day, account by account: what was sent, and what is planned."),
     "why": ("plan", "why", "Say what became of a contact, or why it waits and when it can go at the earliest."),
     "doctor": ("doctor", "doctor", "Find problems in settings, accounts and DNS, and say what to do."),
     "status": ("status", "status", "Show what is wrong, who works, accounts, deliveries and queues."),

@@ -31,6 +31,11 @@ def say(text: str = "", *, err: bool = False, nl: bool = True, label: str = "", 
     click.echo(start + printable(text), err=err, nl=nl)
 
 
+def clear() -> None:
+    """Begin a new screen, where somebody looks at a terminal."""
+    click.clear()
+
+
 def say_file(text: str) -> None:
     """Print what is to be put into a file: as it is, unless somebody looks at a terminal."""
     click.echo(printable(text) if sys.stdout.isatty() else text, nl=False)

@@ -1,28 +1,43 @@
-"""`status`."""
+"""`status`, once or again and again."""
 
 from __future__ import annotations
+
+import datetime as dt
+import time
+from collections.abc import Callable
+from functools import partial
+from typing import NoReturn
 
 import click
 
 from pipeline.reports.running import ProcessStatus, Running
 from pipeline.reports.status import HealthStatus, Status
 from pipeline.runtime.settings import settings
+from pipeline.runtime.waiting import connected, what_is_away
 from slowpost.cli.output import cell, emit, show_table
-from slowpost.cli.saying import say
-from slowpost.cli.shared import Refused, as_json, with_database
+from slowpost.cli.saying import clear, say
+from slowpost.cli.shared import Refused, as_json, problem_of, with_database
+
+#: Seconds between two looks of `--watch`.
+EVERY = 5
 
 
 @click.command()
 @click.option("--check", is_flag=True, help="Only say what is wrong, and nothing if all is well; exit code 1 if it is.")
+@click.option("--watch", is_flag=True, help="Show it anew every few seconds, until Ctrl-C.")
 @as_json
 @with_database
-def status(check: bool, as_json: bool) -> None:
+def status(check: bool, watch: bool, as_json: bool) -> None:
     """Show what is wrong with the running of the program, who works, the window, accounts (used of limit, health, next
     slot), deliveries by state, and queues.
     """
     from pipeline.reports import running
     from pipeline.reports.status import status as report
 
+    if watch:
+        if check or as_json:
+            raise click.UsageError("--watch goes neither with --check nor with --json")
+        _watch()
     if not check:
         queues, away = _queue_depths()
         found = report(queues, away)
@@ -32,6 +47,25 @@ def status(check: bool, as_json: bool) -> None:
     emit(seen, as_json, lambda: None)
     if seen.problems:
         raise Refused("; ".join(problem.words for problem in seen.problems))
+
+
+def _watch() -> NoReturn:
+    """Show it again and again; what is away is said, and waited for."""
+    from pipeline.reports.status import status as report
+
+    while True:
+        shown: Callable[[], None]
+        try:
+            queues, away = _queue_depths()
+            shown = partial(_show, connected(partial(report, queues, away))(), away)
+        except Exception as error:
+            if what_is_away(error) is None:
+                raise
+            shown = partial(say, label=f"{problem_of(error)}", colour="red")
+        clear()
+        shown()
+        say(f"{dt.datetime.now().astimezone():%H:%M:%S}; again in {EVERY} seconds, Ctrl-C ends it")
+        time.sleep(EVERY)
 
 
 def _away() -> str | None:

@@ -58,6 +58,7 @@ from pipeline.reports.running import Running
 from pipeline.reports.status import Status
 from pipeline.reports.suppressions import SuppressionRow
 from pipeline.reports.templates import TemplateDetails, TemplateRow
+from pipeline.reports.timeline import Day, Days
 from pipeline.reports.why import Why
 from schedules.check_health import SwitchedOff
 from schedules.publish_batch import Batch
@@ -75,6 +76,8 @@ REPORTS: Mapping[str, Any] = {
     "status": Status,
     "status --check": Running,
     "plan": Plan,
+    "timeline": Day,
+    "timeline --days N": Days,
     "why CONTACT": Why,
     "doctor": Diagnosis,
     "log": list[AttemptRow],

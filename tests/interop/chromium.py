@@ -117,6 +117,27 @@ class Page:
         self._press("Enter")
         self._wait_until_loaded()
 
+    def follow(self, words: str) -> None:
+        """Go to a link or a button by the keyboard alone, press it, and wait for what comes."""
+        for _ in range(120):
+            self._press("Tab")
+            if self.run("document.activeElement.textContent.trim()") == words:
+                break
+        else:
+            raise AssertionError(f"the keyboard does not reach {words}")
+        self._is_loaded = False
+        self._press("Enter")
+        self._wait_until_loaded()
+
+    def fill(self, selector: str, text: str) -> None:
+        """Type a text into a field."""
+        self.run(f"document.querySelector({selector!r}).focus()")
+        self.ask("Input.insertText", text=text)
+
+    def without_scripts(self) -> None:
+        """Let no page run a script from now on."""
+        self.ask("Emulation.setScriptExecutionDisabled", value=True)
+
     def values(self, selector: str, attribute: str) -> list[str]:
         """Return an attribute of all elements that a selector finds."""
         found: list[str] = self.run(f"[...document.querySelectorAll({selector!r})].map(e => e.{attribute})")

@@ -4,7 +4,7 @@ A page asks `reports`, an action does what `operations` does; neither stores or 
 who may do it: `access` has done so before.
 """
 
-from slowpost.web.operator_pages import now
+from slowpost.web.operator_pages import accounts, campaigns, now, pausing, timeline
 
 #: All of them; the menu stands in `frame`.
-BLUEPRINTS = (now.blueprint,)
+BLUEPRINTS = (now.blueprint, pausing.blueprint, timeline.blueprint, accounts.blueprint, campaigns.blueprint)

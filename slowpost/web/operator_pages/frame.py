@@ -10,6 +10,8 @@ from __future__ import annotations
 import datetime as dt
 import functools
 import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +39,33 @@ _POLICY = (
     "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; img-src 'self'; frame-src 'self'; "
     "form-action 'self'; frame-ancestors 'none'; base-uri 'none'"
 )
+
+
+@dataclass(frozen=True)
+class Paged:
+    """A part of many things.
+
+    Attributes:
+        here: those of this page.
+        first: the number of the first of them, from 1.
+        number: which page, from 1.
+        pages: how many there are.
+        in_all: how many things there are.
+    """
+
+    here: list[Any]
+    first: int
+    number: int
+    pages: int
+    in_all: int
+
+
+def page_of(things: Sequence[Any], size: int = 25) -> Paged:
+    """Return the part of some things that the request asks for (`?page=2`)."""
+    pages = max(1, -(-len(things) // size))
+    number = min(max(1, request.args.get("page", 1, type=int)), pages)
+    first = (number - 1) * size
+    return Paged(list(things[first : first + size]), first + 1, number, pages, len(things))
 
 
 def render(template: str, *, live: bool = False, **values: Any) -> str:
