@@ -10,12 +10,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 
-from peewee import fn
-
 from models import Campaign, CampaignState, DeadLetter, Delivery, EmailTemplate, SelfMail, SmtpAccount, State, database
 from models.control import control
 from models.delivery import in_states
-from models.states import HOLDS_SLOT
 from pipeline.capacity import usage
 from pipeline.reports import running as running_report
 from pipeline.reports.account_states import AccountState, note, state_of
@@ -104,10 +101,16 @@ def now() -> Now:
         figures=Figures.summed(by_day(window, today, today)),
         used=usage.used_on_day(today).count() + to_itself,
         limit=sum(limits),
-        next_slot=Delivery.select(fn.MIN(Delivery.send_at)).where(in_states(*HOLDS_SLOT)).scalar(convert=True),
+        next_slot=_next_slot(),
         accounts=dict(sorted(Counter(str(state) for state in states.values()).items())),
         needs=tuple(_needs(accounts, at, paused=paused)),
     )
+
+
+def _next_slot() -> dt.datetime | None:
+    # Account by account, through the index of slots.
+    slots = Delivery.select(Delivery.send_at).where(in_states(State.RESERVED))
+    return min((row.send_at for row in slots), default=None)
 
 
 def _needs(accounts: list[SmtpAccount], at: dt.datetime, *, paused: bool) -> Iterator[Need]:

@@ -122,6 +122,19 @@ class Day:
 
 
 @dataclass(frozen=True)
+class NamedAccount:
+    """An account.
+
+    Attributes:
+        id: the account.
+        name: what you call it.
+    """
+
+    id: int
+    name: str
+
+
+@dataclass(frozen=True)
 class Days:
     """The figures of some days.
 
@@ -130,6 +143,7 @@ class Days:
         last: the last one.
         today: today's.
         closed: dates on which the window does not open.
+        accounts: those that the figures are of, by id.
         days: of each date and account of which there are any, by date and account.
     """
 
@@ -137,6 +151,7 @@ class Days:
     last: dt.date
     today: dt.date
     closed: tuple[dt.date, ...]
+    accounts: tuple[NamedAccount, ...]
     days: tuple[DayFigures, ...]
 
 
@@ -145,13 +160,18 @@ def today() -> dt.date:
     return usage.date_of(database.now())
 
 
+def account_ids(on: dt.date) -> list[int]:
+    """Return the accounts that a local date has, by id: those that had not been removed by then."""
+    return [account.id for account in _accounts(_start(on), None)]
+
+
 def day(on: dt.date | None = None, account_ids: Collection[int] | None = None) -> Day:
     """Return a day (None: today) of all accounts, or of these: those that have not been removed, and those that had not
     been by then.
     """
     now, window = database.now(), SendingWindow.from_settings(settings())
     on = on or window.local_date(now)
-    start, end = (midnight(window.zone, date) for date in (on, on + dt.timedelta(days=1)))
+    start, end = _start(on), _start(on + dt.timedelta(days=1))
     accounts = _accounts(start, account_ids)
     ids = [account.id for account in accounts]
     marks, planned_until = _marks(start, end, ids), None
@@ -182,13 +202,19 @@ def days(first: dt.date, last: dt.date, account_ids: Collection[int] | None = No
     """Return the figures of some days, both dates among them."""
     window = SendingWindow.from_settings(settings())
     dates = (first + dt.timedelta(days=i) for i in range((last - first).days + 1))
+    there = _accounts(_start(first), account_ids)
     return Days(
         first=first,
         last=last,
         today=today(),
         closed=tuple(date for date in dates if window.opens_on(date) is None),
+        accounts=tuple(NamedAccount(account.id, account.name) for account in there),
         days=tuple(by_day(window, first, last, account_ids)),
     )
+
+
+def _start(on: dt.date) -> dt.datetime:
+    return midnight(settings().mail_window_timezone, on)
 
 
 def _accounts(start: dt.datetime, account_ids: Collection[int] | None) -> list[SmtpAccount]:

@@ -27,7 +27,7 @@ from tests.interop.tree import Tree, tree
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Let `--pictures` write docs/pictures anew."""
-    parser.addoption("--pictures", action="store_true", help="write docs/pictures/unsubscribe*.png anew")
+    parser.addoption("--pictures", action="store_true", help="write docs/pictures anew")
 
 
 @pytest.fixture(scope="session")

@@ -28,20 +28,22 @@ PAGES = {
     "not-there": "/accounts/999",
 }
 SIZES = {"wide": (1280, 800), "narrow": (360, 740)}
+#: Those that docs/ shows.
+KEPT = ("timeline-light-wide", "timeline-dark-narrow", "now-light-wide", "accounts-dark-wide", "campaign-light-wide")
 #: Bytes of a page at most.
 LARGEST = 100_000
 
 
 @pytest.mark.parametrize("size", list(SIZES))
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_everybody_can_read_each_page(url: str, chromium: Chromium, pictures: Path, scheme: str, size: str) -> None:
+def test_everybody_can_read_each_page(url: str, chromium: Chromium, pictures: Gallery, scheme: str, size: str) -> None:
     page = chromium.page("en", scheme, SIZES[size])
     for name, path in PAGES.items():
         page.go(url + path.format(today=today()))
         assert page.violations() == [], name
         assert page.run("document.documentElement.scrollWidth <= document.documentElement.clientWidth"), name
         assert page.run("document.documentElement.outerHTML.length") < LARGEST, name
-        (pictures / f"{name}-{scheme}-{size}.png").write_bytes(page.picture())
+        pictures.add(f"{name}-{scheme}-{size}", page.picture())
     # What a browser says of a page that is not there, and nothing else.
     assert [complaint.partition(" (")[0] for complaint in page.complaints] == [
         "Failed to load resource: the server responded with a status of 404"
@@ -127,9 +129,20 @@ def url(sqlite: str, tmp_path: Path) -> Iterator[str]:
         yield f"http://127.0.0.1:{here.operator_port}"
 
 
+class Gallery:
+    """Where pictures go: all into a folder of the run, and those that docs/ shows there, if `--pictures` is given."""
+
+    def __init__(self, folder: Path, *, is_public: bool) -> None:
+        self._folder, self._is_public = folder, is_public
+
+    def add(self, name: str, picture: bytes) -> None:
+        """Hang up a picture."""
+        (self._folder / f"{name}.png").write_bytes(picture)
+        if self._is_public and name in KEPT:
+            (Path(__file__).parents[2] / "docs/pictures/operator" / f"{name}.png").write_bytes(picture)
+
+
 @pytest.fixture(scope="module")
-def pictures(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Where pictures go: to docs/pictures/operator if `--pictures` is given."""
-    if request.config.getoption("--pictures"):
-        return Path(__file__).parents[2] / "docs/pictures/operator"
-    return tmp_path_factory.mktemp("pictures")
+def pictures(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Gallery:
+    """The pictures."""
+    return Gallery(tmp_path_factory.mktemp("pictures"), is_public=request.config.getoption("--pictures"))

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from flask import Blueprint, abort
 
-from pipeline.reports import accounts, timeline
+from pipeline.reports import timeline
 from pipeline.reports.happened import NOT_WELL, DayFigures, Figures
 from slowpost.web.operator_pages.day_picture import WORDS, DayPicture
 from slowpost.web.operator_pages.days_picture import DaysPicture
@@ -33,7 +33,7 @@ def day(date: str) -> str:
 
 
 def _day(on: dt.date) -> str:
-    page = page_of(list(accounts.names()))
+    page = page_of(timeline.account_ids(on))
     found = timeline.day(on, page.here)
     bad = [(account, mark) for account in found.accounts for mark in account.marks if mark.what in NOT_WELL]
     bad.sort(key=lambda one: one[1].at, reverse=True)
@@ -72,8 +72,7 @@ def month(date: str) -> str:
 
 
 def _days(first: dt.date, last: dt.date, what: str) -> str:
-    names = accounts.names()
-    page = page_of(list(names))
+    page = page_of(timeline.account_ids(first))
     found = timeline.days(first, last, page.here)
     return render(
         "timeline_days.html",
@@ -82,7 +81,7 @@ def _days(first: dt.date, last: dt.date, what: str) -> str:
         what=what,
         page=page,
         rows=_by_date(found.days, first, last),
-        pictures=[(account_id, names[account_id], DaysPicture(found, account_id)) for account_id in page.here],
+        pictures=[(account, DaysPicture(found, account.id)) for account in found.accounts],
         before=f"/timeline/{what}/{first - dt.timedelta(days=1)}",
         after=f"/timeline/{what}/{last + dt.timedelta(days=1)}",
     )
