@@ -38,6 +38,11 @@ USES_UP = (
     f"(outcome IN ({one_of([Outcome.OPEN, Outcome.ACCEPTED, Outcome.IN_DOUBT])}) "
     f"OR charged_to IN ({one_of([ChargedTo.RECIPIENT, ChargedTo.SITE, ChargedTo.CONTENT])}))"
 )
+#: Those that failed and use up none.
+USES_NOTHING = (
+    f"outcome = '{Outcome.FAILED}' AND "
+    f"(charged_to IS NULL OR charged_to IN ({one_of([ChargedTo.ACCOUNT, ChargedTo.NOBODY])}))"
+)
 #: What counts in an account's health beside what was accepted.
 COUNTS_AGAINST_HEALTH = (ChargedTo.ACCOUNT, ChargedTo.CONTENT, ChargedTo.SITE)
 _TRANSACTION_AT = (
@@ -90,5 +95,6 @@ Attempt.add_index(
         f"WHERE outcome = '{Outcome.ACCEPTED}' OR charged_to IN ({one_of(COUNTS_AGAINST_HEALTH)})"
     )
 )
+Attempt.add_index(peewee.SQL(f"CREATE INDEX attempt_used_nothing ON attempt (finished_at) WHERE {USES_NOTHING}"))
 Attempt.add_index(peewee.SQL("CREATE INDEX attempt_latest ON attempt (account_id, id)"))
 Attempt.add_index(peewee.SQL(f"CREATE INDEX attempt_open ON attempt (claimed_at) WHERE outcome = '{Outcome.OPEN}'"))

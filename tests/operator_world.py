@@ -82,7 +82,9 @@ def furnish(zone: ZoneInfo, *, deliveries: int = DELIVERIES) -> None:
     _insert(Attempt, attempts)
     waiting = [_delivery(c, State.READY, now, templates[0], None, None) for c in contacts[deliveries:]]
     _insert(Delivery, waiting)
+    _slots(accounts, now)
     _letters(first, now)
+    _enrol(campaigns, contacts[:300], first, accounts)
     for kind in (Kind.WORKER, Kind.SCHEDULER, Kind.SWEEP, Kind.PUBLISHER):
         Heartbeat.create(process=kind, kind=kind, since=now, beat_at=now + dt.timedelta(minutes=30))
 
@@ -113,7 +115,8 @@ def _accounts(now: dt.datetime) -> list[SmtpAccount]:
 def _campaigns(accounts: list[SmtpAccount], templates: list[EmailTemplate]) -> list[Campaign]:
     steps = ((0, templates[:2]), (3, templates[1:2]), (5, templates[2:]))
     names = ("Autumn in the north", "Bakeries", "Second half of the year")
-    return [a_campaign(*steps, accounts=accounts, lists=[a_list(name=f"{name}: list")], name=name) for name in names]
+    about = {"accounts": accounts, "no_footer_because": "they are customers"}
+    return [a_campaign(*steps, lists=[a_list(name=f"{name}: list")], name=name, **about) for name in names]
 
 
 def _contacts(number: int, now: dt.datetime) -> list[int]:
@@ -140,6 +143,15 @@ def _delivery(
     }  # fmt: skip
 
 
+def _slots(accounts: list[SmtpAccount], now: dt.datetime) -> None:
+    """Give the accounts that send their next mail."""
+    waiting = Delivery.select().where(Delivery.state == State.READY).order_by(Delivery.id)
+    sends = [account for account in accounts if account.enabled and not (account.paused_at or account.cooling_until)]
+    for number, (account, delivery) in enumerate(zip(sends, waiting.limit(ACCOUNTS), strict=False), 1):
+        slot = {"account": account, "send_at": now + dt.timedelta(minutes=3 * number), "token": f"slot {number}"}
+        Delivery.update(state=State.RESERVED, **slot).where(Delivery.id == delivery.id).execute()
+
+
 def _letters(first: int, now: dt.datetime) -> None:
     failed = Delivery.select().where((Delivery.id >= first) & (Delivery.state == State.FAILED)).limit(3)
     for delivery in failed:
@@ -147,16 +159,19 @@ def _letters(first: int, now: dt.datetime) -> None:
         DeadLetter.create(kind=DeadLetterKind.DELIVERY, created_at=now, **about)
 
 
-def enrol(number: int = 300) -> None:
-    """Enrol contacts in the campaigns: most go on, some have ended."""
-    now, campaigns = database.now(), list(Campaign.select().order_by(Campaign.id))
+def _enrol(campaigns: list[Campaign], contacts: list[int], first: int, accounts: list[SmtpAccount]) -> None:
+    """Enrol contacts in the campaigns: some wait for their first mail, some for the next, some have ended."""
+    now, day = database.now(), dt.timedelta(days=1)
     states = (EnrolmentState.ACTIVE, EnrolmentState.ACTIVE, EnrolmentState.FINISHED, EnrolmentState.REPLIED)
-    rows = []
-    for place, contact in enumerate(Contact.select(Contact.id).order_by(Contact.id).limit(number)):
-        state = states[place % 4]
+    rows: list[dict[str, object]] = []
+    for place, contact in enumerate(contacts):
+        state, position = states[place % 4], place // 3 % 3 + 1
+        written = {"sent_at": now - 2 * day, "due_at": now + 3 * day, "account": accounts[place % ACCOUNTS].id}
+        nothing = dict.fromkeys(("sent_at", "due_at", "account", "last_id"))
+        about = {"contact": contact, "campaign": campaigns[place % 3].id, "state": state, "position": position}
+        about |= nothing if position == 1 else written | {"last_id": first + place}
         ended = None if state is EnrolmentState.ACTIVE else now
-        about = {"contact": contact.id, "campaign": campaigns[place % 3].id, "state": state, "ended_at": ended}
-        rows.append(about | {"position": place % 3 + 1, "created_at": now, "updated_at": now})
+        rows.append(about | {"ended_at": ended, "created_at": now, "updated_at": now})
     _insert(Enrolment, rows)
 
 

@@ -10,7 +10,6 @@ from itertools import islice
 
 from models import Campaign, SmtpAccount
 from pipeline.campaigns import readiness
-from pipeline.campaigns.awaited import NOT_MADE as NOT_MADE
 from pipeline.campaigns.expected import ExpectedPublisher
 from pipeline.capacity import snapshot, statement, usage
 from pipeline.runtime.settings import settings

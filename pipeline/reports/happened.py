@@ -1,23 +1,22 @@
 """What came of attempts, in the few words that a picture has room for, and how often on each day. Reads only.
 
-An attempt belongs to the day on which it was claimed or, without a claim, ended: it is counted there once, whatever
-became of its delivery later. What came back by mail counts on the day on which that was read.
+An attempt belongs to the local date whose limit it uses up, or else to that on which it failed: it is counted there
+once, whatever became of its delivery later. What came back by mail counts on the date on which that was read.
 """
 
 from __future__ import annotations
 
 import datetime as dt
 from collections import Counter, defaultdict
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, fields
 from enum import StrEnum
-from functools import reduce
-from itertools import pairwise
 from typing import Any
 
-from peewee import SQL, Select, Value, fn
+from peewee import SQL, fn
 
 from models import Attempt, ChargedTo, LateBounce, Outcome
+from models.attempt import USES_NOTHING, USES_UP
 from pipeline.smtp.verdict import Verdict
 from pipeline.throttle.wall_clock import midnight
 from pipeline.throttle.window import SendingWindow
@@ -119,13 +118,26 @@ def what_came_of(outcome: str, verdict: str | None, charged_to: str | None) -> H
     return _OF_CHARGED.get(ChargedTo(charged_to), Happened.PUT_OFF) if charged_to else Happened.PUT_OFF
 
 
-def attempts_between(start: dt.datetime, end: dt.datetime, *columns: Any) -> Sequence[Select]:
-    """Return two queries of the attempts between two times (UTC): those that have ended, and those that have not. Each
-    reads through an index on `finished_at`.
+def attempts_on(window: SendingWindow, first: dt.date, last: dt.date, account_ids: Collection[int] | None) -> list[Any]:
+    """Return two conditions of the attempts of some local dates and of these accounts (None: of all), each of which is
+    read through an index: of those that use up a limit, which belong to the date of their claim or refusal, and of
+    those that don't, which belong to the date on which they failed.
     """
-    ended = (Attempt.finished_at >= start) & (Attempt.finished_at < end)
-    claimed = Attempt.finished_at.is_null() & (Attempt.claimed_at >= start) & (Attempt.claimed_at < end)
-    return [Attempt.select(*columns).where(which) for which in (ended, claimed)]
+    start, end = midnight(window.zone, first), midnight(window.zone, last + dt.timedelta(days=1))
+    used = SQL(USES_UP) & Attempt.local_on.between(first, last)
+    nothing = SQL(USES_NOTHING) & (Attempt.finished_at >= start) & (Attempt.finished_at < end)
+    if account_ids is None:
+        return [used, nothing]
+    return [which & Attempt.account.in_(list(account_ids)) for which in (used, nothing)]
+
+
+def came_back_on(window: SendingWindow, first: dt.date, last: dt.date, account_ids: Collection[int] | None) -> Any:
+    """Return the condition of the mails that came back on some local dates, and had been sent from these accounts."""
+    start, end = midnight(window.zone, first), midnight(window.zone, last + dt.timedelta(days=1))
+    read = LateBounce.reason.is_null(False) & (LateBounce.at >= start) & (LateBounce.at < end)
+    return read & (
+        LateBounce.account.is_null(False) if account_ids is None else LateBounce.account.in_(list(account_ids))
+    )
 
 
 def by_day(
@@ -134,43 +146,18 @@ def by_day(
     """Return the figures of each local date from `first` to `last` and each account (all, or these) of which there are
     any, by date and account.
     """
-    dates = [first + dt.timedelta(days=i) for i in range((last - first).days + 1)]
     counted: dict[tuple[dt.date, int], Counter[Happened]] = defaultdict(Counter)
-    for number, account_id, what, count in _counted(window, dates, account_ids):
-        counted[dates[number], account_id][what] += count
-    return [
-        DayFigures(**vars(Figures.of(found)), date=date, account_id=account_id)
-        for (date, account_id), found in sorted(counted.items())
-        if found.total()
-    ]
-
-
-def _counted(
-    window: SendingWindow, dates: Sequence[dt.date], account_ids: Collection[int] | None
-) -> Iterator[tuple[int, int, Happened, int]]:
-    """Yield the number of a date, an account, what happened, and how often."""
-    midnights = [midnight(window.zone, date) for date in (*dates, dates[-1] + dt.timedelta(days=1))]
-    said = (Attempt.account, Attempt.outcome, Attempt.verdict, Attempt.charged_to)
-    queries, late = [], []
-    for number, (start, end) in enumerate(pairwise(midnights)):
-        on = Value(number).alias("on")
-        for query in attempts_between(start, end, on, *said, fn.COUNT(SQL("*"))):
-            queries.append(
-                (query if account_ids is None else query.where(Attempt.account.in_(account_ids))).group_by(*said)
-            )
-        read = LateBounce.reason.is_null(False) & (LateBounce.at >= start) & (LateBounce.at < end)
-        which = read & (
-            LateBounce.account.is_null(False) if account_ids is None else LateBounce.account.in_(account_ids)
-        )
-        late.append(
-            LateBounce.select(on, LateBounce.account, fn.COUNT(SQL("*"))).where(which).group_by(LateBounce.account)
-        )
-    for number, account_id, *about, count in _all_of(queries):
-        yield number, account_id, what_came_of(*about), count
-    for number, account_id, count in _all_of(late):
-        yield number, account_id, Happened.CAME_BACK, count
-
-
-def _all_of(queries: Sequence[Select]) -> Iterator[Any]:
-    """Return the rows of several queries, in one statement."""
-    return iter(reduce(lambda some, more: some.union_all(more), queries).tuples())
+    used, nothing = attempts_on(window, first, last, account_ids)
+    said = (Attempt.outcome, Attempt.verdict, Attempt.charged_to)
+    groups = (Attempt.local_on, Attempt.account, *said)
+    for date, account_id, *about, count in (
+        Attempt.select(*groups, fn.COUNT(SQL("*"))).where(used).group_by(*groups).tuples()
+    ):
+        counted[date, account_id][what_came_of(*about)] += count
+    for at, account_id, *about in Attempt.select(Attempt.finished_at, Attempt.account, *said).where(nothing).tuples():
+        counted[window.local_date(at), account_id][what_came_of(*about)] += 1
+    late = LateBounce.select(LateBounce.at, LateBounce.account).where(came_back_on(window, first, last, account_ids))
+    for at, account_id in late.tuples():
+        counted[window.local_date(at), account_id][Happened.CAME_BACK] += 1
+    found = ((date, account_id, Figures.of(counts)) for (date, account_id), counts in sorted(counted.items()))
+    return [DayFigures(**vars(figures), date=date, account_id=account_id) for date, account_id, figures in found]

@@ -123,8 +123,10 @@ def _needs(accounts: list[SmtpAccount], at: dt.datetime, *, paused: bool) -> Ite
     for account in accounts:
         state, zone = state_of(account, at), settings().mail_window_timezone
         if state in (AccountState.OFF, AccountState.PAUSED):
-            said = note(account, at, zone)
-            yield Need(About.ACCOUNT, account.id, f"account {account.name} is {state}{f': {said}' if said else ''}")
+            said = note(account, at, zone) or ""
+            # Of a pause that the program has made it says so itself.
+            words = said if said.startswith(state) else f"{state}{f': {said}' if said else ''}"
+            yield Need(About.ACCOUNT, account.id, f"account {account.name} is {words}")
     stopped = (Campaign.state == CampaignState.PAUSED) & Campaign.paused_after.is_null(False)
     for campaign in Campaign.select().where(stopped).order_by(Campaign.id):
         yield Need(About.CAMPAIGN, campaign.id, f"campaign {campaign.name} is paused: {campaign.paused_after}")

@@ -10,21 +10,17 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Collection
 from dataclasses import dataclass
-from itertools import chain, islice
+from itertools import chain
 
 from models import Attempt, Delivery, LateBounce, SmtpAccount, database
 from pipeline.capacity import usage
-from pipeline.reports import account_spans, foreseen
+from pipeline.reports import account_spans, coming
 from pipeline.reports.account_spans import Span
 from pipeline.reports.account_states import AccountState, state_of, why_limit
-from pipeline.reports.happened import DayFigures, Figures, Happened, attempts_between, by_day, what_came_of
+from pipeline.reports.happened import DayFigures, Figures, Happened, attempts_on, by_day, came_back_on, what_came_of
 from pipeline.runtime.settings import settings
-from pipeline.throttle.forecast import Planned
 from pipeline.throttle.wall_clock import midnight
 from pipeline.throttle.window import SendingWindow
-
-#: Mails that a plan is made for at most, and days ahead.
-PLANS, PLANS_AHEAD = 2_000, 14
 
 
 @dataclass(frozen=True)
@@ -47,10 +43,10 @@ class Mark:
     Attributes:
         at: when (UTC).
         what: what came of it.
-        contact_id: whose mail it was; null for what the batch publisher is going to pick.
-        delivery_id: the delivery; likewise.
+        contact_id: whose mail it was; null for what is planned.
+        delivery_id: the delivery; null for what the batch publisher is going to pick.
         verdict: what the server's reply was judged to mean; null where there was none.
-        reply_code: what the server said (RFC 5321); likewise.
+        reply_code: what the server said (RFC 5321); null where it said nothing.
     """
 
     at: dt.datetime
@@ -104,6 +100,7 @@ class Day:
         paused: when everything was paused, or is.
         figures: how often what happened, of the accounts below.
         planned: how many mails are going to be sent from them.
+        is_planned: whether the plan is worked out; else only the next mail of each account is known.
         planned_until: how far the plan was made, where that is not the end of the day (UTC); null: it was.
         accounts: by id.
     """
@@ -117,6 +114,7 @@ class Day:
     paused: tuple[Span, ...]
     figures: Figures
     planned: int
+    is_planned: bool
     planned_until: dt.datetime | None
     accounts: tuple[AccountDay, ...]
 
@@ -165,21 +163,24 @@ def account_ids(on: dt.date) -> list[int]:
     return [account.id for account in _accounts(_start(on), None)]
 
 
-def day(on: dt.date | None = None, account_ids: Collection[int] | None = None) -> Day:
-    """Return a day (None: today) of all accounts, or of these: those that have not been removed, and those that had not
-    been by then.
+def day(on: dt.date | None = None, account_ids: Collection[int] | None = None, *, with_plan: bool = True) -> Day:
+    """Return a day.
+
+    Args:
+        on: its date, in the window's zone; None: today.
+        account_ids: of these accounts; None: of all. Of either those that had not been removed by then.
+        with_plan: whether the plan is worked out, as `slowpost plan` does; that can take a while.
     """
     now, window = database.now(), SendingWindow.from_settings(settings())
     on = on or window.local_date(now)
     start, end = _start(on), _start(on + dt.timedelta(days=1))
     accounts = _accounts(start, account_ids)
     ids = [account.id for account in accounts]
-    marks, planned_until = _marks(start, end, ids), None
-    if start <= now + dt.timedelta(days=PLANS_AHEAD) and end > now:
-        planned, planned_until = _planned(now, start, end)
-        for mail in planned:
-            if mail.account_id in marks:
-                marks[mail.account_id].append(_of_plan(mail))
+    marks = _marks(window, on, ids)
+    planned, planned_until = coming.by_plan(now, start, end) if with_plan else (coming.by_slots(start, end), None)
+    for mail in planned:
+        if mail.account_id in marks:
+            marks[mail.account_id].append(Mark(mail.at, Happened.PLANNED, None, mail.delivery_id))
     spans = account_spans.of_accounts(accounts, start, end, now)
     days = tuple(_day_of(account, on, now, marks[account.id], spans[account.id]) for account in accounts)
     every = [mark.what for found in marks.values() for mark in found]
@@ -193,6 +194,7 @@ def day(on: dt.date | None = None, account_ids: Collection[int] | None = None) -
         paused=account_spans.of_everything(start, end),
         figures=Figures.of({what: every.count(what) for what in Happened}),
         planned=every.count(Happened.PLANNED),
+        is_planned=with_plan or end <= now,
         planned_until=planned_until,
         accounts=days,
     )
@@ -241,39 +243,20 @@ def _day_of(
     )
 
 
-def _marks(start: dt.datetime, end: dt.datetime, account_ids: list[int]) -> dict[int, list[Mark]]:
-    """Return what happened between two times, by account."""
+def _marks(window: SendingWindow, on: dt.date, account_ids: list[int]) -> dict[int, list[Mark]]:
+    """Return what happened on a local date, by account."""
     found: dict[int, list[Mark]] = {account_id: [] for account_id in account_ids}
     columns = (
         *(Attempt.account, Attempt.claimed_at, Attempt.finished_at, Attempt.outcome, Attempt.verdict),
         *(Attempt.charged_to, Attempt.reply_code, Attempt.delivery, Delivery.contact),
     )
-    queries = [query.join(Delivery) for query in attempts_between(start, end, *columns)]
+    queries = (Attempt.select(*columns).join(Delivery).where(w) for w in attempts_on(window, on, on, account_ids))
     for row in chain.from_iterable(query.tuples() for query in queries):
         account_id, claimed_at, finished_at, outcome, verdict, charged_to, reply_code, delivery_id, contact_id = row
-        if account_id in found:
-            # What was claimed before midnight stands at the beginning of the day on which it has ended.
-            at, what = max(claimed_at or finished_at, start), what_came_of(outcome, verdict, charged_to)
-            found[account_id].append(Mark(at, what, contact_id, delivery_id, verdict, reply_code))
-    late = LateBounce.reason.is_null(False) & (LateBounce.at >= start) & (LateBounce.at < end)
+        what = what_came_of(outcome, verdict, charged_to)
+        found[account_id].append(Mark(claimed_at or finished_at, what, contact_id, delivery_id, verdict, reply_code))
     said = (LateBounce.account, LateBounce.at, LateBounce.verdict, LateBounce.delivery, Delivery.contact)
-    for account_id, at, verdict, delivery_id, contact_id in (
-        LateBounce.select(*said).join(Delivery).where(late).tuples()
-    ):
-        if account_id in found:
-            found[account_id].append(Mark(at, Happened.CAME_BACK, contact_id, delivery_id, verdict))
+    late = LateBounce.select(*said).join(Delivery).where(came_back_on(window, on, on, account_ids))
+    for account_id, at, verdict, delivery_id, contact_id in late.tuples():
+        found[account_id].append(Mark(at, Happened.CAME_BACK, contact_id, delivery_id, verdict))
     return found
-
-
-def _planned(now: dt.datetime, start: dt.datetime, end: dt.datetime) -> tuple[list[Planned], dt.datetime | None]:
-    """Return what is going to be sent between two times, and how far was looked where that is not all."""
-    forecast = foreseen.start(now, (end - now).days + 1)
-    if forecast is None:
-        return [], None
-    seen = list(islice(forecast.run(end), PLANS))
-    return [mail for mail in seen if mail.send_at >= start], forecast.now if len(seen) == PLANS else None
-
-
-def _of_plan(mail: Planned) -> Mark:
-    is_made = mail.delivery.id < foreseen.NOT_MADE
-    return Mark(mail.send_at, Happened.PLANNED, None, mail.delivery.id if is_made else None)

@@ -150,9 +150,14 @@ class Page:
         found: list[str] = self.run(f"axe.run(document, {{runOnly: {_RULES}}}).then(r => {words})")
         return found
 
-    def picture(self) -> bytes:
-        """Return all of it as a PNG file."""
-        return base64.b64decode(self.ask("Page.captureScreenshot", captureBeyondViewport=True)["data"])
+    def picture(self, until: str | None = None) -> bytes:
+        """Return all of it, or what is above the end of what a selector finds, as a PNG file."""
+        about: dict[str, Any] = {"captureBeyondViewport": True}
+        if until is not None:
+            bottom = self.run(f"document.querySelector({until!r}).getBoundingClientRect().bottom + scrollY + 12")
+            width = self.run("document.documentElement.clientWidth")
+            about["clip"] = {"x": 0, "y": 0, "width": width, "height": bottom, "scale": 1}
+        return base64.b64decode(self.ask("Page.captureScreenshot", **about)["data"])
 
     def close(self) -> None:
         """Close it."""

@@ -44,6 +44,7 @@ SINCE = [
     "014_heartbeats",
     "015_inbox",
     "016_daily_figures",
+    "017_timeline",
 ]
 #: What had tables then, those that are referred to first.
 HAD_TABLES = (SmtpAccount, EmailTemplate, Contact, Delivery, Attempt, DeadLetter)

@@ -55,7 +55,7 @@ def account(account_id: int) -> str:
     """Show one of them."""
     about = reports.account(account_id)
     (row,), days = status.accounts([account_id]), _days(MORE_DAYS, [account_id])
-    today = timeline.day(account_ids=[account_id]).accounts[0]
+    today = timeline.day(account_ids=[account_id], with_plan=False).accounts[0]
     picture = DaysPicture(days, account_id)
     return render("account.html", live=True, about=about, row=row, today=today, days=days, picture=picture)
 

@@ -60,7 +60,7 @@ class Paged:
     in_all: int
 
 
-def page_of(things: Sequence[Any], size: int = 25) -> Paged:
+def page_of(things: Sequence[Any], size: int = 20) -> Paged:
     """Return the part of some things that the request asks for (`?page=2`)."""
     pages = max(1, -(-len(things) // size))
     number = min(max(1, request.args.get("page", 1, type=int)), pages)

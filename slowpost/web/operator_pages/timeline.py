@@ -5,9 +5,9 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Sequence
 
-from flask import Blueprint, abort
+from flask import Blueprint, abort, request
 
-from pipeline.reports import timeline
+from pipeline.reports import coming, timeline
 from pipeline.reports.happened import NOT_WELL, DayFigures, Figures
 from slowpost.web.operator_pages.day_picture import WORDS, DayPicture
 from slowpost.web.operator_pages.days_picture import DaysPicture
@@ -34,12 +34,13 @@ def day(date: str) -> str:
 
 def _day(on: dt.date) -> str:
     page = page_of(timeline.account_ids(on))
-    found = timeline.day(on, page.here)
+    with_plan = request.args.get("plan") == "whole" or coming.is_planned_quickly()
+    found = timeline.day(on, page.here, with_plan=with_plan)
     bad = [(account, mark) for account in found.accounts for mark in account.marks if mark.what in NOT_WELL]
     bad.sort(key=lambda one: one[1].at, reverse=True)
     return render(
         "timeline.html",
-        live=found.start <= found.now < found.end,
+        live=found.start <= found.now < found.end and "plan" not in request.args,
         day=found,
         picture=DayPicture(found),
         words=WORDS,
