@@ -33,6 +33,8 @@ ACCOUNTS, DELIVERIES, DAYS = 20, 5_000, 31
 #: Rows of one statement: SQLite takes so many values.
 _ROWS = 500
 _NAMES = ("anna", "ben", "carla", "david", "eva", "frank", "greta", "henry", "ines", "jonas")
+#: Accounts that do not send now, by their place, and how long ago that began.
+_STOPPED = {3: dt.timedelta(minutes=30), 7: dt.timedelta(hours=2), 11: dt.timedelta(hours=1)}
 #: What comes of attempts: outcome, to whom it is charged, verdict, reply code, the delivery's state; and how often.
 _ENDS = (
     ((Outcome.ACCEPTED, ChargedTo.NOBODY, Verdict.ACCEPTED, 250, State.SENT), 92),
@@ -62,7 +64,8 @@ def furnish(zone: ZoneInfo, *, deliveries: int = DELIVERIES) -> None:
         account = accounts[number % ACCOUNTS]
         date = today - dt.timedelta(days=number // ACCOUNTS % DAYS)
         begins = dt.datetime.combine(date, dt.time(8), zone)
-        length = (min(now, begins + dt.timedelta(hours=9)) - begins).total_seconds()
+        ends = min(now - _STOPPED.get(number % ACCOUNTS, dt.timedelta(0)), begins + dt.timedelta(hours=9))
+        length = (ends - begins).total_seconds()
         at = (begins + dt.timedelta(seconds=chance.uniform(60, max(61, length - 60)))).astimezone(dt.UTC)
         ((outcome, charged_to, verdict, code, state),) = chance.choices([e for e, _ in _ENDS], [w for _, w in _ENDS])
         if number in (7, 27):
@@ -96,7 +99,7 @@ def _accounts(now: dt.datetime) -> list[SmtpAccount]:
     special = {
         3: {"cooling_until": until, "rests_after": after, "failures_in_row": 4},
         7: {"enabled": False, "disabled_reason": "login: 535 5.7.8 Username and Password not accepted"},
-        11: {"paused_at": now - hour, "paused_after": paused},
+        11: {"paused_at": now - _STOPPED[11], "paused_after": paused},
         15: {"warmup_start": 5, "warmup_step": 2, "warmup_on": (now - 3 * dt.timedelta(days=1)).date()},
     }
     accounts = []
@@ -105,10 +108,10 @@ def _accounts(now: dt.datetime) -> list[SmtpAccount]:
         values = {"name": name, "from_address": name, "daily_limit": 14, "enabled_at": now - 40 * 24 * hour}
         accounts.append(an_account(**values | special.get(number, {})))
     record_action(
-        PROGRAM, "rest", f"account {accounts[3].id}", now - hour / 2, f"until {until.isoformat()}, after: {after}"
+        PROGRAM, "rest", f"account {accounts[3].id}", now - _STOPPED[3], f"until {until.isoformat()}, after: {after}"
     )
-    record_action(PROGRAM, "switch off", f"account {accounts[7].id}", now - 2 * hour, accounts[7].disabled_reason)
-    record_action(PROGRAM, "pause", f"account {accounts[11].id}", now - hour, paused)
+    record_action(PROGRAM, "switch off", f"account {accounts[7].id}", now - _STOPPED[7], accounts[7].disabled_reason)
+    record_action(PROGRAM, "pause", f"account {accounts[11].id}", now - _STOPPED[11], paused)
     return accounts
 
 

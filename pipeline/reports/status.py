@@ -23,9 +23,10 @@ from models import (
     database,
 )
 from models.control import control
+from models.delivery import in_states
 from pipeline.accounts import bounces
 from pipeline.accounts.health import health_of
-from pipeline.capacity import snapshot, usage
+from pipeline.capacity import usage
 from pipeline.reports.account_states import (
     AccountState,
     BounceStatus,
@@ -227,11 +228,10 @@ def accounts(account_ids: Collection[int] | None = None) -> tuple[AccountStatus,
     now, window = database.now(), SendingWindow.from_settings(settings())
     there = SmtpAccount.removed_at.is_null()
     which = there if account_ids is None else there & SmtpAccount.id.in_(list(account_ids))
-    day, slots = window.local_date(now), snapshot.stored_slots()
+    day, slots = window.local_date(now), _next_slots()
     rows = []
     for account in SmtpAccount.select().where(which).order_by(SmtpAccount.id):
         health = health_of(account)
-        slot = slots.get(account.id)
         rests = is_resting(account.cooling_until, now)
         rows.append(
             AccountStatus(
@@ -242,7 +242,7 @@ def accounts(account_ids: Collection[int] | None = None) -> tuple[AccountStatus,
                 limit=usage.limit_of(account, day),
                 limit_because=why_limit(account, day),
                 health=HealthStatus(health.accepted, health.attempts, health.rate),
-                next_slot=slot.slot.send_at if slot else None,
+                next_slot=slots.get(account.id),
                 note=note(account, now, window.zone),
                 resting_until=account.cooling_until if rests else None,
                 rests_after=account.rests_after if rests else None,
@@ -251,6 +251,12 @@ def accounts(account_ids: Collection[int] | None = None) -> tuple[AccountStatus,
             )
         )
     return tuple(rows)
+
+
+def _next_slots() -> dict[int, dt.datetime]:
+    """Return when each account sends next, of those that have a slot."""
+    slots = Delivery.select(Delivery.account, fn.MIN(Delivery.send_at)).where(in_states(State.RESERVED))
+    return {i: Delivery.send_at.python_value(at) for i, at in slots.group_by(Delivery.account).tuples()}
 
 
 def _templates() -> tuple[TemplateStatus, ...]:

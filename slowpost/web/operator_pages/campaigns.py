@@ -5,15 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 
-from flask import Blueprint
+from flask import Blueprint, current_app
 
 from pipeline.operations import campaign_states as operations
 from pipeline.operations.campaign_states import CampaignStarted, CampaignStopped
 from pipeline.operations.campaigns import CampaignDone
 from pipeline.reports import campaign_report
 from pipeline.reports import campaigns as reports
+from pipeline.reports.campaign_report import CampaignReport
 from pipeline.reports.campaigns import CampaignDetails
 from pipeline.reports.reasons import in_words
+from pipeline.runtime.clocks import elapsed
 from pipeline.runtime.settings import settings
 from slowpost.web.operator_pages.acts import Act, Told, asked
 from slowpost.web.operator_pages.frame import page_of, render
@@ -30,6 +32,8 @@ _WORDS = {
         "What waits is cancelled, and nobody gets a further step. What is being sent goes on. This can't be undone.",
     ),
 }
+#: Seconds for which the figures of a campaign's steps are kept.
+COUNTED_EVERY = 60
 #: What can be done to a campaign, by its state.
 ACTS = {"draft": ("start",), "running": ("pause", "stop"), "paused": ("resume", "stop"), "done": ()}
 
@@ -46,9 +50,19 @@ def campaigns() -> str:
 def campaign(campaign_id: int) -> str:
     """Show one of them."""
     details = reports.campaign(str(campaign_id))
-    found = campaign_report.report(str(campaign_id), with_end=False)
+    found = _figures(campaign_id)
     most = max((step.sent for step in found.steps), default=0)
     return render("campaign.html", live=True, about=details, found=found, most=most, acts=ACTS[details.state])
+
+
+def _figures(campaign_id: int) -> CampaignReport:
+    """Return what has come of a campaign, counted anew once a minute: with many thousands of mails that takes long."""
+    remembered: dict[int, tuple[float, CampaignReport]] = current_app.extensions.setdefault("campaign figures", {})
+    counted_at, found = remembered.get(campaign_id, (0.0, None))
+    if found is None or elapsed() - counted_at > COUNTED_EVERY:
+        found = campaign_report.report(str(campaign_id), with_end=False)
+        remembered[campaign_id] = elapsed(), found
+    return found
 
 
 @blueprint.get("/campaigns/<int(max=2147483647):campaign_id>/end")

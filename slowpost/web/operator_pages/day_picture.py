@@ -73,6 +73,7 @@ class DayPicture:
 
     Attributes:
         open: where the window is open.
+        edges: where it opens or closes on this day.
         hours: the lines of the hours, at whole hours of the wall clock.
         now: where it is now; None on another day.
         lanes: a line for each account.
@@ -83,6 +84,8 @@ class DayPicture:
         """Draw it."""
         self._day, self._length = day, (day.end - day.start).total_seconds()
         self.open = tuple(self._band(span.opens, span.closes, "open") for span in day.open)
+        edges = {at for span in day.open for at in (span.opens, span.closes) if day.start < at < day.end}
+        self.edges = tuple(map(self._x, sorted(edges)))
         self.hours = tuple(self._hours())
         self.now = self._x(day.now) if day.start <= day.now < day.end else None
         minutes = next((m for m in _TOGETHER if self._number(m) <= MOST_MARKS), _TOGETHER[-1])
