@@ -65,6 +65,9 @@ class Action(Base):
     reason = peewee.TextField(default="")
 
 
+Action.add_index(peewee.SQL("CREATE INDEX action_subject ON action (subject, id)"))
+
+
 def record_action(who: str, verb: str, subject: str, at: dt.datetime, reason: str = "") -> None:
     """Record what was done beside the route. To be called in the transaction that does it."""
     Action.insert(at=at, who=who, verb=verb, subject=subject, reason=reason).execute()

@@ -132,6 +132,7 @@ _index("delivery_template_done", "template_id, contact_id", TEMPLATE_DONE)
 _index("delivery_template_ended", "template_id, updated_at", ENDED_BY_ATTEMPT)
 _index("delivery_on_route", "state, updated_at", ON_ROUTE)
 _index("delivery_waits", "state, updated_at", WAITS)
+_index("delivery_in_doubt", "id", [State.IN_DOUBT])
 Delivery.add_index(peewee.SQL("CREATE INDEX delivery_address_sent ON delivery (address, sent_at) WHERE state = 'sent'"))
 Delivery.add_index(
     peewee.SQL("CREATE INDEX delivery_website_sent ON delivery (website_id, sent_at) WHERE state = 'sent'")
