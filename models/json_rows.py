@@ -23,14 +23,23 @@ class Conflict(StrEnum):
     UPDATES = "update"
 
 
+def together(*columns: Any) -> Any:
+    """Return the expression that puts the columns of a row into one value; `values_of` reads it."""
+    return getattr(peewee.fn, "json_build_array" if is_postgres() else "json_array")(*columns)
+
+
 def collected(*columns: Any) -> Any:
     """Return the expression that collects a query's rows into one value; `rows_of` reads it."""
-    kind, rows = ("json_build_array", "json_agg") if is_postgres() else ("json_array", "json_group_array")
-    return getattr(peewee.fn, rows)(getattr(peewee.fn, kind)(*columns))
+    return getattr(peewee.fn, "json_agg" if is_postgres() else "json_group_array")(together(*columns))
 
 
 def rows_of(value: Any) -> list[list[Any]]:
     """Return the rows of such a value, in no order."""
+    return values_of(value)
+
+
+def values_of(value: Any) -> list[Any]:
+    """Return the values of the columns that `together` has put into one."""
     return (json.loads(value) if isinstance(value, str) else value) or []
 
 

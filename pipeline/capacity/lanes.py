@@ -79,19 +79,7 @@ def gather(now: Any, today: Any, enough: Any, before: Any) -> Any:
         before: only what may go before it is counted (UTC).
     """
 
-    def key_after(template: Any, key: Any) -> Any:
-        of_template = _READY & (Delivery.template == template)
-        return Delivery.select(fn.MIN(Delivery.lane)).where(
-            of_template if key is None else of_template & (Delivery.lane > key)
-        )
-
-    # From each template on, the index is entered once for each lane in which something waits.
-    usable = EmailTemplate.paused_at.is_null()
-    first = EmailTemplate.select(EmailTemplate.id, key_after(EmailTemplate.id, None)).where(usable)
-    each = first.cte("each_lane", recursive=True, columns=("template_id", "key"))
-    there = each.c.key.is_null(False)
-    following = Select([each], [each.c.template_id, key_after(each.c.template_id, each.c.key)]).where(there)
-    lane = each.union_all(following)
+    lane = _each_lane(EmailTemplate.paused_at.is_null())
 
     def of_lane(column: Any) -> Any:
         here = (Delivery.template == lane.c.template_id) & (Delivery.lane == lane.c.key)
@@ -106,6 +94,53 @@ def gather(now: Any, today: Any, enough: Any, before: Any) -> Any:
     # Else the claim would refuse what is dealt, again and again, and its account would stand idle meanwhile.
     sent_today = running_campaigns().where(within_dates(today))
     return lane.select_from(rows).where(lane.c.key.is_null(False) & ((campaign == 0) | campaign.in_(sent_today)))
+
+
+def _each_lane(templates: Any) -> Any:
+    """Return the common table expression of template and key of each lane in which something waits with one of
+    `templates`, a condition.
+    """
+
+    def key_after(template: Any, key: Any) -> Any:
+        of_template = _READY & (Delivery.template == template)
+        return Delivery.select(fn.MIN(Delivery.lane)).where(
+            of_template if key is None else of_template & (Delivery.lane > key)
+        )
+
+    # From each template on, the index is entered once for each lane in which something waits.
+    first = EmailTemplate.select(EmailTemplate.id, key_after(EmailTemplate.id, None)).where(templates)
+    each = first.cte("each_lane", recursive=True, columns=("template_id", "key"))
+    there = each.c.key.is_null(False)
+    following = Select([each], [each.c.template_id, key_after(each.c.template_id, each.c.key)]).where(there)
+    return each.union_all(following)
+
+
+def counted(enough: int) -> list[tuple[Lane, int]]:
+    """Return all lanes, also those of paused templates and of campaigns that do not run, each with its count, at most
+    `enough`, and the id of the oldest of those that were counted. What priority they have is not asked.
+    """
+    lane = _each_lane(EmailTemplate.id.is_null(False))
+    here = _READY & (Delivery.template == lane.c.template_id) & (Delivery.lane == lane.c.key)
+    first = in_order(Delivery.select(Delivery.id).where(here)).limit(enough).alias("found")
+    count = Control.select(json_rows.together(fn.COUNT(SQL("*")), fn.MIN(first.c.id))).from_(first)
+    rows = lane.select_from(lane.c.template_id, lane.c.key, count.alias("counted")).where(lane.c.key.is_null(False))
+    found = []
+    for template_id, key, value in rows.tuples():
+        number, oldest = json_rows.values_of(value)
+        if number:
+            found.append((Lane(template_id, key, number, None), oldest))
+    return found
+
+
+def counted_due(of: Sequence[Lane], now: dt.datetime, enough: int) -> dict[Lane, tuple[int, int | None]]:
+    """Return of each of these lanes how many are due at `now`, at most `enough`, and the id of the oldest of these."""
+
+    def due_of(which: tuple[int, Lane]) -> Any:
+        index, lane = which
+        first = in_order(Delivery.select(Delivery.id).where(_of(lane) & _is_due(now))).limit(enough).alias("found")
+        return Control.select(Value(index), fn.COUNT(SQL("*")), fn.MIN(first.c.id)).from_(first)
+
+    return {of[index]: (number, oldest) for index, number, oldest in _of_each(list(enumerate(of)), due_of)}
 
 
 def running_campaigns() -> Any:

@@ -7,11 +7,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from models import Contact, ContactList, ListMember, Website, lookup
+from models import Choice, Contact, ContactList, ListMember, OptOut, Way, Website, lookup
 from models.address import forms, normalise
 from models.contact_list import members_of
-from pipeline.reports import deliveries, suppressions
+from pipeline.reports import deliveries, inbound, suppressions
 from pipeline.reports.deliveries import DeliveryRow
+from pipeline.reports.inbound import InboundRow
 from pipeline.reports.suppressions import SuppressionRow
 
 
@@ -79,6 +80,29 @@ class OnList:
 
 
 @dataclass(frozen=True)
+class RequestRow:
+    """What a contact has asked for by the link of a mail, or by a mail.
+
+    Attributes:
+        id: the request.
+        delivery_id: the mail whose link was used, or that was answered.
+        choice: no mail to this address (`never`), to nobody at the company, either (`company`), none for some time.
+        way: by which way it was asked for.
+        made_at: when (UTC).
+        until: the end of a pause (UTC); null: for good.
+        taken_back_at: when the same person has taken it back (UTC); null: it stands.
+    """
+
+    id: int
+    delivery_id: int
+    choice: Choice
+    way: Way
+    made_at: dt.datetime
+    until: dt.datetime | None
+    taken_back_at: dt.datetime | None
+
+
+@dataclass(frozen=True)
 class ContactDetails(ContactRow):
     """All that is known of a contact.
 
@@ -89,6 +113,8 @@ class ContactDetails(ContactRow):
         updated_at: when an import last changed it (UTC).
         website_details: its website.
         suppressions: what keeps it from being mailed: its address, or a domain.
+        requests: what it has asked for by the links of its mails, or by mail, oldest first.
+        inbound: what came back by mail of what was sent to it, in the order in which it was read.
         deliveries: all deliveries to it, oldest first.
     """
 
@@ -98,6 +124,8 @@ class ContactDetails(ContactRow):
     updated_at: dt.datetime
     website_details: WebsiteDetails | None
     suppressions: tuple[SuppressionRow, ...]
+    requests: tuple[RequestRow, ...]
+    inbound: tuple[InboundRow, ...]
     deliveries: tuple[DeliveryRow, ...]
 
 
@@ -137,6 +165,8 @@ def contact(contact: int | str) -> ContactDetails:
         updated_at=meant.updated_at,
         website_details=None if meant.website is None else _website(meant.website),
         suppressions=suppressions.of_address(meant.address),
+        requests=tuple(_requests_of(meant)),
+        inbound=inbound.of_contact(meant.id),
         deliveries=deliveries.of_contact(meant.id),
     )
 
@@ -151,6 +181,19 @@ def _lists_of(contact: Contact) -> Iterator[OnList]:
     of_contact = ContactList.select().join(ListMember).where(ListMember.contact == contact.id)
     for found in of_contact.order_by(ContactList.key):
         yield OnList(found.id, found.name)
+
+
+def _requests_of(contact: Contact) -> Iterator[RequestRow]:
+    for request in OptOut.select().where(OptOut.contact == contact.id).order_by(OptOut.id):
+        yield RequestRow(
+            id=request.id,
+            delivery_id=request.delivery_id,
+            choice=Choice(request.choice),
+            way=Way(request.way),
+            made_at=request.made_at,
+            until=request.until,
+            taken_back_at=request.taken_back_at,
+        )
 
 
 def _values(contact: Contact) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from pipeline.capacity.snapshot import Snapshot
 from pipeline.reports.reasons import Because, NotYet
 from pipeline.rules import contact as contact_rules
 from pipeline.rules import duplicates
+from pipeline.throttle.pace import left_of_campaigns
 from pipeline.throttle.types import Account, Group, senders_of
 from pipeline.throttle.wall_clock import midnight
 from pipeline.throttle.window import SendingWindow
@@ -32,6 +33,32 @@ _WHEN_SENDER_IS_OFF = {
 
 #: Tells whether a zone and hours (see `Clock`) are open at a time.
 IsOpen = Callable[[dt.datetime, str, str], bool]
+
+
+def stopped(
+    campaign: Campaign | None, window: SendingWindow, seen: Snapshot, *, template_is_paused: bool
+) -> Iterator[Because]:
+    """Yield what keeps back, for more than today, all mails of a campaign or none, and of a template."""
+    if seen.paused:
+        yield Because(NotYet.EVERYTHING_PAUSED)
+    if campaign is not None:
+        yield from by_campaign(campaign, window, seen.now)
+    if template_is_paused:
+        yield Because(NotYet.TEMPLATE_PAUSED)
+
+
+def today(campaign: Campaign | None, group: Group, window: SendingWindow, seen: Snapshot) -> Iterator[Because]:
+    """Yield what keeps back, now or today, all mails of a campaign or none that are of one group."""
+    yield from by_clock(campaign, group.clock.zone, window, seen.now, window.is_open)
+    yield from by_accounts(campaign, group, seen)
+    if campaign is not None and _is_full(campaign.id, seen):
+        yield Because(NotYet.CAMPAIGN_LIMIT_REACHED, campaign_id=campaign.id)
+
+
+def _is_full(campaign_id: int, seen: Snapshot) -> bool:
+    """Tell whether a campaign's limit of today is used up, by what has been sent and what has a slot."""
+    held_slots = [account.slot for account in seen.accounts if account.slot is not None]
+    return left_of_campaigns(seen.backlog, held_slots).get(campaign_id, 1) <= 0
 
 
 def by_campaign(campaign: Campaign, window: SendingWindow, now: dt.datetime) -> Iterator[Because]:

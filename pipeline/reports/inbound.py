@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 from dataclasses import dataclass
+from typing import Any
 
 from models import Delivery, Effect, InboundMail, NamedBy
 
@@ -46,8 +47,16 @@ class InboundRow:
 
 def inbound(limit: int) -> list[InboundRow]:
     """Return the last `limit` mails that came back, the latest first."""
-    query = InboundMail.select(InboundMail, Delivery).join(Delivery).order_by(InboundMail.id.desc()).limit(limit)
-    return [_row(mail) for mail in query]
+    return [_row(mail) for mail in _mails().order_by(InboundMail.id.desc()).limit(limit)]
+
+
+def of_contact(contact_id: int) -> tuple[InboundRow, ...]:
+    """Return what came back of the mails to a contact, in the order in which it was read."""
+    return tuple(_row(mail) for mail in _mails().where(Delivery.contact == contact_id).order_by(InboundMail.id))
+
+
+def _mails() -> Any:
+    return InboundMail.select(InboundMail, Delivery).join(Delivery)
 
 
 def _row(mail: InboundMail) -> InboundRow:

@@ -29,7 +29,9 @@ class NotYet(StrEnum):
     LIMITS_REACHED = "limits_reached"
     BEHIND_OTHERS = "behind_others"
     NEXT = "next"
+    TURN = "turn"
     SLOT = "slot"
+    SLOT_OVERDUE = "slot_overdue"
     BEING_SENT = "being_sent"
     NO_TEMPLATE = "no_template"
     TEMPLATE_DONE = "template_done"
@@ -75,7 +77,9 @@ WORDS: dict[str, str] = {
     NotYet.LIMITS_REACHED: "every account that may send it has reached its limit of today",
     NotYet.BEHIND_OTHERS: "{number} others that waited longer or are more urgent go first",
     NotYet.NEXT: "it is next: it goes once an account has sent the mail it holds a slot for",
+    NotYet.TURN: "it can go, and waits for its turn",
     NotYet.SLOT: "it has a slot",
+    NotYet.SLOT_OVERDUE: "its slot was at {until}, and nobody has taken it: `slowpost status`",
     NotYet.BEING_SENT: "it is being sent",
     NotYet.NO_TEMPLATE: "there is no active template",
     NotYet.TEMPLATE_DONE: "the template has been tried with this contact, and is not picked for it again",
@@ -156,6 +160,7 @@ PASSES = frozenset(
         NotYet.LIMITS_REACHED,
         NotYet.BEHIND_OTHERS,
         NotYet.NEXT,
+        NotYet.TURN,
         NotYet.NOT_PICKED_YET,
         NotYet.CAMPAIGN_LIMIT_REACHED,
         NotYet.NO_CAPACITY,

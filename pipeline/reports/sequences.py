@@ -35,6 +35,7 @@ class EnrolmentRow:
         delivery_id: what is on its way for it.
         account_id: the account that has written to the contact.
         reason: why it ended.
+        created_at: when the contact came into the campaign (UTC).
         ended_at: when it ended (UTC).
     """
 
@@ -47,6 +48,7 @@ class EnrolmentRow:
     delivery_id: int | None
     account_id: int | None
     reason: str | None
+    created_at: dt.datetime
     ended_at: dt.datetime | None
 
 
@@ -65,6 +67,7 @@ def of_contact(contact: Contact) -> tuple[EnrolmentRow, ...]:
             delivery_id=enrolment.delivery_id,
             account_id=enrolment.account_id,
             reason=enrolment.reason,
+            created_at=enrolment.created_at,
             ended_at=enrolment.ended_at,
         )
         for enrolment in enrolments

@@ -18,17 +18,17 @@ from models.delivery import in_states
 from models.states import UNFINISHED
 from pipeline.campaigns.expected import ExpectedPublisher
 from pipeline.capacity import snapshot
-from pipeline.capacity.snapshot import Snapshot
-from pipeline.reports import deliveries, foreseen, held, sequences
+from pipeline.reports import deliveries, foreseen, held, inbound, sequences
 from pipeline.reports.closed import ClosedDate, closed_dates
 from pipeline.reports.deliveries import DeliveryRow, LastAttempt
+from pipeline.reports.inbound import InboundRow
 from pipeline.reports.reasons import Because, NotYet, reasons_of
 from pipeline.reports.sequences import EnrolmentRow
 from pipeline.rules import eligible
 from pipeline.runtime.settings import settings
 from pipeline.throttle.forecast import Forecast, Planned
-from pipeline.throttle.pace import left_of_campaigns
 from pipeline.throttle.window import SendingWindow
+from pipeline.watch.problems import OVERDUE
 
 NOT_ON_ROUTE = "not_on_route"
 
@@ -53,6 +53,7 @@ class Why:
         closed: if the window is closed: dates from today until it opens again that are holidays or closed dates.
         last_attempt: if it waits: what came of its last attempt; null before the first.
         enrolments: where the contact stands in campaigns, in the order of their ids.
+        inbound: what came back by mail of what was sent to it, in the order in which it was read.
         history: all deliveries of the contact, oldest first.
     """
 
@@ -69,6 +70,7 @@ class Why:
     closed: tuple[ClosedDate, ...]
     last_attempt: LastAttempt | None
     enrolments: tuple[EnrolmentRow, ...]
+    inbound: tuple[InboundRow, ...]
     history: tuple[DeliveryRow, ...]
 
 
@@ -102,6 +104,7 @@ def why(contact: int | str) -> Why:
         closed=tuple(_closed_until_it_opens(now)),
         last_attempt=None if delivery is None else deliveries.last_attempt(delivery),
         enrolments=sequences.of_contact(meant),
+        inbound=inbound.of_contact(meant.id),
         history=deliveries.of_contact(meant.id),
     )
 
@@ -213,8 +216,9 @@ def _being_checked(delivery: Delivery, now: dt.datetime) -> _Answer:
     return _planned((*_of_campaign(delivery, now), checked), delivery, now)
 
 
-def _has_a_slot(delivery: Delivery, _now: dt.datetime) -> _Answer:
-    because = (Because(NotYet.SLOT, delivery.send_at),)
+def _has_a_slot(delivery: Delivery, now: dt.datetime) -> _Answer:
+    word = NotYet.SLOT_OVERDUE if delivery.send_at < now - OVERDUE else NotYet.SLOT
+    because = (Because(word, delivery.send_at),)
     return _Answer(because, earliest=delivery.send_at, is_planned=True, account_id=delivery.account_id)
 
 
@@ -251,25 +255,13 @@ def _waits_for(delivery: Delivery, now: dt.datetime) -> Iterator[Because]:
     """Yield all that holds of what a `ready` delivery waits for."""
     window, seen, campaign = SendingWindow.from_settings(settings()), snapshot.outline(now), delivery.campaign
     (judged,) = snapshot.judge([delivery.id])
-    if seen.paused:
-        yield Because(NotYet.EVERYTHING_PAUSED)
-    yield from _of_campaign(delivery, now)
-    if delivery.template.paused_at is not None:
-        yield Because(NotYet.TEMPLATE_PAUSED)
+    is_paused = delivery.template.paused_at is not None
+    yield from held.stopped(campaign, window, seen, template_is_paused=is_paused)
     if delivery.not_before is not None and delivery.not_before > now:
         yield Because(NotYet.RETRY, delivery.not_before)
-    yield from held.by_clock(campaign, delivery.timezone, window, now, window.is_open)
-    yield from held.by_accounts(campaign, judged.group, seen)
-    if campaign is not None and _is_full(campaign.id, seen):
-        yield Because(NotYet.CAMPAIGN_LIMIT_REACHED, campaign_id=campaign.id)
+    yield from held.today(campaign, judged.group, window, seen)
     if ahead := snapshot.ahead_of(judged, now):
         yield Because(NotYet.BEHIND_OTHERS, number=ahead)
-
-
-def _is_full(campaign_id: int, seen: Snapshot) -> bool:
-    """Tell whether a campaign's limit of today is used up, by what has been sent and what has a slot."""
-    held_slots = [account.slot for account in seen.accounts if account.slot is not None]
-    return left_of_campaigns(seen.backlog, held_slots).get(campaign_id, 1) <= 0
 
 
 _WAITS = {

@@ -1,4 +1,4 @@
-"""`contacts import|list|find|show|check|replied|forget`."""
+"""`contacts import|list|find|show|check|replied|forget`; `story` has a file of its own."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from pipeline.reports.reasons import WORDS
 from slowpost.cli.acting import report, say_where_the_key_is, who
 from slowpost.cli.importing import import_options, run_import
 from slowpost.cli.named_contacts import contacts_argument, each_named
-from slowpost.cli.output import emit, progress, show_fields, show_table
+from slowpost.cli.output import cell, emit, progress, show_fields, show_table
 from slowpost.cli.saying import say
 from slowpost.cli.shared import (
     CONTACT,
@@ -31,6 +31,7 @@ from slowpost.cli.shared import (
     reason,
     with_database,
 )
+from slowpost.cli.story import show_what_came_back, story
 from slowpost.handing_on import hand_on
 
 
@@ -93,9 +94,11 @@ def _table(rows: list[ContactRow], empty: str) -> None:
 @as_json
 @with_database
 def show(contact: str, as_json: bool) -> None:
-    """Show all that is known of a contact, with its deliveries and what keeps it from being mailed.
+    """Show all that is known of a contact, with its deliveries, what came back of them, and what keeps it from being
+    mailed.
 
-    CONTACT is its id or its address. `slowpost why` says what it waits for.
+    CONTACT is its id or its address. `slowpost why` says what it waits for, `slowpost contacts story` what has
+    happened.
     """
     found = reports.contact(contact)
     emit(found, as_json, lambda: _details(found))
@@ -111,8 +114,13 @@ def _details(contact: ContactDetails) -> None:
     show_fields(contact, ("last_contacted_at", "created_at", "updated_at"))
     for row in contact.suppressions:
         say(f"suppressed {row.kind}: {row.value}{f' ({row.reason})' if row.reason else ''}")
+    for request in contact.requests:
+        back = "" if request.taken_back_at is None else f", taken back {cell(request.taken_back_at)}"
+        until = "" if request.until is None else f", until {cell(request.until)}"
+        say(f"asked for no more mails: {request.choice}, {cell(request.made_at)}, by {request.way}{until}{back}")
     columns = {"id": "DELIVERY", "template": "TEMPLATE", "state": "STATE", "reason": "REASON", "detail": "DETAIL"}
     show_table(contact.deliveries, columns | {"created_at": "SINCE", "sent_at": "SENT"}, "never on the route")
+    show_what_came_back(contact.inbound)
 
 
 @contacts.command()
@@ -250,3 +258,6 @@ def forget(contact: str, reason: str, as_json: bool) -> None:
     say_where_the_key_is(done.new_key)
     warnings = hand_on(done.handoffs, remove_copies=True)
     report(warnings, as_json, f"contact {done.contact_id}: forgotten", done)
+
+
+contacts.add_command(story)

@@ -11,6 +11,7 @@ from pipeline.runtime.settings import settings
 from slowpost.cli.output import emit, local, progress, show_table
 from slowpost.cli.saying import say
 from slowpost.cli.shared import CONTACT, as_json, with_database
+from slowpost.cli.story import show_what_came_back
 
 
 @click.command()
@@ -101,6 +102,7 @@ def _show(answer: Why) -> None:
         columns = {"campaign_id": "CAMPAIGN", "campaign": "NAME", "state": "STATE", "position": "STEP"}
         columns |= {"due_at": "DUE", "account_id": "ACCOUNT", "reason": "REASON"}
         show_table(answer.enrolments, columns, "")
+    show_what_came_back(answer.inbound)
     if answer.history:
         columns = {"id": "DELIVERY", "template_id": "TEMPLATE", "state": "STATE", "reason": "REASON"}
         show_table(answer.history, columns | {"created_at": "SINCE", "sent_at": "SENT"}, "")

@@ -42,6 +42,8 @@ from pipeline.operations.suppression import SuppressionDone
 from pipeline.operations.templates import TemplateDone
 from pipeline.operations.trials import Checked, Preview, TestSent
 from pipeline.reports.accounts import AccountRow
+from pipeline.reports.actions import ActionRow
+from pipeline.reports.backlog import BacklogRow
 from pipeline.reports.campaign_check.findings import CampaignChecked
 from pipeline.reports.campaign_report import CampaignReport
 from pipeline.reports.campaigns import CampaignDetails, CampaignRow
@@ -56,6 +58,7 @@ from pipeline.reports.plan import Plan
 from pipeline.reports.reasons import WORDS
 from pipeline.reports.running import Running
 from pipeline.reports.status import Status
+from pipeline.reports.story import Story
 from pipeline.reports.suppressions import SuppressionRow
 from pipeline.reports.templates import TemplateDetails, TemplateRow
 from pipeline.reports.timeline import Day, Days
@@ -79,6 +82,7 @@ REPORTS: Mapping[str, Any] = {
     "timeline": Day,
     "timeline --days N": Days,
     "why CONTACT": Why,
+    "backlog": list[BacklogRow],
     "doctor": Diagnosis,
     "log": list[AttemptRow],
     "accounts list": list[AccountRow],
@@ -86,6 +90,7 @@ REPORTS: Mapping[str, Any] = {
     "contacts list": list[ContactRow],
     "contacts find TEXT": list[ContactRow],
     "contacts show CONTACT": ContactDetails,
+    "contacts story CONTACT": Story,
     "lists list": list[ListRow],
     "lists show LIST": ListDetails,
     "campaigns list": list[CampaignRow],
@@ -98,6 +103,7 @@ REPORTS: Mapping[str, Any] = {
     "in-doubt list": list[DoubtRow],
     "suppress list": list[SuppressionRow],
     "inbound list": list[InboundRow],
+    "actions": list[ActionRow],
 }
 
 #: The same of what people do: each of these prints `warnings` besides.

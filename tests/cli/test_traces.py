@@ -31,6 +31,7 @@ REPORTS = [
     ["accounts", "list"], ["accounts", "show", "1"],
     ["status"], ["plan"], ["log"], ["dead", "list"], ["dead", "show", "1"], ["in-doubt", "list"],
     ["contacts", "list"], ["contacts", "find", "marked"], ["contacts", "show", "1"], ["contacts", "show", "2"],
+    ["contacts", "story", "1"], ["contacts", "story", "2"], ["actions"], ["backlog"],
     ["lists", "list"], ["lists", "show", "1"], ["campaigns", "list"], ["campaigns", "show", "1"],
     ["why", "1"], ["why", "2"], ["why", "3"], ["suppress", "list"], ["templates", "list"], ["templates", "show", "1"],
     ["templates", "preview", "1", "--contact", "1"], ["templates", "check", "1"], ["doctor", "--offline"], ["sweep"],
