@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from pipeline.operations.done import OperationRefusedError
+
 
 def hand_on(handoffs: Sequence[Any], *, remove_copies: bool = False) -> list[str]:
     """Put handoffs onto the route, or wake an embedded `run`; return a warning if that can't be done now.
@@ -29,6 +31,28 @@ def hand_on(handoffs: Sequence[Any], *, remove_copies: bool = False) -> list[str
     except entry.MISMATCH as error:
         return [f"{error}; the first sweep after that goes on with it"]
     return []
+
+
+def put_back(queue: str | None, body: bytes, source: str) -> None:
+    """Put a dead letter's message back on its queue.
+
+    Args:
+        queue: where it was.
+        body: what it was.
+        source: the source id that it gets.
+
+    Raises:
+        OperationRefusedError: RabbitMQ is away, or its queues are not those of this version.
+        UnacceptableError: the message is as bad as it was.
+    """
+    from actors import entry
+
+    try:
+        entry.put_back(queue, body, source)
+    except entry.AWAY as error:
+        raise OperationRefusedError(f"RabbitMQ is away ({one_line(error)})") from None
+    except entry.MISMATCH as error:
+        raise OperationRefusedError(str(error)) from None
 
 
 def one_line(error: BaseException) -> str:

@@ -21,6 +21,7 @@ from pipeline.content.parameters import Token
 SEVEN_BIT = SMTP.clone(cte_type="7bit")
 #: Characters of a line of base64 (RFC 2045 6.8).
 _LINE = 76
+_BREAK = b"\r\n"
 #: What refers to an inline image (RFC 2392), up to whatever can't be in the id of one.
 _REFERENCE = re.compile(r"\bcid:([A-Za-z0-9][A-Za-z0-9._-]*+)(?![A-Za-z0-9{%@+~])", re.IGNORECASE)
 
@@ -45,12 +46,25 @@ class File:
 def encoded(data: bytes) -> bytes:
     """Return bytes in base64, in lines (RFC 2045 6.8), without a line end at the end."""
     line = binascii.b2a_base64(data, newline=False)
-    return b"\r\n".join(line[at : at + _LINE] for at in range(0, len(line), _LINE))
+    return _BREAK.join(line[at : at + _LINE] for at in range(0, len(line), _LINE))
 
 
 def references(html: str) -> set[str]:
     """Return the ids of the inline images that an HTML text refers to."""
     return set(_REFERENCE.findall(html))
+
+
+def with_images_inside(html: str, files: Sequence[File]) -> str:
+    """Return an HTML text that has the inline images it refers to inside itself (RFC 2397), for a browser that has no
+    mail around it.
+    """
+    images = {file.cid: file for file in files}
+
+    def inside(found: re.Match[str]) -> str:
+        file = images.get(found[1])
+        return found[0] if file is None else f"data:{file.type};base64,{file.encoded.replace(_BREAK, b'').decode()}"
+
+    return _REFERENCE.sub(inside, html)
 
 
 def with_files(text: str, html: str | None, files: Sequence[File], message_id: str) -> list[bytes]:

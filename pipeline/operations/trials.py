@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from models import Contact, EmailTemplate, Website, database, lookup
 from models.control import record_action
+from models.lookup import NotThereError as NotThereError
 from pipeline.accounts import consent
 from pipeline.accounts.identity import endpoint_of, sender_of
 from pipeline.accounts.signing import covers_unsubscribe, sign
@@ -17,8 +18,9 @@ from pipeline.accounts.template_limits import IN_ROW
 from pipeline.content import footer, message
 from pipeline.content.consent import EXAMPLE, TRIAL
 from pipeline.content.files import AttachmentRow, missing_and_unused, warning
-from pipeline.content.mime import references
-from pipeline.content.template import Before, Footer, Parts, TemplateError, TemplateLimitError, check_syntax, render
+from pipeline.content.mime import references, with_images_inside
+from pipeline.content.template import Before, Footer, Parts, TemplateLimitError, check_syntax, render
+from pipeline.content.template import TemplateError as TemplateError
 from pipeline.delivery.attachments import files_of, rows_of
 from pipeline.operations import fields
 from pipeline.operations.done import Done, OperationRefusedError
@@ -121,6 +123,16 @@ def preview(template_id: int, contact: int | str) -> Preview:
         warning=warning(attachments),
         footer=_footer(template),
     )
+
+
+def html_in_browser(template_id: int, contact: int | str) -> str | None:
+    """Return the HTML body of a preview as a browser can show it, with its inline images inside; None: it has none.
+
+    Raises:
+        NotThereError, TemplateError: as `preview`.
+    """
+    html = preview(template_id, contact).html
+    return None if html is None else with_images_inside(html, files_of(template_id))
 
 
 def check(template_id: int, limit: int) -> Checked:

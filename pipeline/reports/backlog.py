@@ -38,6 +38,7 @@ class BacklogRow:
         count: how many.
         is_at_least: whether there may be more: of a template, campaign and time zone 10,000 are counted.
         oldest_at: since when the oldest of those that were counted is on the route (UTC).
+        age_seconds: how long that is.
         template_ids: their templates.
     """
 
@@ -46,6 +47,7 @@ class BacklogRow:
     count: int
     is_at_least: bool
     oldest_at: dt.datetime
+    age_seconds: int
     template_ids: tuple[int, ...]
 
 
@@ -68,19 +70,22 @@ def backlog() -> list[BacklogRow]:
     together: dict[tuple[State, Because], list[_Part]] = {}
     for part in parts:
         together.setdefault((part.state, part.because), []).append(part)
-    rows = [
-        BacklogRow(
-            state=state,
-            because=because,
-            count=sum(part.count for part in same),
-            is_at_least=any(part.is_at_least for part in same),
-            oldest_at=min(part.oldest_at for part in same),
-            template_ids=tuple(sorted({part.template_id for part in same})),
-        )
-        for (state, because), same in together.items()
-    ]
+    rows = [_row(state, because, same, now) for (state, because), same in together.items()]
     order = {state: number for number, state in enumerate(UNFINISHED)}
     return sorted(rows, key=lambda row: (order[row.state], -row.count, row.because.reason))
+
+
+def _row(state: State, because: Because, same: list[_Part], now: dt.datetime) -> BacklogRow:
+    oldest_at = min(part.oldest_at for part in same)
+    return BacklogRow(
+        state=state,
+        because=because,
+        count=sum(part.count for part in same),
+        is_at_least=any(part.is_at_least for part in same),
+        oldest_at=oldest_at,
+        age_seconds=max(0, int((now - oldest_at).total_seconds())),
+        template_ids=tuple(sorted({part.template_id for part in same})),
+    )
 
 
 def _before_the_backlog(now: dt.datetime) -> Iterator[_Part]:

@@ -154,6 +154,11 @@ def find(text: str, limit: int, lists: Sequence[str] = ()) -> list[ContactRow]:
     return rows(which, limit)
 
 
+def with_address(address: str, limit: int = 50) -> list[ContactRow]:
+    """Return at most `limit` contacts that have an address, in whatever spelling, by id: at once, among however many."""
+    return rows(Contact.address.in_(forms(normalise(address))), limit)
+
+
 def contact(contact: int | str) -> ContactDetails:
     """Return all that is known of a contact, by its id or its address. Raises NotThereError."""
     meant = lookup.contact_of(str(contact))

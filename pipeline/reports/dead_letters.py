@@ -6,7 +6,7 @@ import datetime as dt
 from dataclasses import dataclass
 from typing import Any
 
-from models import DeadLetter, DeadLetterKind, Resolution
+from models import DeadLetter, DeadLetterKind, Delivery, Resolution
 from models.dead_letter import OPEN
 from models.lookup import NotThereError
 
@@ -20,6 +20,7 @@ class DeadLetterRow:
         kind: what was given up.
         queue: the queue that the message was in; null for a delivery, or if it is not known.
         delivery_id: the delivery; null for a message.
+        contact_id: to whom that was.
         reason: what is wrong with the message, or the reason of the delivery.
         detail: what a server, the template or the program said.
         created_at: when it was given up (UTC).
@@ -31,6 +32,7 @@ class DeadLetterRow:
     kind: DeadLetterKind
     queue: str | None
     delivery_id: int | None
+    contact_id: int | None
     reason: str
     detail: str
     created_at: dt.datetime
@@ -51,24 +53,35 @@ class DeadLetterDetails(DeadLetterRow):
     body: str | None
 
 
-def dead_letters(*, with_resolved: bool = False) -> list[DeadLetterRow]:
-    """Return the open dead letters, oldest first; `with_resolved`: also those that somebody has decided about."""
-    query = DeadLetter.select().order_by(DeadLetter.id)
+def dead_letters(*, with_resolved: bool = False, limit: int | None = None, after: int = 0) -> list[DeadLetterRow]:
+    """Return dead letters, oldest first.
+
+    Args:
+        with_resolved: also those that somebody has decided about.
+        limit: so many at most; None: all.
+        after: those with a higher id.
+    """
+    query = _letters().where(DeadLetter.id > after).order_by(DeadLetter.id).limit(limit)
     return [DeadLetterRow(**_values(letter)) for letter in (query if with_resolved else query.where(OPEN))]
 
 
 def dead_letter(letter_id: int) -> DeadLetterDetails:
     """Return one dead letter, open or not, with its message. Raises NotThereError."""
-    letter = DeadLetter.get_or_none(DeadLetter.id == letter_id)
+    letter = _letters().where(DeadLetter.id == letter_id).first()
     if letter is None:
         raise NotThereError(f"there is no dead letter {letter_id}")
     body = None if letter.body is None else bytes(letter.body).decode("utf-8", "backslashreplace")
     return DeadLetterDetails(**_values(letter), message_id=letter.message_id, body=body)
 
 
+def _letters() -> Any:
+    return DeadLetter.select(DeadLetter, Delivery).left_outer_join(Delivery)
+
+
 def _values(letter: DeadLetter) -> dict[str, Any]:
     shown = ("id", "queue", "delivery_id", "reason", "detail", "created_at", "resolved_at")
     return {name: getattr(letter, name) for name in shown} | {
+        "contact_id": None if letter.delivery_id is None else letter.delivery.contact_id,
         "kind": DeadLetterKind(letter.kind),
         "resolution": None if letter.resolution is None else Resolution(letter.resolution),
     }

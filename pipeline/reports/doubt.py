@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from peewee import fn
 
 from models import Attempt, Delivery, State
+from models.delivery import in_states
 
 
 @dataclass(frozen=True)
@@ -31,10 +32,15 @@ class DoubtRow:
     detail: str | None
 
 
-def in_doubt() -> list[DoubtRow]:
-    """Return the deliveries that are in doubt, by id."""
+def in_doubt(*, limit: int | None = None, after: int = 0) -> list[DoubtRow]:
+    """Return the deliveries that are in doubt, by id.
+
+    Args:
+        limit: so many at most; None: all.
+        after: those with a higher id.
+    """
     claimed = Attempt.select(fn.MAX(Attempt.claimed_at)).where(Attempt.delivery == Delivery.id)
-    query = Delivery.select(Delivery, claimed.alias("claimed")).where(Delivery.state == State.IN_DOUBT)
+    query = Delivery.select(Delivery, claimed.alias("claimed")).where(in_states(State.IN_DOUBT))
     return [
         DoubtRow(
             delivery_id=delivery.id,
@@ -44,5 +50,5 @@ def in_doubt() -> list[DoubtRow]:
             claimed_at=Attempt.claimed_at.python_value(delivery.claimed),
             detail=delivery.detail,
         )
-        for delivery in query.order_by(Delivery.id).objects()
+        for delivery in query.where(Delivery.id > after).order_by(Delivery.id).limit(limit).objects()
     ]

@@ -15,9 +15,6 @@ from models import Attempt, Cause, Contact, Delivery, Effect, Event, InboundMail
 from pipeline.reports import actions, sequences, suppressions
 from pipeline.reports.reasons import reasons_of
 
-#: Entries of a story that are shown, and rows of each kind that are read.
-MOST = 250
-
 
 class About(StrEnum):
     """What an entry of a story is about."""
@@ -71,7 +68,7 @@ class Story:
 
     Attributes:
         contact_id: the contact.
-        entries: what happened, the latest first, 250 at most.
+        entries: what happened, the latest first.
         has_more: whether more has happened before.
     """
 
@@ -80,17 +77,26 @@ class Story:
     has_more: bool
 
 
-def story(contact: int | str) -> Story:
-    """Return what has happened with a contact (id or address). Raises NotThereError."""
+def story(contact: int | str, limit: int) -> Story:
+    """Return what has happened with a contact.
+
+    Args:
+        contact: its id, or its address.
+        limit: entries at most.
+
+    Raises:
+        NotThereError: there is no such contact.
+    """
     meant = lookup.contact_of(str(contact))
-    sources = (_events, _inbound, _campaigns, _suppressions, _actions)
-    found = [entry for source in sources for entry in source(meant)]
+    found = [*_campaigns(meant), *_suppressions(meant)]
+    for source in (_events, _inbound, _actions):
+        found += source(meant, limit + 1)
     # What is of one instant stays in its own order.
     found.sort(key=lambda entry: entry.at)
-    return Story(meant.id, tuple(found[: -MOST - 1 : -1]), has_more=len(found) > MOST)
+    return Story(meant.id, tuple(found[: -limit - 1 : -1]), has_more=len(found) > limit)
 
 
-def _events(contact: Contact) -> Iterator[Happened]:
+def _events(contact: Contact, limit: int) -> Iterator[Happened]:
     last = (
         Event.select(Event, Attempt)
         .join(Delivery)
@@ -98,7 +104,7 @@ def _events(contact: Contact) -> Iterator[Happened]:
         .join(Attempt, JOIN.LEFT_OUTER)
         .where(Delivery.contact == contact.id)
         .order_by(Event.id.desc())
-        .limit(MOST + 1)
+        .limit(limit)
     )
     for event in sorted(last, key=lambda event: int(event.id)):
         origin, state = None if event.origin is None else State(event.origin), State(event.state)
@@ -147,9 +153,9 @@ _ENDS: dict[State, str] = {
 }
 
 
-def _inbound(contact: Contact) -> Iterator[Happened]:
+def _inbound(contact: Contact, limit: int) -> Iterator[Happened]:
     query = InboundMail.select(InboundMail, Delivery).join(Delivery).where(Delivery.contact == contact.id)
-    last = query.order_by(InboundMail.id.desc()).limit(MOST + 1)
+    last = query.order_by(InboundMail.id.desc()).limit(limit)
     for mail in sorted(last, key=lambda mail: int(mail.id)):
         yield Happened(
             at=mail.read_at,
@@ -201,9 +207,9 @@ def _suppressions(contact: Contact) -> Iterator[Happened]:
         yield Happened(at=row.created_at, about=About.SUPPRESSION, what=what, text=row.reason)
 
 
-def _actions(contact: Contact) -> Iterator[Happened]:
+def _actions(contact: Contact, limit: int) -> Iterator[Happened]:
     """Yield what was done with the contact, or decided about its deliveries."""
-    last = Delivery.select(Delivery.id).where(Delivery.contact == contact.id).order_by(Delivery.id.desc()).limit(MOST)
+    last = Delivery.select(Delivery.id).where(Delivery.contact == contact.id).order_by(Delivery.id.desc()).limit(limit)
     subjects = [f"contact {contact.id}", *(f"delivery {i}" for (i,) in last.tuples())]
-    for row in reversed(actions.about(subjects, MOST + 1)):
+    for row in reversed(actions.about(subjects, limit)):
         yield Happened(at=row.at, about=About.ACTION, what=f"{row.verb}: {row.subject}", by=row.who, text=row.reason)

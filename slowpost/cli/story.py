@@ -10,20 +10,21 @@ from pipeline.reports import story as reports
 from pipeline.reports.inbound import InboundRow
 from slowpost.cli.output import emit, show_table
 from slowpost.cli.saying import say
-from slowpost.cli.shared import CONTACT, as_json, with_database
+from slowpost.cli.shared import CONTACT, COUNT, as_json, with_database
 
 
 @click.command()
 @click.argument("contact", type=CONTACT)
+@click.option("--limit", default=250, show_default=True, type=COUNT, help="Entries at most.")
 @as_json
 @with_database
-def story(contact: str, as_json: bool) -> None:
+def story(contact: str, limit: int, as_json: bool) -> None:
     """Show all that has happened with a contact, the latest first: each step of its deliveries, what came back by mail,
     its campaigns, and what people did.
 
     CONTACT is its id or its address.
     """
-    found = reports.story(contact)
+    found = reports.story(contact, limit)
 
     def show() -> None:
         columns = {"at": "AT", "delivery_id": "DELIVERY", "what": "WHAT", "by": "BY", "reasons": "WHY"}

@@ -35,7 +35,9 @@ def test_what_came_back_is_part_of_the_contact_of_why_and_of_its_story(clock: Cl
             ("bounce", "bounced", sent.id),
         ]
     told = [
-        (h.what, h.reply_code, h.enhanced_code) for h in story.story(sent.contact_id).entries if h.about == "inbound"
+        (h.what, h.reply_code, h.enhanced_code)
+        for h in story.story(sent.contact_id, 99).entries
+        if h.about == "inbound"
     ]
     assert told == [
         ("bounce came back: the address is suppressed", 550, "5.1.1"),
@@ -54,7 +56,7 @@ def test_the_story_has_each_step_who_did_it_and_why_the_latest_first(clock: Cloc
     stops.replied([doubtful.contact_id], "bob", "by telephone")
     a_delivery(State.SENT)
 
-    found = story.story(doubtful.contact_id)
+    found = story.story(doubtful.contact_id, 99)
 
     assert [(h.about, h.what, h.by, h.text) for h in found.entries] == [
         ("action", f"replied: contact {doubtful.contact_id}", "bob", "by telephone"),
@@ -80,21 +82,20 @@ def test_each_legal_step_has_words_of_its_own() -> None:
     assert [step for step in steps if step not in story._WHAT and step[1] not in story._ENDS] == []
 
 
-def test_a_long_story_is_cut_at_its_old_end(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(story, "MOST", 3)
+def test_a_long_story_is_cut_at_its_old_end(clock: Clock) -> None:
     person = a_contact()
     for _ in range(2):
         waiting = a_delivery(State.READY, contact=person)
         clock.tick(1)
         transition(State.READY, State.CANCELLED, waiting.id == type(waiting).id, cause=Cause.CANCEL, reason="cancelled")
 
-    found = story.story(person.id)
+    found = story.story(person.id, 3)
 
     assert (len(found.entries), found.has_more) == (3, True)
     assert found.entries[0].what == "cancelled"
     assert found.entries[0].at == clock.at
     with pytest.raises(NotThereError):
-        story.story(person.id + 1)
+        story.story(person.id + 1, 3)
 
 
 def test_actions_are_listed_the_latest_first_page_by_page() -> None:

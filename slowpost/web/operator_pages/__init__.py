@@ -4,7 +4,33 @@ A page asks `reports`, an action does what `operations` does; neither stores or 
 who may do it: `access` has done so before.
 """
 
-from slowpost.web.operator_pages import accounts, campaigns, now, pausing, timeline
+from slowpost.web.operator_pages import (
+    accounts,
+    actions,
+    backlog,
+    campaigns,
+    contacts,
+    dead,
+    in_doubt,
+    log,
+    now,
+    pausing,
+    templates,
+    timeline,
+)
 
 #: All of them; the menu stands in `frame`.
-BLUEPRINTS = (now.blueprint, pausing.blueprint, timeline.blueprint, accounts.blueprint, campaigns.blueprint)
+BLUEPRINTS = (
+    now.blueprint,
+    pausing.blueprint,
+    timeline.blueprint,
+    accounts.blueprint,
+    campaigns.blueprint,
+    backlog.blueprint,
+    contacts.blueprint,
+    dead.blueprint,
+    in_doubt.blueprint,
+    log.blueprint,
+    templates.blueprint,
+    actions.blueprint,
+)

@@ -22,6 +22,7 @@ from markupsafe import Markup
 
 from pipeline.runtime.printable import printable
 from pipeline.runtime.settings import settings
+from slowpost.web.operator_pages import sentences
 
 #: The menu: path → words. What is nearest to now comes first, what is seldom wanted last.
 MENU = {
@@ -29,6 +30,13 @@ MENU = {
     "/timeline": "Timeline",
     "/accounts": "Accounts",
     "/campaigns": "Campaigns",
+    "/backlog": "Backlog",
+    "/contacts": "Contacts",
+    "/dead": "Dead letters",
+    "/in-doubt": "In doubt",
+    "/log": "Log",
+    "/templates": "Templates",
+    "/actions": "Actions",
 }
 #: Seconds after which a page is shown anew by itself.
 LIVE = 15
@@ -126,6 +134,8 @@ def _environment() -> Environment:
     made.lstrip_blocks = True
     made.globals |= {"asset": _asset_path, "form_token": _form_token}
     made.filters |= {"at": at, "clock": clock, "date": date, "percent": percent, "number": number}
+    made.filters |= {"because": sentences.because, "reason": sentences.reason, "duration": sentences.duration}
+    made.filters |= {"with_commands": sentences.with_commands}
     return made
 
 
