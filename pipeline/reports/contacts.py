@@ -155,7 +155,7 @@ def find(text: str, limit: int, lists: Sequence[str] = ()) -> list[ContactRow]:
 
 
 def with_address(address: str, limit: int = 50) -> list[ContactRow]:
-    """Return at most `limit` contacts that have an address, in whatever spelling, by id: at once, among however many."""
+    """Return at most `limit` contacts that have an address, in whatever spelling, by id; quick among however many."""
     return rows(Contact.address.in_(forms(normalise(address))), limit)
 
 

@@ -64,8 +64,8 @@ def cancel_waiting(contact_id: int) -> str:
     return asked(
         Act(
             title=f"Cancel what waits for {name}?",
-            words="What is on the route is cancelled, and the contact’s campaigns end for it. A mail whose final dot may "
-            "have been sent goes on.",
+            words="What is on the route is cancelled, and the contact’s campaigns end for it. A mail whose final dot "
+            "may have been sent goes on.",
             button="Cancel it",
             back=f"/contacts/{contact_id}",
             do=lambda who, reason: _cancelled(contact_id, who, reason),
@@ -81,8 +81,8 @@ def has_replied(contact_id: int) -> str:
     return asked(
         Act(
             title=f"Has {name} replied?",
-            words="Nothing more is written: the contact’s campaigns end, where a campaign says so for others of its website, "
-            "too, and what waits is cancelled.",
+            words="Nothing more is written: the contact’s campaigns end, where a campaign says so for others of its "
+            "website, too, and what waits is cancelled.",
             button="Has replied",
             back=f"/contacts/{contact_id}",
             do=lambda who, reason: _replied(contact_id, who, reason),

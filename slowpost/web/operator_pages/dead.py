@@ -46,8 +46,8 @@ def replay(letter_id: int) -> str:
     what = (
         f"Its message is put back on the queue {letter.queue}."
         if letter.delivery_id is None
-        else "Its delivery waits for a slot again, with as many attempts as a new one. It is refused if the person must "
-        "not be mailed now."
+        else "Its delivery waits for a slot again, with as many attempts as a new one. It is refused if the person "
+        "must not be mailed now."
     )
     return asked(
         Act(

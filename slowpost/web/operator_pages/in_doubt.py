@@ -29,7 +29,7 @@ def sent(delivery_id: int) -> str:
     return asked(
         Act(
             title=f"Was delivery {delivery_id} sent?",
-            words="You have found it in the sender’s folder Sent, or the recipient has it. It counts as sent from then on.",
+            words="You have found it in the sender’s folder Sent, or the recipient has it. It counts as sent then.",
             button="It was sent",
             back="/in-doubt",
             do=lambda who, reason: _was_sent(delivery_id, who, reason),
@@ -44,8 +44,8 @@ def resend(delivery_id: int) -> str:
     return asked(
         Act(
             title=f"Send delivery {delivery_id} again?",
-            words="You are sure that it was not sent: if it was, the person gets it twice. It is refused within 30 minutes "
-            "of its claim, and if the person must not be mailed now.",
+            words="You are sure that it was not sent: if it was, the person gets it twice. It is refused within 30 "
+            "minutes of its claim, and if the person must not be mailed now.",
             button="Send it again",
             back="/in-doubt",
             do=lambda who, reason: _again(delivery_id, who, reason),

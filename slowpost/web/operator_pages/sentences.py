@@ -24,7 +24,7 @@ def reason(word: str) -> Markup:
 def with_commands(text: str) -> Markup:
     """Return a text in which what stands between backticks is a command, and shown as one."""
     parts = re.split(r"`([^`]*)`", printable(text))
-    return Markup("").join(Markup("<code>{}</code>" if i % 2 else "{}").format(part) for i, part in enumerate(parts))
+    return Markup("").join(Markup("<code>{}</code>").format(part) if i % 2 else part for i, part in enumerate(parts))
 
 
 def duration(seconds: int) -> str:

@@ -15,8 +15,8 @@ blueprint = Blueprint("templates", __name__)
 
 #: Characters of a part that are shown.
 LONGEST = 8_000
-#: What the HTML of a mail may do in its frame: be seen, with the images that it brings. `sandbox`: no script runs, no form is
-#: sent, no page is left, and it is nobody's origin (CSP 3 section 6.3.2).
+#: What the HTML of a mail may do in its frame: be seen, with the images that it brings. `sandbox`: no script runs, no
+#: form is sent, and it is nobody's origin (Content Security Policy Level 3, section 6.3.2).
 _ONLY_SEEN = (
     "sandbox; default-src 'none'; style-src 'unsafe-inline'; img-src data:; form-action 'none'; base-uri 'none'; "
     "frame-ancestors 'self'"
