@@ -13,6 +13,7 @@ from models import Action, SmtpAccount, database
 from tests.interop.chromium import Chromium
 from tests.interop.web import web
 from tests.operator_world import furnish, zone_of_noon
+from tests.story_world import MIA, NEW, tell
 from tests.web_pages import PASSWORDS, hashes
 
 #: What is walked through: name → path.
@@ -25,6 +26,17 @@ PAGES = {
     "account": "/accounts/4",
     "campaigns": "/campaigns",
     "campaign": "/campaigns/1",
+    "backlog": "/backlog",
+    "contacts": "/contacts",
+    "contact": f"/contacts?q={MIA}",
+    "contact-new": f"/contacts?q={NEW}",
+    "dead": "/dead?all=yes",
+    "dead-letter": "/dead/4",
+    "in-doubt": "/in-doubt",
+    "log": "/log?outcome=failed",
+    "templates": "/templates",
+    "template": f"/templates/1?contact={MIA}",
+    "actions": "/actions",
     "act": "/accounts/4/disable",
     "not-there": "/accounts/999",
 }
@@ -129,6 +141,7 @@ def furnished(migrated_sqlite: Path, tmp_path_factory: pytest.TempPathFactory) -
     database.connect(f"sqlite:///{file}")
     with database.connection():
         furnish(zone_of_noon(database.now()))
+        tell()
     return file
 
 
