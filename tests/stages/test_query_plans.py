@@ -12,6 +12,7 @@ from pipeline import reserve_slot
 from pipeline.campaigns import picking
 from pipeline.capacity.room import room
 from pipeline.inbound.record import record
+from pipeline.reports import backlog, contacts, dead_letters, doubt, log, story
 from pipeline.select_contacts import select_steps
 from pipeline.watch import alarm
 from tests.conftest import Clock
@@ -42,6 +43,12 @@ def test_nothing_that_runs_again_and_again_reads_a_large_table_as_a_whole(
         for mail in (an_answer("<1@x.test>"), a_bounce("<1@x.test>", to="nobody@x.test")):
             record(raw(mail), clock.at.date())
         alarm.look()
+        backlog.backlog()
+        dead_letters.dead_letters(limit=50)
+        doubt.in_doubt(limit=50)
+        contacts.with_address("p@site7.test")
+        story.story(7, 50)
+        log.page(50)
 
     assert picked
     read = {sql: read_as_a_whole(sql, params) for sql, params in statements if sql.startswith(EXPLAINED)}

@@ -17,8 +17,10 @@ def because(reason: Because) -> Markup:
 
 
 def reason(word: str) -> Markup:
-    """Return a word of the closed list of reasons as a sentence, or another word as it is."""
-    return because(Because(word)) if word in WORDS else Markup("{}").format(printable(word.replace("_", " ")))
+    """Return a word of the closed list of reasons as a sentence; another word, or a text, as it is."""
+    if word in WORDS:
+        return because(Because(word))
+    return Markup("{}").format(word.replace("_", " ") if re.fullmatch("[a-z_]+", word) else printable(word))
 
 
 def with_commands(text: str) -> Markup:
