@@ -49,6 +49,7 @@ class Why:
             next step of a campaign that it is in or comes into, or else for a plain mail.
         earliest: when the next mail can go (UTC); null if that is not known, or depends on a person.
         is_planned: whether `earliest` is the time in the plan; if not, the mail can also go later.
+        today: whether the next mail goes on today's date in the window's zone, if nothing changes; null: it may.
         account_id: from which account, as planned.
         closed: if the window is closed: dates from today until it opens again that are holidays or closed dates.
         last_attempt: if it waits: what came of its last attempt; null before the first.
@@ -66,6 +67,7 @@ class Why:
     again: tuple[Because, ...]
     earliest: dt.datetime | None
     is_planned: bool
+    today: bool | None
     account_id: int | None
     closed: tuple[ClosedDate, ...]
     last_attempt: LastAttempt | None
@@ -100,6 +102,7 @@ def why(contact: int | str) -> Why:
         again=answer.again,
         earliest=answer.earliest,
         is_planned=answer.is_planned,
+        today=_is_today(answer, now),
         account_id=answer.account_id,
         closed=tuple(_closed_until_it_opens(now)),
         last_attempt=None if delivery is None else deliveries.last_attempt(delivery),
@@ -131,6 +134,15 @@ class _Answer:
     earliest: dt.datetime | None = None
     is_planned: bool = False
     account_id: int | None = None
+
+
+def _is_today(answer: _Answer, now: dt.datetime) -> bool | None:
+    window = SendingWindow.from_settings(settings())
+    if answer.earliest is None:
+        return None if all(because.passes for because in answer.again or answer.because) else False
+    if window.local_date(answer.earliest) > window.local_date(now):
+        return False
+    return True if answer.is_planned else None
 
 
 def _ended(contact: Contact, last: Delivery | None, now: dt.datetime) -> _Answer:

@@ -6,7 +6,7 @@ import datetime as dt
 
 import pytest
 
-from models import State
+from models import Delivery, State
 from models.event import transition
 from models.lookup import NotThereError
 from models.states import TRANSITIONS, Cause
@@ -74,6 +74,21 @@ def test_the_story_has_each_step_who_did_it_and_why_the_latest_first(clock: Cloc
     ((request,),) = (contacts.contact(doubtful.contact_id).requests,)
     assert (request.choice, request.way, request.delivery_id) == ("pause", "page", doubtful.id)
     assert request.until == clock.at - dt.timedelta(seconds=60) + unsubscribe.PAUSE
+
+
+def test_why_says_whether_the_next_mail_goes_today(clock: Clock) -> None:
+    waiting, person = a_delivery(), a_contact()
+    assert (why(waiting.contact_id).today, why(person.id).today) == (False, False)
+    an_account()
+    assert why(waiting.contact_id).today is True
+    Delivery.update(not_before=clock.at + dt.timedelta(days=1)).execute()
+    assert why(waiting.contact_id).today is False
+    Delivery.update(not_before=None).execute()
+    clock.set(2026, 6, 2, 23)
+    assert (why(waiting.contact_id).today, why(waiting.contact_id).earliest) == (
+        False,
+        clock.at.replace(day=3, hour=12),
+    )
 
 
 def test_each_legal_step_has_words_of_its_own() -> None:
