@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from flask import Blueprint, request
+from flask import Blueprint
 
 from pipeline.reports import actions as reports
-from slowpost.web.operator_pages.frame import render
+from slowpost.web.operator_pages.frame import place, render
 
 blueprint = Blueprint("actions", __name__)
 
@@ -19,7 +19,7 @@ _PAGES |= {"dead letter": "/dead"}
 @blueprint.get("/actions")
 def actions() -> str:
     """Show them, the latest first."""
-    before = request.args.get("before", type=int)
+    before = place("before")
     rows = reports.actions(LIMIT + 1, before)
     return render(
         "actions.html",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from flask import Blueprint, redirect, request
+from flask import Blueprint, redirect
 from flask.typing import ResponseReturnValue
 
 from pipeline.operations import stops
@@ -13,7 +13,7 @@ from pipeline.reports import contacts as reports
 from pipeline.reports import story
 from pipeline.reports.why import why
 from slowpost.web.operator_pages.acts import Act, Told, asked
-from slowpost.web.operator_pages.frame import render
+from slowpost.web.operator_pages.frame import asked_for, place, render
 
 blueprint = Blueprint("contacts", __name__)
 
@@ -26,7 +26,7 @@ STEPS = 100
 @blueprint.get("/contacts")
 def contacts() -> ResponseReturnValue:
     """Show the contacts by id, or those that are looked for; the only one is shown at once."""
-    text, after = request.args.get("q", "").strip(), request.args.get("after", 0, type=int)
+    text, after = asked_for("q"), place("after") or 0
     if re.fullmatch(r"[1-9]\d{0,8}", text):
         return redirect(f"/contacts/{text}", 303)
     rows = reports.with_address(text) if "@" in text else []

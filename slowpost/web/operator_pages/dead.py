@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from flask import Blueprint, request
+from flask import Blueprint
 
 from pipeline.operations import decisions
 from pipeline.reports import dead_letters as reports
 from pipeline.reports.dead_letters import DeadLetterDetails
 from slowpost.handing_on import put_back
 from slowpost.web.operator_pages.acts import Act, Told, asked
-from slowpost.web.operator_pages.frame import render
+from slowpost.web.operator_pages.frame import asked_for, place, render
 
 blueprint = Blueprint("dead", __name__)
 
@@ -20,7 +20,7 @@ LIMIT, LONGEST_BODY = 75, 10_000
 @blueprint.get("/dead")
 def dead_letters() -> str:
     """Show those that are open, or all of them."""
-    with_resolved, after = request.args.get("all") == "yes", request.args.get("after", 0, type=int)
+    with_resolved, after = asked_for("all") == "yes", place("after") or 0
     rows = reports.dead_letters(with_resolved=with_resolved, limit=LIMIT + 1, after=after)
     return render(
         "dead_letters.html",

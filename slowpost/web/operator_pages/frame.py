@@ -40,6 +40,8 @@ MENU = {
 }
 #: Seconds after which a page is shown anew by itself.
 LIVE = 15
+#: Characters of what is looked for: more than an address has (RFC 5321 section 4.5.3.1).
+_LONGEST = 320
 #: Files that pages load: name → type. Nothing in them is secret.
 ASSETS = {"operator.css": "text/css", "live.js": "text/javascript", "icon.svg": "image/svg+xml"}
 _ASSETS = Path(__file__).parents[1] / "assets"
@@ -74,6 +76,17 @@ def page_of(things: Sequence[Any], size: int = 20) -> Paged:
     number = min(max(1, request.args.get("page", 1, type=int)), pages)
     first = (number - 1) * size
     return Paged(list(things[first : first + size]), first + 1, number, pages, len(things))
+
+
+def asked_for(name: str) -> str:
+    """Return a text that the request gives a page; "" where it gives none."""
+    return request.args.get(name, "").replace("\x00", "").strip()[:_LONGEST]
+
+
+def place(name: str) -> int | None:
+    """Return the id from which on the request goes on; None where it gives none."""
+    given = request.args.get(name, type=int)
+    return None if given is None else min(max(0, given), 2**31 - 1)
 
 
 def render(template: str, *, live: bool = False, **values: Any) -> str:

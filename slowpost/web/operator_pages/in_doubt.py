@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from flask import Blueprint, request
+from flask import Blueprint
 
 from pipeline.operations import decisions
 from pipeline.reports import doubt as reports
 from slowpost.web.operator_pages.acts import Act, Told, asked
-from slowpost.web.operator_pages.frame import render
+from slowpost.web.operator_pages.frame import place, render
 
 blueprint = Blueprint("in_doubt", __name__)
 
@@ -18,7 +18,7 @@ LIMIT = 100
 @blueprint.get("/in-doubt")
 def in_doubt() -> str:
     """Show them."""
-    rows = reports.in_doubt(limit=LIMIT + 1, after=request.args.get("after", 0, type=int))
+    rows = reports.in_doubt(limit=LIMIT + 1, after=place("after") or 0)
     older = rows[LIMIT - 1].delivery_id if len(rows) > LIMIT else None
     return render("in_doubt.html", live=True, rows=rows[:LIMIT], next=older)
 

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Callable
 from typing import Any
 from urllib.parse import urlencode
 
-from flask import Blueprint, abort, request
+from flask import Blueprint, abort
 
 from pipeline.reports import accounts
 from pipeline.reports import log as reports
 from pipeline.reports.log import ChargedTo, Outcome
 from pipeline.runtime.settings import settings
-from slowpost.web.operator_pages.frame import render
+from slowpost.web.operator_pages.frame import asked_for, render
 
 blueprint = Blueprint("log", __name__)
 
@@ -25,11 +26,11 @@ def log() -> str:
     """Show them, the latest first."""
     try:
         filters = _filters()
-        before = request.args.get("before") or _end_of(request.args.get("until", ""))
+        before = asked_for("before") or _end_of(asked_for("until"))
         found = reports.page(LIMIT, before, **filters)
     except (ValueError, OverflowError):
         abort(404)
-    asked = {name: value for name, value in request.args.items() if name in (*filters, "until") and value}
+    asked = {name: asked_for(name) for name in (*filters, "until") if asked_for(name)}
     return render(
         "log.html",
         rows=found.rows,
@@ -45,8 +46,8 @@ def log() -> str:
 
 def _filters() -> dict[str, Any]:
     """Return what is asked for. Raises ValueError."""
-    kinds = {"account_id": int, "outcome": Outcome, "charged_to": ChargedTo}
-    return {name: kind(given) if (given := request.args.get(name)) else None for name, kind in kinds.items()}
+    kinds: dict[str, Callable[[str], Any]] = {"account_id": int, "outcome": Outcome, "charged_to": ChargedTo}
+    return {name: kind(given) if (given := asked_for(name)) else None for name, kind in kinds.items()}
 
 
 def _end_of(date: str) -> dt.datetime | None:

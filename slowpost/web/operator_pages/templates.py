@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from flask import Blueprint, Response, abort, make_response, request
+from flask import Blueprint, Response, abort, make_response
 
 from pipeline.operations import templates as operations
 from pipeline.operations import trials
-from pipeline.operations.pause import Target, pause, resume
+from pipeline.operations.pause import PauseDone, Target, pause, resume
+from pipeline.operations.templates import TemplateDone
 from pipeline.reports import templates as reports
 from slowpost.web.operator_pages.acts import Act, Told, asked
-from slowpost.web.operator_pages.frame import page_of, render
+from slowpost.web.operator_pages.frame import asked_for, page_of, render
 
 blueprint = Blueprint("templates", __name__)
 
@@ -48,7 +49,7 @@ def templates() -> str:
 @blueprint.get("/templates/<int(max=2147483647):template_id>")
 def template(template_id: int) -> str:
     """Show one of them: what it becomes for a contact, and its source."""
-    found, contact = reports.template(template_id), request.args.get("contact", "").strip()
+    found, contact = reports.template(template_id), asked_for("contact")
     preview, problem = None, None
     if contact:
         try:
@@ -61,7 +62,7 @@ def template(template_id: int) -> str:
 @blueprint.get("/templates/<int(max=2147483647):template_id>/html")
 def html(template_id: int) -> Response:
     """Answer with the HTML of the mail for a contact, for a frame in which it can only be seen."""
-    body = trials.html_in_browser(template_id, request.args.get("contact", ""))
+    body = trials.html_in_browser(template_id, asked_for("contact"))
     if body is None:
         abort(404)
     answer = make_response(body)
@@ -89,10 +90,9 @@ def act(template_id: int, verb: str) -> str:
 
 
 def _done(template_id: int, name: str, verb: str, who: str, reason: str) -> Told:
+    done: PauseDone | TemplateDone
     if verb in ("pause", "resume"):
         done = (pause if verb == "pause" else resume)(Target(template_id=template_id), who, reason)
-        changed = done.changed
     else:
-        set_to = operations.set_active(template_id, who, active=verb == "activate", reason=reason)
-        done, changed = set_to, set_to.changed
-    return Told(f"T{name[1:]} {'is' if changed else 'was already'} {_DONE[verb]}.", done)
+        done = operations.set_active(template_id, who, active=verb == "activate", reason=reason)
+    return Told(f"T{name[1:]} {'is' if done.changed else 'was already'} {_DONE[verb]}.", done)
