@@ -9,7 +9,7 @@ import datetime as dt
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
-from typing import Any
+from typing import Any, cast
 
 from peewee import SQL, fn
 
@@ -112,7 +112,13 @@ def _in_order_of_age(state: State) -> Iterator[tuple[int, int | None, int, dt.da
     rows = list(query.tuples())
     is_cut = sum(number for _, _, number, _ in rows) == ENOUGH
     for template_id, campaign_id, number, oldest in rows:
-        yield template_id, campaign_id, number, Delivery.created_at.python_value(oldest), is_cut
+        yield template_id, campaign_id, number, _time(oldest), is_cut
+
+
+def _time(value: Any) -> dt.datetime:
+    """Return a time of an expression that peewee does not convert by itself."""
+    at: dt.datetime = Delivery.created_at.python_value(value)
+    return at
 
 
 def _ready(now: dt.datetime) -> Iterator[_Part]:
@@ -140,7 +146,7 @@ def _ready(now: dt.datetime) -> Iterator[_Part]:
         campaign = None if lane.campaign_id is None else campaigns[lane.campaign_id]
         is_paused = lane.template_id in paused
         stopped = next(held.stopped(campaign, window, seen, template_is_paused=is_paused), None)
-        number, first = lane.count, oldest
+        number, first = lane.count, cast(int | None, oldest)
         if stopped is None and lane in others:
             retry = retries[lane.template_id, lane.key]
             because = Because(NotYet.RETRY, first_retry)
@@ -175,8 +181,8 @@ def _retries(now: dt.datetime) -> Iterator[_Retry]:
     times = (fn.MIN(first.c.not_before), fn.MIN(first.c.created_at))
     rows = list(Control.select(*by, fn.COUNT(SQL("*")), *times).from_(first).group_by(*by).tuples())
     is_cut = sum(number for _, _, number, *_ in rows) == ENOUGH
-    for template_id, lane, number, *at in rows:
-        yield _Retry(template_id, lane, number, *map(Delivery.created_at.python_value, at), is_cut)
+    for template_id, lane, number, not_before, oldest in rows:
+        yield _Retry(template_id, lane, number, _time(not_before), _time(oldest), is_cut)
 
 
 def _after(now: dt.datetime) -> Iterator[_Part]:

@@ -56,7 +56,7 @@ def template(template_id: int) -> str:
             preview = trials.preview(template_id, contact)
         except (trials.NotThereError, trials.TemplateError) as error:
             problem = str(error)
-    return render("template.html", template=found, contact=contact, preview=preview, problem=problem, longest=LONGEST)
+    return render("template.html", found=found, contact=contact, preview=preview, problem=problem, longest=LONGEST)
 
 
 @blueprint.get("/templates/<int(max=2147483647):template_id>/html")
