@@ -160,7 +160,7 @@ def _inbound(contact: Contact, limit: int) -> Iterator[Happened]:
         yield Happened(
             at=mail.read_at,
             about=About.INBOUND,
-            what=f"{mail.kind.replace('_', ' ')} came back: {EFFECTS[Effect(mail.effect)]}",
+            what=f"{_KINDS.get(mail.kind) or mail.kind.replace('_', ' ')} came back: {_EFFECTS[Effect(mail.effect)]}",
             delivery_id=mail.delivery_id,
             campaign_id=mail.delivery.campaign_id,
             account_id=mail.mailbox_id,
@@ -170,8 +170,17 @@ def _inbound(contact: Contact, limit: int) -> Iterator[Happened]:
         )
 
 
+#: What a mail that came back is called, where its kind alone would not say it.
+_KINDS = {
+    "automatic": "automatic answer",
+    "has_left": "answer that the person has left",
+    "sent": "copy of our mail",
+    "calendar": "answer to an invitation",
+    "unsubscribe": "request to unsubscribe",
+    "other": "mail",
+}
 #: What followed from a mail that came back, in words.
-EFFECTS: dict[Effect, str] = {
+_EFFECTS: dict[Effect, str] = {
     Effect.BOUNCED: "the address is suppressed",
     Effect.REFUSED_BY_POLICY: "counts as bounced, and nobody is suppressed",
     Effect.SOFT: "noted, since it was refused for now",
