@@ -24,6 +24,7 @@ from models.enrolment import Enrolment, EnrolmentState
 from models.event import Event, insert_deliveries, transition, transition_of
 from models.heartbeat import Heartbeat, Kind, OpenAlert
 from models.inbound_mail import Effect, InboundMail, LateBounce, NamedBy
+from models.mailbox import CopyState, Mailbox, MailboxFolder, Role, SentCopy, SentLook
 from models.opt_out import Choice, OptOut, Way
 from models.self_mail import SelfMail
 from models.states import Cause, Reason, State
@@ -59,6 +60,10 @@ TABLES = (
     OptOut,
     InboundMail,
     LateBounce,
+    Mailbox,
+    MailboxFolder,
+    SentLook,
+    SentCopy,
     Suppression,
     DomainCheck,
     StoredKey,
@@ -83,6 +88,7 @@ __all__ = [
     "Contact",
     "ContactList",
     "Control",
+    "CopyState",
     "DailyFigure",
     "DeadLetter",
     "DeadLetterKind",
@@ -99,6 +105,8 @@ __all__ = [
     "Kind",
     "LateBounce",
     "ListMember",
+    "Mailbox",
+    "MailboxFolder",
     "NamedBy",
     "OpenAlert",
     "OptOut",
@@ -106,8 +114,11 @@ __all__ = [
     "Purpose",
     "Reason",
     "Resolution",
+    "Role",
     "Security",
     "SelfMail",
+    "SentCopy",
+    "SentLook",
     "SmtpAccount",
     "State",
     "Step",

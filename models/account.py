@@ -44,6 +44,11 @@ class SmtpAccount(Base):
     it has sent to itself came with a valid signature that covers List-Unsubscribe and List-Unsubscribe-Post (RFC 8058);
     `unsubscribe_evidence` says whose, or why none, `unsubscribe_learned_at` when, and `unsubscribe_learned_of` is a
     hash of how the account was set up (`signing.set_up`): for another it says nothing.
+
+    Its mailbox is read where it has an `imap_host`. Without an `imap_username` it logs in there as it does for sending;
+    with one, by `imap_password` (encrypted), or with the access token that `imap_token_command` or `imap_token_file`
+    gives. `save_sent`: a copy of each mail sent since `save_sent_since` is put into its folder Sent.
+    `person_wrote_at`: when a person last wrote with it to one of our contacts; it counts in the account's interval.
     """
 
     name = peewee.TextField(unique=True)
@@ -88,5 +93,15 @@ class SmtpAccount(Base):
     unsubscribe_evidence = peewee.TextField(null=True)
     unsubscribe_learned_at = UTCDateTimeField(null=True)
     unsubscribe_learned_of = peewee.TextField(null=True)
+    imap_host = peewee.TextField(null=True)
+    imap_port = peewee.IntegerField(null=True)
+    imap_security = peewee.TextField(null=True)
+    imap_username = peewee.TextField(null=True)
+    imap_password = peewee.TextField(null=True)
+    imap_token_command = peewee.TextField(null=True)
+    imap_token_file = peewee.TextField(null=True)
+    save_sent = peewee.BooleanField(default=False)
+    save_sent_since = UTCDateTimeField(null=True)
+    person_wrote_at = UTCDateTimeField(null=True)
     created_at = UTCDateTimeField()
     updated_at = UTCDateTimeField()

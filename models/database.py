@@ -72,7 +72,10 @@ LOCK_ORDER = (
     ("list_member",),
     ("throttle",),
     ("delivery",),
-    ("attempt", "dead_letter", "opt_out", "suppression", "action", "enrolment", "inbound_mail", "late_bounce"),
+    (
+        *("attempt", "dead_letter", "opt_out", "suppression", "action", "enrolment", "inbound_mail", "late_bounce"),
+        *("sent_look", "sent_copy"),
+    ),
     ("control",),
 )
 

@@ -36,6 +36,7 @@ from pipeline.runtime.secret_key import SecretKeyError
 from pipeline.runtime.settings import settings
 from pipeline.runtime.waiting import connected
 from pipeline.watch.hearts import beating
+from schedules.read_mailboxes import watching
 from schedules.scheduler import make_scheduler
 
 #: Threads of an embedded worker.
@@ -62,10 +63,11 @@ def run(threads: int = THREADS, stop: threading.Event | None = None) -> None:
             scheduler.start()
             log.info("running", database=_kind(settings().database_url), broker=_kind(settings().broker_url))
             try:
-                while not stop.wait(LOOK_EVERY):
-                    until_available(right.keep)
-                    if settings().is_embedded:
-                        seen = until_available(connected(partial(_look, seen)))
+                with watching():
+                    while not stop.wait(LOOK_EVERY):
+                        until_available(right.keep)
+                        if settings().is_embedded:
+                            seen = until_available(connected(partial(_look, seen)))
             finally:
                 scheduler.shutdown()
 
@@ -131,7 +133,8 @@ def schedule(stop: threading.Event | None = None) -> None:
         scheduler = make_scheduler()
         scheduler.start()
         log.info("scheduling", jobs=[job.name for job in scheduler.get_jobs()])
-        stop.wait()
+        with watching():
+            stop.wait()
         scheduler.shutdown()
 
 

@@ -11,6 +11,7 @@ from models.address import normalise_domain
 from pipeline.accounts import passwords
 from pipeline.accounts.tokens import AccountTokens
 from pipeline.content.message import Sender
+from pipeline.imap.login import Endpoint as MailboxEndpoint
 from pipeline.runtime.settings import settings
 from pipeline.smtp.connection import Endpoint
 
@@ -32,6 +33,35 @@ def endpoint_of(account: SmtpAccount) -> Endpoint:
         ca_file=settings().mail_ca_file,
         timeout=settings().mail_smtp_timeout,
         data_timeout=settings().mail_data_timeout,
+    )
+
+
+def mailbox_of(account: SmtpAccount) -> MailboxEndpoint | None:
+    """Return where and how the mailbox of `account` is read; None: it has none.
+
+    Raises SecretKeyError where its password can't be decrypted.
+    """
+    if account.imap_host is None:
+        return None
+    security = Security(account.imap_security or Security.TLS)
+    port = account.imap_port or (993 if security is Security.TLS else 143)
+    if account.imap_username is None:
+        username, stored = account.username, None if account.auth == Auth.XOAUTH2 else account.password
+        token = (account.token_command, account.token_file)
+    else:
+        username, stored = account.imap_username, account.imap_password
+        token = (account.imap_token_command, account.imap_token_file)
+    return MailboxEndpoint(
+        account_id=account.id,
+        host=account.imap_host,
+        port=port,
+        security=security,
+        username=username or "",
+        password=None if stored is None else passwords.decrypt(stored),
+        tokens=AccountTokens(account.id, *token) if any(token) else None,
+        plain_password=account.plain_password,
+        ca_file=settings().mail_ca_file,
+        timeout=settings().mail_smtp_timeout,
     )
 
 

@@ -1,4 +1,4 @@
-"""SMTP passwords at rest: encrypted with SECRET_KEY."""
+"""Accounts' passwords at rest, for sending and for their mailboxes: encrypted with SECRET_KEY."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from pipeline.runtime import secret_key
 from pipeline.runtime.secret_key import SecretKeyError
 
 _WHAT = "an SMTP password"
+#: Columns of an account in which one is stored.
+COLUMNS = ("password", "imap_password")
 
 
 def encrypt(password: str) -> str:
@@ -26,11 +28,21 @@ def rotated(token: str) -> str:
 
 def unreadable() -> dict[str, list[int]]:
     """Return which accounts that are switched on have a password that can't be decrypted here: what is wrong → ids."""
-    on = SmtpAccount.enabled & SmtpAccount.removed_at.is_null() & SmtpAccount.password.is_null(False)
+    on = SmtpAccount.enabled & SmtpAccount.removed_at.is_null()
     found: dict[str, list[int]] = {}
-    for account in SmtpAccount.select(SmtpAccount.id, SmtpAccount.password).where(on).order_by(SmtpAccount.id):
-        try:
-            decrypt(account.password)
-        except SecretKeyError as error:
-            found.setdefault(str(error), []).append(account.id)
+    for account in SmtpAccount.select().where(on).order_by(SmtpAccount.id):
+        problem = problem_of(account)
+        if problem is not None:
+            found.setdefault(problem, []).append(account.id)
     return found
+
+
+def problem_of(account: SmtpAccount) -> str | None:
+    """Return why a password of an account can't be read; None: it can, or there is none."""
+    try:
+        for column in COLUMNS:
+            if (stored := getattr(account, column)) is not None:
+                decrypt(stored)
+    except SecretKeyError as error:
+        return str(error)
+    return None

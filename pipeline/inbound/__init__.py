@@ -1,5 +1,6 @@
-"""What comes back by mail: what a message is, and by which evidence. Pure: raw bytes in, a typed result out.
+"""What comes back by mail: what a message is, by which evidence, and what follows. docs/inbox.md has the rules.
 
-`message` reads the bytes and never raises; `bounce`, `older`, `automatic`, `reply` and `notices` each know one kind of
-mail; `classify` asks them in order. Nothing here reads a mailbox or a database. docs/inbox.md has the rules.
+Pure are `classify` and what it asks: `message` reads the bytes and never raises; `bounce`, `older`, `automatic`, `reply`
+and `notices` each know one kind of mail. `record` stores a mail once, with what follows (`effects`). Mails come from
+files (`importing`), and from the accounts' mailboxes: `reader` connects, `mailbox` looks at what is new.
 """

@@ -102,7 +102,7 @@ def record(mail: Mail, read_on: dt.date, *, place: Place = Place.RECEIVED, mailb
     """
     found = classify(mail.octets, read_on, place)
     own = mail.head.own_ids
-    ours = _of_ids({*own, *found.quoted_ids, *found.answered_ids})
+    ours = deliveries_named({*own, *found.quoted_ids, *found.answered_ids})
     if place is not Place.SENT and ours and (any(one in ours for one in own) or _is_by_account(mail)):
         found = classify(mail.octets, read_on, Place.SENT)
     meant = _meant(found, ours)
@@ -204,7 +204,7 @@ def _meant(found: Classified, ours: Mapping[str, Delivery]) -> tuple[Delivery, N
     return None
 
 
-def _of_ids(ids: Collection[str]) -> dict[str, Delivery]:
+def deliveries_named(ids: Collection[str]) -> dict[str, Delivery]:
     """Return our deliveries by those Message-IDs, ours or the provider's, that are among `ids`."""
     ids = [one for one in ids if one.isprintable()]
     found = _named().rows(ids=ids) if ids else []

@@ -17,6 +17,8 @@ from pipeline.inbound.message import MAX_BYTES
 
 #: Octets that are read together.
 _CHUNK = 65_536
+#: Octets, without carriage returns, from which on a mail is known again by its beginning: its size takes all of it.
+_KEYED = 100_000
 #: Folders of a Maildir in which messages are (maildir(5)); what is in `tmp` is being written.
 _OF_MAILDIR = ("new", "cur")
 #: The line before each mail of an mbox: who, and when (RFC 4155 A). Some leave lines of a text that begin so alone.
@@ -47,9 +49,17 @@ class Mail:
 
     @property
     def key(self) -> str:
-        """Return by what it is known again: a hash of its Message-ID and size; without one, of its beginning."""
-        own = self.head.get("message-id").encode()
-        return hashlib.sha256((own or self.octets.replace(b"\r", b"")) + b"\0%d" % self.size).hexdigest()
+        """Return by what it is known again: a hash of its Message-ID and size; without one, or of a long mail, of its
+        beginning.
+        """
+        own, is_long = self.head.get("message-id").encode(), self.size > _KEYED
+        text = b"" if own and not is_long else self.octets.replace(b"\r", b"")[:_KEYED]
+        return hashlib.sha256(own + text + b"\0%d" % (_KEYED if is_long else self.size)).hexdigest()
+
+
+def mail_of(beginning: bytes) -> Mail:
+    """Return a mail of which these are the first MAX_BYTES octets, or all."""
+    return _gathered(iter([beginning]))
 
 
 def mails_in(path: Path) -> Iterator[Mail]:

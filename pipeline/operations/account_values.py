@@ -13,7 +13,7 @@ from typing import Any
 from models import Auth, Security
 from pipeline.accounts import passwords
 from pipeline.accounts.charge import WORKS_AGAIN
-from pipeline.operations import dkim_fields, fields
+from pipeline.operations import dkim_fields, fields, mailbox_fields
 from pipeline.operations.csv_rows import Parse, Row
 from pipeline.operations.fields import FieldError, unquoted
 from pipeline.runtime.secret_key import SecretKeyError
@@ -40,7 +40,10 @@ COLUMNS: Mapping[str, Parse] = {
     "warmup_start": unquoted(fields.warmup_start),
     "warmup_step": unquoted(fields.warmup_step),
     **dkim_fields.COLUMNS,
+    **mailbox_fields.COLUMNS,
 }
+#: Those that hold a password in clear until it is stored.
+PASSWORDS = ("password", "imap_password")
 #: The same in a file, in which an account's tags are a column.
 IN_FILE: Mapping[str, Parse] = {**COLUMNS, "tags": unquoted(fields.tags)}
 #: The same where what is there is changed: unlike a new account, or an empty cell, a change can take a value away.
@@ -50,6 +53,7 @@ CHANGES: Mapping[str, Parse] = {
     "reply_to": lambda text: COLUMNS["reply_to"](text) if text.strip() else None,
     "daily_limit": lambda text: None if text.strip() == "default" else COLUMNS["daily_limit"](text),
     **dkim_fields.CHANGES,
+    **mailbox_fields.CHANGES,
 }
 
 
@@ -105,7 +109,7 @@ def defaults(now: dt.datetime) -> Row:
     something = {"port": 587, "security": "starttls", "from_name": "", "signature": "", "enabled_at": now}
     login = {"auth": Auth.PASSWORD, "token_command": None, "token_file": None, "plain_password": False}
     signature = [*dkim_fields.COLUMNS, *(f"unsubscribe_{what}" for what in learned)]
-    return something | login | dict.fromkeys((*nothing, *signature))
+    return something | login | dict.fromkeys((*nothing, *signature)) | mailbox_fields.nothing()
 
 
 def switched_on(now: dt.datetime) -> Row:
@@ -129,9 +133,10 @@ def new(removed: Mapping[str, Any] | None, now: dt.datetime) -> Row:
 
 def with_login(given: Mapping[str, Any]) -> Row:
     """Return values that are given for an account, and with them what goes because of them: password and token with
-    the user name, one way to log in with the other, a command with a file; a key with its selector.
+    the user name, one way to log in with the other, a command with a file; a key with its selector; a mailbox with its
+    server.
     """
-    row = dkim_fields.with_keys(given)
+    row = mailbox_fields.with_mailbox(dkim_fields.with_keys(given))
     gone: list[str] = []
     if "username" in given and not given["username"]:
         row.setdefault("auth", Auth.PASSWORD)
@@ -150,6 +155,7 @@ def problems(account: Mapping[str, Any]) -> Iterator[str]:
     there = {column for column, value in account.items() if value not in (None, "")}
     yield from _problems_of_login(account, there)
     yield from dkim_fields.problems(account)
+    yield from mailbox_fields.problems(account)
     if _is_exposed(account, there):
         yield (
             "security: plain sends the login to another machine unencrypted; "
@@ -183,8 +189,14 @@ def _is_exposed(account: Mapping[str, Any], there: set[str]) -> bool:
     return is_plain and "username" in there and not is_loopback(account["host"])
 
 
-def encrypted(password: str, was: str | None) -> str:
-    """Return what is stored of a password: as it was, if it is the same (each encryption looks different)."""
+def encrypted(given: Mapping[str, Any], was: Mapping[str, Any]) -> Row:
+    """Return what is stored of the passwords that are given in clear: as it was, if it is the same (each encryption
+    looks different).
+    """
+    return {column: _encrypted(given[column], was.get(column)) for column in PASSWORDS if given.get(column)}
+
+
+def _encrypted(password: str, was: str | None) -> str:
     try:
         if was and passwords.decrypt(was) == password:
             return was
@@ -193,7 +205,19 @@ def encrypted(password: str, was: str | None) -> str:
     return passwords.encrypt(password)
 
 
-def warmup_on(becomes: Mapping[str, Any], was: Mapping[str, Any], today: dt.date) -> dt.date | None:
+def dated(becomes: Mapping[str, Any], was: Mapping[str, Any], now: dt.datetime, today: dt.date) -> Row:
+    """Return since when what is dated counts in a changed account: its warm-up, its copies of what it sends.
+
+    Args:
+        becomes, was: its columns as they are going to be, and as they are.
+        now: UTC time.
+        today: its date in the window's zone.
+    """
+    since = mailbox_fields.save_sent_since(becomes, was, now)
+    return {"warmup_on": _warmup_on(becomes, was, today), "save_sent_since": since}
+
+
+def _warmup_on(becomes: Mapping[str, Any], was: Mapping[str, Any], today: dt.date) -> dt.date | None:
     """Return the first day of a changed account's warm-up: the ramp that it was on goes on, another begins today."""
     if becomes["warmup_start"] is None:
         return None

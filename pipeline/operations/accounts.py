@@ -18,18 +18,20 @@ from models import Auth, Cause, SmtpAccount, database, lookup
 from models.account_tag import set_tags, tags_of
 from models.control import record_action
 from pipeline.accounts.charge import WORKS_AGAIN
-from pipeline.accounts.identity import endpoint_of
+from pipeline.accounts.identity import endpoint_of, mailbox_of
 from pipeline.capacity import slots, usage
 from pipeline.delivery.claim import locked
 from pipeline.flow import TRIGGER
-from pipeline.operations import account_values, fields
+from pipeline.imap.connection import MailboxError
+from pipeline.imap.login import try_out
+from pipeline.operations import account_values, fields, mailbox_fields
 from pipeline.operations.done import Done, OperationRefusedError
 from pipeline.operations.mailboxes import Mailboxes
 from pipeline.runtime import secret_key
 from pipeline.smtp.connection import log_in_and_out
 
 #: What the throttle, the login or the mail itself goes by: a slot that was planned with another value is given back.
-PLANNED_WITH = tuple(column for column in account_values.COLUMNS if column != "name")
+PLANNED_WITH = tuple(c for c in account_values.COLUMNS if c != "name" and c not in mailbox_fields.COLUMNS)
 
 
 @dataclass(frozen=True)
@@ -56,10 +58,12 @@ class LoggedIn(Done):
     Attributes:
         id: the account.
         ok: always true: a login that fails is a refusal.
+        folders: the folders of its mailbox that are read; none: it has no mailbox.
     """
 
     id: int
     ok: bool = True
+    folders: tuple[str, ...] = ()
 
 
 def add(who: str, values: Mapping[str, Any], reason: str = "", tags: Collection[str] = ()) -> AccountDone:
@@ -80,11 +84,9 @@ def add(who: str, values: Mapping[str, Any], reason: str = "", tags: Collection[
     row = account_values.defaults(now) | given
     given["name"] = row["name"] = _new_name(row)
     _demand_whole(row)
-    if row["warmup_start"] is not None:
-        given["warmup_on"] = usage.date_of(now)
+    given |= account_values.dated(row, account_values.defaults(now), now, usage.date_of(now))
     with secret_key.noticing_a_new_one() as new_key:
-        if row["password"]:
-            given["password"] = account_values.encrypted(row["password"], None)
+        given |= account_values.encrypted(row, {})
     try:
         with database.transaction():
             database.lock_accounts()
@@ -110,7 +112,15 @@ def demand_new(values: Mapping[str, Any]) -> None:
     row = account_values.defaults(database.now()) | account_values.with_login(values)
     _new_name(row)
     _demand_mailbox(Mailboxes(), row)
-    _demand_whole(row | ({"password": "?"} if row["username"] and row["auth"] == Auth.PASSWORD else {}))
+    asked_for = {"password": "?"} if row["username"] and row["auth"] == Auth.PASSWORD else {}
+    asked_for |= {"imap_password": "?"} if needs_mailbox_password(row) else {}
+    _demand_whole(row | asked_for)
+
+
+def needs_mailbox_password(values: Mapping[str, Any]) -> bool:
+    """Tell whether a new account's mailbox has a login of its own, and nothing yet to log in with."""
+    given = ("imap_password", "imap_token_command", "imap_token_file")
+    return bool(values.get("imap_username")) and not any(values.get(column) for column in given)
 
 
 def _new_name(row: Mapping[str, Any]) -> str:
@@ -168,14 +178,13 @@ def change(
             becomes = was | changes
             _demand_whole(becomes, was)
             _demand_mailbox(Mailboxes(), becomes, was)
-            if changes.get("password"):
-                changes["password"] = account_values.encrypted(changes["password"], was["password"])
-                becomes = was | changes
+            changes |= account_values.encrypted(changes, was)
+            becomes = was | changes
             # The name comes last, as in `remove`.
             if any(becomes[column] != was[column] for column in PLANNED_WITH):
                 slots.give_back(Cause.ACCOUNT, account_ids=[account_id])
-            warmup_on = account_values.warmup_on(becomes, was, usage.date_of(now))
-            _update_account(account_id, **changes, warmup_on=warmup_on)
+            dated = account_values.dated(becomes, was, now, usage.date_of(now))
+            _update_account(account_id, **changes, **dated)
             if _retag(account_id, tags, untags):
                 slots.give_back(Cause.ACCOUNT, account_ids=[account_id])
             record_action(who, "set", f"account {account_id}", now, reason)
@@ -191,7 +200,7 @@ def _retag(account_id: int, tags: Collection[str], untags: Collection[str] = ())
 
 
 def test(account_id: int) -> LoggedIn:
-    """Log in with an account, and send nothing.
+    """Log in with an account, and to its mailbox if it has one, and send nothing.
 
     Raises:
         NotThereError: there is no such account.
@@ -203,7 +212,13 @@ def test(account_id: int) -> LoggedIn:
     if result is not None:
         code = f"{result.reply.code} " if result.reply.code else ""
         raise OperationRefusedError(f"account {account_id}: {result.phase}: {code}{result.reply.text}")
-    return LoggedIn(account_id)
+    endpoint = mailbox_of(account)
+    if endpoint is None:
+        return LoggedIn(account_id)
+    try:
+        return LoggedIn(account_id, folders=tuple(folder.name for folder in try_out(endpoint)))
+    except MailboxError as error:
+        raise OperationRefusedError(f"account {account_id}: mailbox: {error}") from None
 
 
 def disable(account_id: int, who: str, reason: str = "") -> AccountDone:
@@ -252,6 +267,7 @@ def remove(account_id: int, who: str, reason: str = "") -> AccountDone:
             password=None,
             token_command=None,
             token_file=None,
+            **mailbox_fields.nothing(),
             name=f"{account.name} (removed {account_id})",
         )
         record_action(who, "remove", f"account {account_id}", now, reason)

@@ -239,7 +239,7 @@ def _accounts(rows: dict[Any, Row], lines: dict[Any, int], summary: Summary, lis
             summary.refused += 1
             continue
         mailboxes.note(account)
-        merged.append(account | {"warmup_on": account_values.warmup_on(account, base, today)})
+        merged.append(account | account_values.dated(account, base, now, today))
     added, changed = _upsert(SmtpAccount, merged, by_id, summary, now)
     ids = SmtpAccount.select(SmtpAccount.name, SmtpAccount.id).where(SmtpAccount.removed_at.is_null())
     id_of = dict(ids.where(SmtpAccount.name.in_([account["name"] for account in merged])).tuples())
@@ -254,9 +254,7 @@ def _accounts(rows: dict[Any, Row], lines: dict[Any, int], summary: Summary, lis
 
 def _given_for_account(row: Row, base: Row) -> Row:
     given = account_values.with_login({column: value for column, value in row.items() if column != "extra"})
-    if given.get("password"):
-        given["password"] = account_values.encrypted(given["password"], base["password"])
-    return given
+    return given | account_values.encrypted(given, base)
 
 
 def _suppressions(rows: dict[Any, Row], _lines: dict[Any, int], summary: Summary, _listener: Listener) -> None:

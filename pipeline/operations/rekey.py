@@ -59,17 +59,18 @@ def rekey(who: str, reason: str = "") -> Rekeyed:
     with database.transaction():
         now = database.now()
         wrapped = keys.wrap_anew()
-        stored = SmtpAccount.select().where(SmtpAccount.password.is_null(False)).order_by(SmtpAccount.id)
-        accounts = list(database.for_update(stored))
+        has_one = SmtpAccount.password.is_null(False) | SmtpAccount.imap_password.is_null(False)
+        accounts = list(database.for_update(SmtpAccount.select().where(has_one).order_by(SmtpAccount.id)))
         if accounts:
             secret_key.demand()
         for account in accounts:
+            stored = {column: getattr(account, column) for column in passwords.COLUMNS}
             try:
-                rotated = passwords.rotated(account.password)
+                rotated = {column: passwords.rotated(one) for column, one in stored.items() if one is not None}
             except SecretKeyError:
                 unreadable.append(Unreadable(account.id, account.name))
                 continue
-            SmtpAccount.update(password=rotated, updated_at=now).where(SmtpAccount.id == account.id).execute()
-            rekeyed += 1
+            SmtpAccount.update(**rotated, updated_at=now).where(SmtpAccount.id == account.id).execute()
+            rekeyed += len(rotated)
         record_action(who, "rekey", "accounts", now, reason)
     return Rekeyed(rekeyed, wrapped, tuple(unreadable))

@@ -52,6 +52,13 @@ class AccountRow:
         unsubscribe_evidence: whose signature covered them in the last mail to itself, or why none; null: none was read
             since it is set up as it is.
         unsubscribe_learned_at: when that mail was read (UTC).
+        imap_host: the server of its mailbox; null: bounces and replies are unseen.
+        imap_port: that server's port; null: the usual one.
+        imap_security: how the connection there is protected; null: tls.
+        imap_username: who logs in there; null: as for sending.
+        imap_token_command: the command that prints an access token for its mailbox.
+        imap_token_file: the file that holds one.
+        save_sent: whether a copy of each mail is put into its folder Sent.
     """
 
     id: int
@@ -88,6 +95,13 @@ class AccountRow:
     unsubscribe_covered: bool
     unsubscribe_evidence: str | None
     unsubscribe_learned_at: dt.datetime | None
+    imap_host: str | None
+    imap_port: int | None
+    imap_security: Security | None
+    imap_username: str | None
+    imap_token_command: str | None
+    imap_token_file: str | None
+    save_sent: bool
 
 
 def accounts() -> list[AccountRow]:
@@ -146,4 +160,11 @@ def _row(account: SmtpAccount, today: dt.date, tags: tuple[str, ...]) -> Account
         unsubscribe_covered=signing.covers_unsubscribe(account),
         unsubscribe_evidence=account.unsubscribe_evidence if still else None,
         unsubscribe_learned_at=account.unsubscribe_learned_at if still else None,
+        imap_host=account.imap_host,
+        imap_port=account.imap_port,
+        imap_security=None if account.imap_security is None else Security(account.imap_security),
+        imap_username=account.imap_username,
+        imap_token_command=account.imap_token_command,
+        imap_token_file=account.imap_token_file,
+        save_sent=account.save_sent,
     )

@@ -37,6 +37,7 @@ from pipeline.reports.account_states import (
     state_of,
     why_limit,
 )
+from pipeline.reports.mailboxes import MailboxStatus, mailbox_status
 from pipeline.reports.reasons import reasons_of
 from pipeline.reports.running import Running, database_in_use, running
 from pipeline.reports.window import WindowStatus, in_a_sentence, window_status
@@ -78,6 +79,7 @@ class AccountStatus:
         rests_after: the failure after which it rests.
         limited: what its provider has lowered its limit to; null: nothing.
         bounces: how many of its last mails bounced.
+        mailbox: how its mailbox is read; null: it has none, and bounces that come by mail are unseen.
     """
 
     id: int
@@ -93,6 +95,7 @@ class AccountStatus:
     rests_after: str | None
     limited: Limited | None
     bounces: BounceStatus
+    mailbox: MailboxStatus | None
 
 
 @dataclass(frozen=True)
@@ -248,6 +251,7 @@ def accounts(account_ids: Collection[int] | None = None) -> tuple[AccountStatus,
                 rests_after=account.rests_after if rests else None,
                 limited=limited(account, day),
                 bounces=bounces_of(account),
+                mailbox=mailbox_status(account),
             )
         )
     return tuple(rows)

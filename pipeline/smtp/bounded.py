@@ -33,7 +33,7 @@ def has_spoken_unasked(sock: socket.socket) -> bool:
     return True
 
 
-class _Incoming(io.RawIOBase):
+class Incoming(io.RawIOBase):
     """What a server sends. Its deadline counts for all reads together: one that drips a byte at a time holds nobody."""
 
     deadline = math.inf
@@ -67,7 +67,7 @@ class _BoundedReplies:
 
     def getreply(self) -> tuple[int, bytes]:
         if self.file is None:
-            self.file = io.BufferedReader(_Incoming(self.sock))
+            self.file = io.BufferedReader(Incoming(self.sock))
         patience = self.sock.gettimeout()
         self.file.raw.deadline = time.monotonic() + (math.inf if patience is None else patience)
         try:

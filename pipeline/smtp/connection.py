@@ -134,7 +134,7 @@ def _demand_protection(endpoint: Endpoint) -> None:
 def _ready(endpoint: Endpoint, secret: str | None) -> smtplib.SMTP:
     """Return a connection that is ready for MAIL; `secret` is the password or the access token."""
     # Made only where it is used: it reads all root certificates, which takes longer than a login.
-    context = None if endpoint.security is Security.PLAIN else _tls_context(endpoint.ca_file)
+    context = None if endpoint.security is Security.PLAIN else tls_context(endpoint.ca_file)
     smtp: smtplib.SMTP = guarded(Phase.CONNECT, lambda _: _open(endpoint, context), None)
     try:
         _hello(smtp)
@@ -154,7 +154,7 @@ def _ready(endpoint: Endpoint, secret: str | None) -> smtplib.SMTP:
     return smtp
 
 
-def _tls_context(ca_file: str | None) -> ssl.SSLContext:
+def tls_context(ca_file: str | None) -> ssl.SSLContext:
     """Return a context that verifies (smtplib's own default verifies nothing), also by the certificates of a file."""
     context = ssl.create_default_context()
     try:

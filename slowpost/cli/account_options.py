@@ -46,5 +46,32 @@ def dkim_options(command: Callable[..., Any]) -> Callable[..., Any]:
     return command
 
 
+def mailbox_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Give a command the options of an account's mailbox."""
+    command = click.option(
+        "--save-sent/--no-save-sent",
+        "save_sent",
+        default=None,
+        callback=lambda _context, _option, value: value if value is None else ("no", "yes")[value],
+        help="Put a copy of each mail into its folder Sent, where the provider keeps none.",
+    )(command)
+    for option, text in reversed(
+        (
+            ("--imap-host", "Its mailbox: the IMAP server, so that bounces and replies are seen; '' ends that."),
+            ("--imap-port", "Its mailbox: the port (default: 993, or 143 without implicit TLS)."),
+            ("--imap-security", "Its mailbox: tls (the default), starttls or plain."),
+            ("--imap-username", "Its mailbox: who logs in there, if not as for sending; '' as for sending again."),
+            (
+                "--imap-token-command",
+                "Its mailbox: with a user name of its own, the command that prints an access token.",
+            ),
+            ("--imap-token-file", "Its mailbox: the same, the file whose first line is an access token."),
+        )
+    ):
+        command = click.option(option, help=text)(command)
+    text = "Its mailbox: read a password of its own from stdin, behind the other if that comes from there, too."
+    return click.option("--imap-password-stdin", "imap_from_stdin", is_flag=True, help=text)(command)
+
+
 #: `--tag`, which can be given several times.
 tag = click.option("--tag", "tags", multiple=True, help="A word for it and others; can be given several times.")

@@ -12,7 +12,7 @@ from pipeline.operations import accounts as operations
 from pipeline.operations.rekey import rekey as rekey_all
 from pipeline.reports import accounts as reports
 from pipeline.reports.accounts import AccountRow
-from slowpost.cli.account_options import dkim_options, login_options, tag, warmup_options
+from slowpost.cli.account_options import dkim_options, login_options, mailbox_options, tag, warmup_options
 from slowpost.cli.acting import finish, say_where_the_key_is, who
 from slowpost.cli.importing import import_options, run_import
 from slowpost.cli.output import emit, show_fields, show_table
@@ -43,12 +43,20 @@ def accounts() -> None:
 @click.option("--daily-limit", help="Mails a day (default: MAIL_DAILY_LIMIT).")
 @warmup_options
 @dkim_options
+@mailbox_options
 @tag
 @click.option("--name", help="What you call it (default: the From address).")
 @reason
 @as_json
 @with_database
-def add(password_stdin: bool, tags: tuple[str, ...], reason: str, as_json: bool, **given: str | None) -> None:
+def add(
+    password_stdin: bool,
+    imap_from_stdin: bool,
+    tags: tuple[str, ...],
+    reason: str,
+    as_json: bool,
+    **given: str | None,
+) -> None:
     """Add an account. Its password is encrypted before it is stored, and never shown again.
 
     An account that was removed and had the same mailbox is taken back into use: what it has sent today counts.
@@ -58,6 +66,8 @@ def add(password_stdin: bool, tags: tuple[str, ...], reason: str, as_json: bool,
     operations.demand_new(values)
     if values.get("username") and values.get("auth") != "xoauth2":
         values["password"] = asked_password(password_stdin)
+    if imap_from_stdin or operations.needs_mailbox_password(values):
+        values["imap_password"] = asked_password(imap_from_stdin, "Password of the mailbox", "--imap-password-stdin")
     done = operations.add(who(), values, reason, tags)
     say_where_the_key_is(done.new_key)
     back = " (it had been removed: what it has sent today counts)" if done.taken_back else ""
@@ -72,6 +82,7 @@ def add(password_stdin: bool, tags: tuple[str, ...], reason: str, as_json: bool,
 @click.option("--username", help="The user name to log in with; '' removes it and the password: no login.")
 @click.option("--password", "ask", is_flag=True, help="Ask for another password.")
 @click.option("--password-stdin", is_flag=True, help="Read another password from stdin.")
+@click.option("--imap-password", "imap_ask", is_flag=True, help="Its mailbox: ask for a password of its own.")
 @login_options
 @click.option("--from", "from_address", help="The From address.")
 @click.option("--from-name")
@@ -81,6 +92,7 @@ def add(password_stdin: bool, tags: tuple[str, ...], reason: str, as_json: bool,
 @warmup_options
 @click.option("--no-warmup", is_flag=True, help="End the warm-up: only the daily limit counts from now on.")
 @dkim_options
+@mailbox_options
 @tag
 @click.option("--untag", "untags", multiple=True, help="Take a tag away; can be given several times.")
 @click.option("--name", help="What you call it.")
@@ -91,6 +103,8 @@ def set_(
     account_id: int,
     ask: bool,
     password_stdin: bool,
+    imap_ask: bool,
+    imap_from_stdin: bool,
     no_warmup: bool,
     tags: tuple[str, ...],
     untags: tuple[str, ...],
@@ -101,6 +115,7 @@ def set_(
     """Change only what is given of an account. What was planned for it is planned anew.
 
     A new way to log in replaces the old one: its password, or where its access token came from, is removed.
+    An empty --imap-host ends the reading of its mailbox, an empty --imap-username the login of its own there.
     An empty --dkim-selector ends its own signature, an empty --dkim-ed25519-selector that by this key.
     A warm-up whose values stay the same goes on; one with new values begins today.
     """
@@ -108,12 +123,13 @@ def set_(
     _demand_both(given)
     if no_warmup and "warmup_start" in given:
         raise click.UsageError("either a warm-up or --no-warmup, not both")
-    if ask and password_stdin:
-        raise click.UsageError("either --password or --password-stdin, not both")
+    if (ask and password_stdin) or (imap_ask and imap_from_stdin):
+        raise click.UsageError("either --password or --password-stdin, not both; and so for the mailbox")
     tags, untags = account_values.tags(tags), account_values.tags(untags)
     if set(tags) & set(untags):
         raise click.UsageError("either --tag or --untag of a word, not both")
-    if not given and not (no_warmup or ask or password_stdin or tags or untags):
+    of_mailbox = imap_ask or imap_from_stdin
+    if not given and not (no_warmup or ask or password_stdin or of_mailbox or tags or untags):
         raise click.UsageError("nothing to change is given")
     changes = account_values.parsed_changes(given)
     if no_warmup:
@@ -121,6 +137,8 @@ def set_(
     reports.account(account_id)  # nobody is asked for the password of an account that is not there
     if ask or password_stdin:
         changes["password"] = asked_password(password_stdin)
+    if of_mailbox:
+        changes["imap_password"] = asked_password(imap_from_stdin, "Password of the mailbox", "--imap-password-stdin")
     done = operations.change(account_id, who(), changes, reason, tags=tags, untags=untags)
     say_where_the_key_is(done.new_key)
     row = reports.account(account_id)
@@ -175,9 +193,10 @@ def import_(file: str, as_json: bool, strict: bool) -> None:
 
     Columns: host and from_address (required), name, port, security, username, password, auth, token_command,
     token_file, plain_password, from_name, reply_to, signature, daily_limit, warmup_start, warmup_step, dkim_selector,
-    dkim_key_file, dkim_ed25519_selector, dkim_ed25519_key_file, dkim_domain and tags (separated by commas or blanks:
-    all that it has). An account whose name is there already is updated; a warm-up whose values stay the same goes on,
-    one with new values begins today.
+    dkim_key_file, dkim_ed25519_selector, dkim_ed25519_key_file, dkim_domain, imap_host, imap_port, imap_security,
+    imap_username, imap_password, imap_token_command, imap_token_file, save_sent and tags (separated by commas or
+    blanks: all that it has). An account whose name is there already is updated; a warm-up whose values stay the same
+    goes on, one with new values begins today.
     """
     say_where_the_key_is(run_import(file, imports.accounts, as_json, strict=strict).new_key)
 
@@ -187,8 +206,10 @@ def import_(file: str, as_json: bool, strict: bool) -> None:
 @as_json
 @with_database
 def test(account_id: int, as_json: bool) -> None:
-    """Log in and send nothing."""
-    finish(operations.test(account_id), as_json, f"account {account_id}: logged in, sent nothing")
+    """Log in and send nothing; to its mailbox, too, if it has one."""
+    done = operations.test(account_id)
+    read = f"; its mailbox has {', '.join(done.folders)}" if done.folders else ""
+    finish(done, as_json, f"account {account_id}: logged in, sent nothing{read}")
 
 
 @accounts.command()

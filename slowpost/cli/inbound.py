@@ -1,9 +1,9 @@
-"""`inbound import|list`."""
+"""`inbound import|read|list`."""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import click
@@ -41,8 +41,7 @@ def import_(path: str, account_id: int | None, sent: bool, as_json: bool) -> Non
             raise Refused(f"{path}: {error}") from None
         except FileNotFoundError:
             raise Refused(f"{path}: there is no such file") from None
-    effects = ", ".join(f"{number} {name}" for name, number in sorted(done.effects.items())) or "nothing of ours"
-    sentence = f"{done.read} mails: {effects}"
+    sentence = f"{done.read} mails: {_in_words(done.effects)}"
     for number, words in (
         (done.seen, "seen before"),
         (done.ended_doubt, "in doubt no more"),
@@ -50,6 +49,28 @@ def import_(path: str, account_id: int | None, sent: bool, as_json: bool) -> Non
     ):
         sentence += f"; {number} {words}" if number else ""
     finish(done, as_json, sentence)
+
+
+@inbound.command()
+@click.option(
+    "--due", is_flag=True, help="Only those that are due: after trouble a mailbox is tried less and less often."
+)
+@as_json
+@with_database
+def read(due: bool, as_json: bool) -> None:
+    """Read the accounts' mailboxes now, each once; `run` and `scheduler` do it all the time. Cron does it with --due.
+
+    Nothing is changed in a mailbox.
+    """
+    from schedules import read_mailboxes
+
+    found = read_mailboxes.read(all_of_them=not due)
+    columns = {"account_id": "ACCOUNT", "messages": "NEW", "fetched": "READ", "effects": "EFFECTS", "error": "ERROR"}
+    rows = [vars(one) | {"effects": _in_words(one.effects)} for one in found]
+    emit(found, as_json, lambda: show_table(rows, columns, "no account has a mailbox that nobody reads at this moment"))
+    wrong = [str(one.account_id) for one in found if one.error is not None]
+    if wrong:
+        raise Refused(f"mailboxes that can't be read: account {', '.join(wrong)}")
 
 
 @inbound.command("list")
@@ -65,6 +86,10 @@ def list_(limit: int, as_json: bool) -> None:
     columns = {"id": "ID", "read_at": "READ", "kind": "KIND", "effect": "EFFECT", "delivery_id": "DELIVERY"}
     columns |= {"contact_id": "CONTACT", "named_by": "NAMED BY", "enhanced_code": "CODE", "evidence": "EVIDENCE"}
     emit(rows, as_json, lambda: show_table(rows, columns, "nothing has come back: see `slowpost inbound import`"))
+
+
+def _in_words(effects: Mapping[str, int]) -> str:
+    return ", ".join(f"{number} {name}" for name, number in sorted(effects.items())) or "nothing of ours"
 
 
 def _mails(path: str) -> Iterator[Mail]:

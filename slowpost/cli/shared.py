@@ -182,14 +182,14 @@ def read_bytes(path: str, at_most: int) -> bytes:
     return data
 
 
-def asked_password(from_stdin: bool) -> str:
+def asked_password(from_stdin: bool, what: str = "Password", option: str = "--password-stdin") -> str:
     """Return a password that is asked for, or the first line of stdin; refuse an empty one."""
     if from_stdin:
         password = _first_line_of_stdin()
     elif not sys.stdin.isatty():
-        raise Refused("there is no terminal to ask for the password: use --password-stdin")
+        raise Refused(f"there is no terminal to ask for the password: use {option}")
     else:
-        password = str(click.prompt("Password", hide_input=True, err=True))
+        password = str(click.prompt(what, hide_input=True, err=True))
     if not password:
         raise Refused("the password is empty")
     return password

@@ -7,11 +7,13 @@ import time
 from collections.abc import Callable
 from functools import partial
 from typing import NoReturn
+from zoneinfo import ZoneInfo
 
 import click
 
+from pipeline.reports.mailboxes import UNSEEN
 from pipeline.reports.running import ProcessStatus, Running
-from pipeline.reports.status import HealthStatus, Status
+from pipeline.reports.status import AccountStatus, HealthStatus, Status
 from pipeline.runtime.settings import settings
 from pipeline.runtime.waiting import connected, what_is_away
 from slowpost.cli.output import cell, emit, show_table
@@ -94,10 +96,11 @@ def _show(found: Status, away: str | None) -> None:
     say(found.summary)
     columns = {"id": "ID", "name": "ACCOUNT", "state": "STATE", "used": "USED", "limit": "OF", "health": "HEALTH"}
     accounts = [
-        vars(account) | {"health": _health(account.health), "bounces": account.bounces.in_words()}
+        vars(account)
+        | {"health": _health(account.health), "bounces": account.bounces.in_words(), "mailbox": _mailbox(account)}
         for account in found.accounts
     ]
-    columns |= {"bounces": "BOUNCES", "next_slot": "NEXT SLOT", "note": "NOTE"}
+    columns |= {"bounces": "BOUNCES", "next_slot": "NEXT SLOT", "mailbox": "MAILBOX", "note": "NOTE"}
     show_table(accounts, columns, "no accounts")
     templates = [vars(template) | {"bounces": template.bounces.in_words()} for template in found.templates]
     columns = {"id": "ID", "name": "TEMPLATE", "active": "ACTIVE", "paused": "PAUSED", "bounces": "BOUNCES"}
@@ -126,3 +129,9 @@ def _state(process: ProcessStatus) -> str:
 
 def _health(health: HealthStatus) -> str | None:
     return None if health.rate is None else f"{health.rate:.0%} of {health.attempts}"
+
+
+def _mailbox(account: AccountStatus) -> str:
+    if account.mailbox is None:
+        return UNSEEN
+    return account.mailbox.in_words(ZoneInfo(settings().mail_window_timezone))

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 
 from models import Campaign, SmtpAccount
+from pipeline.accounts import passwords
 from pipeline.campaigns import readiness
 from pipeline.capacity import usage
 from pipeline.reports.campaign_check.findings import About, CampaignFinding, Severity
@@ -32,7 +33,7 @@ def tried(
         log_in: whether to ask their servers; else only whether their passwords can be read.
     """
     on = [account for account in accounts if account.enabled]
-    problems = {account.id: logins.password_problem(account) for account in on}
+    problems = {account.id: passwords.problem_of(account) for account in on}
     trials: dict[int, Trial] = {}
 
     def try_one(account: SmtpAccount) -> None:

@@ -15,7 +15,7 @@ from functools import partial
 from pathlib import Path
 
 from models import SmtpAccount, database, lookup, on_disk
-from pipeline.accounts import signing
+from pipeline.accounts import passwords, signing
 from pipeline.content.signature import SigningKey
 from pipeline.content.template import ways_of
 from pipeline.dns import spf
@@ -26,8 +26,9 @@ from pipeline.dns.reverse import Reverse, reverse_of
 from pipeline.reports.closed import closed_dates
 from pipeline.reports.doctor import account as accounts
 from pipeline.reports.doctor import domain as domains
-from pipeline.reports.doctor import installation, logins, signature
+from pipeline.reports.doctor import installation, logins, mailbox, signature
 from pipeline.reports.doctor.findings import Check, Diagnosis, Finding, Level
+from pipeline.reports.doctor.mailbox import Mailbox
 from pipeline.reports.doctor.signature import InDns, Signature
 from pipeline.reports.reasons import local
 from pipeline.rules import forgotten, providers
@@ -46,6 +47,7 @@ class _Asked:
     """What servers and DNS have said."""
 
     trials: dict[int, Trial] = field(default_factory=dict)
+    mailboxes: dict[int, Mailbox] = field(default_factory=dict)
     domains: dict[str, domains.Domain] = field(default_factory=dict)
     keys: dict[SigningKey, InDns] = field(default_factory=dict)
     reverse: Reverse | None = None
@@ -70,13 +72,14 @@ def examine(
         NotThereError: there is no such account.
     """
     meant = _accounts(account_ids)
-    problems = {account.id: logins.password_problem(account) for account in meant}
+    problems = {account.id: passwords.problem_of(account) for account in meant}
     signatures = {account.id: _signature(account) for account in meant}
     asked = _Asked()
     if not offline:
         endpoints = [logins.endpoint(account) for account in meant if problems[account.id] is None]
         keys = [key for its in signatures.values() for key, _ in its.keys]
-        _ask(asked, endpoints, _own_domains(meant), tuple(selectors), keys, on_progress)
+        with_mailbox = [account for account in meant if account.imap_host is not None]
+        _ask(asked, endpoints, with_mailbox, _own_domains(meant), tuple(selectors), keys, on_progress)
     found = [
         *installation.judge(_installation(asked.reverse, _key_problem(meant, problems))),
         *_of_accounts(meant, problems, signatures, asked),
@@ -106,6 +109,7 @@ def _own_domains(meant: Sequence[SmtpAccount]) -> list[str]:
 def _ask(
     asked: _Asked,
     endpoints: Sequence[Endpoint],
+    with_mailbox: Sequence[SmtpAccount],
     own: Sequence[str],
     selectors: Sequence[str],
     keys: Sequence[SigningKey],
@@ -115,6 +119,9 @@ def _ask(
 
     def log_in(endpoint: Endpoint) -> None:
         asked.trials[endpoint.account_id] = logins.log_in(endpoint)
+
+    def open_mailbox(account: SmtpAccount) -> None:
+        asked.mailboxes[account.id] = logins.open_mailbox(account)
 
     def ask_domain(domain: str) -> None:
         asked.domains[domain] = _domain(domain, selectors, dns)
@@ -128,6 +135,7 @@ def _ask(
     name = settings().mail_ehlo_name
     jobs = [
         *(partial(log_in, endpoint) for endpoint in endpoints),
+        *(partial(open_mailbox, account) for account in with_mailbox),
         *(partial(ask_domain, domain) for domain in own),
         *(partial(ask_key, key) for key in keys),
         *(partial(ask_name, name) for name in ([name] if name and not name.startswith("[") else [])),
@@ -248,7 +256,8 @@ def _of_accounts(
         facts = logins.facts_of(account, problems[account.id], asked.trials.get(account.id), its_spf)
         its = signatures[account.id]
         its = replace(its, keys=[(key, asked.keys.get(key)) for key, _ in its.keys])
-        for finding in (*accounts.judge(facts, now), *signature.judge(its)):
+        its_mailbox = asked.mailboxes.get(account.id, Mailbox(account.imap_host))
+        for finding in (*accounts.judge(facts, now), *signature.judge(its), *mailbox.judge(its_mailbox)):
             yield replace(finding, account_ids=(account.id,), account=account.name)
 
 

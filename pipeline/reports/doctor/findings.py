@@ -46,6 +46,7 @@ class Check(StrEnum):
     SPF_AND_SERVER = "spf_and_server"
     SIGNATURE = "signature"
     ONE_CLICK = "one_click"
+    MAILBOX = "mailbox"
     # the domain of a From address
     MX = "mx"
     SPF = "spf"

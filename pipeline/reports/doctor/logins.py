@@ -12,11 +12,13 @@ from dataclasses import replace
 
 from models import Auth, Security, SmtpAccount, database
 from models.address import normalise_domain
-from pipeline.accounts import passwords
-from pipeline.accounts.identity import endpoint_of
+from pipeline.accounts.identity import endpoint_of, mailbox_of
 from pipeline.capacity import usage
 from pipeline.dns.spf import Spf
+from pipeline.imap.connection import MailboxError
+from pipeline.imap.login import try_out as open_and_list
 from pipeline.reports.doctor.account import Account
+from pipeline.reports.doctor.mailbox import Mailbox
 from pipeline.runtime.secret_key import SecretKeyError
 from pipeline.runtime.settings import settings
 from pipeline.smtp.connection import Endpoint
@@ -26,16 +28,6 @@ from pipeline.smtp.trial import Trial, try_out
 THREADS = 8
 #: Seconds for one command of a login, where MAIL_SMTP_TIMEOUT is not less.
 LOGIN_TIMEOUT = 15.0
-
-
-def password_problem(account: SmtpAccount) -> str | None:
-    """Return why an account's password can't be read; None: it can, or there is none."""
-    try:
-        if account.password is not None:
-            passwords.decrypt(account.password)
-    except SecretKeyError as error:
-        return str(error)
-    return None
 
 
 def endpoint(account: SmtpAccount) -> Endpoint:
@@ -49,6 +41,19 @@ def log_in(where: Endpoint) -> Trial:
     # An access token that can't be had may be reported with the time of the database.
     with database.connection():
         return try_out(where)
+
+
+def open_mailbox(account: SmtpAccount) -> Mailbox:
+    """Try the login to an account's mailbox, in whatever thread."""
+    with database.connection():
+        try:
+            where = mailbox_of(account)
+            if where is None:
+                return Mailbox(None)
+            where = replace(where, timeout=min(where.timeout, LOGIN_TIMEOUT))
+            return Mailbox(where.host, tuple(open_and_list(where)))
+        except (MailboxError, SecretKeyError) as error:
+            return Mailbox(account.imap_host, problem=str(error))
 
 
 def together(jobs: Sequence[Callable[[], object]], on_progress: Callable[[int, int], None]) -> None:
