@@ -18,17 +18,17 @@ from typing import Any
 from models import Cause, Contact, Delivery, Event, Purpose, Reason, SmtpAccount, State, database, transition
 from models.compiled import Parameter, among, asked_together, compiled
 from models.delivery import of_ids
-from pipeline.accounts import bounces, consent, health
-from pipeline.accounts.identity import endpoint_of, sender_of
-from pipeline.accounts.signing import KeyFileError, covers_unsubscribe, sign
+from pipeline.accounts import bounces, health
+from pipeline.accounts.identity import endpoint_of
+from pipeline.accounts.signing import KeyFileError
 from pipeline.capacity.slots import RESERVED
-from pipeline.content.message import Envelope, MessageRefusedError, Rendered, build
+from pipeline.content.message import MessageRefusedError
 from pipeline.content.mime import File
 from pipeline.delivery import claim as claims
 from pipeline.delivery import outcome
 from pipeline.delivery.attachments import files_of
 from pipeline.delivery.claim import Claim
-from pipeline.delivery.conversation import thread_of
+from pipeline.delivery.envelope import envelope_of
 from pipeline.delivery.refusals import Refusal, Use, is_missed, missed, questions, refusal
 from pipeline.flow import TRIGGER, Handoff, Stage
 from pipeline.rules.forgotten import Hashes, hashes
@@ -188,7 +188,7 @@ def _deliver(delivery: Delivery, slot: _Slot) -> tuple[list[Handoff], bool]:
     """Send one; return what comes next, and whether the account is to be left alone now."""
     account_id = slot.account.id
     try:
-        envelope = _envelope(delivery, slot)
+        envelope = envelope_of(delivery, slot.account, slot.about_now, slot.files_of(delivery.template_id))
     except MessageRefusedError as error:
         return outcome.give_up(delivery, slot.token, Reason.MESSAGE_REFUSED, str(error)), False
     except KeyFileError as error:
@@ -234,18 +234,3 @@ def _after_refused_claim(delivery: Delivery, slot_token: str, refusal: Refusal) 
     if refusal is Refusal.TOO_SOON:
         return _wait_for([delivery], slot_token)
     return [TRIGGER if refusal is Refusal.KEPT_OUT else _trigger_after_refusal(delivery.id)]
-
-
-def _envelope(delivery: Delivery, slot: _Slot) -> Envelope:
-    rendered = Rendered(
-        recipient=delivery.recipient,
-        recipient_name=delivery.contact.name,
-        subject=delivery.subject,
-        text=delivery.text,
-        html=delivery.html,
-        preheader=delivery.preheader,
-        message_id=delivery.message_id,
-    )
-    account, thread, files = slot.account, thread_of(delivery), slot.files_of(delivery.template_id)
-    ways = consent.offered(delivery.unsubscribe, is_covered=covers_unsubscribe(account))
-    return sign(build(rendered, sender_of(account), slot.about_now, ways, thread, files), account)

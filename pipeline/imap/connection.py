@@ -22,14 +22,19 @@ from pipeline.imap.folders import Folder, State, folders_of
 
 T = TypeVar("T")
 
+#: Header fields with what a message is called.
+OWN_IDS = ("Message-ID", "X-Microsoft-Original-Message-ID", "X-Google-Original-Message-ID")
 #: Header fields by which it is told whether a message may be ours.
 FIELDS = (
-    *("Message-ID", "X-Microsoft-Original-Message-ID", "X-Google-Original-Message-ID", "In-Reply-To", "References"),
+    *OWN_IDS,
+    *("In-Reply-To", "References"),
     *("From", "To", "Cc", "Bcc", "Subject", "Date", "Return-Path", "Content-Type", "Auto-Submitted"),
     *("X-Failed-Recipients", "X-HmXmrOriginalRecipient"),
 )
 #: Octets of a message's header fields that are asked for.
 MAX_HEAD = 65_536
+#: Messages with the same Message-ID that are looked at.
+MAX_NAMESAKES = 10
 #: Characters of what a server says that are kept.
 MAX_SAID = 300
 
@@ -85,13 +90,19 @@ class Connection:
         # `n:*` names the last message, whatever its number is (RFC 3501 6.4.8).
         return sorted(one for one in found if one >= uid)
 
-    def named(self, message_id: str) -> list[int]:
-        """Return the UIDs of messages of the open folder whose header has this Message-ID, or words that it is part of:
-        the header has to be looked at. Raises MailboxError.
+    def uid_of(self, message_id: str) -> int | None:
+        """Return the UID of the message of the open folder that has this Message-ID, with angle brackets, in its own
+        header; None: there is none. Raises MailboxError.
         """
-        names = ("MESSAGE-ID", "X-MICROSOFT-ORIGINAL-MESSAGE-ID", "X-GOOGLE-ORIGINAL-MESSAGE-ID")
-        first, second, third = (["HEADER", name, message_id] for name in names)
-        return sorted(self.ask(lambda c: c.search(["OR", *first, "OR", *second, *third]), "SEARCH"))
+        first, second, third = (["HEADER", name, message_id] for name in OWN_IDS)
+        found = self.ask(lambda c: c.search(["OR", *first, "OR", *second, *third]), "SEARCH")
+        # A server may take words for a match that it is only part of.
+        wants = [f"BODY.PEEK[HEADER.FIELDS ({' '.join(OWN_IDS)})]<0.{MAX_HEAD}>"]
+        for uid in sorted(found)[:MAX_NAMESAKES]:
+            head = _section(self.ask(lambda c, uid=uid: c.fetch([uid], wants), "FETCH").get(uid, {}))
+            if head is not None and message_id.encode() in head:
+                return int(uid)
+        return None
 
     def heads(self, uids: Sequence[int]) -> Iterator[Listed]:
         """Yield what the headers of messages of the open folder tell. One that has gone is left out, and one that the

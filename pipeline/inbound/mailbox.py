@@ -47,6 +47,7 @@ class Looked:
         effects: how many had each effect.
         keeps_sent: a mail of ours lies in Sent.
         early: something is about a mail that is being sent at this moment, and is to be looked at again.
+        ended_doubt: mails in doubt that were found in Sent.
     """
 
     messages: int = 0
@@ -54,6 +55,7 @@ class Looked:
     effects: Counter[str] = field(default_factory=Counter)
     keeps_sent: bool = False
     early: bool = False
+    ended_doubt: int = 0
 
 
 @dataclass

@@ -18,6 +18,7 @@ from pipeline.accounts.identity import mailbox_of
 from pipeline.imap.connection import Connection, MailboxError
 from pipeline.imap.folders import Folder
 from pipeline.imap.login import Endpoint, connect
+from pipeline.inbound import copies, doubt
 from pipeline.inbound.lease import Lease, LostError, take
 from pipeline.inbound.mailbox import HandOn, Look, Looked
 from pipeline.runtime.faults import short
@@ -42,6 +43,7 @@ class MailboxRead:
         messages: new messages whose headers were read.
         fetched: those of which more than the header was, since they may be ours.
         effects: how many had each effect.
+        ended_doubt: mails in doubt that were found in Sent.
         error: what went wrong; null: nothing.
     """
 
@@ -50,6 +52,7 @@ class MailboxRead:
     messages: int
     fetched: int
     effects: dict[str, int]
+    ended_doubt: int = 0
     error: str | None = None
 
 
@@ -99,7 +102,8 @@ class Reader:
                 lease.give_back(**after)
         found = self._found
         names = tuple(folder.name for folder in self._folders)
-        return MailboxRead(self._account_id, names, found.messages, found.fetched, dict(found.effects), error)
+        counts = (found.messages, found.fetched, dict(found.effects), found.ended_doubt)
+        return MailboxRead(self._account_id, names, *counts, error)
 
     def _close(self, *, politely: bool) -> None:
         if self._connection is not None:
@@ -115,6 +119,12 @@ class Reader:
             assert self._connection is not None
             look = Look(account, self._connection, lease, self._stop, self._hand_on, self._found)
             look.at(self._folders)
+            sent = [folder for folder in self._folders if folder.role is Role.SENT]
+            for done in doubt.look(account, self._connection, sent, lease):
+                self._found.ended_doubt += done.ended_doubt
+                self._hand_on(done.handoffs)
+            if account.save_sent and sent:
+                copies.save(account, self._connection, sent[0], lease)
             if not self._stop.is_set():
                 self._store(lease)
 

@@ -31,6 +31,7 @@ from models.control import record_action
 from models.dead_letter import OPEN
 from models.lookup import NotThereError
 from pipeline.flow import TRIGGER, Handoff, Stage
+from pipeline.operations import sent_folder
 from pipeline.operations.done import Done, OperationRefusedError
 from pipeline.rules.duplicates import reasons_against
 
@@ -114,28 +115,41 @@ def resolve_sent(delivery_id: int, who: str, reason: str = "") -> DoubtResolved:
     return DoubtResolved(delivery_id, State.SENT, handoffs=(Handoff(Stage.RECORD, [delivery_id]),))
 
 
-def resolve_resend(delivery_id: int, who: str, reason: str = "") -> DoubtResolved:
+def resolve_resend(delivery_id: int, who: str, reason: str = "", *, looks: bool = True) -> DoubtResolved:
     """Decide that a delivery in doubt is to be sent again; its doubtful attempt keeps counting for its day.
+
+    Args:
+        delivery_id: the delivery.
+        who: who does it; kept with the action.
+        reason: why; kept with the action.
+        looks: whether its account's folder Sent is looked at first.
 
     Raises:
         NotThereError: it is not in doubt.
+        OperationRefusedError: it lies in Sent, or that can't be looked at.
         DecisionRefusedError: its claim is not old enough, or it must not be mailed now.
     """
+    delivery = _in_doubt(delivery_id)
+    _demand_old_claim(delivery_id)
+    if looks:
+        sent_folder.demand_not_there(delivery)
     with database.transaction():
-        delivery = _in_doubt(delivery_id)
-        now = database.now()
-        claimed_at = (
-            Attempt.select(peewee.fn.MAX(Attempt.claimed_at))
-            .where((Attempt.delivery == delivery_id) & (Attempt.outcome == Outcome.IN_DOUBT))
-            .scalar()
-        )
-        if claimed_at is not None and now < claimed_at + RESEND_AFTER:
-            raise DecisionRefusedError(
-                f"its claim is not 30 minutes old: not before {claimed_at + RESEND_AFTER:%H:%M} UTC"
-            )
+        delivery, now = _in_doubt(delivery_id), database.now()
+        # It may have been sent again, and be in doubt once more, while its folder was looked at.
+        _demand_old_claim(delivery_id)
         _ready_again(delivery, State.IN_DOUBT, Cause.RESOLVE)
         record_action(who, "resolve --resend", f"delivery {delivery_id}", now, reason)
     return DoubtResolved(delivery_id, State.READY, handoffs=(TRIGGER,))
+
+
+def _demand_old_claim(delivery_id: int) -> None:
+    claimed_at = (
+        Attempt.select(peewee.fn.MAX(Attempt.claimed_at))
+        .where((Attempt.delivery == delivery_id) & (Attempt.outcome == Outcome.IN_DOUBT))
+        .scalar()
+    )
+    if claimed_at is not None and database.now() < claimed_at + RESEND_AFTER:
+        raise DecisionRefusedError(f"its claim is not 30 minutes old: not before {claimed_at + RESEND_AFTER:%H:%M} UTC")
 
 
 def _back_to_ready(delivery: Delivery) -> None:

@@ -42,7 +42,7 @@ OF_GROUPS = ("group:gathered", "group:committed", "confirms:half")
 #: The same beside the route, where replies are noted, in the web process, and in the batch publisher.
 OF_REPLIES = tuple(f"replied:{step}" for step in _STEPS)
 OF_CONSENT = ("unsubscribe:wrote",)
-OF_INBOUND = ("mailbox:read", "inbound:got", "inbound:wrote")
+OF_INBOUND = ("mailbox:read", "inbound:got", "inbound:wrote", "copy:intended")
 OF_PUBLISHER = ("publish:prepared", "publish:wrote", "publish:committed")
 
 

@@ -20,10 +20,10 @@ def in_doubt() -> None:
 @as_json
 @with_database
 def list_(as_json: bool) -> None:
-    """List them, each with its Message-ID, to look for in the sender's and the recipient's mailbox."""
+    """List them, each with its Message-ID, to look for in the recipient's mailbox, and whether it was found in Sent."""
     rows = reports.in_doubt()
     columns = {"delivery_id": "DELIVERY", "contact_id": "CONTACT", "account_id": "ACCOUNT", "claimed_at": "CLAIMED"}
-    columns |= {"message_id": "MESSAGE-ID", "detail": "DETAIL"}
+    columns |= {"message_id": "MESSAGE-ID", "detail": "DETAIL", "in_sent": "SENT FOLDER"}
     emit(rows, as_json, lambda: show_table(rows, columns, "nothing is in doubt"))
 
 
@@ -31,13 +31,19 @@ def list_(as_json: bool) -> None:
 @click.argument("delivery_id", type=ID)
 @click.option("--sent", is_flag=True, help="It was sent.")
 @click.option("--resend", is_flag=True, help="It was not: send it again (30 minutes after its claim at the earliest).")
+@click.option("--without-looking", is_flag=True, help="With --resend: even if its account's folder Sent can't be read.")
 @reason
 @as_json
 @with_database
-def resolve(delivery_id: int, sent: bool, resend: bool, reason: str, as_json: bool) -> None:
-    """Decide about a mail in doubt."""
+def resolve(delivery_id: int, sent: bool, resend: bool, without_looking: bool, reason: str, as_json: bool) -> None:
+    """Decide about a mail in doubt.
+
+    --resend looks at its account's folder Sent first, if the account has a mailbox, and is refused where it lies there.
+    """
     if sent == resend:
         raise click.UsageError("either --sent or --resend is needed")
-    decide = decisions.resolve_sent if sent else decisions.resolve_resend
-    done = decide(delivery_id, who(), reason)
+    if sent:
+        done = decisions.resolve_sent(delivery_id, who(), reason)
+    else:
+        done = decisions.resolve_resend(delivery_id, who(), reason, looks=not without_looking)
     finish(done, as_json, f"delivery {delivery_id}: {'sent' if sent else 'ready again'}")
