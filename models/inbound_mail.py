@@ -47,6 +47,8 @@ class Effect(StrEnum):
     UNSUBSCRIBED = "unsubscribed"
     #: The next step of the sequence waits longer.
     PUT_OFF = "put_off"
+    #: A person has written to them: the next step waits longer.
+    TAKEN_OVER = "taken_over"
     #: The sequence has ended, since the person is not there any more.
     ENDED = "ended"
     #: It is our mail, which nobody knew to be sent.

@@ -11,7 +11,7 @@ from typing import Any, cast
 
 from peewee import OP, SQL, Expression, Select, fn
 
-from models import Attempt, ChargedTo, Delivery, SelfMail
+from models import Attempt, ChargedTo, Delivery, SelfMail, SmtpAccount
 from models.attempt import USES_UP
 from models.compiled import Parameter, Question, among, compiled
 from models.database import db, is_postgres
@@ -131,14 +131,18 @@ def used_by(account_id: Any, day: Any) -> Any:
 
 
 def last_transaction(account_id: Any) -> Any:
-    """Return the time of an account's last mail transaction, of its mails to itself, too; NULL: there is none."""
+    """Return the time of an account's last mail transaction, of its mails to itself and of a person's to one of our
+    contacts, too; NULL: there is none.
+    """
     of_account = (Attempt.account == account_id) & Attempt.transaction_at.is_null(False)
     attempts = Attempt.select(fn.MAX(Attempt.transaction_at)).where(of_account)
     to_itself = SelfMail.select(fn.MAX(SelfMail.sent_at)).where(SelfMail.account == account_id)
+    same = SmtpAccount.alias("same")
+    of_person = same.select(same.person_wrote_at).where(same.id == account_id)
     if is_postgres():
-        return fn.GREATEST(attempts, to_itself)
+        return fn.GREATEST(attempts, to_itself, of_person)
     # MAX of several is NULL where one is; times are text here, and "" is before all of them.
-    return fn.NULLIF(fn.MAX(fn.COALESCE(attempts, ""), fn.COALESCE(to_itself, "")), "")
+    return fn.NULLIF(fn.MAX(*(fn.COALESCE(one, "") for one in (attempts, to_itself, of_person))), "")
 
 
 def failed_by(delivery_ids: Sequence[int]) -> dict[int, dict[int, dt.datetime]]:

@@ -208,6 +208,13 @@ def _unsubscribed(came: Came) -> Effect:
 
 def _put_off(came: Came) -> Effect:
     """Let the next step wait until the day that is named, or some days, unless it is due later anyway."""
+    now, window, until = database.now(), SendingWindow.from_settings(settings()), came.found.until
+    days = (until - window.local_date(now)).days if until is not None else WAIT_DAYS
+    return put_off(came, due_at(now, max(days, 1), window, working_days=False))
+
+
+def put_off(came: Came, again: dt.datetime) -> Effect:
+    """Let the next step wait until `again` (UTC), unless it is due later anyway; in the caller's transaction."""
     which = Enrolment.id == came.delivery.enrolment_id
     if came.delivery.enrolment_id is None or not _lock_person(came.delivery):
         return Effect.NOTED
@@ -216,13 +223,10 @@ def _put_off(came: Came) -> Effect:
     enrolment, now = Enrolment.get(which), database.now()
     if enrolment.state != EnrolmentState.ACTIVE or enrolment.sent_at is None:
         return Effect.NOTED
-    window, until = SendingWindow.from_settings(settings()), came.found.until
-    days = (until - window.local_date(now)).days if until is not None else WAIT_DAYS
-    again = due_at(now, max(days, 1), window, working_days=False)
     if enrolment.delivery_id is not None:
         return _hold_back(came, Delivery.id == enrolment.delivery_id, again)
     step = Step.get_or_none((Step.campaign == enrolment.campaign_id) & (Step.position == enrolment.position))
-    due = due_of(enrolment, step, window)
+    due = due_of(enrolment, step, SendingWindow.from_settings(settings()))
     if due is None or due >= again:
         return Effect.NOTED
     Enrolment.update(due_at=again, updated_at=now).where(which).execute()

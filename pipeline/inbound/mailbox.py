@@ -21,6 +21,7 @@ from pipeline.flow import Handoff, chunks, joined
 from pipeline.imap.connection import Connection, Listed, MailboxError
 from pipeline.imap.folders import Folder
 from pipeline.imap.folders import State as FolderState
+from pipeline.inbound import taken_over
 from pipeline.inbound.head import Head
 from pipeline.inbound.heads import head_in, may_report
 from pipeline.inbound.lease import Lease
@@ -120,10 +121,11 @@ class Look:
         self.found.messages += len(batch)
         handoffs: list[Handoff] = []
         early: int | None = None
+        if folder.role is Role.SENT:
+            handoffs += self._sent(list(heads.values()), ours)
+            batch = ()
         for listed in batch:
-            if folder.role is Role.SENT:
-                self._sent(heads[listed.uid], ours)
-            elif _may_be_ours(heads[listed.uid], ours) and not self._has_fetched(listed):
+            if _may_be_ours(heads[listed.uid], ours) and not self._has_fetched(listed):
                 given, is_early = self._record(listed.uid)
                 handoffs += given
                 early = listed.uid if is_early and early is None else early
@@ -144,9 +146,11 @@ class Look:
             self.found.effects[done.effect] += 1
         return done.handoffs, done.is_early
 
-    def _sent(self, head: Head, ours: dict[str, Delivery]) -> None:
-        """Note what a message in Sent shows: that the folder keeps what we send."""
-        self.found.keeps_sent |= not self.account.save_sent and any(one in ours for one in head.own_ids)
+    def _sent(self, heads: Sequence[Head], ours: dict[str, Delivery]) -> list[Handoff]:
+        """Note what Sent shows: that it keeps what we send, and that a person has written."""
+        others = [head for head in heads if not any(one in ours for one in head.own_ids)]
+        self.found.keeps_sent |= len(others) < len(heads) and not self.account.save_sent
+        return taken_over.note(self.account, others)
 
     def _has_fetched(self, listed: Listed) -> bool:
         """Tell whether Gmail has shown a message in another folder already."""

@@ -136,6 +136,7 @@ class Settings(BaseSettings):
     mail_health_min_attempts: PositiveCount = 10
     mail_health_window: PositiveCount = 50
     mail_bounce_limit: Annotated[float, Field(ge=0, le=1)] = 0.05
+    mail_taken_over_days: Annotated[int, Field(ge=0, le=365)] = 30
 
     mail_ehlo_name: EhloName = None
     mail_ca_file: CaFile = None

@@ -40,6 +40,7 @@ BAD = {
     "mail_health_threshold": ["70", "70%", "-0.1"],
     "mail_health_min_attempts": ["0", "few"],
     "mail_bounce_limit": ["5", "5%", "-0.1"],
+    "mail_taken_over_days": ["-1", "366", "month"],
     "mail_health_window": ["0", "wide"],
     "mail_ehlo_name": ["mail", "mail..test", "-a.test", "a_b.test", "10.0.0.1", "[10.0.0]", "[::1]", "[IPv6:10.0.0.1]"],
     "mail_ca_file": ["no/such/file.pem", ".", "/dev/null", "\x01"],
