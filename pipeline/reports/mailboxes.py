@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 from dataclasses import dataclass
 
-from models import Mailbox, MailboxFolder, SmtpAccount
+from models import Attempt, CopyState, Mailbox, MailboxFolder, Outcome, SentCopy, SmtpAccount
 from pipeline.reports.reasons import local
 
 #: What there is to say of an account without a mailbox that is read.
@@ -22,6 +22,8 @@ class MailboxStatus:
         error_at: since when it can't be read (UTC).
         folders: the folders that are read.
         keeps_sent: whether its folder Sent is known to keep what is sent by SMTP.
+        copies_left: mails whose copy was not saved in Sent: the server did not take it, or did not answer, and it is
+            not there.
     """
 
     read_at: dt.datetime | None
@@ -29,12 +31,13 @@ class MailboxStatus:
     error_at: dt.datetime | None
     folders: tuple[str, ...]
     keeps_sent: bool
+    copies_left: int
 
     def in_words(self, zone: dt.tzinfo) -> str:
         """Return it as people read it."""
-        if self.error is not None:
-            return self.error
-        return "not read yet" if self.read_at is None else f"read {local(self.read_at, zone)}"
+        read = "not read yet" if self.read_at is None else f"read {local(self.read_at, zone)}"
+        left = f"; {self.copies_left} mails without a copy in Sent" if self.copies_left else ""
+        return f"{self.error or read}{left}"
 
 
 def mailbox_status(account: SmtpAccount) -> MailboxStatus | None:
@@ -43,7 +46,7 @@ def mailbox_status(account: SmtpAccount) -> MailboxStatus | None:
         return None
     row = Mailbox.get_or_none(Mailbox.account == account.id)
     if row is None:
-        return MailboxStatus(None, None, None, (), keeps_sent=False)
+        return MailboxStatus(None, None, None, (), keeps_sent=False, copies_left=0)
     folders = list(MailboxFolder.select().where(MailboxFolder.account == account.id).order_by(MailboxFolder.id))
     of_folder = next((f"{folder.name}: {folder.error}" for folder in folders if folder.error is not None), None)
     return MailboxStatus(
@@ -52,4 +55,11 @@ def mailbox_status(account: SmtpAccount) -> MailboxStatus | None:
         error_at=row.error_at,
         folders=tuple(folder.name for folder in folders),
         keeps_sent=row.keeps_sent_at is not None and not account.save_sent,
+        copies_left=_copies_left(account) if account.save_sent else 0,
     )
+
+
+def _copies_left(account: SmtpAccount) -> int:
+    its = Attempt.select(Attempt.delivery).where((Attempt.account == account.id) & (Attempt.outcome == Outcome.ACCEPTED))
+    left = (SentCopy.state == CopyState.LEFT) & SentCopy.delivery.in_(its)
+    return int(SentCopy.select().where(left).count())
