@@ -22,6 +22,7 @@ from tests.interop.certificates import DAY, Authority
 from tests.interop.exim import Exim
 from tests.interop.listeners import DOMAIN, MailServer
 from tests.interop.postfix import Postfix
+from tests.interop.reading import box, running_dovecot  # noqa: F401  (fixtures)
 from tests.interop.tree import Tree, tree
 
 

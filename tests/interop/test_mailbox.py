@@ -2,30 +2,23 @@
 
 from __future__ import annotations
 
-import contextlib
-import datetime as dt
 import threading
-import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
 
-from models import Delivery, InboundMail, Mailbox, MailboxFolder, SmtpAccount, Suppression, database
-from pipeline.accounts import passwords
-from pipeline.flow import Handoff
+from models import Mailbox, Suppression, database
 from pipeline.imap.folders import Folder
 from pipeline.inbound import mailbox
-from pipeline.inbound.reader import MailboxRead, Reader
-from tests.builders import an_account
-from tests.conftest import Clock
-from tests.inbound_mails import a_bounce, a_sent_mail, an_answer
-from tests.interop.dovecot import ARCHIVE, JUNK, Box, ImapServer
-from tests.interop.tree import Tree
+from pipeline.inbound.reader import Reader
+from tests.inbound_mails import a_bounce, an_answer
+from tests.interop.dovecot import ARCHIVE, JUNK, Box
+from tests.interop.reading import effects, folder, ignore, of, ours, read, rows, staying, until
 
 
 def test_what_is_new_in_each_folder_is_recorded_once_and_nothing_is_changed(box: Box, sqlite: str) -> None:
-    account, first, second = of(box), ours(1, box), ours(2, box)
+    account, first, second = of(box), ours(1), ours(2)
     bounce = a_bounce(first.message_id, first.address)
     box.put("Subject: News\nFrom: a@news.example\nMessage-ID: <1@news.example>\n\nNews\n", bounce)
     box.put(bounce, folder=ARCHIVE)
@@ -47,7 +40,7 @@ def test_what_is_new_in_each_folder_is_recorded_once_and_nothing_is_changed(box:
 
 
 def test_what_lay_there_before_the_first_mail_of_the_account_is_not_looked_at(box: Box, sqlite: str) -> None:
-    account, first = of(box), ours(1, box)
+    account, first = of(box), ours(1)
     box.put(a_bounce(first.message_id, first.address), days_ago=3)
     assert read(account).messages == 0
     box.put(a_bounce(first.message_id, first.address), days_ago=0.9)
@@ -55,7 +48,7 @@ def test_what_lay_there_before_the_first_mail_of_the_account_is_not_looked_at(bo
 
 
 def test_another_uidvalidity_has_all_looked_at_again_and_no_effect_twice(box: Box, sqlite: str) -> None:
-    account, first, second = of(box), ours(1, box), ours(2, box)
+    account, first, second = of(box), ours(1), ours(2)
     box.put(a_bounce(first.message_id, first.address), "Subject: x\n\nx\n")
     read(account)
     known = folder("INBOX").uid_validity
@@ -72,7 +65,7 @@ def test_another_uidvalidity_has_all_looked_at_again_and_no_effect_twice(box: Bo
 def test_a_mail_that_is_deleted_while_the_folder_is_read_is_passed_over(
     box: Box, sqlite: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    account, first, second = of(box), ours(1, box), ours(2, box)
+    account, first, second = of(box), ours(1), ours(2)
     box.put(a_bounce(first.message_id, first.address), an_answer(second.message_id))
     heads = mailbox.deliveries_named
 
@@ -87,7 +80,7 @@ def test_a_mail_that_is_deleted_while_the_folder_is_read_is_passed_over(
 
 
 def test_a_server_that_goes_away_is_said_and_what_comes_later_is_read(box: Box, sqlite: str) -> None:
-    account, first = of(box), ours(1, box)
+    account, first = of(box), ours(1)
     read(account)
     box.server.stop()
     found = read(account)
@@ -112,7 +105,7 @@ def test_a_wrong_password_is_said_and_not_quoted(box: Box, sqlite: str) -> None:
 
 
 def test_a_folder_that_is_gone_is_said_and_the_others_are_read(box: Box, sqlite: str) -> None:
-    account, first = of(box), ours(1, box)
+    account, first = of(box), ours(1)
     read(account)
     box.put(a_bounce(first.message_id, first.address))
     with pytest.MonkeyPatch.context() as patch:
@@ -129,7 +122,7 @@ def test_a_folder_that_is_gone_is_said_and_the_others_are_read(box: Box, sqlite:
 
 
 def test_what_comes_while_the_reader_waits_is_recorded_at_once(box: Box, sqlite: str) -> None:
-    account, first, second = of(box), ours(1, box), ours(2, box)
+    account, first, second = of(box), ours(1), ours(2)
     with staying(account):
         until(lambda: Mailbox.get_or_none(Mailbox.read_at.is_null(False)))
         box.put(a_bounce(first.message_id, first.address))
@@ -142,7 +135,7 @@ def test_what_comes_while_the_reader_waits_is_recorded_at_once(box: Box, sqlite:
 
 
 def test_an_idle_that_is_cut_off_is_an_error_and_the_next_reader_goes_on(box: Box, sqlite: str) -> None:
-    account, first = of(box), ours(1, box)
+    account, first = of(box), ours(1)
     with staying(account) as thread:
         until(lambda: Mailbox.get_or_none(Mailbox.read_at.is_null(False)))
         box.server.stop()
@@ -152,79 +145,3 @@ def test_an_idle_that_is_cut_off_is_an_error_and_the_next_reader_goes_on(box: Bo
     assert Mailbox.get().failures == 1
     box.put(a_bounce(first.message_id, first.address))
     assert read(account).effects == {"bounced": 1}
-
-
-@pytest.fixture(scope="session")
-def running_dovecot(machine: Tree) -> Iterator[ImapServer]:
-    """Dovecot, for the whole run."""
-    with ImapServer(machine) as server:
-        yield server
-
-
-@pytest.fixture
-def box(running_dovecot: ImapServer) -> Box:
-    """An empty mailbox."""
-    running_dovecot.forget()
-    return running_dovecot.box()
-
-
-def of(box: Box, **values: Any) -> SmtpAccount:
-    """Store the account whose mailbox it is."""
-    columns = box.account(**values)
-    return an_account(**columns | {"imap_password": passwords.encrypt(columns["imap_password"])})
-
-
-def ours(number: int, box: Box) -> Delivery:
-    """Store a mail that the account has sent an hour ago."""
-    clock = Clock(dt.datetime.now(dt.UTC) - dt.timedelta(hours=1))
-    return a_sent_mail(clock, f"<ours{number}@example.com>", account=SmtpAccount.get())
-
-
-def read(account: SmtpAccount) -> MailboxRead:
-    """Read a mailbox once."""
-    found = Reader(account.id, threading.Event(), ignore).read()
-    assert found is not None
-    return found
-
-
-@contextlib.contextmanager
-def staying(account: SmtpAccount) -> Iterator[threading.Thread]:
-    """Read a mailbox for the block, as long as the server says what is new."""
-    stop = threading.Event()
-    reader = Reader(account.id, stop, ignore)
-    thread = threading.Thread(target=reader.read, kwargs={"stay": True})
-    thread.start()
-    try:
-        yield thread
-    finally:
-        stop.set()
-        thread.join(10)
-        assert not thread.is_alive()
-
-
-def until(what: Callable[[], object], patience: float = 20) -> None:
-    """Wait until something is there."""
-    deadline = time.monotonic() + patience
-    while not what():
-        assert time.monotonic() < deadline, "it has not come"
-        time.sleep(0.05)
-
-
-def ignore(_handoffs: Sequence[Handoff]) -> None:
-    """Hand nothing on."""
-
-
-def rows() -> list[InboundMail]:
-    """Return what was recorded."""
-    return list(InboundMail.select().order_by(InboundMail.id))
-
-
-def effects() -> set[tuple[int, str]]:
-    """Return which delivery had which effect."""
-    return {(row.delivery_id, row.effect) for row in rows()}
-
-
-def folder(name: str) -> MailboxFolder:
-    """Return what is known of a folder."""
-    found: MailboxFolder = MailboxFolder.get(MailboxFolder.name == name)
-    return found

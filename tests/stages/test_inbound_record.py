@@ -235,7 +235,7 @@ def test_what_has_been_claimed_anew_since_the_mail_was_looked_at_stays_in_doubt(
     Delivery.update(token="newer claim").where(Delivery.id == doubt.id).execute()
     looked_at = {OURS: doubt}
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(recording, "_of_ids", lambda _ids: looked_at)
+        patched.setattr(recording, "deliveries_named", lambda _ids: looked_at)
         assert not record(raw(a_copy(OURS))).ended_doubt
     assert Delivery.get_by_id(doubt.id).state == State.IN_DOUBT
 

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
+from pipeline.imap.connection import FIELDS
+from pipeline.inbound.heads import head_in, may_report
 from pipeline.inbound.kinds import Kind
 from tests import effort
 from tests.corpus.table import CORPUS, REPORTS, Labelled, lines, read
@@ -57,6 +61,15 @@ def test_persons_replies_are_recognised_in_many_languages() -> None:
     assert len({one.language for one in replies if one.is_right}) >= 12
 
 
+def test_by_its_header_alone_a_mailbox_fetches_every_report_and_complaint_and_few_others() -> None:
+    fetched = {one.file: may_report(head_in(_fields_asked_for(one))) for one in read()}
+
+    of_kinds = {*REPORTS, Kind.COMPLAINT}
+    assert [one.file for one in read() if one.kind in of_kinds and not fetched[one.file]] == []
+    others = [one for one in read() if one.kind in (Kind.REPLY, Kind.OTHER)]
+    assert sum(fetched[one.file] for one in others) <= len(others) / 5
+
+
 def test_the_corpus_has_what_it_is_said_to_have() -> None:
     mails = read()
     automatic = [one for one in mails if one.kind in AUTOMATIC]
@@ -89,3 +102,10 @@ def _is_written(one: Labelled) -> bool:
 
 def _table() -> str:
     return "\n".join(["", *lines()])
+
+
+def _fields_asked_for(one: Labelled) -> bytes:
+    """Return of a mail's header what a mailbox is asked for."""
+    head = (CORPUS / one.file).read_bytes().replace(b"\r\n", b"\n").partition(b"\n\n")[0]
+    names = "|".join(FIELDS).encode()
+    return b"".join(re.findall(rb"^(?:%s)[ \t]*:.*\n?(?:[ \t].*\n?)*" % names, head, re.IGNORECASE | re.MULTILINE))
