@@ -123,4 +123,7 @@ def _reader(account_id: int, stop: threading.Event) -> Reader:
 
 
 def _publish(handoffs: Sequence[Handoff]) -> None:
-    until_available(partial(entry.publish, handoffs))
+    try:
+        until_available(partial(entry.publish, handoffs))
+    except PutBackError:
+        log.info("stopped before it could be handed on: the sweep does it")

@@ -90,7 +90,3 @@ class Classified:
     def guessed(self, ours: Collection[str]) -> str | None:
         """Return the Message-ID that is ours among those it answers; None: there is none."""
         return next((one for one in self.answered_ids if one in ours), None)
-
-    def taken_over(self, ours: Collection[str]) -> bool:
-        """Tell whether this is a copy in Sent of a mail that is not ours: a person has written."""
-        return self.kind is Kind.SENT and self.strong(ours) is None

@@ -17,8 +17,9 @@ from typing import Any
 from models import Mailbox, database
 from models.base import insert_new
 from models.errors import SlowpostError
+from pipeline.runtime.settings import settings
 
-#: How long the right lasts: longer than any command to a mailbox.
+#: How long the right lasts at least.
 HELD_FOR = dt.timedelta(minutes=3)
 #: Seconds from one taking to the next.
 _AGAIN = 30.0
@@ -40,7 +41,7 @@ class Lease:
         """Take the right anew, now and then. Raises LostError."""
         if time.monotonic() - self.taken_at < _AGAIN:
             return
-        if not _update(self._mine(), held_until=database.now() + HELD_FOR):
+        if not _update(self._mine(), held_until=_held_until()):
             raise LostError(f"another process reads the mailbox of account {self.account_id} by now")
         self.taken_at = time.monotonic()
 
@@ -61,8 +62,13 @@ def take(account_id: int) -> Lease | None:
     insert_new(Mailbox, account=account_id)
     now, holder = database.now(), f"{socket.gethostname()} {os.getpid()} {secrets.token_hex(8)}"
     free = Mailbox.holder.is_null() | (Mailbox.held_until < now)
-    taken = _update((Mailbox.account == account_id) & free, holder=holder, held_until=now + HELD_FOR)
+    taken = _update((Mailbox.account == account_id) & free, holder=holder, held_until=_held_until())
     return Lease(account_id, holder) if taken else None
+
+
+def _held_until() -> dt.datetime:
+    """Return until when the right lasts: longer than any command to a mailbox."""
+    return database.now() + max(HELD_FOR, dt.timedelta(seconds=2 * _AGAIN + settings().mail_smtp_timeout))
 
 
 def _update(which: Any, **values: Any) -> bool:

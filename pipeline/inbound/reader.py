@@ -21,9 +21,10 @@ from pipeline.imap.login import Endpoint, connect
 from pipeline.inbound import copies, doubt
 from pipeline.inbound.lease import Lease, LostError, take
 from pipeline.inbound.mailbox import HandOn, Look, Looked
-from pipeline.runtime.faults import short
+from pipeline.runtime.faults import described
 from pipeline.runtime.logs import log
 from pipeline.runtime.secret_key import SecretKeyError
+from pipeline.runtime.waiting import name_of, what_is_away
 
 #: From one look at all folders to the next; sooner where a mail is about one that was being sent.
 EVERY, SOON = dt.timedelta(minutes=5), dt.timedelta(seconds=30)
@@ -82,24 +83,23 @@ class Reader:
             lease = take(self._account_id)
         if lease is None:
             return None
-        after: dict[str, Any] = {}
         error: str | None = None
         try:
             self._stay(lease) if stay else self._look(lease)
         except LostError as lost:
             error = str(lost)
         except (MailboxError, SecretKeyError) as trouble:
-            error = None if self._stop.is_set() else str(trouble)
+            error = str(trouble)
         except Exception as fault:
-            with database.connection():
-                after = self._after_trouble(f"fault: {short(fault)}")
-            raise
+            if what_is_away(fault):
+                raise
+            log.error("a mailbox can't be read", account_id=self._account_id, **described(fault))
+            error = f"fault: {name_of(fault)}"
         finally:
+            error = None if self._stop.is_set() else error
             self._close(politely=error is None)
             with database.connection():
-                if error is not None:
-                    after = self._after_trouble(error)
-                lease.give_back(**after)
+                lease.give_back(**({} if error is None else self._after_trouble(error)))
         found = self._found
         names = tuple(folder.name for folder in self._folders)
         counts = (found.messages, found.fetched, dict(found.effects), found.ended_doubt)

@@ -60,6 +60,7 @@ def mailbox_status(account: SmtpAccount) -> MailboxStatus | None:
 
 
 def _copies_left(account: SmtpAccount) -> int:
-    its = Attempt.select(Attempt.delivery).where((Attempt.account == account.id) & (Attempt.outcome == Outcome.ACCEPTED))
+    accepted = (Attempt.account == account.id) & (Attempt.outcome == Outcome.ACCEPTED)
+    its = Attempt.select(Attempt.delivery).where(accepted)
     left = (SentCopy.state == CopyState.LEFT) & SentCopy.delivery.in_(its)
     return int(SentCopy.select().where(left).count())

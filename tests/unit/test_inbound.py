@@ -274,8 +274,8 @@ def test_a_copy_in_sent_is_ours_by_its_own_header_alone() -> None:
         f"From: us@example.com\nTo: P <p@example.net>\nMessage-ID: <other@example.com>\nIn-Reply-To: {OURS}\n\nHi\n"
     )
 
-    assert not _of(ours, Place.SENT).taken_over({OURS})
-    assert _of(persons, Place.SENT).taken_over({OURS})
+    assert _of(ours, Place.SENT).strong({OURS}) == OURS
+    assert _of(persons, Place.SENT).strong({OURS}) is None
     assert [one.address for one in _of(persons, Place.SENT).recipients] == ["p@example.net"]
 
 
