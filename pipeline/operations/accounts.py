@@ -184,7 +184,7 @@ def change(
             if any(becomes[column] != was[column] for column in PLANNED_WITH):
                 slots.give_back(Cause.ACCOUNT, account_ids=[account_id])
             dated = account_values.dated(becomes, was, now, usage.date_of(now))
-            _update_account(account_id, **changes, **dated)
+            _update_account(account_id, **changes | dated)
             if _retag(account_id, tags, untags):
                 slots.give_back(Cause.ACCOUNT, account_ids=[account_id])
             record_action(who, "set", f"account {account_id}", now, reason)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import imaplib
-import shutil
 import time
+from abc import abstractmethod
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -28,7 +28,7 @@ ssl = yes
 ssl_cert = </etc/tls/good.pem
 ssl_key = </etc/tls/good.pem
 disable_plaintext_auth = no
-mail_max_userip_connections = {connections}
+mail_max_userip_connections = 20
 service anvil {{
   unix_listener anvil-auth-penalty {{
     mode = 0
@@ -71,58 +71,72 @@ mail_location = maildir:/var/mail/imap/%n
 JUNK, ARCHIVE, SENT = "Spam-folder", "Everything", '"Gesendet &- mehr"'
 
 
-class ImapServer(RootedServer):
-    """The server.
+class MailboxServer(RootedServer):
+    """A server of mailboxes.
 
     Attributes:
         plain, tls: its ports, for STARTTLS and with TLS from the first byte.
     """
 
-    program = ("/usr/sbin/dovecot", "-F", "-c", "/etc/dovecot/imap.conf")
-    #: Connections that it allows a user.
-    connections = 20
-
     def __init__(self, tree: Tree) -> None:
         super().__init__(tree)
         self.plain = self.tls = 0
 
-    def _prepare(self) -> None:
-        self.tree.folder("var/mail/imap", "vmail")
-        self.tree.folder("var/lib/dovecot-imap")
-
     def _configure(self) -> None:
+        # The same at each start: it is where accounts read.
         if not self.plain:
             self.plain, self.tls = distinct_ports(2)
-        self.tree.write("etc/dovecot/imap-users", "".join(f"{user}:{{PLAIN}}{PASSWORD}\n" for user in USERS))
-        ports = {"plain": self.plain, "tls": self.tls, "connections": self.connections}
-        self.tree.write("etc/dovecot/imap.conf", _CONFIG.format(**ports))
 
     def is_ready(self) -> bool:
         return self.answers(self.plain) and self.answers(self.tls)
-
-    @property
-    def log(self) -> str:
-        files = (self.tree.path / f"var/log/dovecot-imap{end}.log" for end in ("", "-info"))
-        return super().log + "".join(file.read_text() for file in files if file.exists())
 
     def box(self, user: str = USERS[0]) -> Box:
         """Return a user's mailbox."""
         return Box(self, user)
 
     def forget(self) -> None:
-        """Throw all mailboxes away, and make them anew."""
-        for folder in (self.tree.path / "var/mail/imap").iterdir():
-            shutil.rmtree(folder)
+        """Empty all mailboxes; make the folders that are not there."""
         for user in USERS:
             with self.box(user).opened() as imap:
-                for name in (JUNK, ARCHIVE, SENT):
-                    imap.create(name)
+                for name, use in ((JUNK, "\\Junk"), (ARCHIVE, "\\Archive"), (SENT, "\\Sent")):
+                    self._create(imap, name, use)
+                for name in ("INBOX", JUNK, ARCHIVE, SENT):
+                    imap.select(name)
+                    imap.uid("STORE", "1:*", "+FLAGS", "(\\Deleted)")
+                    imap.expunge()
+
+    @abstractmethod
+    def _create(self, imap: imaplib.IMAP4, name: str, use: str) -> None:
+        """Make a folder, and say what it is for, unless it is there."""
+
+
+class ImapServer(MailboxServer):
+    """Dovecot."""
+
+    program = ("/usr/sbin/dovecot", "-F", "-c", "/etc/dovecot/imap.conf")
+
+    def _prepare(self) -> None:
+        self.tree.folder("var/mail/imap", "vmail")
+        self.tree.folder("var/lib/dovecot-imap")
+
+    def _configure(self) -> None:
+        super()._configure()
+        self.tree.write("etc/dovecot/imap-users", "".join(f"{user}:{{PLAIN}}{PASSWORD}\n" for user in USERS))
+        self.tree.write("etc/dovecot/imap.conf", _CONFIG.format(plain=self.plain, tls=self.tls))
+
+    def _create(self, imap: imaplib.IMAP4, name: str, use: str) -> None:  # noqa: ARG002  (its configuration says that)
+        imap.create(name)
+
+    @property
+    def log(self) -> str:
+        files = (self.tree.path / f"var/log/dovecot-imap{end}.log" for end in ("", "-info"))
+        return super().log + "".join(file.read_text() for file in files if file.exists())
 
 
 class Box:
     """A mailbox, as its owner has it."""
 
-    def __init__(self, server: ImapServer, user: str) -> None:
+    def __init__(self, server: MailboxServer, user: str) -> None:
         self.server, self.user = server, user
 
     def account(self, **values: Any) -> dict[str, Any]:

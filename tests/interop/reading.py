@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from models import Delivery, InboundMail, MailboxFolder, SmtpAccount
+from models import Delivery, Enrolment, InboundMail, MailboxFolder, SmtpAccount
 from pipeline.accounts import passwords
 from pipeline.flow import Handoff
 from pipeline.inbound.reader import MailboxRead, Reader
@@ -45,7 +45,9 @@ def of(box: Box, **values: Any) -> SmtpAccount:
 def ours(number: int) -> Delivery:
     """Store a mail that the account has sent an hour ago."""
     clock = Clock(dt.datetime.now(dt.UTC) - dt.timedelta(hours=1))
-    return a_sent_mail(clock, f"<ours{number}@example.com>", account=SmtpAccount.get())
+    delivery = a_sent_mail(clock, f"<ours{number}@example.com>", account=SmtpAccount.get())
+    Enrolment.update(last_id=delivery.id).where(Enrolment.id == delivery.enrolment_id).execute()
+    return delivery
 
 
 def read(account: SmtpAccount) -> MailboxRead:

@@ -20,7 +20,7 @@ from tests.servers import ServerError
 CACHE = Path(__file__).parents[2] / ".interop"
 
 #: Who the servers are there. No user of the machine's own should have these ids, which Debian gives out last.
-USERS = ("postfix", "postdrop", "dovecot", "dovenull", "postgrey", "Debian-exim", "vmail")
+USERS = ("postfix", "postdrop", "dovecot", "dovenull", "postgrey", "Debian-exim", "vmail", "cyrus")
 _IDS = {user: 59_900 + number for number, user in enumerate(USERS)}
 _DEVICES = {"null": (1, 3), "zero": (1, 5), "random": (1, 8), "urandom": (1, 9)}
 

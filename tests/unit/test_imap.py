@@ -46,13 +46,16 @@ def test_a_server_that_sends_an_octet_at_a_time_holds_nobody(server: Server) -> 
 
 
 def test_an_answer_that_makes_no_sense_is_an_error_like_any_other(server: Server) -> None:
-    with server.connected(lambda _: b"* 1 FETCH (UID )))((\r\nTAG OK\r\n") as connection, pytest.raises(MailboxError):
+    with (
+        server.connected(lambda _: b"* 1 FETCH (UID )))((\r\nTAG OK done\r\n") as connection,
+        pytest.raises(MailboxError),
+    ):
         connection.beginning(1, 100)
 
 
 def test_what_comes_along_with_the_answer_to_idle_is_news(server: Server) -> None:
     def answers(command: str) -> bytes:
-        return b"+ idling\r\n* 3 EXISTS\r\n" if command.startswith("IDLE") else b"TAG OK\r\n"
+        return b"+ idling\r\n* 3 EXISTS\r\n" if command.startswith("IDLE") else b"TAG OK done\r\n"
 
     with server.connected(answers) as connection:
         began = time.monotonic()
@@ -70,7 +73,7 @@ def test_a_message_that_the_server_can_not_show_is_passed_over(server: Server) -
             b"* %d FETCH (UID %d BODY[HEADER.FIELDS (SUBJECT)]<0> {%d}\r\n%s)\r\n" % (u, u, len(head), head)
             for u in uids
         )
-        return b"".join(rows) + b"TAG OK\r\n"
+        return b"".join(rows) + b"TAG OK done\r\n"
 
     with server.connected(answers) as connection:
         assert [one.uid for one in connection.heads([1, 2, 3, 4, 5])] == [1, 2, 3, 5]
@@ -87,7 +90,7 @@ def test_folders_are_asked_for_by_special_use_and_by_usual_names_where_there_is_
             b'* LIST (\\Sent) "/" "Gesendet"\r\n',
             b'* LIST (\\Junk \\Noselect) "/" J\r\n',
         )
-        return b"".join(rows) + b"TAG OK\r\n"
+        return b"".join(rows) + b"TAG OK done\r\n"
 
     with server.connected(answers) as connection:
         assert connection.folders() == [Folder("INBOX", Role.INBOX), Folder("Gesendet", Role.SENT)]
@@ -98,7 +101,7 @@ def test_a_token_that_is_refused_is_asked_for_anew_once(server: Server) -> None:
     server.capabilities = "IMAP4rev1 AUTH=XOAUTH2"
     server.good = "user=me\x01auth=Bearer new\x01\x01"
     tokens = Tokens(["old", "new"])
-    with server.connected(lambda _: b"TAG OK\r\n", tokens=tokens):
+    with server.connected(lambda _: b"TAG OK done\r\n", tokens=tokens):
         pass
     assert tokens.left == []
     assert [base64.b64decode(line).decode() for line in server.responses] == [
@@ -188,7 +191,7 @@ class Server:
         for line in file:  # type: ignore[attr-defined]
             tag, _, command = line.decode().strip().partition(" ")
             if command == "CAPABILITY":
-                say(f"* CAPABILITY {self.capabilities}\r\n{tag} OK\r\n".encode())
+                say(f"* CAPABILITY {self.capabilities}\r\n{tag} OK done\r\n".encode())
             elif command.startswith("AUTHENTICATE"):
                 say(b"+ \r\n")
                 self.responses.append(file.readline().strip())  # type: ignore[attr-defined]
@@ -196,7 +199,7 @@ class Server:
                 if not is_good:
                     say(b"+ eyJzdGF0dXMiOiI0MDAifQ==\r\n")
                     self.responses.append(file.readline().strip())  # type: ignore[attr-defined]
-                say(f"{tag} {'OK' if is_good else 'NO refused'}\r\n".encode())
+                say(f"{tag} {'OK done' if is_good else 'NO refused'}\r\n".encode())
             elif command.startswith("LOGIN"):
                 self.logins.append(command)
                 say(f"{tag} NO you said {command}\r\n".encode())
