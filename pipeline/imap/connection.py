@@ -98,11 +98,9 @@ class Connection:
         found = self.ask(lambda c: c.search(["OR", *first, "OR", *second, *third]), "SEARCH")
         # A server may take words for a match that it is only part of.
         wants = [f"BODY.PEEK[HEADER.FIELDS ({' '.join(OWN_IDS)})]<0.{MAX_HEAD}>"]
-        for uid in sorted(found)[:MAX_NAMESAKES]:
-            head = _section(self.ask(lambda c, uid=uid: c.fetch([uid], wants), "FETCH").get(uid, {}))
-            if head is not None and message_id.encode() in head:
-                return int(uid)
-        return None
+        heads = self.ask(lambda c: c.fetch(sorted(found)[:MAX_NAMESAKES], wants), "FETCH")
+        has_it = (uid for uid, head in heads.items() if message_id.encode() in (_section(head) or b""))
+        return min(has_it, default=None)
 
     def heads(self, uids: Sequence[int]) -> Iterator[Listed]:
         """Yield what the headers of messages of the open folder tell. One that has gone is left out, and one that the

@@ -7,7 +7,6 @@ import time
 from collections.abc import Callable
 from functools import partial
 from typing import NoReturn
-from zoneinfo import ZoneInfo
 
 import click
 
@@ -134,4 +133,4 @@ def _health(health: HealthStatus) -> str | None:
 def _mailbox(account: AccountStatus) -> str:
     if account.mailbox is None:
         return UNSEEN
-    return account.mailbox.in_words(ZoneInfo(settings().mail_window_timezone))
+    return account.mailbox.in_words(settings().mail_window_timezone)

@@ -11,7 +11,7 @@ from tests.interop.listeners import PASSWORD
 
 _MASTER = """
 START {{
-  recover cmd="/usr/sbin/cyrus ctl_cyrusdb -r"
+  recover cmd="/usr/lib/cyrus/bin/ctl_cyrusdb -r"
 }}
 SERVICES {{
   imap cmd="/usr/lib/cyrus/bin/imapd -U 30" listen="127.0.0.1:{plain}" prefork=0 maxchild=50
@@ -48,7 +48,8 @@ class Cyrus(MailboxServer):
     program = ("/usr/lib/cyrus/bin/master", "-C", "/etc/imapd.conf", "-M", "/etc/cyrus-master.conf", "-D")
 
     def _prepare(self) -> None:
-        for folder in ("var/lib/cyrus", "var/spool/cyrus/mail", "run/cyrus", "run/cyrus/socket", "run/cyrus/lock"):
+        own = ("", "db", "log", "msg", "proc", "ptclient", "quota", "user", "socket", "lock")
+        for folder in (*(f"var/lib/cyrus/{name}" for name in own), "var/spool/cyrus/mail", "run/cyrus"):
             self.tree.folder(folder, "cyrus")
         self.tree.write("etc/imapd.conf", _IMAPD)
         self.tree.write("etc/cyrus-tls.pem", (self.tree.path / "etc/tls/good.pem").read_text())

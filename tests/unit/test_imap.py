@@ -162,6 +162,8 @@ class Server:
         user = "me" if tokens else 'a "b'
         endpoint = Endpoint(1, "127.0.0.1", port, Security.PLAIN, user, secret or "x", tokens, timeout=timeout)
         connection = connect(endpoint)
+        # As if a folder were open.
+        connection.client.bounded.state = "SELECTED"
         try:
             yield connection
         finally:
@@ -188,8 +190,11 @@ class Server:
                 time.sleep(self.pause if slowly else 0)
 
         say(b"* OK ready\r\n")
+        before = ""
         for line in file:  # type: ignore[attr-defined]
             tag, _, command = line.decode().strip().partition(" ")
+            # What ends IDLE has no tag of its own (RFC 2177 3).
+            tag = before = before if tag == "DONE" else tag
             if command == "CAPABILITY":
                 say(f"* CAPABILITY {self.capabilities}\r\n{tag} OK done\r\n".encode())
             elif command.startswith("AUTHENTICATE"):
