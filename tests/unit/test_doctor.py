@@ -9,12 +9,14 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from models import Auth, DomainResult, Security
+from models import Auth, DomainResult, Role, Security
 from pipeline.dns.policies import Dmarc, Key
 from pipeline.dns.reverse import Reverse
 from pipeline.dns.spf import Spf
-from pipeline.reports.doctor import account, domain, installation
+from pipeline.imap.folders import Folder
+from pipeline.reports.doctor import account, domain, installation, mailbox
 from pipeline.reports.doctor.findings import Check, Finding, Level
+from pipeline.reports.doctor.mailbox import Mailbox
 from pipeline.smtp.reply import Phase, Reply, Result, Verdict
 from pipeline.smtp.trial import Trial
 from pipeline.throttle.window import SendingWindow
@@ -178,6 +180,18 @@ def test_what_is_as_its_provider_wants_it_is_not_found_fault_with(change: dict[s
 )
 def test_what_is_wrong_with_a_domain_is_said(change: dict[str, Any], check: Check, level: Level) -> None:
     only_one_is_said(domain.judge(replace(DOMAIN, **change)), check, level)
+
+
+@pytest.mark.parametrize(
+    ("facts", "level"),
+    [
+        (Mailbox(None), Level.WARNING),
+        (Mailbox("h.test", problem="refused"), Level.ERROR),
+        (Mailbox("h.test", (Folder("INBOX", Role.INBOX), Folder("Sent", Role.SENT))), Level.ADVICE),
+    ],
+)
+def test_what_is_wrong_with_a_mailbox_is_said(facts: Mailbox, level: Level) -> None:
+    only_one_is_said(mailbox.judge(facts), Check.MAILBOX, level)
 
 
 @pytest.mark.parametrize(
