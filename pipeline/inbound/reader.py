@@ -66,6 +66,7 @@ class Reader:
         self._endpoint: Endpoint | None = None
         self._folders: list[Folder] = []
         self._found = Looked()
+        self._has_hung_up = False
 
     def drop(self) -> None:
         """Break the connection, in whatever thread it is waited for."""
@@ -97,9 +98,9 @@ class Reader:
             error = f"fault: {name_of(fault)}"
         finally:
             error = None if self._stop.is_set() else error
-            self._close(politely=error is None)
+            self._close(politely=error is None and not self._has_hung_up)
             with database.connection():
-                lease.give_back(**({} if error is None else self._after_trouble(error)))
+                lease.give_back(**(self._at_its_end() if error is None else self._after_trouble(error)))
         found = self._found
         names = tuple(folder.name for folder in self._folders)
         counts = (found.messages, found.fetched, dict(found.effects), found.ended_doubt)
@@ -134,7 +135,13 @@ class Reader:
             assert self._connection is not None
             if not self._connection.can_wait():
                 return
-            self._wait(lease, time.monotonic() + self._next().total_seconds())
+            try:
+                self._wait(lease, time.monotonic() + self._next().total_seconds())
+            except MailboxError as error:
+                # Servers hang up now and then; whether that is trouble, the next connection shows.
+                log.info("a mailbox's server has hung up", account_id=self._account_id, reason=str(error))
+                self._has_hung_up = True
+                return
 
     def _wait(self, lease: Lease, until: float) -> None:
         """Read INBOX as soon as something is new in it, until all folders are to be looked at again."""
@@ -171,6 +178,12 @@ class Reader:
 
     def _next(self) -> dt.timedelta:
         return SOON if self._found.early else EVERY
+
+    def _at_its_end(self) -> dict[str, Any]:
+        """Return what is stored when the mailbox was read as far as it was to be."""
+        if self._stop.is_set():
+            return {"look_at": database.now()}
+        return {"look_at": database.now() + SOON} if self._has_hung_up else {}
 
     def _after_trouble(self, error: str) -> dict[str, Any]:
         """Return what is stored of what went wrong."""

@@ -8,7 +8,7 @@ from enum import StrEnum
 
 from peewee import fn
 
-from models import Attempt, Delivery, Mailbox, SentLook, SmtpAccount, State
+from models import Attempt, Delivery, Mailbox, MailboxFolder, Role, SentLook, SmtpAccount, State
 from models.delivery import in_states
 
 #: A copy is in Sent by then, where the provider keeps one at all.
@@ -18,7 +18,7 @@ KEPT_WITHIN = dt.timedelta(minutes=30)
 class InSent(StrEnum):
     """What the folder Sent tells of a mail in doubt. (One that is found there is in doubt no more.)"""
 
-    NOT_READ = "not read"  # the account has no mailbox, or its copies are our own
+    NOT_READ = "not read"  # there is none that is read, or its copies are our own
     NOT_YET = "not there yet"
     NOT_THERE = "not there"  # which tells nothing: it is not known to keep what SMTP sends
     MISSING = "missing"  # it keeps what SMTP sends, and 30 minutes after the claim this was not there
@@ -100,5 +100,6 @@ def _keep_sent() -> set[int]:
 
 def _unread() -> set[int]:
     """Return the accounts whose folder Sent is no evidence."""
-    without = SmtpAccount.imap_host.is_null() | SmtpAccount.save_sent
+    sent = MailboxFolder.select(MailboxFolder.account).where(MailboxFolder.role == Role.SENT)
+    without = SmtpAccount.imap_host.is_null() | SmtpAccount.save_sent | SmtpAccount.id.not_in(sent)
     return {row[0] for row in SmtpAccount.select(SmtpAccount.id).where(without).tuples()}

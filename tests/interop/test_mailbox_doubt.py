@@ -56,7 +56,7 @@ def test_what_is_not_there_tells_nothing_where_sent_is_not_known_to_keep_it(box:
     account = of(box)
     in_doubt_since(account, 1, minutes=40)
     in_doubt_since(account, 2, minutes=10)
-    assert [row.in_sent for row in in_doubt()] == [InSent.NOT_YET] * 2
+    assert [row.in_sent for row in in_doubt()] == [InSent.NOT_READ] * 2
     read(account)
     assert [row.in_sent for row in in_doubt()] == [InSent.NOT_THERE, InSent.NOT_YET]
 
