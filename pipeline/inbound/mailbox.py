@@ -29,6 +29,9 @@ from pipeline.inbound.message import MAX_BYTES
 from pipeline.inbound.record import deliveries_named, record, today
 from pipeline.inbound.sources import mail_of
 from pipeline.runtime.failpoints import failpoint
+from pipeline.runtime.faults import described
+from pipeline.runtime.logs import log
+from pipeline.runtime.waiting import what_is_away
 
 #: Messages whose headers are fetched together.
 BATCH = 100
@@ -140,7 +143,14 @@ class Look:
         if beginning is None:
             return (), False
         failpoint("mailbox:read")
-        done = record(mail_of(beginning), today(), mailbox=self.account.id)
+        try:
+            done = record(mail_of(beginning), today(), mailbox=self.account.id)
+        except Exception as error:
+            if what_is_away(error):
+                raise
+            # One mail that the program can't take must not keep it from all behind it.
+            log.error("a mail can't be recorded", account_id=self.account.id, uid=uid, **described(error))
+            return (), False
         self.found.fetched += 1
         if done.effect is not None:
             self.found.effects[done.effect] += 1

@@ -18,7 +18,7 @@ from tests.interop.dovecot import ARCHIVE, JUNK, Box
 from tests.interop.reading import effects, folder, ignore, of, ours, read, rows, staying, until
 
 
-def test_what_is_new_in_each_folder_is_recorded_once_and_nothing_is_changed(box: Box, sqlite: str) -> None:
+def test_what_is_new_in_each_folder_is_recorded_once_and_nothing_is_changed(box: Box, any_database: str) -> None:
     account, first, second = of(box), ours(1), ours(2)
     bounce = a_bounce(first.message_id, first.address)
     box.put("Subject: News\nFrom: a@news.example\nMessage-ID: <1@news.example>\n\nNews\n", bounce)
@@ -148,3 +148,19 @@ def test_an_idle_that_is_cut_off_is_no_error_and_the_next_reader_goes_on(box: Bo
     assert row.look_at - database.now() < dt.timedelta(seconds=31)
     box.put(a_bounce(first.message_id, first.address))
     assert read(account).effects == {"bounced": 1}
+
+
+def test_a_mail_that_can_not_be_recorded_keeps_nobody_from_those_behind_it(
+    box: Box, sqlite: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    account, first, second = of(box), ours(1), ours(2)
+    box.put(a_bounce(first.message_id, first.address), an_answer(second.message_id))
+    record = mailbox.record
+
+    def fails_once(*args: Any, **values: Any) -> Any:
+        monkeypatch.setattr(mailbox, "record", record)
+        raise ValueError("a mistake")
+
+    monkeypatch.setattr(mailbox, "record", fails_once)
+    found = read(account)
+    assert (found.effects, found.error) == ({"replied": 1}, None)

@@ -24,7 +24,7 @@ from tests.interop.dovecot import SENT, Box
 from tests.interop.reading import ignore, of, ours, read, rows
 
 
-def test_of_three_mails_in_doubt_two_lie_in_sent_and_one_waits_for_a_person(box: Box, sqlite: str) -> None:
+def test_of_three_mails_in_doubt_two_lie_in_sent_and_one_waits_for_a_person(box: Box, any_database: str) -> None:
     account, sent = of(box), ours(1)
     first, second, third = (in_doubt_since(account, number, minutes=40) for number in (2, 3, 4))
     box.put(a_copy(sent.message_id), a_copy(first.message_id), folder=SENT)
@@ -77,7 +77,7 @@ def test_a_person_has_no_mail_sent_again_that_lies_in_sent(box: Box, sqlite: str
         box.server.start()
 
 
-def test_a_copy_is_saved_once_and_says_nothing_of_mails_in_doubt(box: Box, sqlite: str) -> None:
+def test_a_copy_is_saved_once_and_says_nothing_of_mails_in_doubt(box: Box, any_database: str) -> None:
     account = of(box, save_sent=True, save_sent_since=ago(minutes=90))
     sent, doubtful = ours(1), in_doubt_since(account, 2, minutes=40)
     box.put(a_copy(doubtful.message_id), folder=SENT)
@@ -113,7 +113,7 @@ def test_a_copy_without_an_answer_is_looked_for_and_never_saved_again(
 
 
 def test_a_persons_mail_to_a_contact_puts_the_next_step_off_and_counts_in_the_interval(
-    box: Box, sqlite: str, configure: Callable[..., None]
+    box: Box, any_database: str
 ) -> None:
     account, first, second = of(box), ours(1), ours(2)
     before = {e.contact_id: e.due_at for e in Enrolment.select()}
