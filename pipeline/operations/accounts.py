@@ -58,12 +58,12 @@ class LoggedIn(Done):
     Attributes:
         id: the account.
         ok: always true: a login that fails is a refusal.
-        folders: the folders of its mailbox that are read; none: it has no mailbox.
+        folders: the folders of its mailbox that are read; null: it has no mailbox.
     """
 
     id: int
     ok: bool = True
-    folders: tuple[str, ...] = ()
+    folders: tuple[str, ...] | None = None
 
 
 def add(who: str, values: Mapping[str, Any], reason: str = "", tags: Collection[str] = ()) -> AccountDone:

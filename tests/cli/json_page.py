@@ -20,6 +20,7 @@ from typing import Any
 from models import State
 from pipeline.accounts.self_mail import SelfMailRead
 from pipeline.inbound.importing import InboundImported
+from pipeline.inbound.reader import MailboxRead
 from pipeline.operations.accounts import AccountDone, LoggedIn
 from pipeline.operations.attachments import AttachmentsDone
 from pipeline.operations.batches import Imported
@@ -169,6 +170,7 @@ OTHERS: Mapping[str, Any] = {
     "templates preview TEMPLATE_ID": Preview,
     "templates check TEMPLATE_ID": Checked,
     "doctor --received FILE": SelfMailRead,
+    "inbound read": list[MailboxRead],
     "sweep": Swept,
     "check-health": list[SwitchedOff],
     "topology migrate": list[Difference],
@@ -192,7 +194,8 @@ exit code is 1 (imports: with --strict, or where no line was taken).
 
 ABOUT_OTHERS = """\
 `templates check` prints its JSON and has exit code 1 where the template fails for anybody, or an image is missing,
-`contacts check` where DNS can't be asked, `campaigns check` where there is a problem among the findings.
+`contacts check` where DNS can't be asked, `campaigns check` where there is a problem among the findings, `inbound read`
+where a mailbox can't be read.
 """
 
 #: The parts of the page: heading → what stands below it, and its commands.

@@ -250,7 +250,9 @@ def eventful(furnished: Slowpost, configure: Callable[..., None]) -> Iterator[Sl
             a_template(name="unused")
             a_list(name="free")
             passwords.encrypt("a key is made")
-            bad = an_account(enabled_at=now, username="me", password="by no key")
+            # Nothing answers where its mailbox is.
+            nowhere = {"imap_host": "127.0.0.1", "imap_port": 1, "imap_username": "me", "imap_security": "plain"}
+            bad = an_account(enabled_at=now, username="me", password="by no key", **nowhere)
             assert an_account(port=server.port).id == 3
             draft = a_campaign((0, [a_template()]), (3, [a_template()]), accounts=[bad], lists=[1], state="draft")
             CampaignSender.create(campaign=draft, tag="nobody")
