@@ -10,6 +10,7 @@ import datetime as dt
 import hashlib
 import threading
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -52,7 +53,7 @@ class MailboxRead:
     folders: tuple[str, ...]
     messages: int
     fetched: int
-    effects: dict[str, int]
+    effects: Mapping[str, int]
     ended_doubt: int = 0
     error: str | None = None
 
