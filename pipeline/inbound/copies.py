@@ -8,7 +8,7 @@ process has died in between, the copy is looked for by its Message-ID; one that 
 from __future__ import annotations
 
 import datetime as dt
-from typing import Any
+from typing import Any, cast
 
 from peewee import fn
 
@@ -61,7 +61,7 @@ def _due(account: SmtpAccount) -> list[Any]:
 
 
 def _appended(delivery: Any, account: SmtpAccount, connection: Connection, sent: Folder) -> CopyState:
-    at: dt.datetime = Attempt.claimed_at.python_value(delivery.claimed)
+    at = cast(dt.datetime, Attempt.claimed_at.python_value(delivery.claimed))
     try:
         mail = envelope_of(delivery, account, at, files_of(delivery.template_id))
         connection.append(sent.name, mail.data, at)
