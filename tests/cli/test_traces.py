@@ -36,9 +36,10 @@ REPORTS = [
     ["why", "1"], ["why", "2"], ["why", "3"], ["suppress", "list"], ["templates", "list"], ["templates", "show", "1"],
     ["templates", "preview", "1", "--contact", "1"], ["templates", "check", "1"], ["doctor", "--offline"], ["sweep"],
     ["publish", "--dry-run"], ["check-health"], ["campaigns", "check", "1"], ["campaigns", "report", "1"],
+    ["inbound", "list"], ["inbound", "read"],
 ]  # fmt: skip
 #: Commands whose second word says what they do.
-GROUPS = ("accounts", "contacts", "lists", "campaigns", "templates", "suppress", "dead", "in-doubt")
+GROUPS = ("accounts", "contacts", "lists", "campaigns", "templates", "suppress", "dead", "in-doubt", "inbound")
 
 
 def test_what_is_private_is_only_where_the_page_says(has_run: Run, slowpost: Slowpost) -> None:
