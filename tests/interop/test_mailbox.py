@@ -13,6 +13,7 @@ from models import Mailbox, Suppression, database
 from pipeline.imap.folders import Folder
 from pipeline.inbound import mailbox
 from pipeline.inbound.reader import Reader
+from schedules import read_mailboxes
 from tests.inbound_mails import a_bounce, an_answer
 from tests.interop.dovecot import ARCHIVE, JUNK, Box
 from tests.interop.reading import effects, folder, ignore, of, ours, read, rows, staying, until
@@ -164,3 +165,19 @@ def test_a_mail_that_can_not_be_recorded_keeps_nobody_from_those_behind_it(
     monkeypatch.setattr(mailbox, "record", fails_once)
     found = read(account)
     assert (found.effects, found.error) == ({"replied": 1}, None)
+
+
+def test_a_process_reads_mailboxes_as_long_as_it_lives_and_gives_its_right_back(
+    box: Box, sqlite: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(read_mailboxes, "LOOK_EVERY", 0.1)
+    monkeypatch.setattr(read_mailboxes, "_publish", ignore)
+    account, first = of(box), ours(1)
+    with read_mailboxes.watching():
+        until(lambda: Mailbox.get_or_none(Mailbox.read_at.is_null(False)))
+        assert read_mailboxes.due(database.now()) == []
+        box.put(a_bounce(first.message_id, first.address))
+        until(rows)
+    assert Mailbox.get().holder is None
+    # A process that begins now reads it at once.
+    assert read_mailboxes.due(database.now()) == [account.id]
