@@ -45,6 +45,7 @@ SINCE = [
     "015_inbox",
     "016_daily_figures",
     "017_timeline",
+    "018_mailboxes",
 ]
 #: What had tables then, those that are referred to first.
 HAD_TABLES = (SmtpAccount, EmailTemplate, Contact, Delivery, Attempt, DeadLetter)
