@@ -8,6 +8,7 @@ from __future__ import annotations
 import datetime as dt
 import json
 import re
+from base64 import b64encode
 from collections import Counter
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -31,6 +32,7 @@ from tests.conftest import Clock
 from tests.history import live_through
 from tests.stages.route_world import Rules, Say, World, rows
 from tests.stages.test_query_plans import EXPLAINED, read_as_a_whole
+from tests.web_pages import PASSWORDS, passwords
 
 
 def test_metrics_status_and_a_count_by_hand_are_equal_in_the_middle_of_a_run_with_faults(
@@ -133,20 +135,28 @@ def test_where_the_database_is_away_the_scrape_fails_and_where_rabbitmq_is_it_sa
     assert (answer.status_code, answer.text) == (503, "away: the database\n")
 
 
+def basic(password: str) -> str:
+    """Return what Prometheus says with a password (RFC 7617)."""
+    return f"Basic {b64encode(f'prometheus:{password}'.encode()).decode()}"
+
+
 @pytest.mark.parametrize(
-    ("address", "header", "status"),
+    ("needs_password", "header", "status"),
     [
-        ("127.0.0.1", {}, 200),
-        ("::1", {}, 200),
-        ("192.0.2.7", {}, 403),
-        ("127.0.0.1", {"X-Forwarded-For": "127.0.0.1"}, 403),
-        ("127.0.0.1", {"Forwarded": "for=127.0.0.1"}, 403),
-        ("127.0.0.1", {"Host": "evil.test"}, 400),
+        (False, {}, 200),
+        (False, {"X-Forwarded-For": "127.0.0.1"}, 403),
+        (False, {"Host": "evil.test"}, 400),
+        (True, {}, 401),
+        (True, {"Authorization": basic("wrong")}, 401),
+        (True, {"Authorization": basic(PASSWORDS["reader"])}, 200),
     ],
 )
-def test_only_this_machine_reads_them(sqlite: str, address: str, header: dict[str, str], status: int) -> None:
-    asked = a_listener().get("/metrics", headers=HOST | header, environ_base={"REMOTE_ADDR": address})
-    assert asked.status_code == status
+def test_whoever_may_look_at_the_pages_reads_them(
+    sqlite: str, configure: Callable[..., None], needs_password: bool, header: dict[str, str], status: int
+) -> None:
+    if needs_password:
+        passwords(configure)
+    assert a_listener().get("/metrics", headers=HOST | header).status_code == status
 
 
 def test_a_server_that_wants_openmetrics_gets_it(sqlite: str) -> None:

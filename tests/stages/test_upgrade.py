@@ -46,6 +46,7 @@ SINCE = [
     "016_daily_figures",
     "017_timeline",
     "018_mailboxes",
+    "019_sight",
 ]
 #: What had tables then, those that are referred to first.
 HAD_TABLES = (SmtpAccount, EmailTemplate, Contact, Delivery, Attempt, DeadLetter)
