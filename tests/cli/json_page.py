@@ -81,7 +81,7 @@ REPORTS: Mapping[str, Any] = {
     "status --check": Running,
     "plan": Plan,
     "timeline": Day,
-    "timeline --days N": Days,
+    "timeline --days 7": Days,
     "why CONTACT": Why,
     "backlog": list[BacklogRow],
     "doctor": Diagnosis,

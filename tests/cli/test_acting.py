@@ -133,6 +133,7 @@ def test_replies_are_named_by_id_or_address_or_on_stdin_and_what_is_nobody_holds
 
 def test_every_acting_command_speaks_json() -> None:
     reads = {"list", "show", "find", "preview", "check", "demo", "run", "worker", "scheduler", "web", "topology"}
+    reads |= {"password"}
     without = [
         name for name, command in commands() if name.split()[-1] not in reads and "as_json" not in parameters(command)
     ]
