@@ -12,6 +12,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Any
 
 from models import Action, SmtpAccount
 from models.control import control
@@ -82,7 +83,7 @@ def of_everything(start: dt.datetime, end: dt.datetime) -> tuple[Span, ...]:
     return _inside(list(_times(Why.PAUSED, its, control().paused_at is not None, None)), start, end)
 
 
-def _changes(start: dt.datetime, about: object) -> dict[str, list[_Change]]:
+def _changes(start: dt.datetime, about: Any) -> dict[str, list[_Change]]:
     """Return what was done, by what it was done to, in order."""
     changes: dict[str, list[_Change]] = defaultdict(list)
     query = Action.select(Action.at, Action.verb, Action.subject, Action.reason)

@@ -12,11 +12,11 @@ from enum import StrEnum
 
 from models import Campaign, CampaignState, DeadLetter, Delivery, EmailTemplate, SelfMail, SmtpAccount, State, database
 from models.control import control
+from models.dead_letter import OPEN
 from models.delivery import in_states
 from pipeline.capacity import usage
 from pipeline.reports import running as running_report
 from pipeline.reports.account_states import AccountState, note, state_of
-from pipeline.reports.dead_letters import OPEN
 from pipeline.reports.happened import Figures, by_day
 from pipeline.reports.running import Running, database_in_use
 from pipeline.reports.window import WindowStatus, in_a_sentence, window_status

@@ -257,7 +257,7 @@ def accounts(account_ids: Collection[int] | None = None) -> tuple[AccountStatus,
     return tuple(rows)
 
 
-def _next_slots() -> dict[int, dt.datetime]:
+def _next_slots() -> dict[int, dt.datetime | None]:
     """Return when each account sends next, of those that have a slot."""
     slots = Delivery.select(Delivery.account, fn.MIN(Delivery.send_at)).where(in_states(State.RESERVED))
     return {i: Delivery.send_at.python_value(at) for i, at in slots.group_by(Delivery.account).tuples()}
