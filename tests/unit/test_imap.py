@@ -79,6 +79,19 @@ def test_a_message_that_the_server_can_not_show_is_passed_over(server: Server) -
         assert [one.uid for one in connection.heads([1, 2, 3, 4, 5])] == [1, 2, 3, 5]
 
 
+def test_a_mail_is_found_by_its_own_message_id_and_not_by_one_that_a_server_takes_for_like_it(server: Server) -> None:
+    def answers(command: str) -> bytes:
+        if " SEARCH " in f" {command} ":
+            return b"* SEARCH 3 5\r\nTAG OK done\r\n"
+        heads = {3: b"Message-ID: <a@b.example>\r\n\r\n", 5: b"Message-ID: <a@b>\r\n\r\n"}
+        shown = (b"* %d FETCH (UID %d BODY[X]<0> {%d}\r\n%s)\r\n" % (u, u, len(h), h) for u, h in heads.items())
+        return b"".join(shown) + b"TAG OK done\r\n"
+
+    with server.connected(answers) as connection:
+        assert connection.uid_of("<a@b>") == 5
+        assert connection.uid_of("<a@c>") is None
+
+
 def test_folders_are_asked_for_by_special_use_and_by_usual_names_where_there_is_none(server: Server) -> None:
     server.capabilities = "IMAP4rev1 AUTH=PLAIN SPECIAL-USE LIST-EXTENDED"
     asked: list[str] = []
