@@ -117,8 +117,7 @@ def _in_order_of_age(state: State) -> Iterator[tuple[int, int | None, int, dt.da
 
 def _time(value: Any) -> dt.datetime:
     """Return a time of an expression that peewee does not convert by itself."""
-    at: dt.datetime = Delivery.created_at.python_value(value)
-    return at
+    return cast(dt.datetime, Delivery.created_at.python_value(value))
 
 
 def _ready(now: dt.datetime) -> Iterator[_Part]:
