@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 from models import Auth, Security
 from models import address as addresses
 from models.errors import SlowpostError
-from pipeline.runtime.setting_types import zones
+from pipeline.runtime.clocks import zones
 
 T = TypeVar("T")
 

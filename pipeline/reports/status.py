@@ -5,8 +5,7 @@ Queue depths are known to the broker alone, and are passed in.
 
 from __future__ import annotations
 
-import datetime as dt
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from peewee import fn
@@ -18,84 +17,18 @@ from models import (
     EmailTemplate,
     Enrolment,
     EnrolmentState,
-    SmtpAccount,
     State,
     database,
 )
 from models.control import control
-from models.delivery import in_states
 from pipeline.accounts import bounces
-from pipeline.accounts.health import health_of
-from pipeline.capacity import usage
-from pipeline.reports.account_states import (
-    AccountState,
-    BounceStatus,
-    Limited,
-    bounces_of,
-    limited,
-    note,
-    state_of,
-    why_limit,
-)
-from pipeline.reports.mailboxes import MailboxStatus, mailbox_status
+from pipeline.reports.account_states import BounceStatus
+from pipeline.reports.account_status import AccountStatus, accounts
 from pipeline.reports.reasons import reasons_of
 from pipeline.reports.running import Running, database_in_use, running
 from pipeline.reports.window import WindowStatus, in_a_sentence, window_status
 from pipeline.runtime.settings import settings
-from pipeline.throttle.limits import is_resting
 from pipeline.throttle.window import SendingWindow
-
-
-@dataclass(frozen=True)
-class HealthStatus:
-    """How an account has done: its last attempts since it was switched on, as far as they tell something about it.
-
-    Attributes:
-        accepted: how many of them were accepted.
-        attempts: how many there were: accepted, or charged to the account, the content or the recipient's site.
-        rate: accepted / attempts, 0 to 1; null before the first.
-    """
-
-    accepted: int
-    attempts: int
-    rate: float | None
-
-
-@dataclass(frozen=True)
-class AccountStatus:
-    """An account.
-
-    Attributes:
-        id: the account.
-        name: what you call it.
-        state: whether it sends.
-        used: how many mails of today's limit are used up.
-        limit: mails that it may send today.
-        limit_because: why so many.
-        health: how it has done.
-        next_slot: when it sends next (UTC).
-        note: why it is off, paused, rests, or may send less than its own limit.
-        resting_until: until when it rests (UTC); null: it doesn't.
-        rests_after: the failure after which it rests.
-        limited: what its provider has lowered its limit to; null: nothing.
-        bounces: how many of its last mails bounced.
-        mailbox: how its mailbox is read; null: it has none, and bounces that come by mail are unseen.
-    """
-
-    id: int
-    name: str
-    state: AccountState
-    used: int
-    limit: int
-    limit_because: str
-    health: HealthStatus
-    next_slot: dt.datetime | None
-    note: str | None
-    resting_until: dt.datetime | None
-    rests_after: str | None
-    limited: Limited | None
-    bounces: BounceStatus
-    mailbox: MailboxStatus | None
 
 
 @dataclass(frozen=True)
@@ -226,43 +159,6 @@ def status(queues: Mapping[str, int], broker_away: str | None = None) -> Status:
     )
 
 
-def accounts(account_ids: Collection[int] | None = None) -> tuple[AccountStatus, ...]:
-    """Return how the accounts stand, by id: all that have not been removed, or these of them."""
-    now, window = database.now(), SendingWindow.from_settings(settings())
-    there = SmtpAccount.removed_at.is_null()
-    which = there if account_ids is None else there & SmtpAccount.id.in_(list(account_ids))
-    day, slots = window.local_date(now), _next_slots()
-    rows = []
-    for account in SmtpAccount.select().where(which).order_by(SmtpAccount.id):
-        health = health_of(account)
-        rests = is_resting(account.cooling_until, now)
-        rows.append(
-            AccountStatus(
-                id=account.id,
-                name=account.name,
-                state=state_of(account, now),
-                used=usage.used_on(account.id, day),
-                limit=usage.limit_of(account, day),
-                limit_because=why_limit(account, day),
-                health=HealthStatus(health.accepted, health.attempts, health.rate),
-                next_slot=slots.get(account.id),
-                note=note(account, now, window.zone),
-                resting_until=account.cooling_until if rests else None,
-                rests_after=account.rests_after if rests else None,
-                limited=limited(account, day),
-                bounces=bounces_of(account),
-                mailbox=mailbox_status(account),
-            )
-        )
-    return tuple(rows)
-
-
-def _next_slots() -> dict[int, dt.datetime | None]:
-    """Return when each account sends next, of those that have a slot."""
-    slots = Delivery.select(Delivery.account, fn.MIN(Delivery.send_at)).where(in_states(State.RESERVED))
-    return {i: Delivery.send_at.python_value(at) for i, at in slots.group_by(Delivery.account).tuples()}
-
-
 def _templates() -> tuple[TemplateStatus, ...]:
     return tuple(
         TemplateStatus(
@@ -296,9 +192,8 @@ def _campaigns() -> tuple[CampaignStatus, ...]:
 
 
 def _deliveries() -> tuple[DeliveryCount, ...]:
-    query = Delivery.select(Delivery.state, Delivery.reason, fn.COUNT(Delivery.id)).group_by(
-        Delivery.state, Delivery.reason
-    )
+    by = (Delivery.state, Delivery.reason)
+    query = Delivery.select(*by, fn.COUNT(Delivery.id)).group_by(*by)
     order = {state: number for number, state in enumerate(State)}
     rows = sorted(query.tuples(), key=lambda row: (order[State(row[0])], row[1] or ""))
     return tuple(DeliveryCount(State(state), reason, reasons_of(reason), count) for state, reason, count in rows)

@@ -10,7 +10,7 @@ import ssl
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Any
-from zoneinfo import ZoneInfo, available_timezones
+from zoneinfo import ZoneInfo
 
 from cryptography.fernet import Fernet
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
@@ -18,6 +18,7 @@ from pydantic_settings import NoDecode
 
 from models import address
 from pipeline.runtime import public_holidays
+from pipeline.runtime.clocks import zones
 from pipeline.runtime.setting_urls import broker_url, database_url, split
 
 #: A whole number above this is a slip of the finger, and more than a database counts to.
@@ -107,12 +108,6 @@ def _days(value: Any) -> frozenset[int]:
         length = (DAYS.index(last) - start) % 7 + 1 if dash else 1
         result |= {(start + i) % 7 for i in range(length)}
     return frozenset(result)
-
-
-@functools.cache
-def zones() -> frozenset[str]:
-    """Return the names of all IANA time zones that this machine knows; to look for them takes 40 ms."""
-    return frozenset(available_timezones())
 
 
 def _zone(value: Any) -> ZoneInfo:

@@ -10,9 +10,10 @@ from typing import NoReturn
 
 import click
 
+from pipeline.reports.account_status import AccountStatus, HealthStatus
 from pipeline.reports.mailboxes import UNSEEN
 from pipeline.reports.running import ProcessStatus, Running
-from pipeline.reports.status import AccountStatus, HealthStatus, Status
+from pipeline.reports.status import Status
 from pipeline.runtime.settings import settings
 from pipeline.runtime.waiting import connected, what_is_away
 from slowpost.cli.output import cell, emit, show_table

@@ -16,7 +16,8 @@ from cryptography.fernet import Fernet
 from models import Attempt, Delivery, SmtpAccount, State, Suppression
 from pipeline import deliver_message
 from pipeline.accounts.identity import endpoint_of
-from pipeline.reports.status import AccountStatus, status
+from pipeline.reports.account_status import AccountStatus
+from pipeline.reports.status import status
 from slowpost.catcher import Catcher
 from tests.accelerated import run
 from tests.builders import a_contact, a_delivery, a_template, an_account

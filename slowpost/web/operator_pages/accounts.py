@@ -11,8 +11,8 @@ from flask import Blueprint
 from pipeline.operations import accounts as operations
 from pipeline.operations.accounts import AccountDone
 from pipeline.operations.pause import PauseDone, Target, pause, resume
+from pipeline.reports import account_status, timeline
 from pipeline.reports import accounts as reports
-from pipeline.reports import status, timeline
 from slowpost.web.operator_pages.acts import Act, Told, asked
 from slowpost.web.operator_pages.days_picture import DaysPicture
 from slowpost.web.operator_pages.frame import page_of, render
@@ -44,7 +44,7 @@ _DONE = {"enable": "on", "disable": "off", "reset": "reset", "pause": "paused", 
 def accounts() -> str:
     """Show them all."""
     page = page_of(list(reports.names()))
-    rows, days = status.accounts(page.here), _days(DAYS, page.here)
+    rows, days = account_status.accounts(page.here), _days(DAYS, page.here)
     return render(
         "accounts.html", live=True, accounts=[(row, DaysPicture(days, row.id)) for row in rows], page=page, days=DAYS
     )
@@ -54,7 +54,7 @@ def accounts() -> str:
 def account(account_id: int) -> str:
     """Show one of them."""
     about = reports.account(account_id)
-    (row,), days = status.accounts([account_id]), _days(MORE_DAYS, [account_id])
+    (row,), days = account_status.accounts([account_id]), _days(MORE_DAYS, [account_id])
     today = timeline.day(account_ids=[account_id], with_plan=False).accounts[0]
     picture = DaysPicture(days, account_id)
     return render("account.html", live=True, about=about, row=row, today=today, days=days, picture=picture)
