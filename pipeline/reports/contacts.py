@@ -16,6 +16,10 @@ from pipeline.reports.inbound import InboundRow
 from pipeline.reports.suppressions import SuppressionRow
 
 
+#: Contacts that are looked through at once for a part of a name: no index finds that.
+LOOKED_AT = 20_000
+
+
 @dataclass(frozen=True)
 class ContactRow:
     """A contact.
@@ -145,13 +149,26 @@ def find(text: str, limit: int, lists: Sequence[str] = ()) -> list[ContactRow]:
     Raises:
         NotThereError: there is no such list.
     """
-    text = text.strip()
-    which = Contact.email.contains(text) | Contact.name.contains(text) | Website.domain.contains(text)
-    if "@" in text:
-        which |= Contact.address.in_(forms(normalise(text)))
+    which = _has(text.strip())
     if lists:
         which &= Contact.id.in_(members_of(lookup.contact_list(named).id for named in lists))
     return rows(which, limit)
+
+
+def look_through(text: str, limit: int, after: int = 0) -> tuple[list[ContactRow], int | None]:
+    """Return at most `limit` of the next 20,000 contacts that have `text` in their address, name or website's domain,
+    by id, and the id after which it goes on; None: there are no more contacts.
+    """
+    behind = Contact.id > after
+    last = Contact.select(Contact.id).where(behind).order_by(Contact.id).offset(LOOKED_AT - 1).limit(1).scalar()
+    found = rows(_has(text) & (behind if last is None else behind & (Contact.id <= last)), limit + 1)
+    return found[:limit], found[limit - 1].id if len(found) > limit else last
+
+
+def _has(text: str) -> Any:
+    """Return the condition that a contact has a text in its address, name or website's domain."""
+    which = Contact.email.contains(text) | Contact.name.contains(text) | Website.domain.contains(text)
+    return which | Contact.address.in_(forms(normalise(text))) if "@" in text else which
 
 
 def with_address(address: str, limit: int = 50) -> list[ContactRow]:

@@ -24,6 +24,7 @@ from models import (
     State,
 )
 from models.dead_letter import file_deliveries, file_message
+from pipeline.reports import contacts
 from pipeline.reports import log as reports
 from pipeline.runtime.printable import printable
 from slowpost.web.operator_pages import dead, frame
@@ -46,7 +47,9 @@ EVIL = "<script>alert(1)</script>\u202e<b onclick='x'>"
 SHOWN = "&lt;script&gt;alert(1)&lt;/script&gt;\\u202e&lt;b onclick=&#39;x&#39;&gt;"
 
 
-def test_a_contact_is_found_by_id_by_address_in_any_spelling_and_by_a_part(sqlite: str) -> None:
+def test_a_contact_is_found_by_id_by_address_in_any_spelling_and_by_a_part(
+    sqlite: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     ann, browser = a_contact(email="ann.lee@gmail.com", name="Ann"), a_browser()
     a_contact(email="bob@example.test")
     for text in (str(ann.id), "Ann.Lee@gmail.com", "annlee+x@googlemail.com", "Ann"):
@@ -54,6 +57,10 @@ def test_a_contact_is_found_by_id_by_address_in_any_spelling_and_by_a_part(sqlit
     listed = browser.get("/contacts?q=e").text
     assert ("ann.lee@gmail.com" in listed, "bob@example.test" in listed) == (True, True)
     assert "Nobody has that" in browser.get("/contacts?q=nobody@here.test").text
+    monkeypatch.setattr(contacts, "LOOKED_AT", 1)
+    first = browser.get("/contacts?q=bob")
+    assert ("Nobody of those looked through has that" in first.text, 'q=bob&amp;after=1"' in first.text) == (True, True)
+    assert "bob@example.test" in browser.get("/contacts?q=bob&after=1").text
     assert browser.get("/contacts/77").status_code == browser.get("/contacts?q=77").status_code == 404
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from urllib.parse import urlencode
 
 from flask import Blueprint, redirect
 from flask.typing import ResponseReturnValue
@@ -29,19 +30,13 @@ def contacts() -> ResponseReturnValue:
     text, after = asked_for("q"), place("after") or 0
     if re.fullmatch(r"[1-9]\d{0,8}", text):
         return redirect(f"/contacts/{text}", 303)
-    rows = reports.with_address(text) if "@" in text else []
+    rows, goes_on = (reports.with_address(text) if "@" in text else []), None
     if not rows:
-        rows = reports.find(text, LIMIT + 1) if text else reports.contacts(LIMIT + 1, after)
-    if text and len(rows) == 1:
+        rows, goes_on = reports.look_through(text, LIMIT, after)
+    if text and len(rows) == 1 and goes_on is None and not after:
         return redirect(f"/contacts/{rows[0].id}", 303)
-    has_more = len(rows) > LIMIT
-    return render(
-        "contacts.html",
-        rows=rows[:LIMIT],
-        text=text,
-        is_cut=bool(text) and has_more,
-        next=rows[LIMIT - 1].id if has_more and not text else None,
-    )
+    following = None if goes_on is None else "/contacts?" + urlencode({"q": text, "after": goes_on})
+    return render("contacts.html", rows=rows, text=text, next=following)
 
 
 @blueprint.get("/contacts/<int(max=2147483647):contact_id>")
