@@ -15,7 +15,6 @@ from pipeline.reports.deliveries import DeliveryRow
 from pipeline.reports.inbound import InboundRow
 from pipeline.reports.suppressions import SuppressionRow
 
-
 #: Contacts that are looked through at once for a part of a name: no index finds that.
 LOOKED_AT = 20_000
 
