@@ -11,7 +11,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from imapclient.exceptions import CapabilityError, IMAPClientAbortError, IMAPClientError
@@ -68,11 +68,10 @@ class Listed:
 
 @dataclass
 class Connection:
-    """A connection that has logged in. `used_at`: when it was last used, by the clock of this machine."""
+    """A connection that has logged in; `where` its server is, for people."""
 
     client: Client
     where: str
-    used_at: float = field(default_factory=time.monotonic)
 
     def folders(self) -> list[Folder]:
         """Return the folders that are read, by what they are for. Raises MailboxError."""
@@ -165,7 +164,6 @@ class Connection:
     def ask(self, command: Callable[[Client], T], what: str, *, secret: str | None = None) -> T:
         """Give a command, and return its answer. Raises MailboxError, in which `secret` is not quoted."""
         self.client.bounded.begin()
-        self.used_at = time.monotonic()
         return guarded(lambda: command(self.client), self.where, what, secret)
 
 
