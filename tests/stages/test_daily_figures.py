@@ -126,6 +126,23 @@ def test_of_two_who_sum_at_once_each_figure_is_stored_once(postgres: str, clock:
     assert len(sums()) == len({row[:-1] for row in sums()})
 
 
+def test_a_day_that_is_summed_while_a_total_is_read_counts_once(
+    sqlite: str, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    three_days(clock)
+    transitions, asked = daily_figures.transitions(), daily_figures._summed_until
+
+    def asked_and_then_summed() -> dt.datetime:
+        since = asked()
+        with monkeypatch.context() as patched:
+            patched.setattr(daily_figures, "_summed_until", asked)
+            assert len(daily_figures.sum_days()) == 2
+        return since
+
+    monkeypatch.setattr(daily_figures, "_summed_until", asked_and_then_summed)
+    assert daily_figures.transitions() == transitions
+
+
 def test_the_sweep_sums_them(sqlite: str, clock: Clock) -> None:
     skipped()
     sweep.sweep()
