@@ -33,6 +33,10 @@ class Browser:
         """Do an action as a person does: open its page, and press its button."""
         return self.post(path, {"token": token(self.get(path)), "reason": reason})
 
+    def with_stolen(self, cookie: str) -> Browser:
+        """Return another browser of the same pages, which sends this cookie, and keeps none."""
+        return Browser(self._client.application.test_client(use_cookies=False), Cookie=cookie)
+
     def cookies(self) -> dict[str, str]:
         """Return what it has been given to keep."""
         return {name: cookie.value for (_, _, name), cookie in self._client._cookies.items()}

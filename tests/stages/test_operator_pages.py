@@ -9,8 +9,10 @@ import pytest
 
 from models import Action, Campaign, CampaignState, SmtpAccount, database
 from models.control import control
+from pipeline.content.consent import Tokens
 from pipeline.operations.pause import Target, pause
 from slowpost.web import operator
+from slowpost.web.server import ListenError, serving
 from slowpost.web.sessions import Sessions
 from tests.builders import a_campaign, a_list, a_template, an_account
 from tests.conftest import Clock
@@ -123,9 +125,10 @@ def test_with_a_password_nobody_comes_in_without_and_a_session_ends(
     assert browser.act("/pause").status_code == 200
     assert Action.get().who == "Ann of Acme\\x1b[2J"
 
-    stolen = browser.cookies()["slowpost_session"]
+    thief = browser.with_stolen(f"slowpost_session={browser.cookies()['slowpost_session']}")
+    assert thief.get("/").request.path == "/"
     browser.post("/sign-out", {"token": token(browser.get("/"))})
-    assert a_browser(Cookie=f"slowpost_session={stolen}").get("/").request.path == "/sign-in"
+    assert thief.get("/").request.path == "/sign-in"
     sign_in(browser, "operator")
     assert browser.get("/").request.path == "/"
     now[0] += 10 * 3600 + 1
@@ -141,7 +144,12 @@ def test_a_session_id_that_somebody_else_has_set_is_never_that_of_a_session(
     browser = Browser(client)
     sign_in(browser, "operator")
     assert browser.cookies()["slowpost_session"] != "chosen"
-    assert Browser(client, Cookie="slowpost_session=chosen").get("/").request.path in ("/", "/sign-in")
+    assert browser.with_stolen("slowpost_session=chosen").get("/").request.path == "/sign-in"
+    first = browser.with_stolen(f"slowpost_session={browser.cookies()['slowpost_session']}")
+    assert first.get("/").request.path == "/"
+    # To sign in again ends the session before.
+    sign_in(browser, "operator")
+    assert first.get("/").request.path == "/sign-in"
 
 
 @pytest.mark.parametrize(
@@ -176,6 +184,16 @@ def test_behind_a_proxy_it_needs_a_password_and_cookies_are_for_https_alone(
     assert form.headers["Set-Cookie"].startswith("__Host-slowpost_form=")
     assert "Secure; HttpOnly; Path=/; SameSite=Strict" in form.headers["Set-Cookie"]
     assert a_browser(**forwarded | {"Host": "evil.test"}).get("/sign-in").status_code == 400
+
+
+@pytest.mark.parametrize("address", ["0.0.0.0", "192.0.2.7", "::"])  # noqa: S104  (it is refused)
+def test_beyond_loopback_it_is_not_served_without_a_password(configure: Callable[..., None], address: str) -> None:
+    configure(mail_web_operator_listen=f"[{address}]:8091" if ":" in address else f"{address}:8091")
+    with (
+        pytest.raises(ListenError, match="beyond loopback the operator's pages need a password"),
+        serving(Tokens(b"x" * 32), lambda: None),
+    ):
+        pass
 
 
 def test_a_program_can_look_with_the_password_and_not_act(sqlite: str, configure: Callable[..., None]) -> None:
