@@ -142,7 +142,10 @@ def _is_today(answer: _Answer, now: dt.datetime) -> bool | None:
         return None if all(because.passes for because in answer.again or answer.because) else False
     if window.local_date(answer.earliest) > window.local_date(now):
         return False
-    return True if answer.is_planned else None
+    if answer.is_planned:
+        return True
+    seen = snapshot.outline(now)
+    return None if seen.accounts and not seen.paused else False
 
 
 def _ended(contact: Contact, last: Delivery | None, now: dt.datetime) -> _Answer:
@@ -166,18 +169,8 @@ def _answer_of(contact: Contact, now: dt.datetime) -> _Answer:
         return _Answer(again, again, _not_before(again, now, contact))
     found = _look_for({(None, contact.id)}, now)
     if found.planned is None:
-        again = tuple(_nobody_sends(now))
-        return _Answer(again, again, found.until or _not_before(again, now, contact))
+        return _Answer((), (), found.until or _not_before((), now, contact))
     return _Answer((), (), found.planned.send_at, is_planned=True, account_id=found.planned.account_id)
-
-
-def _nobody_sends(now: dt.datetime) -> Iterator[Because]:
-    """Yield what keeps all mails back, where there is no plan for that reason."""
-    seen = snapshot.outline(now)
-    if seen.paused:
-        yield Because(NotYet.EVERYTHING_PAUSED)
-    if not seen.accounts:
-        yield Because(NotYet.NO_ACCOUNT)
 
 
 def _next_step(contact: Contact, steps: Sequence[Enrolment], now: dt.datetime) -> _Answer:

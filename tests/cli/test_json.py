@@ -25,11 +25,13 @@ from models import (
     Contact,
     EmailTemplate,
     InboundMail,
+    OptOut,
     SelfMail,
     SmtpAccount,
     State,
     database,
 )
+from models.control import record_action
 from models.dead_letter import file_deliveries, file_message
 from models.suppression import suppress
 from pipeline.accounts import passwords
@@ -235,6 +237,8 @@ def furnished(ready: Slowpost, configure: Callable[..., None]) -> Iterator[Slowp
         InboundMail.create(key="k", delivery=sent, read_at=now, **said, **about)
         file_message("intake", b"\xff{", "the body is not JSON", now, message_id="m1")
         file_deliveries({failed.id: ("fault", "KeyError")}, now)
+        record_action("ann", "pause", f"account {account.id}", now, "a try")
+        OptOut.create(delivery=sent, contact=contact, choice="pause", way="page", made_at=now, until=now)
         yield ready
 
 

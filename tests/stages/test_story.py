@@ -79,7 +79,6 @@ def test_the_story_has_each_step_who_did_it_and_why_the_latest_first(clock: Cloc
 def test_why_says_whether_the_next_mail_goes_today(clock: Clock) -> None:
     waiting, person = a_delivery(), a_contact()
     assert (why(waiting.contact_id).today, why(person.id).today) == (False, False)
-    assert [because.reason for because in why(person.id).reasons] == ["no_account"]
     an_account()
     assert why(waiting.contact_id).today is True
     Delivery.update(not_before=clock.at + dt.timedelta(days=1)).execute()
