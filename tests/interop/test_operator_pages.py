@@ -148,12 +148,11 @@ def furnished(migrated_sqlite: Path, tmp_path_factory: pytest.TempPathFactory) -
 @pytest.fixture
 def url(furnished: Path, sqlite: str, tmp_path: Path) -> Iterator[str]:
     """The pages, with that world for themselves."""
-    shutil.copy(furnished, tmp_path / "world.db")
-    database.connect(f"sqlite:///{tmp_path / 'world.db'}")
-    with (
-        database.connection(),
-        web(tmp_path, f"sqlite:///{tmp_path / 'world.db'}", mail_window_timezone=zone_of_noon(database.now())) as here,
-    ):
+    file = Path(shutil.copy(furnished, tmp_path / "slowpost.db"))
+    database.connect(f"sqlite:///{file}")
+    zone = zone_of_noon(database.now())
+    # Named as a user names it: it is in the pictures.
+    with database.connection(), web(tmp_path, f"sqlite:///{file.name}", mail_window_timezone=zone) as here:
         yield f"http://127.0.0.1:{here.operator_port}"
 
 
