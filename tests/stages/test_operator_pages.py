@@ -191,7 +191,7 @@ def test_beyond_loopback_it_is_not_served_without_a_password(configure: Callable
     configure(mail_web_operator_listen=f"[{address}]:8091" if ":" in address else f"{address}:8091")
     with (
         pytest.raises(ListenError, match="beyond loopback the operator's pages need a password"),
-        serving(Tokens(b"x" * 32), lambda: None),
+        serving(Tokens(b"x" * 32), lambda: None, lambda: ({}, None)),
     ):
         pass
 
