@@ -63,7 +63,9 @@ def test_everybody_can_read_each_page(url: str, chromium: Chromium, pictures: Ga
     assert [complaint.partition(" (")[0] for complaint in page.complaints] == [
         "Failed to load resource: the server responded with a status of 404"
     ]
-    assert {urlsplit(asked).netloc for asked in page.requested} == {urlsplit(url).netloc}
+    # The images of a mail are in the mail itself.
+    asked = [one for one in page.requested if not one.startswith("data:image/png;base64,")]
+    assert {urlsplit(one).netloc for one in asked} == {urlsplit(url).netloc}
     page.close()
 
 
