@@ -12,14 +12,16 @@ from models import Campaign, SmtpAccount
 from pipeline.campaigns import readiness
 from pipeline.campaigns.expected import ExpectedPublisher
 from pipeline.capacity import snapshot, statement, usage
+from pipeline.runtime.clocks import elapsed
 from pipeline.runtime.settings import settings
 from pipeline.throttle.forecast import Forecast, Planned
 from pipeline.throttle.types import Campaign as KnownCampaign
 from pipeline.throttle.types import Rules, senders_of
 from pipeline.throttle.window import SendingWindow
 
-#: Sends that the forecast goes through, and how far ahead, to find one mail.
+#: Sends that the forecast goes through, how far ahead, and seconds that it may take, to find one mail.
 LOOKS_AT = 2_000
+LOOKS_FOR = 10.0
 LOOKS_AHEAD = dt.timedelta(days=14)
 #: Deliveries and enrolments that are read at most.
 MOST = 50_000
@@ -90,9 +92,12 @@ def look_for(is_it: Callable[[Forecast, Planned], bool], now: dt.datetime) -> Fo
     if forecast is None or not forecast.accounts:
         return Found()
     sent_by: Counter[int] = Counter()
+    ends = elapsed() + LOOKS_FOR
     for planned in islice(forecast.run(now + LOOKS_AHEAD), LOOKS_AT):
         if is_it(forecast, planned):
             ids = senders_of(planned.delivery.group, frozenset(forecast.accounts), forecast.campaigns)
             return Found(planned, sum(number for account_id, number in sent_by.items() if account_id in ids))
         sent_by[planned.account_id] += 1
+        if elapsed() > ends:
+            break
     return Found(until=forecast.now)

@@ -53,11 +53,11 @@ def test_each_action_asks_is_done_and_is_kept_with_who_and_why(any_database: str
         ("/pause", "Everything is paused.", lambda: control().paused_at is not None),
         ("/resume", "Everything is running.", lambda: control().paused_at is None),
     ):
-        done = browser.act(path, f"because of {path}")
+        done = browser.act(path, f"because\0of {path}")
         assert (done.status_code, sentence in done.text) == (200, True), path
         assert stands(), path
         kept = Action.select().order_by(Action.id.desc()).get()
-        assert (kept.who, kept.reason) == ("web", f"because of {path}")
+        assert (kept.who, kept.reason) == ("web", f"because\\x00of {path}")
     assert (account.id, campaign.id) == (1, 1)
 
 

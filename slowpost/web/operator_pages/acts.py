@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from flask import g, request
 
 from pipeline.operations.done import Done
+from pipeline.runtime.printable import printable
 from slowpost.handing_on import hand_on
 from slowpost.web.operator_pages.frame import render
 
@@ -58,7 +59,7 @@ def asked(act: Act) -> str:
     """Return the page that asks, or, for a POST, do it and return the page that says what was done."""
     if request.method != "POST":
         return render("act.html", act=act, longest_reason=LONGEST_REASON)
-    reason = " ".join(request.form.get("reason", "").split())[:LONGEST_REASON]
+    reason = printable(" ".join(request.form.get("reason", "").split()))[:LONGEST_REASON]
     told = act.do(g.visitor.who, reason)
     warnings = hand_on(told.done.handoffs, remove_copies=told.remove_copies)
     return render("done.html", act=act, sentence=told.sentence, warnings=warnings)
