@@ -150,7 +150,7 @@ def furnished(migrated_sqlite: Path, tmp_path_factory: pytest.TempPathFactory) -
 @pytest.fixture
 def url(furnished: Path, sqlite: str, tmp_path: Path) -> Iterator[str]:
     """The pages, with that world for themselves."""
-    file = Path(shutil.copy(furnished, tmp_path / "slowpost.db"))
+    file = Path(shutil.copy(furnished, tmp_path / "outreach.db"))
     database.connect(f"sqlite:///{file}")
     zone = zone_of_noon(database.now())
     # Named as a user names it: it is in the pictures.
