@@ -144,7 +144,7 @@ class Slowpost:
         command = [sys.executable, "-m", "slowpost", "run"]
         with subprocess.Popen(command, cwd=self._folder, env=self._environment, stderr=subprocess.PIPE) as process:
             deadline = time.monotonic() + PATIENCE
-            while len(attempts := json.loads(self("log", "--json"))) < number and time.monotonic() < deadline:
+            while len(attempts := self._ended()) < number and time.monotonic() < deadline:
                 time.sleep(0.2)
             process.send_signal(signal.SIGTERM)
             _, said = process.communicate(timeout=PATIENCE)
@@ -152,3 +152,6 @@ class Slowpost:
         assert len(attempts) == number, said.decode()
         assert DOMAIN not in said.decode()
         return attempts
+
+    def _ended(self) -> list[dict[str, Any]]:
+        return [attempt for attempt in json.loads(self("log", "--json")) if attempt["outcome"] != "open"]
