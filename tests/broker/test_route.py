@@ -54,9 +54,10 @@ def test_a_dead_letter_is_shown_on_its_queue_until_a_person_decides(
         put_on_intake(empty_rabbitmq, [contact.id, 999_999, -1], "first")
         until(lambda: Delivery.select().where(Delivery.recorded_at.is_null(False)).count() == 1)
     # The workers have done what they had to: there is one copy of each, and none comes later.
-    assert queued(empty_rabbitmq) == {"dead-letter": 3}
+    assert without_triggers(queued(empty_rabbitmq)) == {"dead-letter": 3}
     shown = json.loads(slowpost(environment, "status", "--json"))["queues"]
-    assert {queue["queue"]: queue["messages"] for queue in shown if queue["messages"]} == {"dead-letter": 3}
+    ready = {queue["queue"]: queue["messages"] for queue in shown if queue["messages"]}
+    assert without_triggers(ready) == {"dead-letter": 3}
     letters = json.loads(slowpost(environment, "dead", "list", "--json"))
     assert {(d["kind"], d["queue"], d["reason"]) for d in letters} == {
         ("message", "intake", "contact_ids[2]: -1 is no id (a whole number from 1 to 2147483647)"),
@@ -66,9 +67,16 @@ def test_a_dead_letter_is_shown_on_its_queue_until_a_person_decides(
     first, second, third = (str(d["id"]) for d in letters)
     slowpost(environment, "dead", "discard", first)
     # What has been looked at is ready again when its connection has gone.
-    until(lambda: queued(empty_rabbitmq) == {"dead-letter": 2})
+    until(lambda: without_triggers(queued(empty_rabbitmq)) == {"dead-letter": 2})
     slowpost(environment, "dead", "discard", second, third)
-    until(lambda: queued(empty_rabbitmq) == {})
+    until(lambda: without_triggers(queued(empty_rabbitmq)) == {})
+
+
+def without_triggers(queues: dict[str, int]) -> dict[str, int]:
+    """Return what lies on the queues but for triggers: an outcome's comes after its commit, and may be put back by
+    workers that are stopped right then.
+    """
+    return {name: number for name, number in queues.items() if name != "reserve"}
 
 
 def states() -> list[tuple[str, str | None]]:
