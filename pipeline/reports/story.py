@@ -11,7 +11,7 @@ from enum import StrEnum
 
 from peewee import JOIN
 
-from models import Attempt, Cause, Contact, Delivery, Effect, Event, InboundMail, State, lookup
+from models import Attempt, Cause, Contact, Delivery, Effect, Event, InboundMail, NamedBy, State, lookup
 from pipeline.reports import actions, sequences, suppressions
 from pipeline.reports.reasons import reasons_of
 
@@ -160,7 +160,7 @@ def _inbound(contact: Contact, limit: int) -> Iterator[Happened]:
         yield Happened(
             at=mail.read_at,
             about=About.INBOUND,
-            what=f"{_KINDS.get(mail.kind) or mail.kind.replace('_', ' ')} came back: {_EFFECTS[Effect(mail.effect)]}",
+            what=f"{_came(mail)}: {_EFFECTS[Effect(mail.effect)]}",
             delivery_id=mail.delivery_id,
             campaign_id=mail.delivery.campaign_id,
             account_id=mail.mailbox_id,
@@ -168,6 +168,12 @@ def _inbound(contact: Contact, limit: int) -> Iterator[Happened]:
             enhanced_code=mail.enhanced_code,
             text=mail.evidence,
         )
+
+
+def _came(mail: InboundMail) -> str:
+    if mail.kind == "sent" and mail.named_by == NamedBy.RECIPIENT:
+        return "a person has written to it"
+    return f"{_KINDS.get(mail.kind) or mail.kind.replace('_', ' ')} came back"
 
 
 #: What a mail that came back is called, where its kind alone would not say it.
@@ -189,6 +195,7 @@ _EFFECTS: dict[Effect, str] = {
     Effect.REPLIED: "the campaigns of the contact have ended",
     Effect.UNSUBSCRIBED: "the contact wants no more mails",
     Effect.PUT_OFF: "the next step waits longer",
+    Effect.TAKEN_OVER: "the next step waits longer",
     Effect.ENDED: "the campaign has ended, since the person is not there any more",
     Effect.FOUND: "so it was sent",
     Effect.NOTED: "nothing follows",

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import datetime as dt
+from email.utils import format_datetime
 
 import pytest
 
-from models import Delivery, State
+from models import Delivery, Effect, Enrolment, SmtpAccount, State
 from models.event import transition
 from models.lookup import NotThereError
 from models.states import TRANSITIONS, Cause
+from pipeline.inbound import taken_over
+from pipeline.inbound.heads import head_in
 from pipeline.operations import decisions, pause, stops, unsubscribe
 from pipeline.reports import contacts, story
 from pipeline.reports.actions import actions
@@ -43,6 +46,20 @@ def test_what_came_back_is_part_of_the_contact_of_why_and_of_its_story(clock: Cl
         ("bounce came back: the address is suppressed", 550, "5.1.1"),
         ("reply came back: the campaigns of the contact have ended", None, None),
     ]
+
+
+def test_a_mail_that_a_person_has_written_is_part_of_the_story(clock: Clock) -> None:
+    sent = a_sent_mail(clock)
+    Enrolment.update(last_id=sent.id).where(Enrolment.id == sent.enrolment_id).execute()
+    clock.tick(3600)
+    written = f"To: {sent.recipient}\r\nMessage-ID: <own@x.test>\r\nDate: {format_datetime(clock.at)}\r\n\r\n"
+    account = SmtpAccount.get()
+    taken_over.note(account, [head_in(written.encode())])
+
+    ((told, account_id),) = (
+        (h.what, h.account_id) for h in story.story(sent.contact_id, 99).entries if h.about == "inbound"
+    )
+    assert (told, account_id) == ("a person has written to it: the next step waits longer", account.id)
 
 
 def test_the_story_has_each_step_who_did_it_and_why_the_latest_first(clock: Clock) -> None:
@@ -95,6 +112,10 @@ def test_each_legal_step_has_words_of_its_own() -> None:
     begins = [(None, State.SELECTED), (None, State.SKIPPED)]
     steps = [*begins, *((origin, to) for origin, following in TRANSITIONS.items() for to in following)]
     assert [step for step in steps if step not in story._WHAT and step[1] not in story._ENDS] == []
+
+
+def test_whatever_follows_from_a_mail_has_words() -> None:
+    assert set(story._EFFECTS) == set(Effect)
 
 
 def test_a_long_story_is_cut_at_its_old_end(clock: Clock) -> None:
