@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TypeVar
 
 from imapclient.exceptions import LoginError
 
@@ -13,10 +11,8 @@ from pipeline.imap.client import Client
 from pipeline.imap.connection import Connection, MailboxError, guarded
 from pipeline.imap.folders import Folder
 from pipeline.smtp.connection import tls_context
-from pipeline.smtp.login import TokenError, TokenSource, is_loopback
+from pipeline.smtp.login import TokenError, TokenSource, bearer, is_exposed, with_token
 from pipeline.smtp.steps import StepError
-
-T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -54,22 +50,20 @@ def connect(endpoint: Endpoint) -> Connection:
     Raises:
         MailboxError: it went wrong; also where TLS is not offered, or the login would go unprotected.
     """
-    exposed = endpoint.security is Security.PLAIN and not is_loopback(endpoint.host)
-    if exposed and not endpoint.plain_password:
+    if is_exposed(endpoint.security, endpoint.host) and not endpoint.plain_password:
         raise MailboxError(
             f"imap_security plain would send the login to {endpoint.host} unencrypted, which the account does not allow"
         )
     if endpoint.tokens is None:
         return _opened(endpoint, endpoint.password or "")
-    tokens = endpoint.tokens
-    token = _got(tokens.token)
     try:
-        return _opened(endpoint, token)
-    except MailboxError as error:
-        another = _got(lambda: tokens.another_than(token)) if error.refused else None
-        if another is None:
-            raise
-    return _opened(endpoint, another)
+        return with_token(endpoint.tokens, lambda token: _opened(endpoint, token), _is_refused)
+    except TokenError as error:
+        raise MailboxError(str(error)) from None
+
+
+def _is_refused(error: Exception) -> bool:
+    return isinstance(error, MailboxError) and error.refused
 
 
 def try_out(endpoint: Endpoint) -> list[Folder]:
@@ -79,13 +73,6 @@ def try_out(endpoint: Endpoint) -> list[Folder]:
         return connection.folders()
     finally:
         connection.close()
-
-
-def _got(token: Callable[[], T]) -> T:
-    try:
-        return token()
-    except TokenError as error:
-        raise MailboxError(str(error)) from None
 
 
 def _opened(endpoint: Endpoint, secret: str) -> Connection:
@@ -111,7 +98,7 @@ def _opened(endpoint: Endpoint, secret: str) -> Connection:
 def _log_in(client: Client, endpoint: Endpoint, secret: str) -> None:
     """Log in by XOAUTH2, or else by AUTHENTICATE PLAIN (RFC 4616), or LOGIN where that is not offered."""
     if endpoint.tokens is not None:
-        words = iter((f"user={endpoint.username}\x01auth=Bearer {secret}\x01\x01",))
+        words = iter((bearer(endpoint.username, secret),))
         # The challenge is an error in JSON; an empty line asks for the reply that says so.
         client.sasl_login("XOAUTH2", lambda _challenge: next(words, ""))
     elif client.has_capability("AUTH=PLAIN"):

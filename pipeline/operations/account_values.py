@@ -10,14 +10,14 @@ import datetime as dt
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from models import Auth, Security
+from models import Auth
 from pipeline.accounts import passwords
 from pipeline.accounts.charge import WORKS_AGAIN
 from pipeline.operations import dkim_fields, fields, mailbox_fields
 from pipeline.operations.csv_rows import Parse, Row
 from pipeline.operations.fields import FieldError, unquoted
 from pipeline.runtime.secret_key import SecretKeyError
-from pipeline.smtp.login import is_loopback
+from pipeline.smtp.login import is_exposed
 
 #: What an account can be given, and how each is read. Any of it may be a password that stands in the wrong place: no
 #: error quotes it.
@@ -185,8 +185,8 @@ def _problems_of_login(account: Mapping[str, Any], there: set[str]) -> Iterator[
 
 
 def _is_exposed(account: Mapping[str, Any], there: set[str]) -> bool:
-    is_plain = account["security"] == Security.PLAIN and not account["plain_password"]
-    return is_plain and "username" in there and not is_loopback(account["host"])
+    exposed = is_exposed(account["security"], account["host"]) and not account["plain_password"]
+    return exposed and "username" in there
 
 
 def encrypted(given: Mapping[str, Any], was: Mapping[str, Any]) -> Row:

@@ -6,11 +6,10 @@ import datetime as dt
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from models import Security
 from pipeline.operations import fields
 from pipeline.operations.csv_rows import Parse, Row
 from pipeline.operations.fields import unquoted
-from pipeline.smtp.login import is_loopback
+from pipeline.smtp.login import is_exposed
 
 #: How each column is read.
 COLUMNS: Mapping[str, Parse] = {
@@ -66,8 +65,7 @@ def problems(account: Mapping[str, Any]) -> Iterator[str]:
         yield f"imap_username: it is empty, and there is {logins[0]}"
     if "imap_username" not in there and not account["username"]:
         yield "imap_username: it is empty, and the account has no user name that could log in there"
-    is_plain = account["imap_security"] == Security.PLAIN and not account["plain_password"]
-    if is_plain and not is_loopback(account["imap_host"]):
+    if is_exposed(account["imap_security"], account["imap_host"]) and not account["plain_password"]:
         yield (
             "imap_security: plain sends the login to another machine unencrypted; "
             "if it has to be, say --allow-plain-password (plain_password) as well"

@@ -5,10 +5,9 @@ from __future__ import annotations
 import smtplib
 import ssl
 import time
-from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Any, TypeVar, cast
+from typing import Any, cast
 
 from models import Security
 from pipeline.smtp import login
@@ -16,8 +15,6 @@ from pipeline.smtp.bounded import Smtp, SmtpTls
 from pipeline.smtp.login import TokenError, TokenSource
 from pipeline.smtp.reply import Phase, Result, Verdict
 from pipeline.smtp.steps import StepError, guarded, refused
-
-T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -103,30 +100,18 @@ def log_in(endpoint: Endpoint) -> smtplib.SMTP:
     _demand_protection(endpoint)
     if endpoint.tokens is None:
         return _ready(endpoint, endpoint.password or "")
-    tokens = endpoint.tokens
-    token = _got(tokens.token)
     try:
-        return _ready(endpoint, token)
-    except StepError as trouble:
-        if not trouble.is_refusal_of(Phase.AUTH):
-            raise
-        another = _got(lambda: tokens.another_than(token))
-        if another is None:
-            raise
-    return _ready(endpoint, another)
-
-
-def _got(token: Callable[[], T]) -> T:
-    """Return an access token before the connection is opened: a server does not wait for a slow command."""
-    try:
-        return token()
+        return login.with_token(endpoint.tokens, lambda token: _ready(endpoint, token), _is_refused)
     except TokenError as error:
         raise StepError(refused(Verdict.ACCOUNT_FOR_NOW, Phase.AUTH, str(error))) from None
 
 
+def _is_refused(error: Exception) -> bool:
+    return isinstance(error, StepError) and error.is_refusal_of(Phase.AUTH)
+
+
 def _demand_protection(endpoint: Endpoint) -> None:
-    exposed = endpoint.security is Security.PLAIN and not login.is_loopback(endpoint.host)
-    if exposed and not endpoint.plain_password:
+    if login.is_exposed(endpoint.security, endpoint.host) and not endpoint.plain_password:
         text = f"security plain would send the login to {endpoint.host} unencrypted, which the account does not allow"
         raise StepError(refused(Verdict.ACCOUNT_FOR_GOOD, Phase.AUTH, text))
 

@@ -11,12 +11,14 @@ import ipaddress
 import re
 import smtplib
 from collections.abc import Callable
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 from models import Security
 from models.errors import SlowpostError
 from pipeline.smtp.reply import Phase, Reply, Result, Verdict, judge
 from pipeline.smtp.steps import StepError, command, guarded, refused
+
+T = TypeVar("T")
 
 #: Octets of a command without CRLF; what makes it longer is sent when the server asks for it (RFC 4954 section 4).
 MAX_COMMAND = 510
@@ -48,6 +50,38 @@ class TokenSource(Protocol):
         """Return a new access token in place of one that the server has refused; None: there is no other. Raises
         TokenError.
         """
+
+
+def is_exposed(security: str, host: str) -> bool:
+    """Tell whether a login would go over a connection without TLS to another machine."""
+    return security == Security.PLAIN and not is_loopback(host)
+
+
+def with_token(tokens: TokenSource, log_in: Callable[[str], T], is_refused: Callable[[Exception], bool]) -> T:
+    """Return what a login with an access token returns; one that the server refuses is replaced once by a new one, if
+    there is another. The token is there before the connection is opened: a server does not wait for a slow command.
+
+    Args:
+        tokens: where they come from.
+        log_in: connects, and logs in with one.
+        is_refused: tells of what `log_in` raises whether the server has refused the token.
+
+    Raises:
+        TokenError: there is no token; and what `log_in` raises.
+    """
+    token = tokens.token()
+    try:
+        return log_in(token)
+    except Exception as error:
+        another = tokens.another_than(token) if is_refused(error) else None
+        if another is None:
+            raise
+    return log_in(another)
+
+
+def bearer(username: str, token: str) -> str:
+    """Return what a client says first in XOAUTH2 (developers.google.com/workspace/gmail/imap/xoauth2-protocol)."""
+    return f"user={username}\x01auth=Bearer {token}\x01\x01"
 
 
 def is_loopback(host: str) -> bool:
@@ -82,7 +116,7 @@ def log_in_with_token(smtp: smtplib.SMTP, username: str, token: str) -> None:
     """
     _offered(smtp, ("XOAUTH2",))
     dialogue = _Dialogue(smtp, token)
-    reply = dialogue.begin("XOAUTH2", f"user={username}\x01auth=Bearer {token}\x01\x01")
+    reply = dialogue.begin("XOAUTH2", bearer(username, token))
     if reply.code == _GO_ON:
         # The challenge is an error in JSON; an empty line asks for the reply that says so.
         reply = dialogue.answer("")
