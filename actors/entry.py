@@ -27,6 +27,7 @@ from models.control import wake_by
 from pipeline import select_contacts
 from pipeline.flow import MAX_IDS, TRIGGER, Handoff, Stage, chunks
 from pipeline.operations import stops
+from pipeline.runtime.printable import one_line
 
 #: The queues that workers take from, in route order.
 QUEUES = tuple(stage.value for stage in Stage)
@@ -172,7 +173,7 @@ def queue_depths() -> tuple[dict[str, int], str | None]:
         with broker.own_connection() as connection:
             return topology.counts(connection.channel()), None
     except AWAY as error:
-        return {}, _in_a_line(error)
+        return {}, one_line(error)
 
 
 def broker_away() -> str | None:
@@ -184,11 +185,7 @@ def broker_away() -> str | None:
         with broker.own_connection():
             return None
     except AWAY as error:
-        return _in_a_line(error)
-
-
-def _in_a_line(error: Exception) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0][:300]
+        return one_line(error)
 
 
 def _broker() -> MemoryBroker | QuorumBroker:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from pipeline.operations.done import OperationRefusedError
+from pipeline.runtime.printable import one_line
 
 
 def hand_on(handoffs: Sequence[Any], *, remove_copies: bool = False) -> list[str]:
@@ -53,8 +54,3 @@ def put_back(queue: str | None, body: bytes, source: str) -> None:
         raise OperationRefusedError(f"RabbitMQ is away ({one_line(error)})") from None
     except entry.MISMATCH as error:
         raise OperationRefusedError(str(error)) from None
-
-
-def one_line(error: BaseException) -> str:
-    """Return what an error says in one line, or its name if it says nothing."""
-    return (str(error) or repr(error)).strip().splitlines()[0][:300] or type(error).__name__

@@ -22,6 +22,11 @@ def printable(text: str) -> str:
     return _UNSAFE.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
 
 
+def one_line(error: BaseException) -> str:
+    """Return what an error says in one line, or its name if it says nothing."""
+    return (str(error) or repr(error)).strip().splitlines()[0][:300] or type(error).__name__
+
+
 def json_safe(text: str) -> str:
     """Return a JSON text in which the same characters are escaped as JSON does: its values are the same."""
     return _UNSAFE.sub(lambda found: _json_escape(found[0]), text)

@@ -14,8 +14,8 @@ from typing import Any, BinaryIO, TextIO
 import click
 
 from pipeline.runtime import logs, opening
+from pipeline.runtime.printable import one_line
 from pipeline.runtime.settings import settings
-from slowpost.handing_on import one_line
 
 #: Ids as people write them.
 ID = click.IntRange(1, 2**31 - 1)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime as dt
-import ipaddress
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -11,6 +10,7 @@ from models import Auth, Security
 from pipeline.dns.spf import Spf
 from pipeline.reports.doctor.findings import Check, Finding, Level, fine
 from pipeline.rules import providers
+from pipeline.smtp.login import is_loopback
 from pipeline.smtp.trial import Trial
 
 #: Days before a certificate's end from which on it is said.
@@ -115,7 +115,7 @@ def _protection(account: Account, now: dt.datetime) -> Iterator[Finding]:
 
 
 def _unprotected(account: Account) -> Iterator[Finding]:
-    if account.username is None or _is_loopback(account.host):
+    if account.username is None or is_loopback(account.host):
         return
     yield Finding(
         Check.TLS,
@@ -124,13 +124,6 @@ def _unprotected(account: Account) -> Iterator[Finding]:
         "everybody on the way can read it, and send in your name (RFC 8314, section 3)",
         "`slowpost accounts set ID --security starttls` (or tls, with port 465)",
     )
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host.strip("[]")).is_loopback
-    except ValueError:
-        return host.lower() == "localhost"
 
 
 def _basic_auth(account: Account) -> Iterator[Finding]:
