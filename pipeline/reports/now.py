@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -103,7 +103,7 @@ def now() -> Now:
         limit=sum(limits),
         next_slot=_next_slot(),
         accounts=dict(sorted(Counter(str(state) for state in states.values()).items())),
-        needs=tuple(_needs(accounts, at, paused=paused)),
+        needs=tuple(_needs(accounts, states, at, paused=paused)),
     )
 
 
@@ -113,7 +113,9 @@ def _next_slot() -> dt.datetime | None:
     return min((row.send_at for row in slots), default=None)
 
 
-def _needs(accounts: list[SmtpAccount], at: dt.datetime, *, paused: bool) -> Iterator[Need]:
+def _needs(
+    accounts: Sequence[SmtpAccount], states: Mapping[int, AccountState], at: dt.datetime, *, paused: bool
+) -> Iterator[Need]:
     if paused:
         yield Need(About.EVERYTHING, None, "everything is paused")
     if doubtful := Delivery.select().where(in_states(State.IN_DOUBT)).count():
@@ -121,9 +123,9 @@ def _needs(accounts: list[SmtpAccount], at: dt.datetime, *, paused: bool) -> Ite
     if letters := DeadLetter.select().where(OPEN).count():
         yield Need(About.DEAD_LETTERS, None, f"{_number(letters, 'dead letter')}: given up, until you decide")
     for account in accounts:
-        state, zone = state_of(account, at), settings().mail_window_timezone
+        state = states[account.id]
         if state in (AccountState.OFF, AccountState.PAUSED):
-            said = note(account, at, zone) or ""
+            said = note(account, at, settings().mail_window_timezone) or ""
             # Of a pause that the program has made it says so itself.
             words = said if said.startswith(state) else f"{state}{f': {said}' if said else ''}"
             yield Need(About.ACCOUNT, account.id, f"account {account.name} is {words}")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from flask import Blueprint
 
 from pipeline.reports import actions as reports
-from slowpost.web.operator_pages.frame import place, render
+from slowpost.web.operator_pages.frame import cut, place, render
 
 blueprint = Blueprint("actions", __name__)
 
@@ -20,12 +20,12 @@ _PAGES |= {"dead letter": "/dead"}
 def actions() -> str:
     """Show them, the latest first."""
     before = place("before")
-    rows = reports.actions(LIMIT + 1, before)
+    rows, last = cut(reports.actions(LIMIT + 1, before), LIMIT)
     return render(
         "actions.html",
         live=before is None,
-        rows=[(row, _where(row.subject)) for row in rows[:LIMIT]],
-        older=rows[LIMIT - 1].id if len(rows) > LIMIT else None,
+        rows=[(row, _where(row.subject)) for row in rows],
+        older=last and last.id,
         before=before,
     )
 

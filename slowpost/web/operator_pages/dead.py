@@ -9,7 +9,7 @@ from pipeline.reports import dead_letters as reports
 from pipeline.reports.dead_letters import DeadLetterDetails
 from slowpost.handing_on import put_back
 from slowpost.web.operator_pages.acts import Act, Told, asked
-from slowpost.web.operator_pages.frame import asked_for, place, render
+from slowpost.web.operator_pages.frame import asked_for, cut, place, render
 
 blueprint = Blueprint("dead", __name__)
 
@@ -21,14 +21,8 @@ LIMIT, LONGEST_BODY = 75, 10_000
 def dead_letters() -> str:
     """Show those that are open, or all of them."""
     with_resolved, after = asked_for("all") == "yes", place("after") or 0
-    rows = reports.dead_letters(with_resolved=with_resolved, limit=LIMIT + 1, after=after)
-    return render(
-        "dead_letters.html",
-        live=True,
-        rows=rows[:LIMIT],
-        next=rows[LIMIT - 1].id if len(rows) > LIMIT else None,
-        with_resolved=with_resolved,
-    )
+    rows, last = cut(reports.dead_letters(with_resolved=with_resolved, limit=LIMIT + 1, after=after), LIMIT)
+    return render("dead_letters.html", live=True, rows=rows, next=last and last.id, with_resolved=with_resolved)
 
 
 @blueprint.get("/dead/<int(max=2147483647):letter_id>")

@@ -13,7 +13,7 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from flask import Flask, Response, g, make_response, request
 from flask.typing import ResponseReturnValue
@@ -23,6 +23,8 @@ from markupsafe import Markup
 from pipeline.runtime.printable import printable
 from pipeline.runtime.settings import settings
 from slowpost.web.operator_pages import sentences
+
+T = TypeVar("T")
 
 #: The menu: path → words. What is nearest to now comes first, what is seldom wanted last.
 MENU = {
@@ -87,6 +89,11 @@ def place(name: str) -> int | None:
     """Return the id from which on the request goes on; None where it gives none."""
     given = request.args.get(name, type=int)
     return None if given is None else min(max(0, given), 2**31 - 1)
+
+
+def cut(rows: Sequence[T], size: int) -> tuple[Sequence[T], T | None]:
+    """Return the rows of a page, of one more than it has room for, and the last of them if others follow."""
+    return rows[:size], rows[size - 1] if len(rows) > size else None
 
 
 def render(template: str, *, live: bool = False, **values: Any) -> str:

@@ -7,7 +7,7 @@ from flask import Blueprint
 from pipeline.operations import decisions
 from pipeline.reports import doubt as reports
 from slowpost.web.operator_pages.acts import Act, Told, asked
-from slowpost.web.operator_pages.frame import place, render
+from slowpost.web.operator_pages.frame import cut, place, render
 
 blueprint = Blueprint("in_doubt", __name__)
 
@@ -18,9 +18,8 @@ LIMIT = 100
 @blueprint.get("/in-doubt")
 def in_doubt() -> str:
     """Show them."""
-    rows = reports.in_doubt(limit=LIMIT + 1, after=place("after") or 0)
-    older = rows[LIMIT - 1].delivery_id if len(rows) > LIMIT else None
-    return render("in_doubt.html", live=True, rows=rows[:LIMIT], next=older)
+    rows, last = cut(reports.in_doubt(limit=LIMIT + 1, after=place("after") or 0), LIMIT)
+    return render("in_doubt.html", live=True, rows=rows, next=last and last.delivery_id)
 
 
 @blueprint.route("/in-doubt/<int(max=2147483647):delivery_id>/sent", methods=["GET", "POST"])
